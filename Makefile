@@ -1,0 +1,60 @@
+# Everything is made by the target that needs it: on a machine with git and Python (with venv), start with `make demo`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; say `make PYTHON=/path/to/python` to choose.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(name) -c 'import sys, venv; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+JOBS ?= auto
+PYTEST_ARGS ?=
+
+.PHONY: help venv demo test check format constraints clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## Make the virtual environment in .venv
+
+$(READY): pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with the venv module is needed; say which: make PYTHON=/path/to/python' >&2; exit 1; }
+	@test -x $(BIN)/python || { echo 'making $(VENV) ...' >&2; $(PYTHON) -m venv $(VENV); }
+	@echo 'installing what constraints.txt pins into $(VENV); the first time takes a minute or two ...' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -q runner
+	@touch $@
+
+demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (about a minute)
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## Run the tests
+	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) $(PYTEST_ARGS)
+
+check: $(READY) ## Check format, lint, types, the direction of imports, schemas and workflows
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --check-metaschema schemas/*.schema.json
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/github/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+
+format: $(READY) ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints: ## Pin the newest closure that the declared ranges allow
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PYTHON) -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check '.[dev]'; \
+	{ echo '# The whole closure of gitops-runner[dev], pinned. Made by: make constraints'; \
+	  "$$folder/venv/bin/pip" freeze --exclude gitops-runner; } > constraints.txt
+
+clean: ## Remove whatever the other targets made
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
