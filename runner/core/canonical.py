@@ -1,0 +1,45 @@
+"""Canonical JSON: one value, one sequence of bytes; everything that is digested or chained goes through here.
+
+Sorted keys, no white space, UTF-8 as is, no NaN or infinity as numbers: floats that JSON cannot say and values YAML
+has beside JSON (dates, times) are written as one-member objects whose key starts with `!`. Integral floats keep
+their point (`1.0`), so that a parameter that goes from `1` to `1.0` is a change, as it is for the code that reads it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """The value with everything that JSON cannot say replaced by tagged objects."""
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"!float": repr(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return {"!time": value.isoformat()}
+    if isinstance(value, bytes):
+        return {"!bytes": value.hex()}
+    if isinstance(value, (set, frozenset)):
+        return {"!set": sorted(str(item) for item in value)}
+    raise TypeError(f"cannot be canonical: {type(value).__name__}")
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """The canonical JSON of a value, UTF-8, without a newline at the end."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def canonical_digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON, lower-case hex."""
+    return hashlib.sha256(canonical_bytes(value)).hexdigest()

@@ -1,0 +1,270 @@
+"""The nouns of the domain as the specs state them: project, pipeline, stage and what a stage reads and writes.
+
+Paths are POSIX, relative to the root of the git repository and normalised (no `.`, no `..`, no trailing slash),
+unless a field says otherwise. A path outside the repository (absolute, or with a scheme such as `s3://`) is kept
+as written and `is_external` tells it apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from runner.errors import NOWHERE, Place
+
+
+class OutKind(Enum):
+    """What an output is for, beside being an output."""
+
+    OUT = "out"
+    """Data or a model: cached by DVC unless told otherwise."""
+    METRIC = "metric"
+    """A file of numbers that people compare."""
+    PLOT = "plot"
+    """A file of points that people look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The name of a stage within a repository: `pipeline:stage`.
+
+    The pipeline of an adopted file is the file's path (`dvc.yaml`, `sub/dvc.yaml`), as in DVC's own addressing.
+    """
+
+    pipeline: str
+    stage: str
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}:{self.stage}"
+
+    def __lt__(self, other: Address) -> bool:
+        return (self.pipeline, self.stage) < (other.pipeline, other.stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter that a stage reads: a key of a file, or (`key` None) the whole file."""
+
+    file: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """One output of a stage."""
+
+    path: str
+    kind: OutKind = OutKind.OUT
+    cache: bool = True
+    """False: the bytes are committed to the state branch instead of going to DVC's cache."""
+    persist: bool = False
+    """True: the stage starts from the version that is there."""
+    push: bool = True
+    """False: the bytes never go to a DVC remote."""
+    remote: str | None = None
+    """The DVC remote these bytes go to; None means the default one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a stage occupies while it runs."""
+
+    cpu: float = 0.0
+    """Cores; 0 means not stated, then only the number of jobs limits it."""
+    memory_bytes: int = 0
+    """Bytes; 0 means not stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """The Python environment of a stage: one virtual environment for each digest of a lock file."""
+
+    lock: str
+    """Path of a requirements file in the repository."""
+    python: str | None = None
+    """Interpreter version such as `3.12`; None means the one the runner runs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A node of a pipeline, with templates resolved and groups expanded."""
+
+    address: Address
+    cmd: tuple[str, ...]
+    """Commands, run one after the other by the shell."""
+    cmd_is_list: bool = False
+    """Whether the spec gave a list; DVC's lock file keeps the difference."""
+    wdir: str = "."
+    """Folder the commands run in, `.` for the root of the repository."""
+    deps: tuple[str, ...] = ()
+    params: tuple[Param, ...] = ()
+    outs: tuple[Out, ...] = ()
+    frozen: bool = False
+    always_changed: bool = False
+    """As DVC has it: also true of a callback stage, one that has neither deps nor outs nor params."""
+    desc: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    """Sorted pairs that enter the run key and the environment of the commands."""
+    secrets: tuple[str, ...] = ()
+    """Sorted names; never in the key, never in a record's values."""
+    resources: Resources = Resources()
+    timeout_seconds: float | None = None
+    retries: int = 0
+    mutex: tuple[str, ...] = ()
+    """Names that at most one running stage holds at a time."""
+    environment: EnvironmentSpec | None = None
+    seed: int | None = None
+    not_handled: tuple[str, ...] = ()
+    """Fields that were stated and that this version does not act on yet (`image`, `executor`, `uses`)."""
+    place: Place = NOWHERE
+
+    @property
+    def out_paths(self) -> tuple[str, ...]:
+        """Paths of all outputs in the order stated."""
+        return tuple(out.path for out in self.outs)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A set of stages that came from one document, and the DVC file that stands for it."""
+
+    name: str
+    """`metadata.name`, or the path of an adopted `dvc.yaml`."""
+    file: str
+    """Where the document is in the repository."""
+    dvc_file: str
+    """The `dvc.yaml` that DVC reads: the adopted file, or where the rendered one goes on the state branch."""
+    rendered: str | None
+    """Text of the rendered `dvc.yaml`; None for an adopted file, which stays as it is."""
+    stages: tuple[Stage, ...]
+    extra_metrics: tuple[str, ...] = ()
+    """Metrics files named at the top level, beside those of stages."""
+    place: Place = NOWHERE
+
+    @property
+    def lock_file(self) -> str:
+        """Path of the `dvc.lock` beside the `dvc.yaml`."""
+        return self.dvc_file.removesuffix("dvc.yaml") + "dvc.lock"
+
+    @property
+    def folder(self) -> str:
+        """Folder of the `dvc.yaml`, `.` for the root."""
+        return self.dvc_file.removesuffix("dvc.yaml").rstrip("/") or "."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedData:
+    """A file or folder that a `.dvc` file stands for (`dvc add`, or a frozen import)."""
+
+    path: str
+    md5: str
+    """Lower-case hex, with `.dir` for a folder."""
+    dvc_file: str
+    size: int | None = None
+    nfiles: int | None = None
+    legacy: bool = False
+    """True for md5-dos2unix entries of DVC before 3.0, whose bytes live in the old cache layout."""
+    remote: str | None = None
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether a folder is tracked."""
+        return self.md5.endswith(".dir")
+
+
+@dataclass(frozen=True, slots=True)
+class LockOut:
+    """One output as a committed `dvc.lock` states it."""
+
+    path: str
+    md5: str
+    size: int | None = None
+    nfiles: int | None = None
+    isexec: bool = False
+    legacy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LockEntry:
+    """What a committed `dvc.lock` says of one stage: evidence that somebody ran it."""
+
+    cmd: tuple[str, ...]
+    cmd_is_list: bool
+    deps: Mapping[str, str]
+    """Root-relative path to digest: `md5:…`, `md5-dos2unix:…`, `etag:…` or `checksum:…`."""
+    params: Mapping[str, Mapping[str, Any]]
+    """File to key to value; a whole file has its top-level mapping."""
+    outs: tuple[LockOut, ...]
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    """The entry as it stood in the file, for writing it back unchanged."""
+
+
+class Trust(Enum):
+    """How far a commit is trusted; policy always comes from the base commit."""
+
+    UNTRUSTED = "untrusted"
+    """Parse and compare only: no code, template, hook or filter of the repository runs."""
+    PROPOSED = "proposed"
+    """A branch of somebody who may write: stages run, without secrets, and the results stay apart."""
+    TRUSTED = "trusted"
+    """A commit reachable from the watched branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The repository's own settings, all of them with a default."""
+
+    name: str = ""
+    branch: str | None = None
+    """Watched branch; None means the remote's default branch."""
+    record_every_seconds: float = 60.0
+    accept_dvc_lock: bool = True
+    """`trust.dvcLock: accept`: a committed lock entry counts as evidence."""
+    reuse_proposed: bool = True
+    """`trust.reuse: members`: results recorded for a pull request count at its merge."""
+    strict: bool = False
+    """A stage that writes to undeclared places fails."""
+    shell: str | None = None
+    """Shell of every command; None means `bash`, whatever the host's user prefers."""
+    protect: bool = False
+    """Hold when the watched branch is rewound."""
+    objective: str = ""
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know that stops nothing."""
+
+    message: str
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything the specs at one commit ask for."""
+
+    commit: str
+    project: Project
+    pipelines: tuple[Pipeline, ...]
+    tracked: Mapping[str, TrackedData]
+    """By path."""
+    locks: Mapping[Address, LockEntry]
+    """Evidence of committed lock files."""
+    dvc_root: str = "."
+    """Folder that holds `.dvc`, `.` also when there is none yet."""
+    has_dvc: bool = False
+    not_handled: tuple[Notice, ...] = ()
+    """Deployments, monitors and fields that are understood but not acted on yet."""
+    notices: tuple[Notice, ...] = ()
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage of every pipeline."""
+        return tuple(stage for pipeline in self.pipelines for stage in pipeline.stages)
+
+
+def is_external(path: str) -> bool:
+    """Whether a dep lies outside the repository: absolute, in a home folder, or behind a scheme."""
+    return path.startswith(("/", "~")) or "://" in path

@@ -1,0 +1,301 @@
+"""The plan: for each stage what a reconcile would do, and why; a pure function of desired and recorded.
+
+`Walk` goes through the stages in order and decides each of them from the outputs of the ones before. A reconcile
+uses the same walk: it settles what has run and asks again for those that waited, so a plan and its execution cannot
+disagree. Actions decide; reasons are for people and nothing branches on them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.core.actions import Action
+from runner.core.canonical import canonical_digest
+from runner.core.graph import Graph
+from runner.core.inputs import Gathered, Gatherer
+from runner.core.nouns import Address, Desired, LockEntry, Stage, Trust
+from runner.core.recorded import Entry, Hit, Inputs, OutFact, Recorded
+from runner.core.runkey import Material, differences, material_of, run_key
+from runner.errors import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the plan says of one stage."""
+
+    address: Address
+    action: Action
+    reasons: tuple[str, ...] = ()
+    key: str | None = None
+    """None while an input is not known."""
+    material: Material | None = None
+    entry: Entry | None = None
+    """For keep and reuse: the result that stands for the stage afterwards."""
+    hit: Hit | None = None
+    """For reuse and failed: the run that was found."""
+    changed: bool = False
+    """For keep: true where the entry is not yet what the state says (evidence that is new)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decisions for one desired commit against one recorded state."""
+
+    desired: str
+    state: str | None
+    steps: tuple[Step, ...]
+    """In an order in which they could be done; removals last."""
+    recorded_digest: str
+    """Digest of the recorded facts that were read: equal facts, equal plan."""
+
+    def counts(self) -> Counter[Action]:
+        """How many steps each action has."""
+        return Counter(step.action for step in self.steps)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every stage is kept as it is recorded."""
+        return all(step.action is Action.KEEP for step in self.steps)
+
+    @property
+    def changes_state(self) -> bool:
+        """Whether the state branch would say something new even if nothing runs."""
+        return any(step.changed or step.action in (Action.REUSE, Action.REMOVE) for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person or a schedule asked for beside the specs."""
+
+    occasion: str
+    """What always-changed stages run once for: the desired commit, unless a tick or a person says otherwise."""
+    retry: frozenset[Address] | None = frozenset()
+    """Failed stages to try again; None means all of them."""
+    targets: frozenset[Address] | None = None
+    """Only these stages and what they need; None means all."""
+
+    def retries(self, address: Address) -> bool:
+        """Whether another try of this stage is asked for."""
+        return self.retry is None or address in self.retry
+
+
+@dataclass
+class Walk:
+    """Decides stage after stage; remembers what each of them leaves for the next."""
+
+    desired: Desired
+    graph: Graph
+    inputs: Inputs
+    recorded: Recorded
+    wishes: Wishes
+    trust: Trust = Trust.TRUSTED
+    default_shell: str = "bash"
+    outs: dict[Address, dict[str, OutFact] | None] = field(default_factory=dict)
+    """By stage what it leaves, None while it is not known."""
+    findings: list[Finding] = field(default_factory=list)
+    basis: dict[Address, list[Any]] = field(default_factory=dict)
+    """The recorded facts each decision read."""
+
+    def __post_init__(self) -> None:
+        self._gatherer = Gatherer(self.inputs, self.recorded, self.graph.producers, self.desired.tracked, self.outs)
+
+    def decide(self, stage: Stage) -> Step:
+        """The step of one stage, given what is settled so far; remembers what it leaves."""
+        step = self._decide(stage)
+        if step.entry is not None:
+            self.settle(stage.address, step.entry.outs)
+        else:
+            self.outs[stage.address] = None
+        return step
+
+    def settle(self, address: Address, outs: Sequence[OutFact]) -> None:
+        """A stage has left these outputs."""
+        self.outs[address] = {out.path: out for out in outs}
+
+    def shell(self) -> str:
+        """The shell of every command."""
+        return self.desired.project.shell or self.default_shell
+
+    def _decide(self, stage: Stage) -> Step:
+        address = stage.address
+        if stage.not_handled:
+            fields = ", ".join(stage.not_handled)
+            return Step(address, Action.UNKNOWN, (f"not handled yet: {fields}",))
+        if stage.frozen:
+            return self._frozen(stage)
+        if stage.secrets and self.trust is not Trust.TRUSTED:
+            return Step(
+                address, Action.UNKNOWN, (f"needs secrets, given to trusted runs only: {', '.join(stage.secrets)}",)
+            )
+        gathered = self._gatherer.gather(stage)
+        if gathered.missing:
+            self._missing(stage, gathered.missing)
+        if gathered.action is not None:
+            return Step(address, gathered.action, tuple(gathered.reasons))
+        return self._by_key(stage, self._material(stage, gathered))
+
+    def _missing(self, stage: Stage, what: Sequence[str]) -> None:
+        for message in what:
+            place = stage.place
+            self.findings.append(
+                Finding(place.file, place.line, place.column, f"stage {stage.address.stage}: {message}")
+            )
+
+    def _material(self, stage: Stage, gathered: Gathered) -> Material:
+        return material_of(
+            stage,
+            shell=self.shell(),
+            deps=gathered.deps,
+            params=gathered.params,
+            environment=gathered.environment,
+            occasion=self.wishes.occasion if stage.always_changed else None,
+        )
+
+    def _frozen(self, stage: Stage) -> Step:
+        entry = self.recorded.current(stage.address)
+        self._read(stage.address, entry, None)
+        if entry is not None and {out.path for out in entry.outs} == set(stage.out_paths):
+            return Step(stage.address, Action.KEEP, ("frozen",), entry.key, entry=entry)
+        lock = self.desired.locks.get(stage.address)
+        if lock is not None and {out.path for out in lock.outs} == set(stage.out_paths):
+            evidence = self._evidence_entry(stage, lock, _lock_material(stage, lock, self.shell()))
+            return Step(stage.address, Action.KEEP, ("frozen",), evidence.key, entry=evidence, changed=entry is None)
+        self._missing(stage, ["is frozen and has never run: take `frozen` away until it has a result"])
+        return Step(stage.address, Action.UNKNOWN, ("frozen, and has never run",))
+
+    def _by_key(self, stage: Stage, material: Material) -> Step:
+        address, key = stage.address, run_key(material)
+        current = self.recorded.current(address)
+        if current is not None and current.key == key:
+            self._read(address, current, None)
+            return Step(address, Action.KEEP, (), key, material, current)
+        hit = self.recorded.find(key)
+        self._read(address, current, hit)
+        if hit is not None and hit.succeeded and not self._bound_to_branch(stage):
+            return self._reuse(stage, key, material, hit)
+        evidence = self._evidence(stage, material)
+        if evidence is not None:
+            vouched = (f"{evidence.provenance[:17]} has it",)
+            return Step(address, Action.KEEP, vouched, key, material, evidence, changed=True)
+        reasons = tuple(self._why(stage, material, current))
+        if hit is not None and not hit.succeeded:
+            if not self.wishes.retries(address):
+                return Step(address, Action.FAILED, (hit.why or "failed before", *reasons), key, material, hit=hit)
+            return Step(address, Action.RUN, ("another try was asked for", *reasons), key, material, hit=hit)
+        return Step(address, Action.RUN, reasons, key, material)
+
+    def _reuse(self, stage: Stage, key: str, material: Material, hit: Hit) -> Step:
+        entry = Entry(
+            address=stage.address,
+            key=key,
+            provenance=hit.provenance,
+            material=material.as_json(),
+            outs=hit.outs,
+            record=None if hit.ref else hit.record,
+            adopted_from=f"{hit.ref}@{hit.record}" if hit.ref else None,
+        )
+        where = f" on {hit.ref}" if hit.ref else ""
+        name = f" as {hit.address}" if hit.address != stage.address else ""
+        return Step(
+            stage.address, Action.REUSE, (f"ran before{name}{where}: record {hit.record}",), key, material, entry, hit
+        )
+
+    def _bound_to_branch(self, stage: Stage) -> bool:
+        # A persist output depends on the version it started from, which the key does not hold (DESIGN §4).
+        return any(out.persist for out in stage.outs)
+
+    def _why(self, stage: Stage, material: Material, current: Entry | None) -> list[str]:
+        new = material.as_json()
+        if current is not None:
+            return differences(current.material, new) or ["the recorded result is of another key"]
+        lock = self.desired.locks.get(stage.address)
+        if lock is not None:
+            old = _lock_material(stage, lock, self.shell()).as_json()
+            return [f"{why} (since dvc.lock)" for why in differences(old, new)] or ["dvc.lock cannot vouch for it"]
+        return ["never ran"]
+
+    def _evidence(self, stage: Stage, material: Material) -> Entry | None:
+        lock = self.desired.locks.get(stage.address)
+        if lock is None or not self.desired.project.accept_dvc_lock or not _may_be_evidence(stage):
+            return None
+        if _lock_material(stage, lock, material.shell).as_json() != material.as_json():
+            return None
+        return self._evidence_entry(stage, lock, material)
+
+    def _evidence_entry(self, stage: Stage, lock: LockEntry, material: Material) -> Entry:
+        cached = {out.path: out.cache for out in stage.outs}
+        outs = tuple(
+            OutFact(o.path, o.md5, o.size, o.nfiles, o.isexec, cached.get(o.path, True), None, o.legacy)
+            for o in lock.outs
+        )
+        return Entry(stage.address, run_key(material), f"dvc.lock@{self.desired.commit}", material.as_json(), outs)
+
+    def _read(self, address: Address, current: Entry | None, hit: Hit | None) -> None:
+        self.basis[address] = [
+            [current.key, current.record] if current else None,
+            [hit.ref, hit.record, hit.succeeded] if hit else None,
+        ]
+
+
+def make_plan(walk: Walk, state: str | None) -> Plan:
+    """Walk through everything that is asked for and list what is not asked for any more.
+
+    The walk's `findings` say what makes the plan invalid (an input that is nowhere, a frozen stage without a result).
+    """
+    wanted = walk.graph.ancestors(walk.wishes.targets) if walk.wishes.targets is not None else None
+    steps = [
+        walk.decide(walk.graph.stages[address]) for address in walk.graph.order if wanted is None or address in wanted
+    ]
+    if wanted is None:
+        gone = sorted(address for address in walk.recorded.addresses() if address not in walk.graph.stages)
+        steps.extend(Step(address, Action.REMOVE, ("no longer in the specs",)) for address in gone)
+    facts = [[str(step.address), step.action.value, walk.basis.get(step.address)] for step in steps]
+    return Plan(walk.desired.commit, state, tuple(steps), canonical_digest(facts))
+
+
+def _may_be_evidence(stage: Stage) -> bool:
+    """Where DVC's own lock cannot vouch: always-changed, a declared environment, parameters DVC's key forgets.
+
+    The last one is a defect of DVC (its issue 10296): parameters named `size` or `nfiles` do not enter its keys.
+    """
+    if stage.always_changed or stage.environment is not None or stage.env or stage.seed is not None:
+        return False
+    return not any((param.key or "").rsplit(".", 1)[-1] in ("size", "nfiles") for param in stage.params)
+
+
+def _lock_material(stage: Stage, lock: LockEntry, shell: str) -> Material:
+    """The material a lock entry vouches for; what a lock does not state is taken from the stage."""
+    whole = {param.file for param in stage.params if param.key is None}
+    params: list[tuple[str, str, Any]] = []
+    for file, values in lock.params.items():
+        if file in whole:
+            params.append((file, "", dict(values)))
+        else:
+            params.extend((file, key, value) for key, value in values.items())
+    options = {out.path: (out.cache, out.persist) for out in stage.outs}
+    return Material(
+        cmd=lock.cmd if lock.cmd_is_list else lock.cmd[0],
+        wdir=stage.wdir,
+        shell=shell,
+        deps=tuple(sorted((path, digest.removeprefix("md5:")) for path, digest in lock.deps.items())),
+        params=tuple(sorted(params, key=lambda row: (row[0], row[1]))),
+        outs=tuple(sorted((out.path, *options.get(out.path, (True, False))) for out in lock.outs)),
+        env=stage.env,
+        seed=stage.seed,
+    )
+
+
+def lock_params(material: Mapping[str, Any], stage: Stage) -> dict[str, dict[str, Any]]:
+    """Parameters of recorded material in the nesting of `dvc.lock`: file to key to value."""
+    result: dict[str, dict[str, Any]] = {}
+    for param in stage.params:
+        name = f"{param.file}:{param.key}" if param.key else param.file
+        value = material.get("param", {}).get(name)
+        if param.key is None:
+            result.setdefault(param.file, {}).update(value or {})
+        else:
+            result.setdefault(param.file, {})[param.key] = value
+    return result

@@ -1,0 +1,167 @@
+"""What is recorded: what stands for each stage now, what ever ran under which key, and how to ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from runner.core.digests import Member
+from runner.core.nouns import Address
+
+RUNNER = "runner"
+"""Provenance of results that the runner made itself; anything else is evidence by others."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutFact:
+    """One output as a run left it."""
+
+    path: str
+    md5: str
+    """DVC's digest, `.dir` at the end for a folder."""
+    size_bytes: int | None = None
+    nfiles: int | None = None
+    isexec: bool = False
+    cached: bool = True
+    """False: its bytes are in git, on the state branch."""
+    git_id: str | None = None
+    """Blob or tree id of the bytes on the state branch, where `cached` is false."""
+    legacy: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON without what is at its default."""
+        row: dict[str, Any] = {"path": self.path, "md5": self.md5}
+        row |= {"size": self.size_bytes} if self.size_bytes is not None else {}
+        row |= {"nfiles": self.nfiles} if self.nfiles is not None else {}
+        row |= {"isexec": True} if self.isexec else {}
+        row |= {"cache": False} if not self.cached else {}
+        row |= {"git": self.git_id} if self.git_id else {}
+        row |= {"legacy": True} if self.legacy else {}
+        return row
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> OutFact:
+        """The inverse of `as_json`."""
+        return OutFact(
+            path=row["path"],
+            md5=row["md5"],
+            size_bytes=row.get("size"),
+            nfiles=row.get("nfiles"),
+            isexec=row.get("isexec", False),
+            cached=row.get("cache", True),
+            git_id=row.get("git"),
+            legacy=row.get("legacy", False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The accepted result that stands for a stage: what `dvc.lock` says, and why we believe it."""
+
+    address: Address
+    key: str
+    provenance: str
+    """`runner`, `dvc.lock@<commit>` or `run-cache`."""
+    material: Mapping[str, Any]
+    """What entered the key, as `Material.as_json` gives it."""
+    outs: tuple[OutFact, ...]
+    record: int | None = None
+    """Sequence number of the run record on this ledger; None for evidence."""
+    adopted_from: str | None = None
+    """`<ref>@<sequence>` where the result was recorded first, when it came from another ref."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON; the address is in the file's name and repeated inside."""
+        row: dict[str, Any] = {
+            "pipeline": self.address.pipeline,
+            "stage": self.address.stage,
+            "key": self.key,
+            "provenance": self.provenance,
+            "record": self.record,
+            "material": self.material,
+            "outs": [out.as_json() for out in self.outs],
+        }
+        return row | ({"adoptedFrom": self.adopted_from} if self.adopted_from else {})
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Entry:
+        """The inverse of `as_json`."""
+        return Entry(
+            address=Address(row["pipeline"], row["stage"]),
+            key=row["key"],
+            provenance=row["provenance"],
+            material=row["material"],
+            outs=tuple(OutFact.from_json(out) for out in row["outs"]),
+            record=row.get("record"),
+            adopted_from=row.get("adoptedFrom"),
+        )
+
+    def moved_to(self, address: Address) -> Entry:
+        """The same result standing for another stage."""
+        return replace(self, address=address)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A run found by its key."""
+
+    key: str
+    succeeded: bool
+    ref: str
+    """Ref whose ledger holds the record; empty for the ledger at hand."""
+    record: int
+    address: Address
+    """The stage it ran as."""
+    outs: tuple[OutFact, ...] = ()
+    provenance: str = RUNNER
+    material: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+    """For a failure: how it failed, for people."""
+
+
+class Recorded(Protocol):
+    """Questions to the recorded state; every answer comes from immutable git objects."""
+
+    def current(self, address: Address) -> Entry | None:
+        """What stands for the stage now."""
+
+    def addresses(self) -> Iterable[Address]:
+        """Every stage something stands for."""
+
+    def find(self, key: str) -> Hit | None:
+        """The best run under this key: a success before a failure, our own ledger before others."""
+
+    def listing(self, md5: str) -> tuple[Member, ...] | None:
+        """Members of a recorded folder, where the state kept them or the cache has them."""
+
+    def small(self, md5: str) -> bytes | None:
+        """Bytes of a small recorded file, where the state kept them or the cache has them."""
+
+
+class Inputs(Protocol):
+    """Questions to the desired commit; every answer comes from immutable git objects."""
+
+    def file_digest(self, path: str) -> str | None:
+        """MD5 of a file in git; None where there is none."""
+
+    def folder(self, path: str) -> tuple[Member, ...] | None:
+        """Members of a folder in git as DVC would list them; None where there is none."""
+
+    def folder_digest(self, path: str) -> str | None:
+        """Digest of the same, remembered by tree id; None where there is none."""
+
+    def params(self, file: str) -> Mapping[str, Any] | None:
+        """The parsed parameter file; None where there is none."""
+
+    def parse_params(self, file: str, data: bytes) -> Mapping[str, Any]:
+        """Parse bytes that a stage made as the parameter file of this name."""
+
+    def lookup(self, params: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+        """Whether the dotted key is there, and its value."""
+
+    def environment_digest(self, stage_lock: str, python: str | None) -> str | None:
+        """Digest of a declared environment; None where the lock file is missing."""
+
+    def probe(self, path: str) -> str | None:
+        """Digest of an input outside the repository; None where nobody has looked yet."""

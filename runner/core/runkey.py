@@ -1,0 +1,176 @@
+"""The run key: the digest of everything that could change the result of a run, and the words for what changed.
+
+One walk over the same fields gives both, so that a key can never differ without a reason, nor a reason be given
+where the key is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.core.canonical import canonical_digest, plain
+from runner.core.nouns import Stage
+
+KEY_VERSION = 1
+"""Version of the walk below; a change of it changes every key, so it needs an ADR."""
+
+Field = tuple[str, str, Any]
+"""Kind (`cmd`, `dep`, `param` …), name within the kind, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that enters a run key; values are plain JSON."""
+
+    cmd: str | tuple[str, ...]
+    wdir: str
+    shell: str
+    deps: tuple[tuple[str, str], ...]
+    """Path and digest, sorted by path."""
+    params: tuple[tuple[str, str, Any], ...]
+    """File, key (empty for the whole file) and value, sorted."""
+    outs: tuple[tuple[str, bool, bool], ...]
+    """Path, cache, persist, sorted by path."""
+    env: tuple[tuple[str, str], ...] = ()
+    seed: int | None = None
+    environment: str | None = None
+    """Digest of the declared environment."""
+    occasion: str | None = None
+    """What an always-changed stage runs once for: a commit, a tick, a person's wish."""
+
+    def fields(self) -> Iterator[Field]:
+        """The one walk over everything that counts."""
+        yield "version", "", KEY_VERSION
+        yield "cmd", "", list(self.cmd) if isinstance(self.cmd, tuple) else self.cmd
+        yield "wdir", "", self.wdir
+        yield "shell", "", self.shell
+        for path, digest in self.deps:
+            yield "dep", path, digest
+        for file, key, value in self.params:
+            yield "param", f"{file}:{key}" if key else file, value
+        for path, cache, persist in self.outs:
+            yield "out", path, {"cache": cache, "persist": persist}
+        for name, value in self.env:
+            yield "env", name, value
+        if self.seed is not None:
+            yield "seed", "", self.seed
+        if self.environment is not None:
+            yield "environment", "", self.environment
+        if self.occasion is not None:
+            yield "occasion", "", self.occasion
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as `{kind: value}` and `{kind: {name: value}}`: what a record keeps and a key digests."""
+        return grouped(self.fields())
+
+
+def grouped(fields: Iterator[Field]) -> dict[str, Any]:
+    """Fields as nested plain JSON, named fields below their kind."""
+    result: dict[str, Any] = {}
+    for kind, name, value in fields:
+        if name:
+            result.setdefault(kind, {})[name] = plain(value)
+        else:
+            result[kind] = plain(value)
+    return result
+
+
+def material_of(
+    stage: Stage,
+    *,
+    shell: str,
+    deps: Mapping[str, str],
+    params: Mapping[tuple[str, str], Any],
+    environment: str | None = None,
+    occasion: str | None = None,
+) -> Material:
+    """The material of a stage whose inputs are known: path to digest, (file, key) to value."""
+    return Material(
+        cmd=stage.cmd if stage.cmd_is_list else stage.cmd[0],
+        wdir=stage.wdir,
+        shell=shell,
+        deps=tuple(sorted(deps.items())),
+        params=tuple((file, key, value) for (file, key), value in sorted(params.items(), key=lambda item: item[0])),
+        outs=tuple(sorted((out.path, out.cache, out.persist) for out in stage.outs)),
+        env=stage.env,
+        seed=stage.seed,
+        environment=environment,
+        occasion=occasion,
+    )
+
+
+def run_key(material: Material) -> str:
+    """SHA-256 of the canonical JSON of the material, lower-case hex."""
+    return canonical_digest(material.as_json())
+
+
+def key_of(material_json: Mapping[str, Any]) -> str:
+    """The run key of material as a record keeps it; equals `run_key` of what it was made from."""
+    return canonical_digest(dict(material_json))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Why two materials have different keys, a phrase for each field that differs; empty when they are equal."""
+    reasons: list[str] = []
+    for kind in _ORDER:
+        before, after = old.get(kind), new.get(kind)
+        if before == after:
+            continue
+        if kind in _NAMED:
+            reasons.extend(_named_differences(kind, before or {}, after or {}))
+        else:
+            reasons.append(_WHOLE[kind].format(before=shown(before), after=shown(after)))
+    return reasons
+
+
+_NAMED = ("dep", "param", "out", "env")
+_WHOLE = {
+    "version": "key version {before} → {after}",
+    "cmd": "cmd changed: {before} → {after}",
+    "wdir": "wdir {before} → {after}",
+    "shell": "shell {before} → {after}",
+    "seed": "seed {before} → {after}",
+    "environment": "environment changed",
+    "occasion": "runs once for each commit: {before} → {after}",
+}
+_ORDER = ("cmd", "dep", "param", "env", "seed", "environment", "out", "wdir", "shell", "occasion", "version")
+
+
+def _named_differences(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*before, *after}):
+        if name not in before:
+            yield f"{kind} {name} added" + (f": {shown(after[name])}" if kind in ("param", "env") else "")
+        elif name not in after:
+            yield f"{kind} {name} removed"
+        elif before[name] == after[name]:
+            continue
+        elif kind == "dep":
+            yield f"dep {name} changed"
+        elif kind == "param" and isinstance(before[name], dict) and isinstance(after[name], dict):
+            yield from _named_differences("param", _prefixed(name, before[name]), _prefixed(name, after[name]))
+        else:
+            yield f"{kind} {name}: {shown(before[name])} → {shown(after[name])}"
+
+
+def _prefixed(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    joint = "." if ":" in name else ":"
+    return {f"{name}{joint}{key}": value for key, value in values.items()}
+
+
+def shown(value: Any) -> str:
+    """A value in one short line for people."""
+    if isinstance(value, dict) and len(value) == 1:
+        (tag, inner), *_ = value.items()
+        if tag in ("!float", "!time"):
+            return str(inner)
+    text = value if isinstance(value, str) else _compact(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _compact(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)

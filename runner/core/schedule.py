@@ -1,0 +1,82 @@
+"""The order in which ready stages start: as many as jobs, resources and mutexes allow, the most urgent first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+
+from runner.core.nouns import Address, Stage
+
+
+class Queue:
+    """Ready and running stages under limits; a data structure, it starts nothing.
+
+    A stage that does not fit now does not stop a smaller one behind it; since every running stage ends, and a stage
+    that asks for more than there is was refused at plan, it gets its turn.
+    """
+
+    def __init__(self, *, jobs: int, cpu: float, memory_bytes: int, heights: Mapping[Address, int]) -> None:
+        self._jobs = jobs
+        self._cpu = cpu
+        self._memory_bytes = memory_bytes
+        self._heights = heights
+        self._ready: list[tuple[int, int, Stage]] = []
+        self._pushed = 0
+        self._running: dict[Address, Stage] = {}
+        self._held: set[str] = set()
+
+    def push(self, stage: Stage) -> None:
+        """A stage whose inputs are all there."""
+        self._pushed += 1
+        heapq.heappush(self._ready, (-self._heights.get(stage.address, 0), self._pushed, stage))
+
+    def take(self) -> list[Stage]:
+        """The stages to start now; they count as running from here on."""
+        taken: list[Stage] = []
+        passed: list[tuple[int, int, Stage]] = []
+        while self._ready and len(self._running) < self._jobs:
+            item = heapq.heappop(self._ready)
+            if self._fits(item[2]):
+                self._start(item[2])
+                taken.append(item[2])
+            else:
+                passed.append(item)
+        for item in passed:
+            heapq.heappush(self._ready, item)
+        return taken
+
+    def done(self, address: Address) -> None:
+        """A running stage has ended, whatever the outcome."""
+        stage = self._running.pop(address)
+        self._cpu += stage.resources.cpu
+        self._memory_bytes += stage.resources.memory_bytes
+        self._held.difference_update(stage.mutex)
+
+    @property
+    def running(self) -> int:
+        """Number of running stages."""
+        return len(self._running)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing is ready."""
+        return not self._running and not self._ready
+
+    def clear(self) -> list[Stage]:
+        """Forget what has not started, for a stop; returns it."""
+        dropped = [stage for _, _, stage in self._ready]
+        self._ready.clear()
+        return dropped
+
+    def _fits(self, stage: Stage) -> bool:
+        return (
+            stage.resources.cpu <= self._cpu
+            and stage.resources.memory_bytes <= self._memory_bytes
+            and self._held.isdisjoint(stage.mutex)
+        )
+
+    def _start(self, stage: Stage) -> None:
+        self._running[stage.address] = stage
+        self._cpu -= stage.resources.cpu
+        self._memory_bytes -= stage.resources.memory_bytes
+        self._held.update(stage.mutex)

@@ -1,0 +1,127 @@
+"""Every error the runner raises on purpose, as one tree, each with the exit code that tells the caller what to do next.
+
+    RunnerError                 a sentence for people: where, what is wrong, what to do
+    ├── InputError        1     the input or the usage is wrong: mend it and call again
+    ├── StageFailed       3     a stage or a gate failed, or stands failed
+    ├── HostError         4     this host or the network let us down: the same call may work later
+    ├── RaceLost          5     somebody else was first, or a plan is no longer the plan
+    └── Held              6     a person has to say something first (approval, window, rewritten state)
+
+Anything else that reaches the top is a bug and exits with 70 and a report to paste.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process says when it ends; the numbers are a contract with scripts."""
+
+    DONE = 0
+    """Everything asked for was done, or there was nothing to do."""
+    INPUT = 1
+    """The input or the usage is wrong."""
+    CHANGES = 2
+    """Only from `plan`: something other than `keep` is planned."""
+    FAILED = 3
+    """A stage or a gate failed, or stands failed."""
+    HOST = 4
+    """The host or the network failed; the same call may work later."""
+    RACE = 5
+    """A race was lost for good, or `apply` refused a plan whose ground has moved."""
+    HELD = 6
+    """A person has to decide first."""
+    BUG = 70
+    """A defect of the runner."""
+    INTERRUPTED = 130
+    """SIGINT."""
+    TERMINATED = 143
+    """SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a file of the repository; lines and columns count from 1, 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+NOWHERE = Place("")
+"""The place of what came from no file."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing that is wrong with the input: where, what, and what to do about it."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = str(Place(self.file, self.line, self.column))
+        return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class RunnerError(Exception):
+    """The root of what the runner raises on purpose; `hint` says what to do."""
+
+    exit_code = ExitCode.BUG
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message + (f"\n  {self.hint}" if self.hint else "")
+
+
+class InputError(RunnerError):
+    """The input or the usage is wrong; the same call will fail again."""
+
+    exit_code = ExitCode.INPUT
+
+
+class SpecError(InputError):
+    """The specs have findings; all of them are here, sorted by place, and nothing ran."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = sorted(findings)
+        count = len(self.findings)
+        super().__init__(f"{count} finding{'s' if count != 1 else ''} in the specs")
+
+
+class StageFailed(RunnerError):
+    """A stage or a gate failed, or stands failed."""
+
+    exit_code = ExitCode.FAILED
+
+
+class HostError(RunnerError):
+    """The host or the network let us down; the same call may work later."""
+
+    exit_code = ExitCode.HOST
+
+
+class RaceLost(RunnerError):
+    """Somebody else was first, or a plan is no longer the plan."""
+
+    exit_code = ExitCode.RACE
+
+
+class Held(RunnerError):
+    """A person has to say something first."""
+
+    exit_code = ExitCode.HELD

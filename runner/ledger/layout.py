@@ -1,0 +1,60 @@
+"""Paths below `.runner/` on the state branch: one place that knows where things lie."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from runner.core.nouns import Address
+
+ROOT = ".runner"
+STATE = f"{ROOT}/state.json"
+"""Schema, desired commit, number of records and digest of the last one."""
+RECORDED = f"{ROOT}/recorded"
+"""`<pipeline>/<stage>.json`: the result that stands for each stage."""
+KEYS = f"{ROOT}/keys"
+"""`<first two hex digits>`: lines `key sequence ok|failed`, sorted: one look-up from a run key to its record."""
+RECORDS = f"{ROOT}/ledger/records"
+"""`<sequence>.json`: the newest records, byte for byte as they were appended."""
+SEALED = f"{ROOT}/ledger/sealed"
+"""`<first>-<last>.jsonl` and `.keys`: older records, byte for byte, a line each, and their keys."""
+OBJECTS = f"{ROOT}/objects"
+"""`<md5>`: folder listings and small files that a plan has to look into."""
+
+_SAFE = re.compile(rb"[A-Za-z0-9_@=,+.-]")
+_LONGEST_NAME = 180
+
+
+def encoded(name: str) -> str:
+    """A name as one path component that every file system and ref can hold: percent-encoded, hashed where too long.
+
+    Names are case-preserving; a leading dot is encoded, so no component can be `.`, `..` or `.git`.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    parts = [chr(byte) if _SAFE.match(bytes([byte])) else f"%{byte:02X}" for byte in raw]
+    if parts and parts[0] == ".":
+        parts[0] = "%2E"
+    text = "".join(parts) or "%"
+    if len(text) > _LONGEST_NAME:
+        return text[: _LONGEST_NAME - 33] + "%" + hashlib.sha256(raw).hexdigest()[:32]
+    return text
+
+
+def recorded_path(address: Address) -> str:
+    """File of what stands for a stage."""
+    return f"{RECORDED}/{encoded(address.pipeline)}/{encoded(address.stage)}.json"
+
+
+def record_path(sequence: int) -> str:
+    """File of a record."""
+    return f"{RECORDS}/{sequence:09d}.json"
+
+
+def keys_path(key: str) -> str:
+    """File of the index that holds a run key."""
+    return f"{KEYS}/{key[:2]}"
+
+
+def object_path(md5: str) -> str:
+    """File of a small object."""
+    return f"{OBJECTS}/{md5}"
