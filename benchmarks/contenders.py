@@ -1,0 +1,107 @@
+"""The tools that are measured side by side: how each of them makes a first run, and how it finds nothing to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = "runner"
+EVIDENCE = "runner, from a dvc.lock"
+"""Ours once more, where nothing was recorded and the lock file of a `dvc repro` is all there is."""
+DVC = "DVC"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One tool and its command lines."""
+
+    name: str
+    version: str
+    first: tuple[str, ...]
+    """Runs every stage; `{jobs}` stands for how many at a time."""
+    nothing: tuple[str, ...]
+    """Asks what there is to do, in a repository where there is nothing."""
+    from_lock: bool = False
+    """Whether a `dvc.lock` that others wrote is enough to find nothing to do."""
+    first_stages: int = 100_000
+    """The largest first run that is measured by default; more only with `--full`, as it takes minutes."""
+
+    def first_run(self, jobs: int) -> tuple[str, ...]:
+        """The command line of a first run with `jobs` stages at a time."""
+        return tuple(part.replace("{jobs}", str(jobs)) for part in self.first)
+
+
+def contenders(peers_folder: Path | None) -> list[Contender]:
+    """Ours and DVC, and each of the other tools that is installed in `peers_folder` or on the PATH."""
+    path = os.pathsep.join(filter(None, (str(peers_folder or ""), os.environ.get("PATH", ""))))
+    found = [_ours(), _dvc()]
+    for name, first, nothing in (
+        ("Snakemake", "snakemake -q all --cores {jobs}", "snakemake -n -q all"),
+        ("doit", "doit -v0 -n {jobs} -P thread", "doit -v0"),
+        ("make", "make -s -j{jobs} all", "make -s -q all"),
+        ("ninja", "ninja --quiet -j {jobs}", "ninja --quiet -n"),
+    ):
+        program = shutil.which(name.lower(), path=path)
+        if program:
+            first_line, nothing_line = ((program, *line.split()[1:]) for line in (first, nothing))
+            found.append(Contender(name, _version(program), first_line, nothing_line))
+    return found
+
+
+def _ours() -> Contender:
+    command = (sys.executable, "-m", "runner")
+    return Contender(
+        OURS,
+        _commit(),
+        first=(*command, "reconcile", "--jobs", "{jobs}"),
+        nothing=(*command, "plan"),
+        from_lock=True,
+    )
+
+
+def _dvc() -> Contender:
+    program = str(Path(sys.executable).with_name("dvc"))
+    return Contender(
+        DVC,
+        _version(program),
+        first=(program, "repro", "-q"),
+        nothing=(program, "status"),
+        from_lock=True,
+        first_stages=100,
+    )
+
+
+def environment(home: Path) -> Mapping[str, str]:
+    """What every measured command sees: an empty home of its own, no telemetry, the checkout's `runner`."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / ".gitconfig").write_text("[user]\n\tname = Benchmark\n\temail = benchmark@example.org\n")
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_STATE_HOME": str(home / ".local/state"),
+        "DVC_SITE_CACHE_DIR": str(home / "site"),
+        "DVC_NO_ANALYTICS": "1",
+        "PYTHONPATH": str(ROOT),
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/sh",
+    }
+
+
+def _version(program: str) -> str:
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()[0].split()
+    return next(word for word in words if word[0].isdigit())
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"

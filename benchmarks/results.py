@@ -1,0 +1,151 @@
+"""What was measured, as a file that is kept, and as the tables of `docs/benchmarks.md` between two markers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from contenders import DVC, OURS
+from measure import Cost
+
+BEGIN = "<!-- benchmarks: begin (written by benchmarks/run.py) -->"
+END = "<!-- benchmarks: end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The cost of one tool on one row."""
+
+    row: str
+    title: str
+    tool: str
+    version: str
+    cpu_seconds: float
+    wall_seconds: float
+    peak_mib: float
+    runs: int
+    machine: str = ""
+
+    @staticmethod
+    def of(row: str, title: str, tool: str, version: str, cost: Cost) -> Figure:
+        """The figure of one measured cost."""
+        return Figure(
+            row,
+            title,
+            tool,
+            version,
+            round(cost.cpu_seconds, 4),
+            round(cost.wall_seconds, 4),
+            round(cost.peak_bytes / 2**20, 1),
+            cost.runs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure that the runner is to reach."""
+
+    text: str
+    row: str
+    limit: float
+    value: str
+    """`cpu_seconds`, `wall_seconds`, `peak_mib`, or `ratio` for how many times more CPU DVC takes."""
+
+    @property
+    def at_least(self) -> bool:
+        """Whether more is better."""
+        return self.value == "ratio"
+
+
+GOALS = (
+    Goal("nothing changed, 1,000 stages: whole process, CPU s", "plan-1000", 0.5, "cpu_seconds"),
+    Goal("nothing changed, 1,000 stages: peak MiB", "plan-1000", 143.0, "peak_mib"),
+    Goal("nothing changed, 1,000 stages: times less CPU than `dvc status`", "plan-1000", 20.0, "ratio"),
+    Goal("first run of 400 stages: times less CPU than `dvc repro`", "first-400", 30.0, "ratio"),
+    Goal("16 stages that sleep 1 s: wall s", "sleep-16", 2.5, "wall_seconds"),
+)
+
+
+def load(path: Path) -> list[Figure]:
+    """The figures kept in `path`; none if there is no such file."""
+    if not path.exists():
+        return []
+    return [Figure(**row) for row in json.loads(path.read_text())]
+
+
+def save(path: Path, figures: Iterable[Figure]) -> None:
+    """Keep `figures` in `path`, one to a line."""
+    lines = ",\n".join(json.dumps(asdict(figure)) for figure in figures)
+    path.write_text(f"[\n{lines}\n]\n")
+
+
+def merged(old: Iterable[Figure], new: Iterable[Figure], machine: str) -> list[Figure]:
+    """`new` figures, measured on `machine`, in place of the old ones of the same row and tool."""
+    by_name = {(figure.row, figure.tool): figure for figure in old}
+    by_name |= {(figure.row, figure.tool): replace(figure, machine=machine) for figure in new}
+    return list(by_name.values())
+
+
+def render(figures: Sequence[Figure], order: Sequence[str]) -> str:
+    """The figures as a Markdown table, rows in `order`, with ratios of CPU time to ours."""
+    lines = [
+        "| what | tool | CPU s | times ours | wall s | peak MiB | runs |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in order:
+        here = [figure for figure in figures if figure.row == row]
+        ours = next((figure for figure in here if figure.tool == OURS), None)
+        for figure in here:
+            ratio = _ratio(figure, ours)
+            lines.append(
+                f"| {figure.title} | {figure.tool} {figure.version} | {_seconds(figure.cpu_seconds)} | {ratio} "
+                f"| {_seconds(figure.wall_seconds)} | {figure.peak_mib:.0f} | {figure.runs} |"
+            )
+    return "\n".join(lines)
+
+
+def goals(figures: Sequence[Figure]) -> str:
+    """One line for each goal: what it is, what was measured, and whether that reaches it."""
+    lines = ["| goal | limit | measured | |", "|---|---:|---:|---|"]
+    for goal in GOALS:
+        value = _value(goal, figures)
+        limit = f"{'≥' if goal.at_least else '≤'} {goal.limit:g}"
+        if value is None:
+            lines.append(f"| {goal.text} | {limit} | | not measured |")
+            continue
+        reached = value >= goal.limit if goal.at_least else value <= goal.limit
+        lines.append(f"| {goal.text} | {limit} | {value:.3g} | {'reached' if reached else 'missed'} |")
+    return "\n".join(lines)
+
+
+def write_document(path: Path, figures: Sequence[Figure], order: Sequence[str]) -> None:
+    """Write the tables between the markers of `path`, which must hold them; the rest of the file stays."""
+    text = path.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{path} lacks the markers {BEGIN} and {END}")
+    machines = "\n".join(f"- {machine}" for machine in sorted({figure.machine for figure in figures}))
+    tables = f"Measured on\n\n{machines}\n\n{goals(figures)}\n\n{render(figures, order)}"
+    path.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
+
+
+def _value(goal: Goal, figures: Sequence[Figure]) -> float | None:
+    here = {figure.tool: figure for figure in figures if figure.row == goal.row}
+    if OURS not in here:
+        return None
+    if goal.value != "ratio":
+        return float(getattr(here[OURS], goal.value))
+    return here[DVC].cpu_seconds / here[OURS].cpu_seconds if DVC in here else None
+
+
+def _ratio(figure: Figure, ours: Figure | None) -> str:
+    if ours is None or not ours.cpu_seconds:
+        return ""
+    return f"{figure.cpu_seconds / ours.cpu_seconds:.3g}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
