@@ -1,0 +1,143 @@
+"""Which isolation of stages this system allows, found out once by trying."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from runner.errors import HostError, InputError
+from runner.process.launcher import Supervised, launcher
+
+OVERRIDE = "RUNNER_ISOLATION"
+"""auto | overlay | pid | group"""
+
+
+class Isolation(StrEnum):
+    """How a stage is kept apart, best first; the value is what records say."""
+
+    OVERLAY = "overlay+pid"
+    """Its writes to the worktree land in a layer of its own; it sees only its own processes."""
+    PID = "pid"
+    """It sees only its own processes, and all of them die with it."""
+    GROUP = "group"
+    """Its processes are found and killed at the end by a walk of /proc."""
+
+    @property
+    def code(self) -> bytes:
+        """The byte that asks the keeper for this level."""
+        return {Isolation.OVERLAY: b"o", Isolation.PID: b"p", Isolation.GROUP: b"g"}[self]
+
+
+LEVELS = tuple(Isolation)
+OVERRIDES = {"overlay": Isolation.OVERLAY, "pid": Isolation.PID, "group": Isolation.GROUP}
+
+_lock = threading.Lock()
+_found: dict[int, tuple[Isolation, str]] = {}
+
+
+def available_isolation(place: Path | None = None, environ: Mapping[str, str] = os.environ) -> Isolation:
+    """The best level that works for a private folder at `place` (default: the folder for temporary files), tried
+    once for each file system.
+
+    `RUNNER_ISOLATION` asks for one level. Raises InputError when it holds another word, HostError when the level
+    asked for does not work here.
+    """
+    wanted = wanted_isolation(environ)
+    if wanted is Isolation.GROUP:
+        return wanted
+    best, why_not = _best_level(Path(tempfile.gettempdir()) if place is None else place)
+    if wanted is None:
+        return best
+    if LEVELS.index(best) > LEVELS.index(wanted):
+        raise HostError(
+            f"{OVERRIDE}={environ[OVERRIDE]} does not work here: {why_not}",
+            f"set {OVERRIDE}=auto to take the best that works",
+        )
+    return wanted
+
+
+def wanted_isolation(environ: Mapping[str, str] = os.environ) -> Isolation | None:
+    """The level that `RUNNER_ISOLATION` asks for; None for the best that works."""
+    word = environ.get(OVERRIDE, "") or "auto"
+    if word != "auto" and word not in OVERRIDES:
+        raise InputError(f"{OVERRIDE}: unknown level {word!r}", "use auto, overlay, pid or group")
+    return OVERRIDES.get(word)
+
+
+def _best_level(place: Path) -> tuple[Isolation, str]:
+    """The best level that works for private folders on the file system of `place`, and why a better one does not."""
+    try:
+        device = place.stat().st_dev
+    except OSError as error:
+        raise HostError(f"{place}: {error.strerror}") from error
+    with _lock:
+        if device not in _found:
+            _found[device] = _try_levels(place)
+        return _found[device]
+
+
+def _try_levels(place: Path) -> tuple[Isolation, str]:
+    reasons: list[str] = []
+    for level in LEVELS[:-1]:
+        why_not = _try_level(level, place)
+        if why_not is None:
+            return level, "; ".join(reasons)
+        reasons.append(f"{level}: {why_not}")
+    return Isolation.GROUP, "; ".join(reasons)
+
+
+def _try_level(level: Isolation, place: Path) -> str | None:
+    """Enter a level without running a command; None when it works, else why not."""
+    folder = Path(tempfile.mkdtemp(prefix="runner-probe-", dir=place))
+    try:
+        layers = [folder / name for name in ("worktree", "upper", "work")]
+        for layer in layers:
+            layer.mkdir()
+        worktree, upper, work = map(os.fsencode, layers)
+        request = {
+            "commands": [],
+            "directory": worktree,
+            "environment": {},
+            "worktree": worktree,
+            "upper": upper,
+            "work": work,
+        }
+        supervised = launcher.launch(level.code, request)
+        try:
+            answer = read_answer(supervised)
+        finally:
+            supervised.close()
+        if answer is None:
+            return "the supervisor was killed"
+        return answer.get("setup")
+    finally:
+        remove_layer_work(folder / "work")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_answer(supervised: Supervised) -> dict[str, Any] | None:
+    """What a supervisor says at its end (see keeper.py); None when it was killed before it could."""
+    data = bytearray()
+    try:
+        while chunk := supervised.control.recv(1 << 16):
+            data += chunk
+    except ConnectionError:
+        return None
+    answer: dict[str, Any] | None = marshal.loads(data) if data else None
+    return answer
+
+
+def remove_layer_work(work: Path) -> None:
+    """Remove an overlay's work folder: the kernel leaves a folder in it that its own owner may not list."""
+    for folder in (work / "work", work / "index", work):
+        try:
+            folder.rmdir()
+        except OSError:
+            continue  # still busy, or not there: it goes with the private folder

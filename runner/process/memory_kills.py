@@ -1,0 +1,51 @@
+"""How many processes the kernel has killed for want of memory, as far as it tells us."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def count() -> int:
+    """Processes of our control group, or else of the whole host, killed for want of memory so far; 0 where the
+    system does not say."""
+    source = _source()
+    if source is None:
+        return 0
+    try:
+        lines = source.read_text().split("\n")
+    except OSError:
+        return 0  # the control group has gone: then nobody tells
+    return next((int(value) for name, _, value in (line.partition(" ") for line in lines) if name == "oom_kill"), 0)
+
+
+@functools.cache
+def _source() -> Path | None:
+    """The file with the counter `oom_kill`: version 2 of control groups, version 1, or the host's."""
+    for path in (*(folder / name for folder, name in _own_groups()), Path("/proc/vmstat")):
+        try:
+            if "oom_kill " in path.read_text():
+                return path
+        except OSError:
+            continue  # not this kind of system
+    return None
+
+
+def _own_groups() -> list[tuple[Path, str]]:
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    groups: list[tuple[Path, str]] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            groups += [(CGROUPS / path.lstrip("/"), "memory.events"), (CGROUPS, "memory.events")]
+        elif "memory" in controllers.split(","):
+            groups += [
+                (CGROUPS / "memory" / path.lstrip("/"), "memory.oom_control"),
+                (CGROUPS / "memory", "memory.oom_control"),
+            ]
+    return groups

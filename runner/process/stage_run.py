@@ -1,0 +1,300 @@
+"""Runs the commands of one stage as processes: isolated, timed, logged, and with nothing left when it returns."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.errors import HostError, InputError
+from runner.process import memory_kills
+from runner.process.allowed_environment import base_environment
+from runner.process.isolation import (
+    LEVELS,
+    Isolation,
+    available_isolation,
+    read_answer,
+    remove_layer_work,
+    wanted_isolation,
+)
+from runner.process.launcher import Supervised, launcher, wait_readable
+from runner.process.overlay import undeclared_writes
+from runner.process.stage_log import StageLog
+
+CANCEL_SECONDS = 0.2
+"""How soon a cancellation is seen."""
+DRAIN_SECONDS = 2.0
+"""How long output is awaited after the end from a process that could not be killed."""
+END_SECONDS = 10.0
+"""How long the supervisor may take to clear away a stage that was killed."""
+SIGNAL_EXIT = 128
+"""A shell ends with this plus the number of the signal that killed its command."""
+__all__ = ["Outcome", "StageRun", "base_environment", "run_stage"]
+
+KILLING_SIGNALS = frozenset(
+    {
+        signal.SIGKILL,
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGTERM,
+        signal.SIGSYS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """What to run and how; everything is decided by the caller.
+
+    commands: one after the other, stopped at the first that fails. shell: its path or a name on the run's PATH. wdir:
+    relative to the worktree. env: the whole environment, but for TMPDIR and PYTHONPYCACHEPREFIX, which point below
+    private_dir. redact: secret values by name. outs: declared outputs, relative to the worktree. private_dir: of this
+    run alone, outside the worktree, on the file system where outputs shall be; its path should be short (sockets are
+    made in TMPDIR). isolate: False lets the stage write into the worktree itself. merge_outs: outputs that stand in
+    the worktree already and are changed in place (persist); with one of them there is no overlay, because its upper
+    layer would hold only the part of a folder that was changed.
+    """
+
+    commands: tuple[str, ...]
+    shell: str
+    worktree: Path
+    wdir: str
+    env: Mapping[str, str]
+    timeout_seconds: float | None
+    log_path: Path
+    private_dir: Path
+    redact: Mapping[str, str]
+    outs: tuple[str, ...] = ()
+    isolate: bool = True
+    on_line: Callable[[str], None] | None = None
+    merge_outs: tuple[str, ...] = ()
+    grace_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a stage ended.
+
+    exit_code: of the last command that ran; None when a signal killed it. signal: what killed it, also where only the
+    shell told (exit code 128 + n). reason: ok | failed | timeout | cancelled | killed | oom. seconds: wall time of
+    the commands. cpu_seconds, max_rss_bytes: what the kernel counted for every process of the tree, and for its
+    largest one (never less than about 10 MB, the size of the fork it starts from). log_*: of the log as written.
+    undeclared: paths written (or deleted) in the worktree that are no declared output, a new folder as one path with
+    a slash at its end, 100 at most; known with an overlay only. output_root: the folder below which outs are found.
+    leftovers: whether something would not die even by SIGKILL.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    seconds: float
+    cpu_seconds: float
+    max_rss_bytes: int
+    log_bytes: int
+    log_sha256: str
+    log_tail: str
+    isolation: Isolation
+    undeclared: tuple[str, ...]
+    output_root: Path
+    log_left_out_bytes: int = 0
+    leftovers: bool = False
+
+
+def run_stage(run: StageRun, cancel: threading.Event) -> Outcome:
+    """Run a stage to its end, whatever that is; when this returns none of its processes is left.
+
+    Raises HostError when the host cannot start it or write its log, InputError when the shell is not there.
+    """
+    shell = _shell_command(run)
+    level = _level(run)
+    while True:
+        outcome = _attempt(run, cancel, shell, level)
+        if isinstance(outcome, Outcome):
+            return outcome
+        if wanted_isolation() is not None or level is Isolation.GROUP:
+            raise HostError(
+                f"the stage cannot be isolated by {level}: {outcome}",
+                "set RUNNER_ISOLATION=auto to take the best that works",
+            )
+        level = LEVELS[LEVELS.index(level) + 1]  # no command has started yet
+
+
+def _level(run: StageRun) -> Isolation:
+    """The level for this run: the best available, but no overlay where the stage writes in place."""
+    try:
+        run.private_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"{run.private_dir}: {error.strerror}") from error
+    level = available_isolation(run.private_dir)
+    in_place = not run.isolate or any(os.path.lexists(run.worktree / out) for out in {*run.merge_outs, *run.outs})
+    return Isolation.PID if level is Isolation.OVERLAY and in_place else level
+
+
+def _shell_command(run: StageRun) -> list[str]:
+    """The beginning of each command's argument list."""
+    found = shutil.which(run.shell, path=run.env.get("PATH", os.defpath))
+    if found is None:
+        raise InputError(f"the shell {run.shell!r} is not on this host", "install it, or name another one")
+    quiet = ["--noprofile", "--norc"] if Path(found).name == "bash" else []
+    return [found, *quiet, "-c"]
+
+
+def _attempt(run: StageRun, cancel: threading.Event, shell: list[str], level: Isolation) -> Outcome | str:
+    """Run at one level; a text says why the level could not be entered."""
+    folders = _private_folders(run, level)
+    kills_before = memory_kills.count()
+    log = StageLog(run.log_path, run.redact, run.on_line)
+    begun = time.monotonic()
+    try:
+        supervised = launcher.launch(level.code, _request(run, shell, folders))
+        try:
+            stopped_by, answer = _Watch(run, cancel, supervised, log).until_the_end()
+        finally:
+            supervised.close()
+        written = log.finish()
+    except BaseException:
+        log.abandon()
+        raise
+    if answer is not None and "setup" in answer:
+        return str(answer["setup"])
+    upper = folders.get("upper")
+    if upper is not None:
+        remove_layer_work(folders["work"])
+    ending = _ending(answer, stopped_by, memory_kills.count() > kills_before)
+    counted = answer or {"seconds": time.monotonic() - begun, "cpu_seconds": 0.0, "max_rss_kib": 0, "cleared": False}
+    return replace(
+        ending,
+        seconds=counted["seconds"],
+        cpu_seconds=counted["cpu_seconds"],
+        max_rss_bytes=counted["max_rss_kib"] * 1024,
+        log_bytes=written.size_bytes,
+        log_sha256=written.sha256,
+        log_tail=written.tail,
+        log_left_out_bytes=written.left_out_bytes,
+        isolation=level,
+        undeclared=undeclared_writes(upper, run.worktree, run.outs) if upper is not None else (),
+        output_root=upper or run.worktree,
+        leftovers=not counted["cleared"],
+    )
+
+
+def _private_folders(run: StageRun, level: Isolation) -> dict[str, Path]:
+    """The folders of this attempt below private_dir, made; with an overlay, layers that nobody has used."""
+    folders = {"tmp": run.private_dir / "tmp", "pycache": run.private_dir / "pycache"}
+    try:
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        if level is Isolation.OVERLAY:
+            for number in itertools.count():
+                layers = run.private_dir / f"layers{number or ''}"
+                if not layers.exists():
+                    break
+            folders |= {"upper": layers / "upper", "work": layers / "work"}
+            folders["upper"].mkdir(parents=True)
+            folders["work"].mkdir()
+    except OSError as error:
+        raise HostError(
+            f"{run.private_dir}: {error.strerror}", "the private folder of a stage must be writable"
+        ) from error
+    return folders
+
+
+def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> dict[str, Any]:
+    """What the keeper needs to know, in bytes (see keeper.py)."""
+    environment = {**run.env, "TMPDIR": str(folders["tmp"]), "PYTHONPYCACHEPREFIX": str(folders["pycache"])}
+    request: dict[str, Any] = {
+        "commands": [[os.fsencode(part) for part in (*shell, command)] for command in run.commands],
+        "directory": os.fsencode(run.worktree / run.wdir),
+        "environment": {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
+    }
+    if "upper" in folders:
+        layers = {"worktree": run.worktree, "upper": folders["upper"], "work": folders["work"]}
+        request |= {name: os.fsencode(path) for name, path in layers.items()}
+    return request
+
+
+class _Watch:
+    """Follows one running stage: takes its output, stops it in time, takes its answer."""
+
+    def __init__(self, run: StageRun, cancel: threading.Event, supervised: Supervised, log: StageLog) -> None:
+        self._run = run
+        self._cancel = cancel
+        self._supervised = supervised
+        self._log = log
+        self._stopped_by: str | None = None
+        self._timeout_at = None if run.timeout_seconds is None else time.monotonic() + run.timeout_seconds
+        self._kill_at: float | None = None
+        self._give_up_at: float | None = None
+
+    def until_the_end(self) -> tuple[str | None, dict[str, Any] | None]:
+        """Why we stopped it (timeout, cancelled, or None) and the supervisor's answer, if it lived to give one."""
+        control, output = self._supervised.control.fileno(), self._supervised.output
+        waiting = [control, output]
+        while True:
+            ready = wait_readable(waiting, CANCEL_SECONDS)
+            if output in ready and not self._take_output():
+                waiting = [control]
+            if control in ready:
+                break
+            if self._overdue():
+                return self._stopped_by, None
+        answer = read_answer(self._supervised)
+        self._drain(output if output in waiting else None)
+        return self._stopped_by, answer
+
+    def _take_output(self) -> bool:
+        data = os.read(self._supervised.output, 1 << 16)
+        self._log.feed(data)
+        return bool(data)
+
+    def _drain(self, output: int | None) -> None:
+        """What is still in the pipe; its end comes at once unless a process survived that holds it."""
+        until = time.monotonic() + DRAIN_SECONDS
+        while output is not None and time.monotonic() < until:
+            if wait_readable([output], CANCEL_SECONDS) and not self._take_output():
+                return
+
+    def _overdue(self) -> bool:
+        """Stop the stage when it is time: SIGTERM, after the grace SIGKILL; True when even the supervisor does not
+        end."""
+        now = time.monotonic()
+        if self._stopped_by is None:
+            if self._cancel.is_set():
+                self._stopped_by = "cancelled"
+            elif self._timeout_at is not None and now >= self._timeout_at:
+                self._stopped_by = "timeout"
+            if self._stopped_by is not None:
+                self._supervised.ask_to_end()
+                self._kill_at = now + self._run.grace_seconds
+        elif self._kill_at is not None and now >= self._kill_at:
+            self._supervised.kill()
+            self._kill_at, self._give_up_at = None, now + END_SECONDS
+        return self._give_up_at is not None and now >= self._give_up_at
+
+
+def _ending(answer: Mapping[str, Any] | None, stopped_by: str | None, memory_ran_out: bool) -> Outcome:
+    """Exit code, signal and reason; the rest is for the caller to fill in."""
+    status = answer["statuses"][-1] if answer and answer["statuses"] else (0 if answer else signal.SIGKILL)
+    exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if exit_code is not None and exit_code - SIGNAL_EXIT in KILLING_SIGNALS:
+        killed_by = exit_code - SIGNAL_EXIT
+    if stopped_by is not None:
+        reason = stopped_by
+    elif exit_code == 0:
+        reason = "ok"
+    elif killed_by == signal.SIGKILL and memory_ran_out:
+        reason = "oom"
+    else:
+        reason = "failed" if killed_by is None else "killed"
+    return Outcome(exit_code, killed_by, reason, 0.0, 0.0, 0, 0, "", "", Isolation.GROUP, (), Path())
