@@ -43,3 +43,28 @@ def canonical_bytes(value: Any) -> bytes:
 def canonical_digest(value: Any) -> str:
     """SHA-256 of the canonical JSON, lower-case hex."""
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def restored(value: Any) -> Any:
+    """The inverse of `plain` as far as there is one: tagged objects become values again."""
+    if isinstance(value, list):
+        return [restored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((tag, inner),) = value.items()
+        if tag == "!float":
+            return float(inner)
+        if tag == "!time":
+            return _time(inner)
+        if tag == "!bytes":
+            return bytes.fromhex(inner)
+    return {key: restored(item) for key, item in value.items()}
+
+
+def _time(text: str) -> datetime.date | datetime.time:
+    if len(text) == len("2000-01-01"):
+        return datetime.date.fromisoformat(text)
+    if "T" in text:
+        return datetime.datetime.fromisoformat(text)
+    return datetime.time.fromisoformat(text)

@@ -8,7 +8,7 @@ disagree. Actions decide; reasons are for people and nothing branches on them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,8 @@ class Step:
     """For reuse and failed: the run that was found."""
     changed: bool = False
     """For keep: true where the entry is not yet what the state says (evidence that is new)."""
+    fetch: tuple[str, ...] = ()
+    """For unknown: digests of folders and files that would have to be looked into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,15 @@ class Walk:
         """A stage has left these outputs."""
         self.outs[address] = {out.path: out for out in outs}
 
+    def made_again(self, stage: Stage) -> Step:
+        """The step of a stage whose result is known but whose bytes are lost: it runs once more, if it can."""
+        gathered = self._gatherer.gather(stage)
+        self.outs[stage.address] = None
+        if gathered.action is not None or gathered.missing:
+            return Step(stage.address, Action.UNKNOWN, tuple(gathered.reasons + gathered.missing))
+        material = self._material(stage, gathered)
+        return Step(stage.address, Action.RUN, ("the bytes of its result are lost",), run_key(material), material)
+
     def shell(self) -> str:
         """The shell of every command."""
         return self.desired.project.shell or self.default_shell
@@ -134,7 +145,7 @@ class Walk:
         if gathered.missing:
             self._missing(stage, gathered.missing)
         if gathered.action is not None:
-            return Step(address, gathered.action, tuple(gathered.reasons))
+            return Step(address, gathered.action, tuple(gathered.reasons), fetch=tuple(gathered.fetch))
         return self._by_key(stage, self._material(stage, gathered))
 
     def _missing(self, stage: Stage, what: Sequence[str]) -> None:
@@ -286,16 +297,3 @@ def _lock_material(stage: Stage, lock: LockEntry, shell: str) -> Material:
         env=stage.env,
         seed=stage.seed,
     )
-
-
-def lock_params(material: Mapping[str, Any], stage: Stage) -> dict[str, dict[str, Any]]:
-    """Parameters of recorded material in the nesting of `dvc.lock`: file to key to value."""
-    result: dict[str, dict[str, Any]] = {}
-    for param in stage.params:
-        name = f"{param.file}:{param.key}" if param.key else param.file
-        value = material.get("param", {}).get(name)
-        if param.key is None:
-            result.setdefault(param.file, {}).update(value or {})
-        else:
-            result.setdefault(param.file, {})[param.key] = value
-    return result

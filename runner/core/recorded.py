@@ -165,3 +165,6 @@ class Inputs(Protocol):
 
     def probe(self, path: str) -> str | None:
         """Digest of an input outside the repository; None where nobody has looked yet."""
+
+    def learn(self, path: str, digest: str) -> None:
+        """Somebody looked at an input outside the repository and found this digest."""

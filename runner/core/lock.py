@@ -1,0 +1,91 @@
+"""One stage's entry of `dvc.lock`, to and from what is recorded.
+
+Paths in a lock are relative to the stage's working directory; ours are relative to the root. `hash: md5` is always
+written: without it DVC takes an entry for one of its old line-end-folding kind.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runner.core.canonical import restored
+from runner.core.nouns import Stage, is_external
+from runner.core.recorded import OutFact
+
+Sizes = Mapping[str, tuple[int | None, int | None]]
+"""Path of an input to its size in bytes and its number of files, where known."""
+
+
+def lock_entry(
+    stage: Stage, material: Mapping[str, Any], outs: Sequence[OutFact] | None, sizes: Sizes | None = None
+) -> dict[str, Any]:
+    """The entry DVC would write for this result; without `outs` the form that DVC's run-cache keys are made of."""
+    entry: dict[str, Any] = {"cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0]}
+    deps = [_dep(path, digest, stage.wdir, sizes or {}) for path, digest in material.get("dep", {}).items()]
+    if deps:
+        entry["deps"] = sorted(deps, key=lambda row: str(row["path"]))
+    params = _params(stage, material)
+    if params:
+        entry["params"] = params
+    if outs is None:
+        rows: list[dict[str, Any]] = [{"path": relative(path, stage.wdir)} for path in stage.out_paths]
+    else:
+        rows = [_out(out, stage.wdir) for out in outs]
+    if rows:
+        entry["outs"] = sorted(rows, key=lambda row: str(row["path"]))
+    return entry
+
+
+def out_facts(stage: Stage, entry: Mapping[str, Any]) -> tuple[OutFact, ...]:
+    """The outputs that an entry of DVC's states for the stage, in the order of the stage."""
+    cached = {out.path: out.cache for out in stage.outs}
+    facts = {}
+    for row in entry.get("outs", ()):
+        path = posixpath.normpath(posixpath.join(stage.wdir, row["path"]))
+        facts[path] = OutFact(
+            path, row["md5"], row.get("size"), row.get("nfiles"), row.get("isexec", False), cached.get(path, True)
+        )
+    return tuple(facts[path] for path in stage.out_paths if path in facts)
+
+
+def relative(path: str, wdir: str) -> str:
+    """A root-relative path as seen from a working directory."""
+    return path if is_external(path) else posixpath.relpath(path, wdir)
+
+
+def _dep(path: str, digest: str, wdir: str, sizes: Sizes) -> dict[str, Any]:
+    kind, colon, value = digest.rpartition(":")
+    row: dict[str, Any] = {"path": relative(path, wdir)}
+    if colon and kind == "md5-dos2unix":
+        return row | {"md5": value}
+    if colon:
+        return row | {kind: value}
+    row |= {"hash": "md5", "md5": digest}
+    size, nfiles = sizes.get(path, (None, None))
+    row |= {"size": size} if size is not None else {}
+    return row | ({"nfiles": nfiles} if nfiles is not None else {})
+
+
+def _out(out: OutFact, wdir: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": relative(out.path, wdir)}
+    row |= {"md5": out.md5} if out.legacy else {"hash": "md5", "md5": out.md5}
+    row |= {"size": out.size_bytes} if out.size_bytes is not None else {}
+    row |= {"nfiles": out.nfiles} if out.nfiles is not None else {}
+    return row | ({"isexec": True} if out.isexec else {})
+
+
+def _params(stage: Stage, material: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """File to key to value: `params.yaml` first, then by name, keys sorted, as DVC writes them."""
+    values = material.get("param", {})
+    files: dict[str, dict[str, Any]] = {}
+    for param in stage.params:
+        value = restored(values.get(f"{param.file}:{param.key}" if param.key else param.file))
+        into = files.setdefault(relative(param.file, stage.wdir), {})
+        if param.key is None:
+            into.update(value or {})
+        else:
+            into[param.key] = value
+    ordered = sorted(files, key=lambda name: (name != "params.yaml", name))
+    return {name: dict(sorted(files[name].items())) for name in ordered}
