@@ -1,0 +1,176 @@
+"""Objects by name, through one `git cat-file` that stays open."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, NamedTuple
+
+from runner.errors import HostError, InputError
+from runner.git.command import cannot_start
+
+_REQUEST_BYTES = 4096
+"""Requests under way at once: the least a pipe can hold, so that neither side waits for the other for ever."""
+_DRAIN_BYTES = 1 << 20
+
+
+class DamagedObjects(HostError):
+    """Objects of a repository are missing or broken; the runner's own mirror is then made again."""
+
+
+class Found(NamedTuple):
+    """One object: its name, type and size; `data` is None when it was not asked for or is above the limit."""
+
+    oid: str
+    kind: str
+    size_bytes: int
+    data: bytes | None
+
+
+class ObjectPipe:
+    """A `git cat-file --batch` (or `--batch-check`, without contents) that answers many questions.
+
+    Started at the first question. Names go through its standard input, where nothing is an option.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], *, contents: bool, counts: dict[str, int]):
+        self._command = [*command, "cat-file", "--batch" if contents else "--batch-check"]
+        self._env = dict(env)
+        self._contents = contents
+        self._counts = counts
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._complaints = -1
+        self._finalizer: weakref.finalize[..., ObjectPipe] | None = None
+
+    def ask(self, names: Sequence[str], limit_bytes: int) -> Iterator[Found | None]:
+        """The objects in the order asked for, None for one that does not exist.
+
+        Contents above `limit_bytes` are passed over. The pipe belongs to the caller until the iterator is exhausted
+        or closed.
+        """
+        with self._lock:
+            for batch in _batches(names):
+                yield from self._answers(batch, limit_bytes)
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self._finalizer is not None:
+            self._finalizer()
+        self._process = self._finalizer = None
+
+    def _answers(self, batch: Sequence[str], limit_bytes: int) -> Iterator[Found | None]:
+        process = self._started()
+        questions, answers = process.stdin, process.stdout
+        if questions is None or answers is None:
+            raise AssertionError("both pipes were asked for")
+        left = len(batch)
+        try:
+            questions.write("".join(f"{name}\n" for name in batch).encode("utf-8", "surrogateescape"))
+            questions.flush()
+            while left:
+                found = self._next(answers, limit_bytes)
+                left -= 1
+                self._counts["objects"] += 1
+                yield found
+        except BrokenPipeError:
+            raise self._died() from None
+        finally:
+            if left:  # given up half-way: what is still under way would answer the next question
+                self.close()
+
+    def _next(self, answers: IO[bytes], limit_bytes: int) -> Found | None:
+        header = answers.readline()
+        if not header.endswith(b"\n"):
+            raise self._died()
+        fields = header.rsplit(b" ", 2)
+        if fields[-1] in (b"missing\n", b"ambiguous\n") or len(fields) != 3:
+            return None
+        oid, kind, size_bytes = fields[0].decode(), fields[1].decode(), int(fields[2])
+        if not self._contents:
+            return Found(oid, kind, size_bytes, None)
+        if size_bytes > limit_bytes:
+            self._drain(answers, size_bytes + 1)
+            return Found(oid, kind, size_bytes, None)
+        data = answers.read(size_bytes + 1)
+        if len(data) != size_bytes + 1:
+            raise self._died()
+        return Found(oid, kind, size_bytes, data[:-1])
+
+    def _drain(self, answers: IO[bytes], left: int) -> None:
+        while left:
+            chunk = answers.read(min(left, _DRAIN_BYTES))
+            if not chunk:
+                raise self._died()
+            left -= len(chunk)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None:
+            return self._process
+        complaints = os.memfd_create("git-cat-file")
+        try:
+            process = subprocess.Popen(
+                self._command,
+                env=self._env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                start_new_session=True,  # Ctrl-C is for the runner, which still has results to record
+            )
+        except OSError as problem:
+            os.close(complaints)
+            raise cannot_start(problem) from problem
+        self._counts["processes"] += 1
+        self._process, self._complaints = process, complaints
+        self._finalizer = weakref.finalize(self, _end, process, complaints)
+        return process
+
+    def _died(self) -> HostError:
+        text = _last_line(self._complaints)
+        self.close()
+        if "not our ref" in text or "promisor" in text or "transport 'file' not allowed" in text:
+            return DamagedObjects(f"git: {text}", "this is a partial clone: fetch the missing objects first")
+        return DamagedObjects(f"git cannot read an object: {text}", "`git fsck` in that repository says more")
+
+
+def too_large(what: str, size_bytes: int, limit_bytes: int) -> InputError:
+    """What to say of a blob that is larger than anything the runner reads whole."""
+    return InputError(
+        f"{what}: {size_bytes:,} bytes, more than the {limit_bytes:,} that are read",
+        "large files belong into DVC, not into git",
+    )
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    start = used = 0
+    for position, name in enumerate(names):
+        length = len(name.encode("utf-8", "surrogateescape")) + 1
+        if used + length > _REQUEST_BYTES and position > start:
+            yield names[start:position]
+            start, used = position, 0
+        used += length
+    if start < len(names):
+        yield names[start:]
+
+
+def _last_line(descriptor: int) -> str:
+    text = os.pread(descriptor, 1 << 16, 0).decode("utf-8", "replace").strip()
+    return text.splitlines()[-1] if text else "it ended without a word"
+
+
+def _end(process: subprocess.Popen[bytes], complaints: int) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # it ended before we asked it to
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    os.close(complaints)

@@ -1,0 +1,428 @@
+"""Reading a repository by plumbing commands: revisions, trees, blobs, commits, and what the clone is like."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.errors import HostError, InputError
+from runner.git.command import (
+    READ_SWITCHES,
+    Answer,
+    cannot_start,
+    checked_oid,
+    config_variables,
+    environment,
+    is_oid,
+    path_text,
+    run,
+)
+from runner.git.objects import DamagedObjects, Found, ObjectPipe, too_large
+from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree
+
+BLOB_LIMIT_BYTES = 256 << 20
+"""Blobs above this are streamed or refused, never read whole."""
+_PARTS_LIMIT = 100_000
+"""Parsed tree objects that are kept for the next tree that shares them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit as git holds it."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: str
+    """`Name <address>`."""
+    committed_at: int
+    """Seconds since 1970, as the committer claims."""
+    message: str
+
+
+class Reader:
+    """One repository, read only: bare or not, a linked worktree, shallow, SHA-1 or SHA-256.
+
+    Nothing of the repository is run (no hook, filter or file-system monitor) and nothing is fetched. Sees what others
+    write while it is open, since it caches by object name alone.
+    """
+
+    def __init__(self, git_dir: Path, alternates: Sequence[Path] = (), worktree: Path | None = None) -> None:
+        self.git_dir = git_dir.absolute()
+        self.common_dir = _common_dir(self.git_dir)
+        self.worktree = worktree
+        self.counts: dict[str, int] = {"processes": 0, "objects": 0}
+        """Git processes started and objects read, for the guards against regressions."""
+        self._env = environment(alternates)
+        self._command = ["git", *READ_SWITCHES, f"--git-dir={self.git_dir}"]
+        self._contents = ObjectPipe(self._command, self._env, contents=True, counts=self.counts)
+        self._headers = ObjectPipe(self._command, self._env, contents=False, counts=self.counts)
+        self._parts: dict[str, Part] = {}
+        self._trees: dict[str, Tree] = {}
+        self._commits: dict[str, Commit] = {}
+
+    @classmethod
+    def discover(cls, start: Path, alternates: Sequence[Path] = ()) -> Reader:
+        """The repository that a folder lies in, or that it is; InputError when there is none."""
+        if not start.is_dir():
+            raise InputError(f"{start}: no such folder")
+        git_dir, worktree = _discovered(start)
+        reader = cls(git_dir, alternates, worktree)
+        reader.counts["processes"] += 1
+        return reader
+
+    def close(self) -> None:
+        """End the processes that are open; the reader may be used again."""
+        self._contents.close()
+        self._headers.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Revisions and refs
+
+    def resolve(self, rev: str) -> str:
+        """The commit that a revision stands for, as a full name; InputError when it stands for none."""
+        found = self._find(rev + "^{commit}", rev)
+        if found is None:
+            raise self._unknown_revision(rev)
+        self._keep_commit(found)
+        return found.oid
+
+    def ref(self, full_name: str) -> str | None:
+        """What a ref (`refs/…`) points at, an annotated tag followed to its commit; None when it does not exist."""
+        return self.refs(full_name).get(full_name)
+
+    def refs(self, *prefixes: str) -> dict[str, str]:
+        """Refs by full name below folders (`refs/heads/`) or of exactly these names, in one process.
+
+        An annotated tag is given as what it stands for.
+        """
+        for prefix in prefixes:
+            if not prefix.startswith("refs/"):
+                raise InputError(f"{prefix!r} is not the full name of a ref", "it starts with refs/")
+        patterns = [prefix.rstrip("/") for prefix in prefixes]
+        form = "--format=%(refname)%00%(objectname)%00%(*objectname)"
+        answer = self._run("for-each-ref", form, "--", *patterns)
+        if answer.code:
+            raise self._failed(answer)
+        refs: dict[str, str] = {}
+        for line in answer.out.splitlines():
+            name, oid, peeled = line.split(b"\0")
+            refs[path_text(name)] = (peeled or oid).decode()
+        return refs
+
+    def current_branch(self) -> str | None:
+        """Name of the branch that is checked out, None when HEAD is detached."""
+        try:
+            text = (self.git_dir / "HEAD").read_bytes().strip()
+        except OSError:
+            text = b""
+        if is_oid(text.decode("utf-8", "replace")):
+            return None
+        target = text.removeprefix(b"ref: ")
+        if target == text or target == b"refs/heads/.invalid":  # another backend of refs: only git knows
+            target = self._run("symbolic-ref", "--quiet", "HEAD").out.strip()
+        return path_text(target.removeprefix(b"refs/heads/")) if target.startswith(b"refs/heads/") else None
+
+    # Objects
+
+    def tree(self, commit_or_tree: str) -> Tree:
+        """The tree of a commit, by the full name of either."""
+        known = self._trees.get(checked_oid(commit_or_tree))
+        if known is not None:
+            return known
+        if (commit := self._commits.get(commit_or_tree)) is not None:
+            tree = self._trees.get(commit.tree) or self._read_tree(commit.tree)
+        else:
+            tree = self._read_tree(commit_or_tree)
+        if len(self._trees) > 64:
+            self._trees.clear()
+        self._trees[commit_or_tree] = self._trees[tree.oid] = tree
+        return tree
+
+    def blob(self, oid: str, limit_bytes: int = BLOB_LIMIT_BYTES) -> bytes:
+        """The bytes of one blob; InputError above the limit, DamagedObjects when there is no such object."""
+        return self.blobs([oid], limit_bytes)[oid]
+
+    def blobs(self, oids: Iterable[str], limit_bytes: int = BLOB_LIMIT_BYTES) -> dict[str, bytes]:
+        """The bytes of many blobs, by their names, asked for together."""
+        wanted = list(dict.fromkeys(oids))
+        return {
+            oid: self._data(oid, found, limit_bytes) for oid, found in self.each_blob(wanted, limit_bytes=limit_bytes)
+        }
+
+    def each_blob(self, oids: Sequence[str], *, limit_bytes: int) -> Iterator[tuple[str, Found | None]]:
+        """Blobs in the order asked for, one in memory at a time; the contents are None above the limit.
+
+        Nothing else may be asked of this reader by the same thread until the iteration ends.
+        """
+        for oid in oids:
+            checked_oid(oid)
+        return zip(oids, self._contents.ask(oids, limit_bytes), strict=True)
+
+    def size(self, oid: str) -> int:
+        """Bytes of an object, without reading it."""
+        found = self._header(oid)
+        if found is None:
+            raise _missing(oid)
+        return found.size_bytes
+
+    def exists(self, oid: str) -> bool:
+        """Whether the object is here; never asks the network."""
+        return self._header(oid) is not None
+
+    def stream(self, oid: str, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """The bytes of a blob of any size, in chunks."""
+        try:
+            process = subprocess.Popen(
+                [*self._command, "cat-file", "blob", checked_oid(oid)],
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            raise cannot_start(problem) from problem
+        self.counts["processes"] += 1
+        with process:
+            if process.stdout is None:
+                raise AssertionError("the pipe was asked for")
+            while chunk := process.stdout.read(chunk_bytes):
+                yield chunk
+        if process.returncode:
+            raise _missing(oid)
+
+    def file(self, commit: str, path: str, limit_bytes: int = BLOB_LIMIT_BYTES) -> bytes | None:
+        """The bytes of a regular file at a commit; None when the path holds none (no symlink is followed)."""
+        entry = self.tree(commit).get(path)
+        if entry is None or entry.mode in (SYMLINK, SUBMODULE):
+            return None
+        found = next(iter(self._answers(self._contents, [entry.oid], limit_bytes)))
+        return self._data(path, found, limit_bytes)
+
+    def commit(self, sha: str) -> Commit:
+        """One commit by its full name; InputError when there is none."""
+        known = self._commits.get(checked_oid(sha))
+        if known is not None:
+            return known
+        found = self._find(sha, sha)
+        if found is None or found.kind != "commit":
+            raise InputError(f"{sha} is not a commit of this repository", self._shallow_hint())
+        return self._keep_commit(found)
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether a commit is reachable from another, or is it; both by full name, and both must be here."""
+        if checked_oid(ancestor) == checked_oid(descendant):
+            return True
+        answer = self._run("merge-base", "--is-ancestor", ancestor, descendant)
+        if answer.code not in (0, 1):
+            raise self._failed(answer)
+        return answer.code == 0
+
+    def log_first_parent(self, sha: str, limit: int) -> list[Commit]:
+        """The newest commits along first parents, from this one on; ends early where a shallow clone does."""
+        commits = [self.commit(sha)]
+        while len(commits) < limit and commits[-1].parents:
+            parent = commits[-1].parents[0]
+            found = None if parent in self._commits else self._find(parent, parent)
+            if found is not None:
+                self._keep_commit(found)
+            elif parent not in self._commits and self.is_shallow():
+                break
+            commits.append(self.commit(parent))
+        return commits[:limit]
+
+    # The clone itself
+
+    def remote_url(self, name: str = "origin") -> str | None:
+        """The URL of a remote as configured, a relative path made absolute; None when there is no such remote."""
+        answer = self._run("config", "-z", "--get", f"remote.{name}.url")
+        if answer.code:
+            return None
+        url = path_text(answer.out.rstrip(b"\0"))
+        if "://" in url or ":" in url.split("/", 1)[0] or url.startswith("-"):
+            return url
+        return os.path.normpath(os.path.join(self.worktree or self.git_dir, url))
+
+    def is_shallow(self) -> bool:
+        """Whether history ends before its beginning here, as in clones of most CI systems."""
+        try:
+            return (self.common_dir / "shallow").stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def is_dirty(self) -> bool:
+        """Whether tracked files in the worktree differ from HEAD; False where there is no worktree."""
+        if self.worktree is None:
+            return False
+        answer = self._run(
+            f"--work-tree={self.worktree}",
+            "status",
+            "--porcelain",
+            "-z",
+            "--untracked-files=no",
+            "--ignore-submodules=all",
+            cwd=self.worktree,
+        )
+        if answer.code:
+            raise self._failed(answer)
+        return bool(answer.out)
+
+    # How
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> Answer:
+        self.counts["processes"] += 1
+        return run([*self._command[1:], *arguments], env=self._env, cwd=cwd or self.git_dir)
+
+    def _answers(self, pipe: ObjectPipe, names: Sequence[str], limit_bytes: int) -> list[Found | None]:
+        return list(pipe.ask(names, limit_bytes))
+
+    def _find(self, expression: str, shown: str) -> Found | None:
+        if not shown or any(character in expression for character in "\n\0"):
+            raise InputError(f"{shown!r} is not a revision")
+        return self._answers(self._contents, [expression], BLOB_LIMIT_BYTES)[0]
+
+    def _header(self, oid: str) -> Found | None:
+        return self._answers(self._headers, [checked_oid(oid)], 0)[0]
+
+    def _data(self, what: str, found: Found | None, limit_bytes: int) -> bytes:
+        if found is None:
+            raise _missing(what)
+        if found.data is None:
+            raise too_large(what, found.size_bytes, limit_bytes)
+        return found.data
+
+    def _keep_commit(self, found: Found) -> Commit:
+        commit = self._commits[found.oid] = _parse_commit(found.oid, found.data or b"")
+        return commit
+
+    def _read_tree(self, oid: str) -> Tree:
+        found = self._find(oid + "^{tree}", oid)
+        if found is None:
+            raise DamagedObjects(f"{oid} has no tree in this repository", self._shallow_hint())
+        root = parse_tree(found.data or b"", len(found.oid) // 2)
+        return Tree(found.oid, root, self._parts_of)
+
+    def _parts_of(self, oids: Sequence[str]) -> Mapping[str, Part]:
+        if len(self._parts) > _PARTS_LIMIT:
+            self._parts.clear()
+        missing = [oid for oid in oids if oid not in self._parts]
+        for oid, found in zip(missing, self._answers(self._contents, missing, BLOB_LIMIT_BYTES), strict=True):
+            if found is None or found.kind != "tree":
+                raise _missing(oid)
+            self._parts[oid] = parse_tree(found.data or b"", len(oid) // 2)
+        return self._parts
+
+    def _unknown_revision(self, rev: str) -> InputError:
+        names = [name.split("/", 2)[2] for name in self.refs("refs/heads/", "refs/remotes/", "refs/tags/")]
+        if not names and rev in ("HEAD", "@"):
+            return InputError("the repository has no commit yet", "commit the specs first: git add, git commit")
+        if rev in ("HEAD", "@"):
+            branch = self.current_branch()
+            return InputError(f"branch {branch} has no commit yet", "commit to it, or name another revision")
+        import difflib  # imported late: start-up
+
+        close = difflib.get_close_matches(rev, names, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else self._shallow_hint() or "`git fetch` first?"
+        return InputError(f"unknown revision {rev!r}", hint)
+
+    def _shallow_hint(self) -> str:
+        return "this clone is shallow: `git fetch --unshallow` (CI: fetch-depth: 0)" if self.is_shallow() else ""
+
+    def _failed(self, answer: Answer) -> HostError:
+        return DamagedObjects(
+            f"{self.git_dir}: {answer.error or f'git ended with {answer.code}'}", self._shallow_hint()
+        )
+
+
+def _discovered(start: Path) -> tuple[Path, Path | None]:
+    env = environment()
+    # Last, since it fails in a bare repository, where everything before it is still printed.
+    words = ["rev-parse", "--path-format=absolute", "--absolute-git-dir", "--is-bare-repository", "--show-toplevel"]
+    answer = run([*READ_SWITCHES, *words], env=env, cwd=start)
+    if "dubious ownership" in answer.error:
+        trusted = [("safe.directory", value) for value in safe_directories()]
+        answer = run([*READ_SWITCHES, *words], env={**env, **config_variables(trusted)}, cwd=start)
+    lines = path_text(answer.out).split("\n")
+    if len(lines) < 3:
+        raise _not_a_repository(start, answer)
+    git_dir, is_bare, toplevel = Path(lines[0]), lines[1] == "true", "\n".join(lines[2:]).removesuffix("\n")
+    if not toplevel and not is_bare and git_dir.name == ".git":  # inside .git itself
+        toplevel = str(git_dir.parent)
+    return git_dir, Path(toplevel) if toplevel else None
+
+
+def _not_a_repository(start: Path, answer: Answer) -> InputError:
+    if "dubious ownership" in answer.error:
+        return InputError(
+            f"{start}: git refuses a repository that belongs to another user",
+            f"if you trust it: git config --global --add safe.directory {start}",
+        )
+    if "not a git repository" in answer.error:
+        return InputError(f"{start} is not in a git repository", "start one with `git init`, or pass its folder")
+    return InputError(f"{start}: {answer.error or 'git finds no repository here'}")
+
+
+def safe_directories() -> list[str]:
+    """The folders whose owner git need not check, as this host's user and system configuration say."""
+    kept = ("HOME", "XDG_CONFIG_HOME", "PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+    natural = {name: value for name, value in os.environ.items() if name in kept}
+    answer = run(["config", "-z", "--get-all", "safe.directory"], env=natural, cwd=Path("/"))
+    return path_text(answer.out).split("\0")[:-1]
+
+
+def _common_dir(git_dir: Path) -> Path:
+    try:
+        text = (git_dir / "commondir").read_text().strip()
+    except OSError:
+        return git_dir
+    return Path(os.path.normpath(git_dir / text))
+
+
+def _missing(what: str) -> DamagedObjects:
+    return DamagedObjects(f"object {what} is missing from the repository", "a partial clone or a damaged one: fetch it")
+
+
+def _parse_commit(sha: str, data: bytes) -> Commit:
+    head, _, message = data.partition(b"\n\n")
+    tree, parents, author, committer, encoding = "", [], b"", b"", "utf-8"
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        if key == b"tree":
+            tree = value.decode()
+        elif key == b"parent":
+            parents.append(value.decode())
+        elif key == b"author":
+            author = value
+        elif key == b"committer":
+            committer = value
+        elif key == b"encoding":
+            encoding = value.decode("ascii", "replace")
+    return Commit(
+        sha=sha,
+        tree=tree,
+        parents=tuple(parents),
+        author=(author.rpartition(b">")[0] + b">").decode("utf-8", "replace"),
+        committed_at=_epoch(committer),
+        message=_decoded(message, encoding),
+    )
+
+
+def _epoch(identity: bytes) -> int:
+    fields = identity.rpartition(b">")[2].split()
+    return int(fields[0]) if fields and fields[0].isdigit() else 0
+
+
+def _decoded(message: bytes, encoding: str) -> str:
+    try:
+        return message.decode(encoding, "replace")
+    except LookupError:  # an encoding that Python does not know
+        return message.decode("utf-8", "replace")

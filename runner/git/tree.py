@@ -1,0 +1,180 @@
+"""The tree of a commit: which path holds which object; read a folder at a time, and only as far as is asked."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from runner.errors import InputError
+
+FILE = "100644"
+EXECUTABLE = "100755"
+SYMLINK = "120000"
+SUBMODULE = "160000"
+
+_ENTRIES_LIMIT = 2_000_000
+"""Trees may name the same subtree many times over: a few objects can stand for billions of paths."""
+_SUSPECT = re.compile(rb"(?i) (?:\.{1,2}|\.git)\0| [^\0]*/[^\0]*\0")
+
+
+class TreeEntry(NamedTuple):
+    """One path: a blob, a symlink (`120000`) or a submodule (`160000`), with git's mode and the object's name."""
+
+    mode: str
+    oid: str
+
+
+class Part(NamedTuple):
+    """One tree object, parsed."""
+
+    files: dict[str, TreeEntry]
+    folders: dict[str, str]
+    refused: tuple[str, ...]
+    """Names that no file system must ever see: `.`, `..`, `.git`, or with a slash in them."""
+
+
+PartsOf = Callable[[Sequence[str]], Mapping[str, Part]]
+"""Reads tree objects by name, many at once."""
+
+
+def parse_tree(data: bytes, oid_bytes: int) -> Part:
+    """A raw tree object; `oid_bytes` is 20 or 32."""
+    files: dict[str, TreeEntry] = {}
+    folders: dict[str, str] = {}
+    refused: list[str] = []
+    suspect = _SUSPECT.search(data) is not None
+    position, end = 0, len(data)
+    while position < end:
+        space = data.index(b" ", position)
+        nul = data.index(b"\0", space)
+        name = data[space + 1 : nul].decode("utf-8", "surrogateescape")
+        mode = data[position:space]
+        position = nul + 1 + oid_bytes
+        oid = data[nul + 1 : position].hex()
+        if suspect and _is_refused(name):
+            refused.append(name)
+        elif mode == b"40000":
+            folders[name] = oid
+        else:
+            files[name] = TreeEntry(_MODES.get(mode, FILE), oid)
+    return Part(files, folders, tuple(refused))
+
+
+class Tree:
+    """All paths of one commit or tree.
+
+    `get`, `is_folder` and `folder` read only the folders on the way; `files`, `folders` and `below` of the root read
+    everything, once.
+    """
+
+    def __init__(self, oid: str, root: Part, parts_of: PartsOf) -> None:
+        self.oid = oid
+        self._parts_of = parts_of
+        self._known: dict[str, Part] = {"": root}
+        self._files: dict[str, TreeEntry] | None = None
+        self._folders: dict[str, str] = {}
+        self._refused: list[str] = []
+        self._paths: list[str] | None = None
+
+    @property
+    def files(self) -> dict[str, TreeEntry]:
+        """Blobs, symlinks and submodules by path; in no order."""
+        if self._files is None:
+            self._files, self._folders, self._refused = self._walk("")
+        return self._files
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Tree objects by path, without the root."""
+        self.files  # noqa: B018 - one walk finds both
+        return self._folders
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Paths with a name that no file system must see (`..`, `.git`); they are in none of the others."""
+        self.files  # noqa: B018 - one walk finds both
+        return tuple(sorted(self._refused))
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path of `files`, sorted by code point."""
+        if self._paths is None:
+            self._paths = sorted(self.files)
+        return self._paths
+
+    def get(self, path: str) -> TreeEntry | None:
+        """The blob, symlink or submodule at this path."""
+        if self._files is not None:
+            return self._files.get(path)
+        folder, _, name = path.rpartition("/")
+        part = self._part(folder)
+        return part.files.get(name) if part is not None else None
+
+    def folder(self, path: str) -> str | None:
+        """Name of the tree object at this path; `""` and `.` are the root."""
+        if path in ("", "."):
+            return self.oid
+        if self._files is not None:
+            return self._folders.get(path)
+        parent, _, name = path.rpartition("/")
+        part = self._part(parent)
+        return part.folders.get(name) if part is not None else None
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a tree object is at this path."""
+        return self.folder(path) is not None
+
+    def below(self, path: str) -> list[str]:
+        """Sorted paths of all files below a folder, at any depth; empty when there is no such folder."""
+        if path in ("", "."):
+            return self.paths
+        if self._files is not None:
+            prefix = path + "/"
+            start = bisect.bisect_left(self.paths, prefix)
+            end = bisect.bisect_left(self.paths, path + "0", start)  # "0" is what comes after "/"
+            return self.paths[start:end]
+        return sorted(self._walk(path)[0]) if self._part(path) is not None else []
+
+    def _part(self, path: str) -> Part | None:
+        known = self._known.get(path)
+        if known is not None:
+            return known
+        parent, _, name = path.rpartition("/")
+        above = self._part(parent)
+        oid = above.folders.get(name) if above is not None else None
+        if oid is None:
+            return None
+        part = self._parts_of([oid])[oid]
+        self._known[path] = part
+        return part
+
+    def _walk(self, start: str) -> tuple[dict[str, TreeEntry], dict[str, str], list[str]]:
+        files: dict[str, TreeEntry] = {}
+        folders: dict[str, str] = {}
+        refused: list[str] = []
+        first = self._part(start)
+        level = [(f"{start}/" if start else "", first)] if first is not None else []
+        while level:
+            below: list[tuple[str, str]] = []
+            for prefix, part in level:
+                if prefix:
+                    files.update([(prefix + name, entry) for name, entry in part.files.items()])
+                else:
+                    files.update(part.files)
+                refused.extend(prefix + name for name in part.refused)
+                below.extend([(prefix + name, oid) for name, oid in part.folders.items()])
+                if len(files) + len(folders) + len(below) > _ENTRIES_LIMIT:
+                    raise InputError(f"tree {self.oid} stands for more than {_ENTRIES_LIMIT:,} paths")
+            folders.update(below)
+            parts = self._parts_of(list({oid for _, oid in below}))
+            level = [(f"{path}/", parts[oid]) for path, oid in below]
+        return files, folders, refused
+
+
+def _is_refused(name: str) -> bool:
+    return name in ("", ".", "..") or name.lower() == ".git" or "/" in name
+
+
+_MODES = {b"100644": FILE, b"100755": EXECUTABLE, b"120000": SYMLINK, b"160000": SUBMODULE}
