@@ -1,0 +1,71 @@
+"""The runner as its users start it: a process that prints JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.oracle.stages import Address
+
+EXECUTES_NOTHING = frozenset({"keep", "reuse", "remove"})
+"""Actions whose stages must not run."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a plan says of one stage."""
+
+    action: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What a reconcile says that it did."""
+
+    commit: str | None
+    """The state commit it made, if any."""
+    executed: tuple[Address, ...]
+    """Stages whose commands it ran."""
+    actions: dict[Address, str]
+    """How each stage ended."""
+
+
+def plan(root: Path, *, accepted: tuple[int, ...] = (0, 2)) -> dict[Address, Step]:
+    """`runner plan --json` at HEAD of `root`, by stage."""
+    document = json.loads(runner(root, "plan", "--json", accepted=accepted).stdout)
+    return {_address(row): Step(row["action"], tuple(row["reasons"])) for row in document["stages"]}
+
+
+def reconcile(root: Path, *options: str) -> Reconciled:
+    """`runner reconcile --json` in `root`."""
+    document = json.loads(runner(root, "reconcile", "--json", *options).stdout)
+    return Reconciled(
+        commit=document["commit"],
+        executed=tuple(_address(row) for row in document["runs"]),
+        actions={_parse(address): action for address, action in document["actions"].items()},
+    )
+
+
+def runner(root: Path, *arguments: str, accepted: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """Run the command in `root`; an exit code that is not accepted fails the test with everything it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", *arguments], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in accepted, (
+        f"runner {' '.join(arguments)} ended with {done.returncode}\n{done.stderr}\n{done.stdout}"
+    )
+    return done
+
+
+def _address(row: dict[str, Any]) -> Address:
+    return Address(row["pipeline"], row["stage"])
+
+
+def _parse(address: str) -> Address:
+    pipeline, _, stage = address.partition(":")
+    return Address(pipeline, stage)
