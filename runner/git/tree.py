@@ -16,6 +16,7 @@ SUBMODULE = "160000"
 
 _ENTRIES_LIMIT = 2_000_000
 """Trees may name the same subtree many times over: a few objects can stand for billions of paths."""
+_ENTRY = {size: re.compile(rb"([0-7]+) ([^\0]*)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
 _SUSPECT = re.compile(rb"(?i) (?:\.{1,2}|\.git)\0| [^\0]*/[^\0]*\0")
 
 
@@ -40,25 +41,22 @@ PartsOf = Callable[[Sequence[str]], Mapping[str, Part]]
 
 
 def parse_tree(data: bytes, oid_bytes: int) -> Part:
-    """A raw tree object; `oid_bytes` is 20 or 32."""
+    """A raw tree object; `oid_bytes` is 20 or 32. InputError when it is not well formed."""
+    rows = _ENTRY[oid_bytes].findall(data)
+    if sum([len(mode) + len(name) for mode, name, _ in rows]) + (2 + oid_bytes) * len(rows) != len(data):
+        raise InputError("a tree object is not well formed", "`git fsck` names it")
     files: dict[str, TreeEntry] = {}
     folders: dict[str, str] = {}
     refused: list[str] = []
     suspect = _SUSPECT.search(data) is not None
-    position, end = 0, len(data)
-    while position < end:
-        space = data.index(b" ", position)
-        nul = data.index(b"\0", space)
-        name = data[space + 1 : nul].decode("utf-8", "surrogateescape")
-        mode = data[position:space]
-        position = nul + 1 + oid_bytes
-        oid = data[nul + 1 : position].hex()
+    for mode, raw_name, raw_oid in rows:
+        name = raw_name.decode("utf-8", "surrogateescape")
         if suspect and _is_refused(name):
             refused.append(name)
         elif mode == b"40000":
-            folders[name] = oid
+            folders[name] = raw_oid.hex()
         else:
-            files[name] = TreeEntry(_MODES.get(mode, FILE), oid)
+            files[name] = TreeEntry(_MODES.get(mode, FILE), raw_oid.hex())
     return Part(files, folders, tuple(refused))
 
 
