@@ -1,0 +1,210 @@
+"""What DVC itself has written: `.dvc` files (data that git does not hold) and `dvc.lock` (evidence of past runs)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.core.nouns import LockEntry, LockOut, TrackedData
+from runner.errors import Finding, SpecError
+from runner.specs import places, yaml12
+
+_MD5 = re.compile(r"^[0-9a-f]{32}(?:\.dir)?$")
+_DIGEST_FIELDS = ("md5", "etag", "checksum")
+
+
+@dataclass(frozen=True, slots=True)
+class PartialImport:
+    """A `.dvc` file without the digest of its bytes (`dvc import --no-download`)."""
+
+    path: str
+    dvc_file: str
+
+
+def read_dvc_file(blob: bytes, file: str) -> list[TrackedData | PartialImport]:
+    """What a `.dvc` file tracks.
+
+    Raises SpecError: broken YAML, no `outs`, a path outside the repository.
+    """
+    document = yaml12.load(blob, file=file, bounds=yaml12.DVC_FILE_BOUNDS)
+    if not isinstance(document, dict) or not isinstance(document.get("outs"), list):
+        raise SpecError([places.file_finding(file, "the .dvc file names no `outs`", "run `dvc add` again")])
+    folder = posixpath.dirname(file) or "."
+    wdir = document.get("wdir")
+    base = places.joined(folder, wdir) if isinstance(wdir, str) else folder
+    locator = places.Locator(file, lambda: blob)
+    return [_tracked(out, base, file, locator.position(("outs", index))) for index, out in enumerate(document["outs"])]
+
+
+def _tracked(out: Any, base: str | None, file: str, position: tuple[int, int]) -> TrackedData | PartialImport:
+    if not isinstance(out, dict) or not isinstance(out.get("path"), str):
+        raise SpecError([Finding(file, *position, "the output has no `path`", "run `dvc add` again")])
+    path = None if base is None else places.resolved(base, out["path"])
+    if path is None or places.is_external(path) or path == ".":
+        raise SpecError(
+            [
+                Finding(
+                    file,
+                    *position,
+                    f"the path `{out['path']}` leaves the repository",
+                    "track data inside the repository",
+                )
+            ]
+        )
+    md5 = out.get("md5") or _files_digest(out.get("files"))
+    if md5 is None:
+        return PartialImport(path, file)
+    if not isinstance(md5, str) or not _MD5.match(md5.lower()):
+        raise SpecError([Finding(file, *position, f"`{md5}` is not an md5", "run `dvc add` again")])
+    hash_name = out.get("hash", "md5" if "files" in out else "md5-dos2unix")
+    return TrackedData(
+        path=path,
+        md5=md5.lower(),
+        dvc_file=file,
+        size=_whole(out.get("size")),
+        nfiles=_whole(out.get("nfiles")),
+        legacy=hash_name == "md5-dos2unix",
+        remote=out["remote"] if isinstance(out.get("remote"), str) else None,
+    )
+
+
+def _files_digest(files: Any) -> str | None:
+    """The `.dir` digest of a listing that cloud-versioned remotes leave in place of it; None without one."""
+    if not isinstance(files, list):
+        return None
+    import hashlib
+    import json
+
+    entries = [
+        {"md5": item["md5"], "relpath": item["relpath"]}
+        for item in files
+        if isinstance(item, dict) and {"md5", "relpath"} <= item.keys()
+    ]
+    if len(entries) != len(files):
+        return None
+    listing = json.dumps(sorted(entries, key=lambda entry: str(entry["relpath"])), sort_keys=True)
+    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# dvc.lock
+
+
+def read_lock(blob: bytes, file: str) -> dict[str, dict[str, Any]]:
+    """Stage name to raw entry of a `dvc.lock`, of version 2.0 or of DVC 1.x (stages at the top level).
+
+    Raises SpecError: merge-conflict markers, broken YAML, aliases, an unknown version, entries that are no entries.
+    """
+    document = yaml12.load(blob, file=file, bounds=yaml12.DVC_LOCK_BOUNDS)
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise _broken_lock(file, "the lock file is no mapping")
+    version = document.get("schema")
+    if version is not None and str(version) != "2.0":
+        raise _broken_lock(file, f"the lock file has the unknown version `{version}`")
+    entries = document.get("stages", {}) if version is not None else document
+    if entries is None:
+        return {}
+    if not isinstance(entries, dict):
+        raise _broken_lock(file, "`stages` of the lock file is no mapping")
+    for name, entry in entries.items():
+        if not isinstance(name, str) or not isinstance(entry, dict) or not isinstance(entry.get("cmd"), (str, list)):
+            raise _broken_lock(file, f"the entry `{name}` of the lock file is broken")
+    return entries
+
+
+def _broken_lock(file: str, message: str) -> SpecError:
+    hint = "restore it from git, or delete it: it is written again"
+    return SpecError([places.file_finding(file, message, hint)])
+
+
+def lock_entry(raw: Mapping[str, Any], wdir: str) -> LockEntry | None:
+    """The entry of one stage with paths from the root of the repository; None where it has no shape of an entry.
+
+    `wdir` is the folder the stage runs in: the paths of a lock entry are relative to it.
+    """
+    try:
+        return _lock_entry(raw, wdir)
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _lock_entry(raw: Mapping[str, Any], wdir: str) -> LockEntry:
+    cmd = raw["cmd"]
+    outs = tuple(_lock_out(item, wdir) for item in raw.get("outs") or () if _md5_of(item) is not None)
+    deps = {
+        _lock_path(wdir, item["path"]): digest
+        for item in raw.get("deps") or ()
+        if (digest := _digest(item)) is not None
+    }
+    params = {_lock_path(wdir, file): dict(values) for file, values in (raw.get("params") or {}).items()}
+    return LockEntry(
+        cmd=tuple(cmd) if isinstance(cmd, list) else (cmd,),
+        cmd_is_list=isinstance(cmd, list),
+        deps=deps,
+        params=params,
+        outs=outs,
+        raw=raw,
+    )
+
+
+def _lock_path(wdir: str, path: str) -> str:
+    """The path from the root; one that leaves the repository stays as written, and then equals no dep."""
+    if wdir == "." and "." not in path[:1] and "/./" not in path and "//" not in path and "/../" not in path:
+        return path.rstrip("/") if path != "/" else path
+    return places.resolved(wdir, path) or path
+
+
+def _md5_of(item: Mapping[str, Any]) -> str | None:
+    md5 = item.get("md5") or _files_digest(item.get("files"))
+    return str(md5).lower() if md5 else None
+
+
+def _digest(item: Mapping[str, Any]) -> str | None:
+    """`name:value` of the digest of a dep; an md5 without `hash` is the one of DVC before 3.0 (CRLF read as LF)."""
+    for name in _DIGEST_FIELDS:
+        value = item.get(name)
+        if value:
+            if name == "md5":
+                name = str(item.get("hash") or "md5-dos2unix")
+                value = str(value).lower()
+            return f"{name}:{value}"
+    from_files = _files_digest(item.get("files"))
+    return f"md5:{from_files}" if from_files else None
+
+
+def _lock_out(item: Mapping[str, Any], wdir: str) -> LockOut:
+    md5 = _md5_of(item)
+    assert md5 is not None
+    return LockOut(
+        path=_lock_path(wdir, item["path"]),
+        md5=md5,
+        size=_whole(item.get("size")),
+        nfiles=_whole(item.get("nfiles")),
+        isexec=item.get("isexec") is True,
+        legacy=item.get("hash", "md5" if "files" in item else None) is None,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Rows for the parse cache
+
+
+def tracked_row(item: TrackedData | PartialImport) -> list[Any]:
+    """A tracked path as a JSON array."""
+    if isinstance(item, PartialImport):
+        return [item.path, item.dvc_file]
+    return [item.path, item.md5, item.dvc_file, item.size, item.nfiles, item.legacy, item.remote]
+
+
+def tracked_of(rows: Iterable[list[Any]]) -> list[TrackedData | PartialImport]:
+    """The inverse of `tracked_row`, for many."""
+    return [PartialImport(*row) if len(row) == 2 else TrackedData(*row) for row in rows]

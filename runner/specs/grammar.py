@@ -1,0 +1,361 @@
+"""Templates and groups resolved by DVC's own resolver, over git objects instead of a workspace.
+
+`dvc.parsing.DataResolver` asks its repository for two things only: a file system, here a view of a git tree that
+notes which files were asked for, and the `parsing` section of the configuration. The list of files asked for, with
+their blob ids, is what a cached result is checked against.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import math
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from runner.errors import Finding, SpecError
+from runner.specs import yaml12
+from runner.specs.places import Locator
+
+MAX_STAGES = 100_000
+"""Stages of one pipeline after groups are expanded."""
+MAX_TEXT_BYTES = 256 << 20
+"""Longest text that interpolation may make of one pipeline."""
+
+TreeFiles = Callable[[str], tuple[str, str] | None]
+"""(mode, blob id) of a path of the commit; None where there is no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A pipeline file with templates resolved: what DVC would load."""
+
+    stages: dict[str, dict[str, Any]]
+    groups: dict[str, str]
+    """Name of the group of each generated stage."""
+    metrics: list[str] = field(default_factory=list)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    plots: list[Any] = field(default_factory=list)
+    params: list[str] = field(default_factory=list)
+    consulted: list[str] = field(default_factory=list)
+    """Files that were asked for, whether or not they exist, in the order they were first asked for."""
+
+
+class GitFiles:
+    """The seven members of a file system that DVC's resolver uses, over the blobs of a commit.
+
+    Whatever format a parameter file has, it is parsed by `load` (bounded, remembered) and given to DVC as JSON.
+    """
+
+    sep = "/"
+
+    def __init__(
+        self,
+        file_of: TreeFiles,
+        is_folder: Callable[[str], bool],
+        target_of: Callable[[str], str],
+        load: Callable[[str, str], Mapping[Any, Any]],
+    ) -> None:
+        self._file_of = file_of
+        self._is_folder = is_folder
+        self._target_of = target_of
+        self._load = load
+        self.consulted: dict[str, None] = {}
+
+    def join(self, *parts: str) -> str:
+        """As posixpath.join."""
+        return posixpath.join(*parts)
+
+    def normpath(self, path: str) -> str:
+        """As posixpath.normpath."""
+        return posixpath.normpath(path)
+
+    def relpath(self, path: str, start: str = ".") -> str:
+        """As posixpath.relpath."""
+        return posixpath.relpath(path, start)
+
+    def suffix(self, path: str) -> str:
+        """Always `.json`: that is what `open` gives."""
+        return ".json"
+
+    def exists(self, path: str) -> bool:
+        """Whether the commit has a file or a folder there."""
+        return self._entry(path) is not None or self.isdir(path)
+
+    def isdir(self, path: str) -> bool:
+        """Whether the commit has a folder there."""
+        path = self._noted(path)
+        return path == "." or self._is_folder(path)
+
+    def open(self, path: str, mode: str = "r", encoding: str = "utf-8", **_: Any) -> io.StringIO:
+        """The values of a parameter file as JSON text.
+
+        Raises FileNotFoundError; SpecError as `load` does; TypeError for a value that templates cannot hold.
+        """
+        entry = self._entry(path)
+        if entry is None:
+            raise FileNotFoundError(path)
+        return io.StringIO(json.dumps(_for_templates(self._load(posixpath.normpath(path), entry[1]))))
+
+    def _noted(self, path: str) -> str:
+        path = posixpath.normpath(path)
+        self.consulted.setdefault(path)
+        return path
+
+    def _entry(self, path: str) -> tuple[str, str] | None:
+        """The blob at a path, links inside the tree followed."""
+        for _ in range(5):
+            path = self._noted(path)
+            entry = self._file_of(path)
+            if entry is None or entry[0] == "160000":
+                return None
+            if entry[0] != "120000":
+                return entry
+            path = posixpath.join(posixpath.dirname(path), self._target_of(entry[1]))
+        return None
+
+
+def _for_templates(value: Any) -> Any:
+    """What DVC's context keeps of a value: keys that are text, and plain values."""
+    if isinstance(value, Mapping):
+        return {key: _for_templates(item) for key, item in value.items() if isinstance(key, str)}
+    if isinstance(value, list):
+        return [_for_templates(item) for item in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(
+        f"a value of type {type(value).__name__} cannot stand in a file that templates read; put it in quotes"
+    )
+
+
+def resolve(
+    definition: Mapping[str, Any], base: str, files: GitFiles, parsing: Mapping[str, Any], locator: Locator
+) -> tuple[Resolved, list[Finding]]:
+    """Every stage of a pipeline definition as DVC would load it, and what DVC cannot resolve, at its place.
+
+    `definition` is the mapping of a `dvc.yaml`; `base` the folder it stands in, from the root of the repository;
+    `parsing` the `parsing` section of DVC's configuration.
+    """
+    return _Resolution(definition, base, files, parsing, locator).run()
+
+
+class _Resolution:
+    """One resolution: DVC's resolver, and the findings gathered on the way."""
+
+    def __init__(
+        self, definition: Mapping[str, Any], base: str, files: GitFiles, parsing: Mapping[str, Any], locator: Locator
+    ) -> None:
+        self._definition = definition
+        self._wdir = "" if base == "." else base
+        self._files = files
+        self._parsing = parsing
+        self._locator = locator
+        self._findings: list[Finding] = []
+        self._resolver: Any = None
+
+    def run(self) -> tuple[Resolved, list[Finding]]:
+        stages: dict[str, dict[str, Any]] = {}
+        groups: dict[str, str] = {}
+        self._resolver = self._guarded(("vars",), self._make_resolver)
+        if self._resolver is None:
+            return Resolved({}, {}, consulted=list(self._files.consulted)), self._findings
+        for group in self._definition.get("stages") or {}:
+            self._resolve_group(group, stages, groups)
+            if len(stages) > MAX_STAGES:
+                self._add(("stages", group), f"more than {MAX_STAGES:,} stages", "split the pipeline")
+                break
+        resolved = Resolved(stages, groups, consulted=list(self._files.consulted), **self._top_level())
+        return resolved, list(dict.fromkeys(self._findings))
+
+    def _make_resolver(self) -> Any:
+        # imported late: start-up
+        from dvc.parsing import DataResolver
+
+        repository = SimpleNamespace(fs=self._files, config={"parsing": dict(self._parsing)})
+        resolver = DataResolver(repository, self._wdir, dict(self._definition))  # type: ignore[arg-type] # the shim stands for dvc's Repo
+        self._check_length(resolver.context)
+        return resolver
+
+    def _check_length(self, context: Any) -> None:
+        """Refuse texts that interpolation would blow up, before it does."""
+        longest = _longest_text(context)
+        uses = _template_count(self._definition)
+        if longest * uses > MAX_TEXT_BYTES:
+            raise ValueError(f"{uses} templates of values up to {longest} characters long")
+
+    def _resolve_group(self, group: str, stages: dict[str, dict[str, Any]], groups: dict[str, str]) -> None:
+        names = self._guarded(("stages", group), lambda: self._names(group))
+        for name in names or ():
+            before = len(self._findings)
+            resolved = self._guarded(("stages", group), lambda name=name: self._resolver.resolve_one(name)[name])
+            if isinstance(resolved, dict):
+                stages[name] = resolved
+                if name != group:
+                    groups[name] = group
+            elif len(self._findings) > before:
+                return
+
+    def _names(self, group: str) -> list[str]:
+        definition = self._resolver.definitions[group]
+        if not hasattr(definition, "get_generated_names"):
+            return [group]
+        iterable = definition.resolved_iterable
+        sizes = [len(axis) for axis in iterable.values()] if hasattr(definition, "matrix_data") else [len(iterable)]
+        if math.prod(sizes) > MAX_STAGES:
+            raise ValueError(f"{math.prod(sizes):,} combinations are more than {MAX_STAGES:,}")
+        names = list(definition.get_generated_names())
+        if not names:
+            self._add(
+                ("stages", group),
+                f"the group `{group}` makes no stage: nothing to iterate over",
+                "add an item, or remove the group",
+            )
+        return names
+
+    def _top_level(self) -> dict[str, Any]:
+        sections: dict[str, Any] = {}
+        for name in ("metrics", "artifacts", "plots", "params"):
+            value = self._guarded((name,), getattr(self._resolver, f"resolve_{name}"))
+            if value:
+                sections[name] = value
+        return sections
+
+    def _guarded(self, path: yaml12.Path, act: Callable[[], Any]) -> Any:
+        """What `act` returns, or None and a finding; DVC's parser meets hostile input here, so everything is caught."""
+        # imported late: start-up
+        from dvc.exceptions import DvcException
+
+        try:
+            return act()
+        except SpecError as error:
+            self._findings.extend(error.findings)
+        except DvcException as error:
+            self._add_dvc_error(path, str(error))
+        except (RecursionError, MemoryError) as error:
+            self._add(path, f"too deep or too large to resolve ({type(error).__name__})", "simplify the templates")
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError, LookupError, OSError) as error:
+            self._add(
+                path,
+                f"DVC cannot resolve this: {error or type(error).__name__}",
+                "compare with DVC's documentation of dvc.yaml",
+            )
+        return None
+
+    def _add(self, path: yaml12.Path, message: str, hint: str) -> None:
+        self._findings.append(self._locator.finding(path, message, hint))
+
+    def _add_dvc_error(self, path: yaml12.Path, text: str) -> None:
+        text = _ANSI.sub("", text)
+        where = _failed_path(text, path, self._definition)
+        reason = _PREAMBLE.sub("", text).strip()
+        unknown = _UNKNOWN.search(reason)
+        if unknown is None:
+            self._add(where, _one_line(reason), _hint(reason))
+            return
+        key = unknown[1]
+        self._add(where, f"unknown variable ${{{key}}}", self._known_variables(key))
+
+    def _known_variables(self, key: str) -> str:
+        context = self._resolver.context if self._resolver is not None else {}
+        names = list(_dotted_names(context, 500))
+        close = difflib.get_close_matches(key, names, n=1)
+        if close:
+            return f"did you mean ${{{close[0]}}}?"
+        sources = [path for path in self._files.consulted if self._files.exists(path)]
+        return (
+            f"it is in none of: {', '.join(sources)}"
+            if sources
+            else "there is no params.yaml beside the file and no `vars`"
+        )
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PREAMBLE = re.compile(r"^failed to (?:parse|resolve) .*? in '[^']*':\s*", re.DOTALL)
+_UNKNOWN = re.compile(r"^Could not find '(.+)'$")
+_WHERE = re.compile(r"^failed to (?:parse|resolve) (?:stage )?'(.+?)' in '")
+
+
+def _failed_path(text: str, path: yaml12.Path, definition: Mapping[str, Any]) -> yaml12.Path:
+    """Where in the document DVC's message points: `stages.NAME.FIELD`, a stage's name, or a section."""
+    match = _WHERE.match(text)
+    if match is None or path[:1] != ("stages",):
+        return path
+    group = str(path[1])
+    rest = match[1].removeprefix("stages.")
+    stage = (definition.get("stages") or {}).get(group)
+    inner: yaml12.Path = ("stages", group)
+    if isinstance(stage, dict) and "do" in stage:
+        inner = (*inner, "do")
+    name, _, last = rest.rpartition(".")
+    if not name or not last or not (name == group or name.startswith(group + "@")):
+        return inner if rest.startswith(group + "@") else ("stages", group)
+    return ("stages", group, last) if last in ("foreach", "matrix", "do") else (*inner, last)
+
+
+def _one_line(reason: str) -> str:
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    if lines and lines[0].startswith("${"):
+        return f"the template {lines[0]} is malformed" + (f" ({lines[-1]})" if len(lines) > 1 else "")
+    return " ".join(lines) or "DVC cannot resolve this"
+
+
+def _hint(reason: str) -> str:
+    if "cannot redefine" in reason or "cannot merge" in reason:
+        return "give the two values different names"
+    if "does not exist" in reason:
+        return "commit the file, or remove it from `vars`"
+    if "interpolating is not allowed" in reason:
+        return "write the values of `vars` without ${}"
+    if "expected list/dictionary" in reason:
+        return "`foreach` takes a list or a mapping"
+    if "Cannot interpolate data of type" in reason:
+        return "name a single value inside it, as in ${list[0]} or ${mapping.key}"
+    if "partially" in reason or "already loaded" in reason:
+        return "load each file once"
+    return ""
+
+
+def _dotted_names(context: Any, limit: int) -> list[str]:
+    names: list[str] = []
+    todo: list[tuple[str, Any]] = [("", context)]
+    while todo and len(names) < limit:
+        prefix, node = todo.pop(0)
+        items = node.items() if isinstance(node, Mapping) else ()
+        for key, child in items:
+            names.append(f"{prefix}{key}")
+            todo.append((f"{prefix}{key}.", child))
+    return names
+
+
+def _longest_text(context: Any) -> int:
+    """Longest single text of the context, in characters."""
+    longest = 0
+    todo = [context.value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            longest = max(longest, len(item))
+        elif isinstance(item, dict):
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return longest
+
+
+def _template_count(definition: Any) -> int:
+    count = 0
+    todo = [definition]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            count += item.count("${")
+        elif isinstance(item, Mapping):
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return count

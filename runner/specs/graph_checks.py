@@ -1,0 +1,231 @@
+"""What is wrong between stages: outputs claimed twice or nested, cycles, inputs that nothing provides.
+
+Pure functions over nouns; what git holds comes in as two questions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from runner.core.nouns import Address, Stage, TrackedData, is_external
+from runner.errors import Finding
+from runner.specs.places import parents
+
+PlaceOf = Callable[[Stage, str], tuple[str, int, int]]
+"""(file, line, column) where a stage names a path."""
+
+
+class Outputs:
+    """Who makes which path: the outputs of stages, looked up exactly, from inside and from above."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self._owners: dict[str, Stage] = {}
+        for stage in stages:
+            for path in stage.out_paths:
+                self._owners.setdefault(path, stage)
+        self._sorted = sorted(self._owners)
+
+    def makers(self, path: str) -> list[Stage]:
+        """The stages that make a path, a folder above it, or something below it."""
+        found = [self._owners[part] for part in (path, *parents(path)) if part in self._owners]
+        return found or [self._owners[out] for out in self.below(path)]
+
+    def owner(self, path: str) -> Stage | None:
+        """The stage with exactly this output."""
+        return self._owners.get(path)
+
+    def below(self, path: str) -> list[str]:
+        """The outputs below a folder."""
+        if path == ".":
+            return self._sorted
+        return self._sorted[bisect_left(self._sorted, path + "/") : bisect_left(self._sorted, path + "0")]
+
+
+def inputs(stage: Stage) -> tuple[str, ...]:
+    """Paths that a stage reads: its dependencies and its parameter files."""
+    return (*stage.deps, *dict.fromkeys(param.file for param in stage.params))
+
+
+def output_findings(stages: Sequence[Stage], tracked: Mapping[str, TrackedData], place_of: PlaceOf) -> list[Finding]:
+    """Outputs claimed twice, outputs inside other outputs, outputs that a `.dvc` file holds already."""
+    findings: list[Finding] = []
+    owners: dict[str, Stage] = {}
+    for stage in stages:
+        for path in stage.out_paths:
+            first = owners.setdefault(path, stage)
+            if first is not stage:
+                hint = "give each stage outputs of its own"
+                findings.append(
+                    Finding(*place_of(stage, path), f"the output `{path}` is also made by {first.address}", hint)
+                )
+            elif stage.out_paths.count(path) > 1:
+                findings.append(Finding(*place_of(stage, path), f"the output `{path}` is named twice", "name it once"))
+    for path, stage in owners.items():
+        for folder in parents(path):
+            if folder in owners:
+                hint = "keep outputs apart, or name the folder alone"
+                message = f"the output `{path}` lies inside `{folder}`, an output of {owners[folder].address}"
+                findings.append(Finding(*place_of(stage, path), message, hint))
+    return [*dict.fromkeys(findings), *_tracked_findings(owners, tracked, place_of)]
+
+
+def _tracked_findings(
+    owners: Mapping[str, Stage], tracked: Mapping[str, TrackedData], place_of: PlaceOf
+) -> list[Finding]:
+    findings = []
+    above = {folder: path for path in tracked for folder in parents(path)}
+    for path, stage in owners.items():
+        other = next((part for part in (path, *parents(path)) if part in tracked), above.get(path))
+        if other is not None:
+            file = tracked[other].dvc_file
+            hint = f"remove `{file}` (dvc remove), or choose another output"
+            findings.append(Finding(*place_of(stage, path), f"the output `{path}` is data that `{file}` tracks", hint))
+    return findings
+
+
+def git_findings(
+    stages: Iterable[Stage], is_file: Callable[[str], bool], is_folder: Callable[[str], bool], place_of: PlaceOf
+) -> list[Finding]:
+    """Cached outputs that git holds too; DVC refuses these when the stage has run."""
+    return [
+        Finding(
+            *place_of(stage, out.path),
+            f"the output `{out.path}` is tracked by git",
+            f"git rm -r --cached '{out.path}', or say `cache: false`",
+        )
+        for stage in stages
+        for out in stage.outs
+        if out.cache and (is_file(out.path) or is_folder(out.path))
+    ]
+
+
+def missing_findings(
+    stages: Iterable[Stage],
+    outputs: Outputs,
+    tracked: Collection[str],
+    has: Callable[[str], bool],
+    paths: Sequence[str],
+    place_of: PlaceOf,
+) -> list[Finding]:
+    """Inputs that are neither in git, nor tracked by DVC, nor made by a stage. Frozen stages read nothing."""
+    findings: list[Finding] = []
+    above = {folder for path in tracked for folder in parents(path)}
+    known: set[str] = set()
+    for stage in stages:
+        if stage.frozen:
+            continue
+        for path in inputs(stage):
+            if path in known or has(path) or is_external(path):
+                continue
+            if path in above or any(part in tracked for part in (path, *parents(path))) or outputs.makers(path):
+                known.add(path)
+                continue
+            findings.append(
+                Finding(*place_of(stage, path), _missing_message(path), _missing_hint(path, outputs, paths))
+            )
+    return findings
+
+
+def _missing_message(path: str) -> str:
+    return f"`{path}` is neither in git, nor tracked by DVC, nor made by a stage"
+
+
+def _missing_hint(path: str, outputs: Outputs, paths: Sequence[str]) -> str:
+    name = path.rpartition("/")[2]
+    same_folder = [other for other in paths if other.rpartition("/")[0] == path.rpartition("/")[0]]
+    same_name = [other for other in (*paths, *outputs.below(".")) if other.rpartition("/")[2] == name]
+    close = same_name[:1] or difflib.get_close_matches(path, [*same_folder[:2000], *outputs.below(".")[:2000]], n=1)
+    return f"did you mean `{close[0]}`?" if close else "commit it, run `dvc add`, or declare it as an output"
+
+
+def cycle_findings(stages: Sequence[Stage], outputs: Outputs) -> list[Finding]:
+    """One finding for each group of stages that wait for each other, named by a path through it."""
+    edges = {stage.address: _upstream(stage, outputs) for stage in stages}
+    places = {stage.address: stage.place for stage in stages}
+    findings = []
+    for cycle in _cycles(edges):
+        place = places[cycle[0]]
+        names = " → ".join(str(address) for address in (*cycle, cycle[0]))
+        findings.append(
+            Finding(
+                place.file,
+                place.line,
+                place.column,
+                f"the stages wait for each other: {names}",
+                "remove one of these dependencies",
+            )
+        )
+    return findings
+
+
+def _upstream(stage: Stage, outputs: Outputs) -> list[Address]:
+    found: dict[Address, None] = {}
+    for path in inputs(stage):
+        for maker in outputs.makers(path):
+            if maker is not stage:
+                found.setdefault(maker.address)
+    return list(found)
+
+
+def _cycles(edges: Mapping[Address, Sequence[Address]]) -> list[list[Address]]:
+    """One cycle of each strongly connected group, each starting at its first address."""
+    left = _in_cycles(edges)
+    cycles = []
+    while left:
+        start = min(left)
+        cycle = _walk(start, edges, left)
+        smallest = cycle.index(min(cycle))
+        cycles.append([*cycle[smallest:], *cycle[:smallest]])
+        left -= _group(cycle[0], edges, left)
+    return cycles
+
+
+def _in_cycles(edges: Mapping[Address, Sequence[Address]]) -> set[Address]:
+    """Nodes left when those without anything upstream, and then those without anything downstream, are taken away."""
+    left = set(edges)
+    for links in (edges, _reversed(edges)):
+        counts = {node: sum(other in left for other in links[node]) for node in left}
+        back = _reversed({node: links[node] for node in left})
+        free = [node for node, count in counts.items() if not count]
+        while free:
+            node = free.pop()
+            left.discard(node)
+            for other in back.get(node, ()):
+                if other in left:
+                    counts[other] -= 1
+                    if not counts[other]:
+                        free.append(other)
+    return left
+
+
+def _reversed(edges: Mapping[Address, Sequence[Address]]) -> dict[Address, list[Address]]:
+    back: dict[Address, list[Address]] = {node: [] for node in edges}
+    for node, others in edges.items():
+        for other in others:
+            back.setdefault(other, []).append(node)
+    return back
+
+
+def _walk(start: Address, edges: Mapping[Address, Sequence[Address]], left: set[Address]) -> list[Address]:
+    """Follow edges inside `left` until a node comes again; every node of `left` has one."""
+    trail: dict[Address, int] = {}
+    node = start
+    while node not in trail:
+        trail[node] = len(trail)
+        node = min(other for other in edges[node] if other in left)
+    return [other for other, at in trail.items() if at >= trail[node]]
+
+
+def _group(start: Address, edges: Mapping[Address, Sequence[Address]], left: set[Address]) -> set[Address]:
+    """Nodes of `left` connected with `start`, in either direction."""
+    back = _reversed(edges)
+    group, todo = {start}, [start]
+    while todo:
+        node = todo.pop()
+        for other in (*edges[node], *back.get(node, ())):
+            if other in left and other not in group:
+                group.add(other)
+                todo.append(other)
+    return group

@@ -1,0 +1,159 @@
+"""The lie of a commit's tree: the DVC project in it, what DVC ignores, and the files DVC would look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from runner.core.canonical import canonical_digest
+from runner.errors import Finding
+from runner.specs import places
+from runner.specs.parse_cache import ParseCache
+
+if TYPE_CHECKING:
+    from runner.git.tree import Tree
+    from runner.git.read import Reader
+
+RUNNER_FOLDER = ".runner"
+_IGNORE_NAMESPACE = "dvcignore"
+
+
+class Layout:
+    """One commit's tree, seen as DVC and the runner see it; files are fetched from git when they are asked for."""
+
+    def __init__(self, reader: Reader, commit: str, cache: ParseCache, *, dvc_root: str | None = None) -> None:
+        self._reader = reader
+        self._cache = cache
+        self._blobs: dict[str, bytes] = {}
+        self.tree: Tree = reader.tree(commit)
+        self.dvc_roots = self._find_dvc_roots()
+        self.dvc_root = dvc_root if dvc_root is not None else self._main_root()
+
+    def _find_dvc_roots(self) -> list[str]:
+        """Folders with a `.dvc` folder, outermost first."""
+        found = []
+        for folder in self.tree.folders:
+            if folder == ".dvc":
+                found.append(".")
+            elif folder.endswith("/.dvc") and not folder.startswith(RUNNER_FOLDER + "/"):
+                found.append(folder.removesuffix("/.dvc"))
+        return sorted(found, key=lambda folder: (folder != ".", folder.count("/"), folder))
+
+    def _main_root(self) -> str:
+        """The root if it is a DVC project or none is; else the only DVC project there is."""
+        outermost = [
+            root
+            for root in self.dvc_roots
+            if not any(root != other and places.is_inside(root, other) for other in self.dvc_roots)
+        ]
+        return outermost[0] if len(outermost) == 1 else "."
+
+    @property
+    def has_dvc(self) -> bool:
+        """Whether the DVC root holds a DVC project."""
+        return self.dvc_root in self.dvc_roots
+
+    @cached_property
+    def sub_projects(self) -> tuple[str, ...]:
+        """Folders of other DVC projects, which DVC leaves alone."""
+        return tuple(root for root in self.dvc_roots if root != self.dvc_root)
+
+    def blob(self, oid: str) -> bytes:
+        """The bytes of a blob, read once."""
+        if oid not in self._blobs:
+            self._blobs[oid] = self._reader.blob(oid)
+        return self._blobs[oid]
+
+    def prefetch(self, oids: list[str]) -> None:
+        """Read many blobs in one go."""
+        missing = [oid for oid in dict.fromkeys(oids) if oid not in self._blobs]
+        if missing:
+            self._blobs.update(self._reader.blobs(missing))
+
+    def is_runner_folder(self, path: str) -> bool:
+        """Whether a path lies in a `.runner/` folder of the root or of the DVC root."""
+        roots = {RUNNER_FOLDER, RUNNER_FOLDER if self.dvc_root == "." else f"{self.dvc_root}/{RUNNER_FOLDER}"}
+        return any(places.is_inside(path, root) for root in roots)
+
+    def runner_folder_findings(self) -> list[Finding]:
+        """A finding if the commit holds a `.runner/` folder of the user's own."""
+        for path in self.tree.paths:
+            if path.startswith(".runner") or "/.runner/" in path:
+                if self.is_runner_folder(path):
+                    hint = "remove it from the branch: the runner keeps this folder on its own branch"
+                    return [places.file_finding(path, "the folder `.runner/` belongs to the runner", hint)]
+        return []
+
+    # ----- what DVC looks at
+
+    @cached_property
+    def _dvc_paths(self) -> tuple[list[str], list[str]]:
+        """(`dvc.yaml` files, `.dvc` files) that DVC collects: inside the root, in no sub-project, not ignored."""
+        candidates = [
+            path
+            for path in self.tree.paths
+            if path.endswith(("dvc.yaml", ".dvc")) and self._in_project(path) and self.tree.files[path].mode != "120000"
+        ]
+        named = [path for path in candidates if path.endswith(".dvc") or path.rpartition("/")[2] == "dvc.yaml"]
+        ignored = self.ignored_files(named)
+        kept = [path for path in named if path not in ignored]
+        return [path for path in kept if path.endswith("dvc.yaml")], [path for path in kept if path.endswith(".dvc")]
+
+    @property
+    def pipeline_files(self) -> list[str]:
+        """The `dvc.yaml` files that DVC would collect."""
+        return self._dvc_paths[0]
+
+    @property
+    def data_files(self) -> list[str]:
+        """The `.dvc` files that DVC would collect."""
+        return self._dvc_paths[1]
+
+    def _in_project(self, path: str) -> bool:
+        if not places.is_inside(path, self.dvc_root) or self.is_runner_folder(path):
+            return False
+        inner = path if self.dvc_root == "." else path[len(self.dvc_root) + 1 :]
+        if inner.startswith((".dvc/", ".git/")) or "/.dvc/" in inner:
+            return False
+        return not any(
+            places.is_inside(path, root) for root in self.sub_projects if places.is_inside(root, self.dvc_root)
+        )
+
+    def why_not_adopted(self, path: str) -> str:
+        """Why a `dvc.yaml` is none that DVC would collect; empty if it is one."""
+        if path in self.pipeline_files:
+            return ""
+        if not places.is_inside(path, self.dvc_root):
+            return f"it is outside the DVC project in `{self.dvc_root}`"
+        if any(places.is_inside(path, root) for root in self.sub_projects):
+            return "it belongs to another DVC project"
+        return "it is ignored by a .dvcignore file, or a link"
+
+    @cached_property
+    def ignore_files(self) -> Mapping[str, str]:
+        """Blob id of each `.dvcignore` file of the DVC project."""
+        if not any(path.endswith(".dvcignore") for path in self.tree.paths):
+            return {}
+        return {
+            path: self.tree.files[path].oid
+            for path in self.tree.paths
+            if path.rpartition("/")[2] == ".dvcignore" and places.is_inside(path, self.dvc_root)
+        }
+
+    def ignored_files(self, paths: list[str]) -> frozenset[str]:
+        """Those of the files that DVC's ignore rules, by the `.dvcignore` files of the commit, leave out."""
+        if not self.ignore_files or not paths:
+            return frozenset()
+        key = canonical_digest([self.dvc_root, self.ignore_files, paths])
+        known = self._cache.get(_IGNORE_NAMESPACE, key)
+        if isinstance(known, list):
+            return frozenset(known)
+        # imported late: start-up
+        from runner.data.dvcignore import Ignore
+
+        self.prefetch(list(self.ignore_files.values()))
+        ignore = Ignore({path: self.blob(oid) for path, oid in self.ignore_files.items()})
+        ignored = [path for path in paths if ignore.ignores(path, False)]
+        self._cache.put(_IGNORE_NAMESPACE, key, ignored)
+        return frozenset(ignored)

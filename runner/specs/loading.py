@@ -1,0 +1,236 @@
+"""One pipeline from its document: parsed, checked, resolved, read into stages; remembered by everything it was made from.
+
+What a pipeline is made from: the blob of its file, the folder and configuration it is read in, and the blobs of the
+parameter files that its templates ask for. The first list is known without parsing; the second is noted when the
+pipeline is resolved, and compared by blob id the next time, without importing DVC.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.core.canonical import canonical_digest
+from runner.core.nouns import Pipeline, Stage, is_external
+from runner.errors import Finding, Place, SpecError
+from runner.specs import params, places, render, schemas, yaml12
+from runner.specs.documents import Document
+from runner.specs.grammar import GitFiles, Resolved, resolve
+from runner.specs.layout import Layout
+from runner.specs.parse_cache import ParseCache
+from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
+from runner.specs.places import Locator
+from runner.specs.stage_rows import row_of, stages_of
+
+_VERSION = 3
+"""Part of every key: raised when the same document would give other stages."""
+_CONSULTED_NAMESPACE = "consulted"
+_PIPELINE_NAMESPACE = "pipelines"
+_NOT_HANDLED_SECTIONS = ("on", "data", "holdout")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPipeline:
+    """A pipeline, the digest of everything it was made from, and a way to find its parts in the text."""
+
+    pipeline: Pipeline
+    digest: str
+    locator: Locator
+    not_handled: tuple[str, ...] = ()
+    """Sections of the document that this version does not act on."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """A pipeline's definition before it is parsed."""
+
+    name: str
+    file: str
+    base: str
+    adopted: bool
+    identity: list[Any]
+    locator: Locator
+    definition: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
+    """The mapping of the dvc.yaml or of the document's spec, and line and column of each stage."""
+    place: Place
+    findings: list[Finding] = field(default_factory=list)
+
+
+def load_adopted(
+    layout: Layout, file: str, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
+) -> LoadedPipeline | None:
+    """The pipeline of a `dvc.yaml`; None if it has findings, which are added."""
+    oid = layout.tree.files[file].oid
+    locator = Locator(file, lambda: layout.blob(oid))
+
+    def definition() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        documents = yaml12.load_all(layout.blob(oid), file=file, bounds=yaml12.DVC_YAML_BOUNDS, mark_depth=2)
+        if len(documents) > 1:
+            hint = "keep one document in a dvc.yaml"
+            raise SpecError(
+                [Finding(file, documents[1].line, documents[1].column, "a second YAML document starts here", hint)]
+            )
+        value = documents[0].value if documents else None
+        problems = schemas.check("dvc", value if value is not None else {}, locator)
+        if problems:
+            raise SpecError(problems)
+        marks = (
+            {path[1]: mark for path, mark in documents[0].marks.items() if path[0] == "stages" and len(path) == 2}
+            if documents
+            else {}
+        )
+        return value or {}, marks
+
+    base = posixpath.dirname(file) or "."
+    source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1))
+    return _load(source, layout, cache, parsing, findings)
+
+
+def load_document(
+    layout: Layout, document: Document, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
+) -> LoadedPipeline | None:
+    """The pipeline of a Pipeline document; None if it has findings, which are added."""
+    locator = Locator(document.file, lambda: layout.blob(document.oid), document=document.index, prefix=("spec",))
+    source = _Source(
+        name=document.name,
+        file=document.file,
+        base=layout.dvc_root,
+        adopted=False,
+        identity=[document.oid, document.index],
+        locator=locator,
+        definition=lambda: (document.spec, document.stage_marks),
+        place=Place(document.file, document.line, document.column),
+    )
+    return _load(source, layout, cache, parsing, findings)
+
+
+def _load(
+    source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
+) -> LoadedPipeline | None:
+    key = canonical_digest(
+        [_VERSION, source.identity, source.name, source.base, layout.dvc_root, source.adopted, parsing]
+    )
+    consulted = cache.get(_CONSULTED_NAMESPACE, key)
+    if isinstance(consulted, list):
+        digest = _digest(key, consulted, layout)
+        known = cache.get(_PIPELINE_NAMESPACE, digest)
+        if isinstance(known, dict):
+            return _loaded(source, layout, known, digest)
+    made = _make(source, layout, cache, parsing)
+    if made is None:
+        findings.extend(dict.fromkeys(source.findings))
+        return None
+    value, asked = made
+    digest = _digest(key, asked, layout)
+    cache.put(_CONSULTED_NAMESPACE, key, asked)
+    cache.put(_PIPELINE_NAMESPACE, digest, value)
+    return _loaded(source, layout, value, digest)
+
+
+def _digest(key: str, consulted: list[str], layout: Layout) -> str:
+    """Digest of a pipeline's key and of what each file that it asks for holds in this commit."""
+    return canonical_digest(
+        [key, [[path, *(layout.tree.get(path) or (layout.tree.is_folder(path),))] for path in consulted]]
+    )
+
+
+def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: str) -> LoadedPipeline:
+    dvc_file = source.file if source.adopted else render.rendered_path(layout.dvc_root, source.name)
+    pipeline = Pipeline(
+        name=source.name,
+        file=source.file,
+        dvc_file=dvc_file,
+        rendered=value["rendered"],
+        stages=stages_of(value["stages"], source.name, source.file),
+        extra_metrics=tuple(value["metrics"]),
+        place=source.place,
+    )
+    return LoadedPipeline(pipeline, digest, source.locator, tuple(value["not_handled"]))
+
+
+def _make(
+    source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]] | None:
+    """The value for the cache and the files asked for; None with findings in the source."""
+    try:
+        definition, marks = source.definition()
+    except SpecError as error:
+        source.findings.extend(error.findings)
+        return None
+    files = _git_files(layout, cache)
+    resolved, problems = resolve(definition, source.base, files, parsing, source.locator)
+    source.findings.extend(problems)
+    stages = _read_stages(source, layout, definition, resolved, marks)
+    metrics = _top_metrics(source, resolved)
+    if source.findings:
+        return None
+    has_params = layout.tree.get(posixpath.normpath(posixpath.join(source.base, "params.yaml"))) is not None
+    text = None if source.adopted else render.render(definition, source.name, has_default_params=has_params)
+    value = {
+        "stages": [row_of(stage) for stage in stages],
+        "metrics": metrics,
+        "rendered": text,
+        "not_handled": [] if source.adopted else [name for name in _NOT_HANDLED_SECTIONS if name in definition],
+    }
+    return value, resolved.consulted
+
+
+def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
+    def load(path: str, oid: str) -> Mapping[Any, Any]:
+        known = params.load_params_cached(oid, None, path, cache)
+        return known if known is not None else params.load_params_cached(oid, layout.blob(oid), path, cache) or {}
+
+    return GitFiles(
+        file_of=layout.tree.get,
+        is_folder=layout.tree.is_folder,
+        target_of=lambda oid: layout.blob(oid).decode("utf-8", "replace"),
+        load=load,
+    )
+
+
+def _read_stages(
+    source: _Source, layout: Layout, definition: Mapping[str, Any], resolved: Resolved, marks: Mapping[str, Any]
+) -> list[Stage]:
+    reading = StageReading(
+        pipeline=source.name,
+        base=source.base,
+        dvc_root=layout.dvc_root,
+        adopted=source.adopted,
+        locator=source.locator,
+        defaults={} if source.adopted else {name: definition[name] for name in DEFAULTED_FIELDS if name in definition},
+        findings=source.findings,
+    )
+    for name in definition.get("stages") or {}:
+        check_handwritten_name(reading, str(name))
+    stages = []
+    for name, data in resolved.stages.items():
+        group = resolved.groups.get(name)
+        line, column = marks.get(group or name, (0, 0))
+        if "\0" in name or "\n" in name:
+            reading.add(
+                ("stages", group or name),
+                f"the generated name {name!r} holds a line break",
+                "use short values as items",
+            )
+            continue
+        stage = read_stage(reading, name, group, data, (line, column))
+        if stage is not None:
+            stages.append(stage)
+    return stages
+
+
+def _top_metrics(source: _Source, resolved: Resolved) -> list[str]:
+    found = []
+    for index, path in enumerate(resolved.metrics):
+        whole = places.joined(source.base, path) if isinstance(path, str) and not is_external(path) else None
+        if whole is None:
+            source.findings.append(
+                source.locator.finding(
+                    ("metrics", index), f"the metrics file `{path}` leaves the repository", "name a file inside it"
+                )
+            )
+        else:
+            found.append(whole)
+    return found

@@ -1,0 +1,224 @@
+"""Parameter files as DVC reads them: YAML 1.2, JSON, TOML, and Python by its syntax tree, which is never executed."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from runner.errors import Finding, InputError, SpecError
+from runner.specs import yaml12
+from runner.specs.parse_cache import ParseCache
+
+_CACHE_NAMESPACE = "params"
+
+
+class Missing(Enum):
+    """The answer of a look-up that found nothing."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+def load_params(blob: bytes, file_name: str) -> dict[Any, Any]:
+    """The values of a parameter file; its format goes by the suffix of its name, YAML for any other.
+
+    Python gives its top-level assignments of literals, those of its classes, and `self.x = ...` in `__init__`, as
+    DVC has it (dvc/utils/serialize/_py.py). Raises SpecError: broken, too large, too deep, or no mapping at the top.
+    """
+    suffix = file_name.rpartition(".")[2].lower() if "." in file_name else ""
+    if len(blob) > yaml12.PARAMS_BOUNDS.size_bytes:
+        raise _broken(file_name, "the file is larger than 16 MiB", "keep data out of parameter files")
+    if suffix in ("json", "toml", "py"):
+        value = _PARSERS[suffix](_text(blob, file_name), file_name)
+    else:
+        value = yaml12.load(blob, file=file_name, bounds=yaml12.PARAMS_BOUNDS)
+    if not value and not isinstance(value, dict):
+        return {}
+    if not isinstance(value, dict):
+        raise _broken(file_name, "the parameters are no mapping", "write `name: value` lines")
+    return value
+
+
+def load_params_cached(oid: str, blob: bytes | None, file_name: str, cache: ParseCache) -> dict[Any, Any] | None:
+    """As `load_params`, remembered by the id of the blob; None where it is not remembered and `blob` is None."""
+    key = f"{oid}:{file_name.rpartition('.')[2].lower() if '.' in file_name else ''}"
+    known = cache.get(_CACHE_NAMESPACE, key)
+    if isinstance(known, dict):
+        return known
+    if blob is None:
+        return None
+    value = load_params(blob, file_name)
+    cache.put(_CACHE_NAMESPACE, key, value)
+    return value
+
+
+def lookup(params: Mapping[Any, Any], key: str) -> Any:
+    """The value at a dotted key, or MISSING; list indexes (`a.0`, `a.-1`) and globs (`a.*`) as DVC has them.
+
+    Raises InputError where a glob fits several values, which DVC refuses too.
+    """
+    if key in ("", "."):
+        return params
+    found: list[Any] = []
+    for value in _matches(params, key.lstrip(".").split(".")):
+        found.append(value)
+        if len(found) > 1:
+            raise InputError(f"the parameter {key!r} fits more than one value", "name one value")
+    return found[0] if found else MISSING
+
+
+def _matches(value: Any, segments: list[str]) -> Iterator[Any]:
+    if not segments:
+        yield value
+        return
+    first, rest = segments[0], segments[1:]
+    if first == "**":
+        yield from _matches(value, rest)
+        for _, child in _children(value):
+            yield from _matches(child, segments)
+        return
+    if isinstance(value, dict) and first in value and not _is_glob(first) and not _is_whole(first):
+        yield from _matches(value[first], rest)
+        return
+    for name, child in _children(value):
+        if _fits(name, first):
+            yield from _matches(child, rest)
+
+
+def _children(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield _Index(index, len(value)), item
+
+
+class _Index(int):
+    """An index of a list, equal to its negative form too."""
+
+    length: int
+
+    def __new__(cls, value: int, length: int) -> _Index:
+        index = super().__new__(cls, value)
+        index.length = length
+        return index
+
+
+def _fits(name: Any, segment: str) -> bool:
+    if isinstance(name, int) and _is_whole(segment):
+        number = int(segment)
+        return bool(name == number) or (isinstance(name, _Index) and int(name) - name.length == number)
+    if isinstance(name, bool) or isinstance(name, int):
+        return fnmatchcase(str(name), segment)
+    return isinstance(name, str) and fnmatchcase(name, segment)
+
+
+def _is_whole(segment: str) -> bool:
+    return segment.removeprefix("-").removeprefix("+").isdecimal() and len(segment) < 20
+
+
+def _is_glob(segment: str) -> bool:
+    return any(character in segment for character in "*?[")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The formats
+
+
+def _text(blob: bytes, file_name: str) -> str:
+    try:
+        return blob.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _broken(file_name, "the text is not UTF-8", "save the file as UTF-8") from error
+
+
+def _json(text: str, file_name: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(
+            [Finding(file_name, error.lineno, error.colno, f"not JSON: {error.msg}", "mend the syntax")]
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise _broken(
+            file_name, "the JSON is nested too deeply or holds a number that is too long", "simplify it"
+        ) from error
+
+
+def _toml(text: str, file_name: str) -> Any:
+    # The library that DVC itself uses; imported late: start-up.
+    import tomlkit
+    from tomlkit.exceptions import ParseError, TOMLKitError
+
+    try:
+        return _plain(tomlkit.loads(text).unwrap())
+    except ParseError as error:
+        raise SpecError([Finding(file_name, error.line, error.col, f"not TOML: {error}", "mend the syntax")]) from error
+    except (TOMLKitError, RecursionError, ValueError) as error:
+        raise _broken(file_name, f"not TOML: {error}", "mend the syntax") from error
+
+
+def _plain(value: Any) -> Any:
+    """The value in Python's own types, without those of the TOML library."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _python(text: str, file_name: str) -> Any:
+    try:
+        tree = ast.parse(text, filename=file_name)
+        return _assignments(tree.body, self_only=False)
+    except SyntaxError as error:
+        place = (error.lineno or 0, error.offset or 0)
+        raise SpecError([Finding(file_name, *place, f"not Python: {error.msg}", "mend the syntax")]) from error
+    except (RecursionError, MemoryError, ValueError) as error:
+        raise _broken(
+            file_name, f"the Python file cannot be parsed: {error}", "keep parameters to plain assignments"
+        ) from error
+
+
+_PARSERS = {"json": _json, "toml": _toml, "py": _python}
+
+
+def _assignments(body: list[ast.stmt], *, self_only: bool) -> dict[str, Any]:
+    """Names and literal values that a Python body assigns; a class gives a mapping, other statements nothing."""
+    result: dict[str, Any] = {}
+    for statement in body:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            result.update(_assignment(statement, self_only))
+        elif isinstance(statement, ast.ClassDef):
+            result[statement.name] = _assignments(statement.body, self_only=False)
+        elif isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            result.update(_assignments(statement.body, self_only=True))
+    return result
+
+
+def _assignment(statement: ast.Assign | ast.AnnAssign, self_only: bool) -> dict[str, Any]:
+    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else statement.targets
+    name = _target_name(targets[0], self_only) if len(targets) == 1 else None
+    if name is None or statement.value is None:
+        return {}
+    try:
+        return {name: ast.literal_eval(statement.value)}
+    except (ValueError, TypeError, SyntaxError):
+        # Not a literal: DVC passes it over too.
+        return {}
+
+
+def _target_name(target: ast.expr, self_only: bool) -> str | None:
+    if isinstance(target, ast.Name) and not self_only:
+        return target.id
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
+        return target.attr
+    return None
+
+
+def _broken(file_name: str, message: str, hint: str) -> SpecError:
+    return SpecError([Finding(file_name, 0, 0, message, hint)])

@@ -1,0 +1,187 @@
+"""The parse cache: what was computed from blobs, kept on disk by the digest of what it was computed from.
+
+Every entry may be deleted, shared between repositories and processes, or damaged: a damaged one counts as absent.
+Entries are JSON; what JSON cannot say (dates, sets, tuples, keys that are not text) is written as tagged objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+"""Part of every entry; raised when the meaning of any cached value changes."""
+
+_SAFE_KEY = re.compile(r"^[0-9a-f]{16,64}$")
+_NAMESPACE = re.compile(r"^[a-z][a-z0-9-]{0,40}$")
+_KEEP_FRESH_SECONDS = 24 * 3600
+_DEFAULT_BOUND_BYTES = 512 << 20
+
+
+class ParseCache:
+    """JSON files below a folder, one for each entry; `root` None keeps nothing and finds nothing."""
+
+    def __init__(self, root: Path | None, *, bound_bytes: int = _DEFAULT_BOUND_BYTES) -> None:
+        self._root = root
+        self._bound_bytes = bound_bytes
+        self._pruned = False
+
+    def get(self, namespace: str, key: str) -> Any | None:
+        """The value put under this key, or None if there is none or it is damaged."""
+        path = self._path(namespace, key)
+        if path is None:
+            return None
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        header, _, body = data.partition(b"\n")
+        if header != _header(namespace, key, body):
+            return None
+        self._keep_fresh(path)
+        try:
+            value = json.loads(body)
+        except ValueError:
+            return None
+        return decoded(value["!"]) if isinstance(value, dict) and len(value) == 1 and "!" in value else value
+
+    def put(self, namespace: str, key: str, value: Any) -> None:
+        """Keep a value; silently keeps nothing where the folder cannot be written, since nothing depends on it."""
+        path = self._path(namespace, key)
+        if path is None:
+            return
+        body = _body(value)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_atomically(path, _header(namespace, key, body) + b"\n" + body)
+            self._prune_once()
+
+    def _path(self, namespace: str, key: str) -> Path | None:
+        if self._root is None:
+            return None
+        if not _NAMESPACE.match(namespace):
+            raise ValueError(f"not a namespace of the parse cache: {namespace!r}")
+        name = key if _SAFE_KEY.match(key) else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._root / namespace / name[:2] / f"{name[2:]}.json"
+
+    def _keep_fresh(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEEP_FRESH_SECONDS:
+                os.utime(path)
+
+    def _prune_once(self) -> None:
+        """Drop the entries used longest ago once the folder has grown over its bound; at most once a process."""
+        if self._pruned or self._root is None:
+            return
+        self._pruned = True
+        entries = [(entry.stat(), entry) for entry in self._root.glob("*/*/*.json")]
+        total = sum(status.st_size for status, _ in entries)
+        for status, entry in sorted(entries, key=lambda pair: pair[0].st_mtime):
+            if total <= self._bound_bytes:
+                return
+            entry.unlink(missing_ok=True)
+            total -= status.st_size
+
+
+def _header(namespace: str, key: str, body: bytes) -> bytes:
+    return f"{FORMAT_VERSION} {namespace} {key} {len(body)} {zlib.crc32(body):08x}".encode("utf-8", "surrogatepass")
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _body(value: Any) -> bytes:
+    """JSON of a value; one that JSON cannot give back as it is stands tagged inside `{"!": ...}`."""
+    tagged = _needs_tags(value)
+    document = {"!": encoded(value)} if tagged else value
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _needs_tags(value: Any) -> bool:
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        kind = type(item)
+        if kind is list:
+            todo.extend(item)
+        elif kind is dict:
+            if not all(type(key) is str and not key.startswith("!") for key in item):
+                return True
+            todo.extend(item.values())
+        elif kind not in (str, int, float, bool, type(None)):
+            return True
+    return False
+
+
+def encoded(value: Any) -> Any:
+    """The value with what JSON cannot say as one-member objects whose key starts with `!`."""
+    if isinstance(value, (str, bool, int, float)) or value is None:
+        return value
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and not key.startswith("!") for key in value):
+            return {key: encoded(item) for key, item in value.items()}
+        return {"!map": [[encoded(key), encoded(item)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [encoded(item) for item in value]
+    if isinstance(value, tuple):
+        return {"!tuple": [encoded(item) for item in value]}
+    if isinstance(value, (set, frozenset)):
+        return {"!set": [encoded(item) for item in value]}
+    return _encoded_leaf(value)
+
+
+def _encoded_leaf(value: Any) -> Any:
+    for tag, kind in (("!datetime", datetime.datetime), ("!date", datetime.date), ("!time", datetime.time)):
+        if isinstance(value, kind):
+            return {tag: value.isoformat()}
+    if isinstance(value, bytes):
+        return {"!bytes": value.hex()}
+    if isinstance(value, complex):
+        return {"!complex": [value.real, value.imag]}
+    if value is Ellipsis:
+        return {"!ellipsis": None}
+    raise TypeError(f"cannot be cached: {type(value).__name__}")
+
+
+_DECODERS: dict[str, Any] = {
+    "!map": lambda item: {decoded(key): decoded(value) for key, value in item},
+    "!tuple": lambda item: tuple(decoded(part) for part in item),
+    "!set": lambda item: {decoded(part) for part in item},
+    "!datetime": datetime.datetime.fromisoformat,
+    "!date": datetime.date.fromisoformat,
+    "!time": datetime.time.fromisoformat,
+    "!bytes": bytes.fromhex,
+    "!complex": lambda item: complex(item[0], item[1]),
+    "!ellipsis": lambda item: Ellipsis,
+}
+
+
+def decoded(value: Any) -> Any:
+    """The inverse of `encoded`."""
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((key, item),) = value.items()
+        if key in _DECODERS:
+            return _DECODERS[key](item)
+    return {key: decoded(item) for key, item in value.items()}

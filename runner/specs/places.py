@@ -1,0 +1,159 @@
+"""Where things are: paths of the repository, globs over its tree, and positions inside its YAML documents."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from runner.core.nouns import is_external
+from runner.errors import Finding, Place
+from runner.specs import yaml12
+
+
+def joined(base: str, path: str) -> str | None:
+    """`path`, written relative to the folder `base`, from the root of the repository; None if it leaves it.
+
+    Normalised, `.` for the root itself. Paths outside the repository (`is_external`) are not for this function.
+    """
+    whole = posixpath.normpath(posixpath.join(base, path))
+    if whole == ".." or whole.startswith("../") or whole.startswith("/"):
+        return None
+    return whole
+
+
+def resolved(base: str, path: str) -> str | None:
+    """As `joined`, but an external path (absolute, in a home folder, with a scheme) stays as written."""
+    return path if is_external(path) else joined(base, path)
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies below it; everything of the repository lies below `.`."""
+    return folder == "." or path == folder or path.startswith(folder + "/")
+
+
+def parents(path: str) -> Iterable[str]:
+    """The folders above a path, nearest first, without the root."""
+    while (cut := path.rfind("/")) > 0:
+        path = path[:cut]
+        yield path
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Globs
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A pattern over paths of the repository: `*` and `?` stay within a folder name, `**` spans folders."""
+
+    pattern: str
+    regex: re.Pattern[str]
+    prefix: str
+    """What every match starts with."""
+
+    @classmethod
+    def of(cls, pattern: str) -> Glob | None:
+        """The compiled glob; None if it leaves the repository."""
+        if pattern.startswith(("/", "~")) or ".." in pattern.split("/"):
+            return None
+        clean = posixpath.normpath(pattern)
+        literal = re.split(r"[*?\[]", clean, maxsplit=1)[0]
+        return cls(pattern, re.compile(_glob_regex(clean)), literal)
+
+    def matches(self, paths: list[str]) -> list[str]:
+        """The paths of a sorted list that match."""
+        if self.prefix == self.pattern:
+            at = bisect_left(paths, self.prefix)
+            return [self.prefix] if at < len(paths) and paths[at] == self.prefix else []
+        first = bisect_left(paths, self.prefix)
+        last = bisect_left(paths, self.prefix + "\U0010ffff") if self.prefix else len(paths)
+        return [path for path in paths[first:last] if self.regex.match(path)]
+
+
+def _glob_regex(glob: str) -> str:
+    out, at = [], 0
+    while at < len(glob):
+        if glob.startswith("**/", at):
+            out.append("(?:[^/]+/)*")
+            at += 3
+        elif glob.startswith("**", at):
+            out.append(".*")
+            at += 2
+        elif glob[at] == "*":
+            out.append("[^/]*")
+            at += 1
+        elif glob[at] == "?":
+            out.append("[^/]")
+            at += 1
+        elif glob[at] == "[" and "]" in glob[at + 2 :]:
+            end = glob.index("]", at + 2)
+            inside = glob[at + 1 : end].replace("\\", "\\\\")
+            out.append("[" + ("^" + inside[1:] if inside[0] == "!" else inside.replace("^", "\\^", 1)) + "]")
+            at = end + 1
+        else:
+            out.append(re.escape(glob[at]))
+            at += 1
+    return "".join(out) + r"\Z"
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Positions
+
+
+@dataclass(slots=True)
+class Locator:
+    """Finds lines and columns in one document, reading its text only when somebody asks."""
+
+    file: str
+    text: Callable[[], str | bytes]
+    document: int = 0
+    prefix: yaml12.Path = ()
+    """Where the paths that are asked for start in the document (`("spec",)` for a runner document)."""
+    _marks: Mapping[yaml12.Path, tuple[int, int]] | None = field(default=None)
+
+    def position(self, path: yaml12.Path) -> tuple[int, int]:
+        """Line and column of a key or item, or of the nearest parent that is there; (0, 0) if nothing is known."""
+        if self._marks is None:
+            self._marks = yaml12.marks_of(self.text(), _MARKED_LEVELS, document=self.document)
+        whole = (*self.prefix, *path)
+        for length in range(min(len(whole), _MARKED_LEVELS), -1, -1):
+            mark = self._marks.get(whole[:length])
+            if mark is not None:
+                return mark
+        return 0, 0
+
+    def place(self, path: yaml12.Path) -> Place:
+        """The place of a key or item."""
+        return Place(self.file, *self.position(path))
+
+    def finding(self, path: yaml12.Path, message: str, hint: str = "") -> Finding:
+        """A finding at a key or item."""
+        return Finding(self.file, *self.position(path), message, hint)
+
+    def item_place(self, stage: str, path: str, wdir: str) -> Place | None:
+        """The item of a stage's deps, outs, metrics, plots or params that names this path of the repository.
+
+        None where templates or groups hide it.
+        """
+        sections = ("deps", "outs", "metrics", "plots", "params")
+        value = yaml12.value_at(self.text(), (*self.prefix, "stages", stage), document=self.document)
+        if not isinstance(value, dict):
+            return None
+        for section in sections:
+            items = value.get(section)
+            for index, item in enumerate(items if isinstance(items, list) else ()):
+                names = list(item) if isinstance(item, dict) else [item]
+                if any(isinstance(name, str) and resolved(wdir, name) == path for name in names):
+                    return self.place(("stages", stage, section, index))
+        return None
+
+
+_MARKED_LEVELS = 10
+
+
+def file_finding(file: str, message: str, hint: str = "") -> Finding:
+    """A finding about a file as a whole."""
+    return Finding(file, 0, 0, message, hint)

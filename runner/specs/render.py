@@ -1,0 +1,125 @@
+"""A Pipeline document as the `dvc.yaml` that DVC reads on the state branch.
+
+The file goes to `.runner/pipelines/NAME/` below the DVC root, so every path in it is prefixed with the way back up;
+templates and groups stay as they are written, because DVC resolves them to the same stages from there.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from runner.specs.pipelines import DEFAULT_PARAMS_FILE, PIPELINE_ONLY_FIELDS, RUNNER_FIELDS
+from runner.specs.yaml12 import plain_scalar
+
+UP = "../../.."
+"""From `.runner/pipelines/NAME` to the DVC root."""
+
+
+def rendered_path(dvc_root: str, name: str) -> str:
+    """Where the rendered `dvc.yaml` of a pipeline goes, from the root of the repository."""
+    path = f".runner/pipelines/{name}/dvc.yaml"
+    return path if dvc_root == "." else f"{dvc_root}/{path}"
+
+
+def render(spec: Mapping[str, Any], name: str, *, has_default_params: bool) -> str:
+    """Text of the `dvc.yaml` of a Pipeline's spec.
+
+    `has_default_params`: whether `params.yaml` stands at the DVC root; DVC reads it into every template from there,
+    and would not from the rendered file's folder.
+    """
+    return f"# Rendered by the runner from the Pipeline {name}; edit that instead.\n" + _dumped(
+        definition(spec, has_default_params=has_default_params)
+    )
+
+
+def definition(spec: Mapping[str, Any], *, has_default_params: bool) -> dict[str, Any]:
+    """The mapping of the rendered `dvc.yaml`."""
+    result: dict[str, Any] = {}
+    variables = [_up_variables(item) for item in spec.get("vars") or ()]
+    if has_default_params:
+        variables.insert(0, f"{UP}/{DEFAULT_PARAMS_FILE}")
+    if variables:
+        result["vars"] = variables
+    result["stages"] = {stage: _stage(data) for stage, data in (spec.get("stages") or {}).items()}
+    for section in ("params", "metrics"):
+        if spec.get(section):
+            result[section] = [_up(path) for path in spec[section]]
+    if spec.get("plots"):
+        result["plots"] = [_up_plot(plot) for plot in spec["plots"]]
+    if spec.get("artifacts"):
+        result["artifacts"] = {key: {**value, "path": _up(value["path"])} for key, value in spec["artifacts"].items()}
+    return result
+
+
+def _stage(data: Mapping[str, Any]) -> dict[str, Any]:
+    if "foreach" in data:
+        return {"foreach": data["foreach"], "do": _stage(data.get("do") or {})}
+    stripped = {key: value for key, value in data.items() if key not in (*RUNNER_FIELDS, *PIPELINE_ONLY_FIELDS)}
+    if "cmd" not in stripped:
+        stripped = {"cmd": f"runner stage {data.get('uses', '')}".rstrip(), **stripped}
+    wdir = stripped.pop("wdir", None)
+    return {"cmd": stripped.pop("cmd"), "wdir": UP if wdir in (None, ".", "") else f"{UP}/{wdir}", **stripped}
+
+
+def _up(path: str) -> str:
+    return path if posixpath.isabs(path) or "://" in path else f"{UP}/{path}"
+
+
+def _up_variables(item: Any) -> Any:
+    return _up(item) if isinstance(item, str) else item
+
+
+def _up_plot(plot: Any) -> Any:
+    if isinstance(plot, str):
+        return _up(plot)
+    return {(_up(key) if _is_path(props) else key): _up_axes(props) for key, props in plot.items()}
+
+
+def _is_path(props: Any) -> bool:
+    """DVC's rule: the id of a plot is a file unless `y` names files."""
+    return not (isinstance(props, Mapping) and isinstance(props.get("y"), Mapping))
+
+
+def _up_axes(props: Any) -> Any:
+    if not isinstance(props, Mapping):
+        return props
+    return {
+        key: {_up(file): columns for file, columns in value.items()}
+        if key in ("x", "y") and isinstance(value, Mapping)
+        else value
+        for key, value in props.items()
+    }
+
+
+def _dumped(value: Any) -> str:
+    # imported late: start-up
+    import yaml
+
+    class Dumper(yaml.CSafeDumper):
+        """Quotes text that YAML 1.2 would read as something else, and never writes aliases."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Dumper.add_representer(str, _represent_text)
+    return str(
+        yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10**9, default_flow_style=False)
+    )
+
+
+_LIKE_SCALAR = re.compile(r"^[-+.0-9~=<]|^(?:null|true|false|yes|no|on|off|y|n)$", re.IGNORECASE)
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    plain = True
+    try:
+        plain = isinstance(plain_scalar(text), str)
+    except ValueError:
+        plain = False
+    style = None if plain and not _LIKE_SCALAR.match(text) else "'"
+    if "\n" in text and style is None:
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -1,0 +1,167 @@
+"""Values checked against the JSON Schemas in `schemas/`, with messages for people and a place for each.
+
+The schemas are the one truth about shapes: they validate here, document the fields and complete them in editors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner.errors import Finding
+from runner.resources import schema_file
+from runner.specs.places import Locator
+
+KINDS = ("Project", "Pipeline", "Deployment", "Monitor")
+"""Kinds of runner documents; `dvc` names the schema of a dvc.yaml."""
+
+
+def schema_text(kind: str) -> str:
+    """The JSON Schema of a kind (`Pipeline`, ...; `dvc` for a dvc.yaml) as it stands in the repository.
+
+    Raises InputError for a kind that does not exist.
+    """
+    return schema_file(kind).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _schema(kind: str) -> Any:
+    return json.loads(schema_text(kind))
+
+
+@functools.cache
+def _validator(kind: str) -> Any:
+    # imported late: start-up
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(_schema(kind))
+
+
+def check(kind: str, value: Any, locator: Locator) -> list[Finding]:
+    """Everything in `value` that the schema of its kind does not allow, in the order of the document."""
+    findings: dict[Finding, None] = {}
+    for error in _validator(kind).iter_errors(value):
+        for finding in _findings(error, locator):
+            findings.setdefault(finding)
+    return sorted(findings)
+
+
+def _findings(error: Any, locator: Locator) -> Iterator[Finding]:
+    path = tuple(error.absolute_path)
+    if "propertyNames" in error.relative_schema_path:
+        yield locator.finding(
+            (*path, error.instance), f"`{error.instance}` is not a name that can stand here", _name_hint(error)
+        )
+    elif error.validator == "additionalProperties":
+        yield from _unknown_keys(error, path, locator)
+    elif error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance:
+                yield locator.finding(
+                    path,
+                    f"the key `{key}` is missing{_in(path)}",
+                    _about(error.schema.get("properties", {}).get(key, {})),
+                )
+    else:
+        message = _MESSAGES.get(error.validator, _general)(error)
+        yield locator.finding(path, f"{_named(path)} {message}", _about(error.schema))
+
+
+def _unknown_keys(error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Finding]:
+    known = list(error.schema.get("properties", {}))
+    for key in error.instance:
+        if key in known:
+            continue
+        close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6)
+        hint = f"did you mean `{close[0]}`?" if close else f"allowed here: {', '.join(known)}"
+        yield locator.finding((*path, key), f"unknown key `{key}`{_in(path)}", hint)
+
+
+def _in(path: tuple[Any, ...]) -> str:
+    names = [part for part in path if isinstance(part, str)]
+    return f" in `{names[-1]}`" if names else ""
+
+
+def _named(path: tuple[Any, ...]) -> str:
+    names = [str(part) for part in path]
+    if not names:
+        return "the document"
+    if isinstance(path[-1], int) and len(path) > 1:
+        return f"item {path[-1] + 1} of `{names[-2]}`"
+    return f"`{names[-1]}`"
+
+
+_TYPE_WORDS = {
+    "string": "text",
+    "object": "a mapping",
+    "array": "a list",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def _words(types: Any) -> str:
+    names = [_TYPE_WORDS[name] for name in ([types] if isinstance(types, str) else types)]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _word_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else f"`{str(value)[:60]}`"
+
+
+def _general(error: Any) -> str:
+    return str(error.message)[:200]
+
+
+def _any_of(error: Any) -> str:
+    required = [key for option in error.validator_value for key in option.get("required", ())]
+    if required:
+        return f"needs one of: {', '.join(f'`{key}`' for key in required)}"
+    return f"has a value that does not fit: {_word_of(error.instance)}"
+
+
+_MESSAGES: Mapping[str, Any] = {
+    "type": lambda error: f"must be {_words(error.validator_value)}, not {_word_of(error.instance)}",
+    "enum": lambda error: (
+        f"must be one of {', '.join(map(str, error.validator_value))}, not {_word_of(error.instance)}"
+    ),
+    "const": lambda error: f"must be `{error.validator_value}`, not {_word_of(error.instance)}",
+    "pattern": lambda error: f"has a form that does not fit: {_word_of(error.instance)}",
+    "minLength": lambda error: "must not be empty",
+    "minItems": lambda error: "must not be empty",
+    "minProperties": lambda error: "must not be empty",
+    "minimum": lambda error: f"must be at least {error.validator_value}, not {error.instance}",
+    "exclusiveMinimum": lambda error: f"must be more than {error.validator_value}, not {error.instance}",
+    "maximum": lambda error: f"must be at most {error.validator_value}, not {error.instance}",
+    "anyOf": _any_of,
+}
+
+
+def _about(schema: Any) -> str:
+    """What the schema says of a field, and an example."""
+    if not isinstance(schema, Mapping):
+        return ""
+    text = str(schema.get("description", "")).rstrip(".")
+    examples = schema.get("examples")
+    if examples and not isinstance(examples[0], (dict, list)):
+        text += f"; for example: {examples[0]}" if text else f"for example: {examples[0]}"
+    return text
+
+
+def _name_hint(error: Any) -> str:
+    if error.absolute_path and error.absolute_path[-1] == "env":
+        return "a variable's name: letters, digits and underscores"
+    return "use letters, digits, hyphens and underscores"
