@@ -1,0 +1,447 @@
+"""DVC's cache, read and written by our own code: files and folders go in, come out, and are checked by their digest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.core.digests import Member, md5_hex, parse_listing
+from runner.data.faults import DamagedObjects, MissingObjects, host_errors
+from runner.data.hash_index import HashIndex
+from runner.data.hashing import (
+    BUFFER_BYTES,
+    descriptor_md5,
+    dir_digest,
+    file_dos2unix_md5,
+    file_md5,
+    is_digest,
+    open_regular,
+)
+from runner.data.links import (
+    READ_ONLY_MODE,
+    FileFound,
+    Ignoring,
+    LinkPolicy,
+    clear,
+    copy_bytes,
+    files_below,
+    is_executable,
+    reflink,
+    temporary_name,
+)
+from runner.data.objects import ObjectStore
+from runner.errors import InputError
+
+_MEMO_MEMBERS = 1_000_000
+_MD5_CHARACTERS = 32
+_RACY_NS = 20_000_000
+_RACY_COARSE_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What DVC's lock file says of a file or folder."""
+
+    md5: str
+    """`.dir` at the end for a folder."""
+    size_bytes: int
+    """Sum over the files of a folder."""
+    nfiles: int | None = None
+    """Number of files of a folder, None for a file."""
+    isexec: bool = False
+
+
+_Digested = tuple[str, int]
+
+
+class Cache:
+    """A DVC cache folder (`.dvc/cache`) with an index of what was hashed.
+
+    Objects are trusted while device, inode, size, mtime and mode are those of the moment they were hashed; any other
+    object is hashed before its first use, and a damaged one is put into quarantine and counts as missing.
+    Every method raises HostError where the operating system does, with a hint, and InputError for what is no digest.
+    Safe for threads and for several processes.
+    """
+
+    def __init__(self, root: Path, index: HashIndex, *, link: LinkPolicy | None = None) -> None:
+        self.root = root
+        self.index = index
+        self._link = link or LinkPolicy()
+        self._store = ObjectStore(root, self._link)
+        self._lock = threading.Lock()
+        self._listings: OrderedDict[tuple[str, bool], tuple[Member, ...]] = OrderedDict()
+        self._memo_members = 0
+        self._no_reflink: set[tuple[int, int]] = set()
+
+    def object_path(self, md5: str, legacy: bool = False) -> Path:
+        """Where the object is or would be; `legacy` for the layout of DVC before 3.0."""
+        return Path(self._store.path(md5, legacy))
+
+    def has(self, md5: str, legacy: bool = False) -> bool:
+        """Whether the object is there; says nothing of a folder's members."""
+        return self._store.status(md5, legacy) is not None
+
+    def missing(self, md5: str, legacy: bool = False) -> list[str]:
+        """What is not there of a file, or of a folder and its members; without its listing the folder itself is."""
+        if not self.has(md5, legacy):
+            return [md5]
+        if not md5.endswith(".dir"):
+            return []
+        try:
+            members = self.listing(md5, legacy)
+        except MissingObjects:  # it was damaged
+            return [md5]
+        return [name for name in dict.fromkeys(name for _, name in members) if not self.has(name, legacy)]
+
+    def hash(self, path: Path, *, ignore: Ignoring | None = None) -> Saved:
+        """The digest of a file or folder as `save` would give it, without storing anything."""
+        with host_errors(f"hash {path}"):
+            return self._digest(path, ignore, self._hash_file)[0]
+
+    def save(self, path: Path, *, ignore: Ignoring | None = None, give: bool = False) -> Saved:
+        """Put a file or folder into the cache.
+
+        `ignore` says what below a folder DVC ignores, None for its built-in rules alone. The files stay as they are,
+        unless `give` is true: then they may be moved into the cache, which costs no copy; nobody may hold them open.
+        A folder's listing is stored after its members. Raises InputError for a path that is missing, neither file nor
+        folder, or contains a broken symlink or a .dvcignore.
+        """
+        with host_errors(f"store {path}"):
+            saved, members = self._digest(path, ignore, self._give_file if give else self._save_file)
+            if members is not None:
+                _, listing = dir_digest(members)
+                self._put(listing, saved.md5)
+                self._remember((saved.md5, False), tuple(sorted(members)))
+            return saved
+
+    def put_bytes(self, data: bytes) -> str:
+        """Store bytes as a file object and return their MD5."""
+        md5 = md5_hex(data)
+        with host_errors(f"store {md5}"):
+            self._put(data, md5)
+        return md5
+
+    def read_bytes(self, md5: str, legacy: bool = False) -> bytes:
+        """The bytes of one object. Raises MissingObjects."""
+        with host_errors(f"read {md5}"):
+            self._require([md5], legacy)
+            return self.object_path(md5, legacy).read_bytes()
+
+    def listing(self, md5_dir: str, legacy: bool = False) -> tuple[Member, ...]:
+        """The members of a folder as (relative path, MD5), sorted by path.
+
+        Raises MissingObjects, and DamagedObjects where the object is no listing or names a path outside the folder.
+        """
+        key = (md5_dir, legacy)
+        with self._lock:
+            if key in self._listings:
+                self._listings.move_to_end(key)
+                return self._listings[key]
+        try:
+            members = parse_listing(self.read_bytes(md5_dir, legacy))
+        except (ValueError, RecursionError) as error:
+            raise DamagedObjects([md5_dir], f"{self.root}: not a folder's listing") from error
+        _check_members(md5_dir, members)
+        members = tuple(sorted(members))
+        self._remember(key, members)
+        return members
+
+    def materialise(self, md5: str, dest: Path, *, writable: bool, isexec: bool = False, legacy: bool = False) -> None:
+        """Put a file or folder at `dest` in place of what is there.
+
+        By reflink where the file system can; else by hard link, mode 0444, where `writable` is false; else by copy.
+        Files that are not writable have no write permission. All objects are checked before `dest` is touched: raises
+        MissingObjects with every one that is missing or was damaged. `dest` appears whole or not at all. The caller
+        answers for `dest` itself: that no folder above it is a symlink that leads out.
+        """
+        with host_errors(f"check out {dest}"):
+            members = self.listing(md5, legacy) if md5.endswith(".dir") else None
+            statuses = self._require([md5] if members is None else [name for _, name in members], legacy)
+            dest.parent.mkdir(parents=True, exist_ok=True)
+            fresh = f"{dest.parent}/.{temporary_name()}.tmp"
+            try:
+                if members is None:
+                    self._link_file(md5, statuses[md5], fresh, writable, isexec, legacy)
+                else:
+                    self._link_folder(members, statuses, fresh, writable, legacy)
+                if members is not None or dest.is_dir():
+                    clear(dest)
+                os.rename(fresh, dest)
+            except BaseException:
+                shutil.rmtree(fresh) if os.path.isdir(fresh) else clear(fresh)
+                raise
+
+    def verify(self, md5: str, legacy: bool = False) -> bool:
+        """Whether the bytes of an object, and of a folder's members, are those their names say; reads all of them.
+
+        What is damaged goes into quarantine. Raises MissingObjects for what is not there.
+        """
+        missing = self.missing(md5, legacy)
+        if missing:
+            raise MissingObjects(missing, str(self.root))
+        if self.damaged([md5], legacy):
+            return False
+        return not md5.endswith(".dir") or not self.damaged((name for _, name in self.listing(md5, legacy)), legacy)
+
+    def damaged(self, md5s: Iterable[str], legacy: bool = False) -> list[str]:
+        """Hash objects that are there, put those whose bytes do not match their name into quarantine, and name them."""
+        with host_errors(f"check {self.root}"):
+            return [md5 for md5 in dict.fromkeys(md5s) if self.has(md5, legacy) and not self._sound(md5, legacy)]
+
+    def temporary(self) -> Path:
+        """A fresh path on the cache's file system, to write something for `admit` to."""
+        with host_errors(f"write to {self.root}"):
+            return Path(self._store.temporary())
+
+    def admit(self, temporary: Path, md5: str, legacy: bool = False) -> bool:
+        """Take a file from elsewhere as the object `md5` if its bytes say so; else remove it and return False."""
+        with host_errors(f"store {md5}"):
+            if _hash_of(temporary, legacy) != md5.removesuffix(".dir"):
+                os.unlink(temporary)
+                return False
+            self.index.put(self._store.admit(temporary, md5, legacy), _indexed(md5, legacy))
+            return True
+
+    def trusted(self, md5s: Iterable[str], legacy: bool = False) -> dict[str, Path]:
+        """Paths of objects whose bytes are what their names say. Raises MissingObjects for the others."""
+        with host_errors(f"read {self.root}"):
+            return {md5: self.object_path(md5, legacy) for md5 in self._require(md5s, legacy)}
+
+    def sync(self) -> None:
+        """Wait until every byte of the cache is on the disk (one `syncfs`), and let the index count on it."""
+        with host_errors(f"sync {self.root}"):
+            sync_file_system(self.root)
+        self.index.settle()
+
+    def _digest(
+        self, path: Path, ignore: Ignoring | None, file_digest: Callable[[str, os.stat_result], _Digested]
+    ) -> tuple[Saved, list[Member] | None]:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: does not exist", "make it, or take it out of the stage's list") from error
+        if not stat.S_ISDIR(status.st_mode):
+            md5, size = file_digest(os.fspath(path), status)
+            return Saved(md5, size, isexec=is_executable(status.st_mode)), None
+        found = list(files_below(path, ignore))
+        digests = _each(found, file_digest)
+        members = [(file.relpath, md5) for file, (md5, _) in zip(found, digests, strict=True)]
+        digest, _ = dir_digest(members)
+        return Saved(digest, sum(size for _, size in digests), nfiles=len(members)), members
+
+    def _hash_file(self, path: str, status: os.stat_result) -> _Digested:
+        known = self._file_md5(status)
+        if known is not None:
+            return known, status.st_size
+        descriptor, status = open_regular(path)
+        try:
+            md5 = descriptor_md5(descriptor, status.st_size)
+            return md5, self._learn(descriptor, status, md5)
+        finally:
+            os.close(descriptor)
+
+    def _save_file(self, path: str, status: os.stat_result, give: bool = False) -> _Digested:
+        known = self._file_md5(status)
+        if known is not None and self._holds(known, status.st_size):
+            return known, status.st_size
+        descriptor, status = open_regular(path)
+        try:
+            taken = self._store.take(path, descriptor) if give else None
+            md5, stored = taken or self._store.copy(descriptor)
+            self.index.put(stored, md5)
+            if taken is None:
+                self._learn(descriptor, status, md5)
+            return md5, stored.st_size
+        finally:
+            os.close(descriptor)
+
+    def _give_file(self, path: str, status: os.stat_result) -> _Digested:
+        return self._save_file(path, status, give=True)
+
+    def _file_md5(self, status: os.stat_result) -> str | None:
+        known = self.index.get(status)
+        return known if known is not None and len(known) == _MD5_CHARACTERS else None
+
+    def _learn(self, descriptor: int, before: os.stat_result, md5: str) -> int:
+        """Remember a digest if the file surely did not change while it was read; returns its size in bytes."""
+        after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns) and _is_settled(after):
+            self.index.put(after, md5)
+        return after.st_size
+
+    def _holds(self, md5: str, size_bytes: int) -> bool:
+        found = self._store.status(md5)
+        return found is not None and found.st_size == size_bytes
+
+    def _put(self, data: bytes, md5: str) -> None:
+        if not self._holds(md5, len(data)):
+            self.index.put(self._store.write(data, md5), md5)
+
+    def _require(self, md5s: Iterable[str], legacy: bool) -> dict[str, os.stat_result]:
+        """The status of each object once it is known to be sound; MissingObjects for the others."""
+        sound: dict[str, os.stat_result] = {}
+        missing: list[str] = []
+        for md5 in dict.fromkeys(md5s):
+            status = self._store.status(md5, legacy)
+            if status is not None and not self._is_known(status, md5, legacy):
+                status = self._store.status(md5, legacy) if self._sound(md5, legacy) else None
+            if status is None:
+                missing.append(md5)
+            else:
+                sound[md5] = status
+        if missing:
+            raise MissingObjects(missing, str(self.root))
+        return sound
+
+    def _is_known(self, status: os.stat_result, md5: str, legacy: bool) -> bool:
+        # The mode is DVC's own sign of an object that nobody has made writable.
+        return stat.S_IMODE(status.st_mode) == READ_ONLY_MODE and self.index.get(status) == _indexed(md5, legacy)
+
+    def _sound(self, md5: str, legacy: bool) -> bool:
+        path = self.object_path(md5, legacy)
+        before = path.stat()
+        if _hash_of(path, legacy) != md5.removesuffix(".dir"):
+            self.index.forget(before)
+            self._store.quarantine(md5, legacy)
+            return False
+        if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
+            path.chmod(READ_ONLY_MODE)
+        self.index.put(before, _indexed(md5, legacy))
+        return True
+
+    def _remember(self, key: tuple[str, bool], members: tuple[Member, ...]) -> None:
+        with self._lock:
+            if key not in self._listings:
+                self._memo_members += len(members)
+            self._listings[key] = members
+            while self._memo_members > _MEMO_MEMBERS and len(self._listings) > 1:
+                self._memo_members -= len(self._listings.popitem(last=False)[1])
+
+    def _link_folder(
+        self, members: Sequence[Member], statuses: dict[str, os.stat_result], dest: str, writable: bool, legacy: bool
+    ) -> None:
+        os.mkdir(dest)
+        made = {""}
+        for relpath, md5 in members:
+            folder = relpath.rpartition("/")[0]
+            if folder not in made:
+                os.makedirs(f"{dest}/{folder}", exist_ok=True)
+                made.add(folder)
+            self._link_file(md5, statuses[md5], f"{dest}/{relpath}", writable, False, legacy)
+
+    def _link_file(
+        self, md5: str, status: os.stat_result, dest: str, writable: bool, isexec: bool, legacy: bool
+    ) -> None:
+        source = self._store.path(md5, legacy)
+        # A file that others can execute would need a mode of its own, which a hard link cannot have.
+        if self._link.hardlink and not writable and not isexec and _hard_link(source, dest):
+            return
+        mode = (0o666 if writable else READ_ONLY_MODE) | (0o111 if isexec else 0)
+        reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            writer = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            try:
+                if not self._share_blocks(reader, writer, status):
+                    copy_bytes(reader, writer, status.st_size)
+                # With the object's own, older time any later write to the copy is seen.
+                os.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
+                copied = os.fstat(writer)
+                if _is_settled(copied) and not legacy:
+                    self.index.put(copied, md5)
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+
+    def _share_blocks(self, reader: int, writer: int, status: os.stat_result) -> bool:
+        if not self._link.reflink or not status.st_size:
+            return False
+        devices = (status.st_dev, os.fstat(writer).st_dev)
+        if devices in self._no_reflink:
+            return False
+        if reflink(reader, writer):
+            return True
+        self._no_reflink.add(devices)
+        return False
+
+
+def sync_file_system(folder: Path) -> None:
+    """Wait until everything written to the file system of a folder is on the disk. Raises OSError."""
+    import ctypes  # imported late: start-up
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+def _each(found: Sequence[FileFound], file_digest: Callable[[str, os.stat_result], _Digested]) -> list[_Digested]:
+    """The digests of files; large ones side by side, since hashing them leaves Python's lock."""
+    large = [file for file in found if file.status.st_size > BUFFER_BYTES]
+    if len(large) < 2:
+        return [file_digest(file.path, file.status) for file in found]
+    from concurrent.futures import ThreadPoolExecutor  # imported late: start-up
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
+        coming = {file.relpath: threads.submit(file_digest, file.path, file.status) for file in large}
+        return [
+            coming[file.relpath].result() if file.relpath in coming else file_digest(file.path, file.status)
+            for file in found
+        ]
+
+
+def _indexed(md5: str, legacy: bool) -> str:
+    """The digest as the index holds it: the legacy one is not the MD5 of the file's bytes and must not pass for it."""
+    return f"dos2unix:{md5}" if legacy else md5
+
+
+def _hash_of(path: Path, legacy: bool) -> str:
+    return file_dos2unix_md5(path) if legacy else file_md5(path)
+
+
+def _hard_link(source: str, dest: str) -> bool:
+    try:
+        os.link(source, dest)
+    except OSError:
+        return False  # another file system, too many links, not our file: a copy does
+    return True
+
+
+def _is_settled(status: os.stat_result) -> bool:
+    """Whether a write from now on would change the file's time: clocks of file systems tick every few milliseconds."""
+    tick_ns = _RACY_NS if status.st_mtime_ns % 1_000_000_000 else _RACY_COARSE_NS
+    return time.time_ns() - status.st_mtime_ns > tick_ns
+
+
+def _check_members(md5_dir: str, members: Sequence[Member]) -> None:
+    """Raise DamagedObjects unless every member is a digest at a path of its own inside the folder."""
+    paths = {relpath for relpath, _ in members}
+    sound = len(paths) == len(members) and not paths & _folders_of(paths)
+    if not sound or not all(is_digest(md5) and _is_inside(relpath) for relpath, md5 in members):
+        raise DamagedObjects([md5_dir], "a folder's listing names paths that cannot be in a folder")
+
+
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def _is_inside(relpath: str) -> bool:
+    parts = relpath.split("/")
+    return "\0" not in relpath and not any(part in ("", ".", "..") for part in parts)

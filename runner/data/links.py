@@ -1,0 +1,157 @@
+"""Ways to give a file a second name or a second copy: reflink, hard link, copy; and the walk over a folder's files."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.data.hashing import StrPath, blocks
+from runner.errors import InputError
+
+Ignoring = Callable[[str, bool], bool]
+"""Whether DVC ignores a path below a folder (relative to it, POSIX), given whether it is a folder itself."""
+
+READ_ONLY_MODE = 0o444
+"""Mode of every object in the cache; DVC trusts an object with exactly this mode."""
+
+_FICLONE = 0x40049409
+_CHUNK_BYTES = 1 << 26
+_IGNORE_FILE = ".dvcignore"
+_DVC_FOLDER = ".dvc"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPolicy:
+    """Which ways other than copying may be tried; a reflink is always safe, a hard link only for readers."""
+
+    reflink: bool = True
+    hardlink: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileFound:
+    """One file below a folder."""
+
+    relpath: str
+    """POSIX, relative to the folder."""
+    path: str
+    status: os.stat_result
+    """Of the file itself where a symlink leads to it."""
+
+
+def reflink(source: int, target: int) -> bool:
+    """Let two descriptors share their blocks, copied when written to; False where the file systems cannot."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        return False
+    return True
+
+
+def copy_bytes(source: int, target: int, size_bytes: int) -> None:
+    """Copy everything from the beginning of one descriptor to another, within the kernel where it can."""
+    copied = 0
+    try:
+        while sent := os.copy_file_range(source, target, min(max(size_bytes - copied, 1), _CHUNK_BYTES)):
+            copied += sent
+    except OSError as error:
+        if copied or error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
+            raise
+    # Also after a copy within the kernel: some file systems say 0 before the end.
+    for block in blocks(source):
+        write_all(target, block)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of the bytes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def temporary_name() -> str:
+    """A name that no other thread or process uses."""
+    return f"{os.getpid():x}-{secrets.token_hex(8)}"
+
+
+def clear(path: StrPath) -> None:
+    """Remove the file, symlink or folder that is there, if any."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        if not os.path.isdir(path) or os.path.islink(path):
+            raise
+        shutil.rmtree(path)
+
+
+def is_executable(mode: int) -> bool:
+    """Whether anybody may execute it; DVC's `isexec`."""
+    return bool(mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH))
+
+
+def dvc_default_ignores(relpath: str, is_folder: bool) -> bool:
+    """What DVC ignores without any .dvcignore: `.git`, `.hg/` and `.dvc/`, at any depth."""
+    name = relpath.rpartition("/")[2]
+    return name == ".git" or (is_folder and name in (".hg", _DVC_FOLDER))
+
+
+def files_below(folder: StrPath, ignoring: Ignoring | None = None) -> Iterator[FileFound]:
+    """Every file below a folder that DVC would hash, in no particular order.
+
+    As in DVC: symlinks to files count as the files, symlinks to folders are passed over, empty folders do not count,
+    and neither does a folder with a DVC project of its own. Raises InputError, naming the path, for a broken symlink,
+    for what is neither file nor folder, and for a .dvcignore inside the folder.
+    """
+    yield from _walk(os.fspath(folder), "", ignoring or dvc_default_ignores)
+
+
+def _walk(folder: str, prefix: str, ignoring: Ignoring) -> Iterator[FileFound]:
+    folders: list[tuple[str, str]] = []
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    if prefix and any(entry.name == _DVC_FOLDER for entry in found):
+        return
+    for entry in found:
+        relpath = prefix + entry.name
+        if entry.is_dir():
+            if not entry.is_symlink() and not ignoring(relpath, True):
+                folders.append((entry.path, relpath + "/"))
+        elif not ignoring(relpath, False):
+            yield _file(entry, relpath)
+    for path, below in folders:
+        yield from _walk(path, below, ignoring)
+
+
+def _file(entry: os.DirEntry[str], relpath: str) -> FileFound:
+    if entry.name == _IGNORE_FILE:
+        raise InputError(
+            f"{entry.path}: a {_IGNORE_FILE} inside a folder that DVC tracks",
+            f"DVC refuses it: move the patterns to a {_IGNORE_FILE} above the folder",
+        )
+    try:
+        status = entry.stat()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{entry.path}: a symlink that leads nowhere", "remove it or make what it points to"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{entry.path}: neither a file nor a folder", "remove it: pipes, sockets and devices hold no data"
+        )
+    return FileFound(relpath, entry.path, status)
+
+
+def make_parents(path: Path) -> None:
+    """Make the folder that a path is to be in."""
+    path.parent.mkdir(parents=True, exist_ok=True)

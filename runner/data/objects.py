@@ -1,0 +1,178 @@
+"""Where objects lie on the disk and how one gets there: a private temporary file, renamed when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+
+from runner.data.hashing import BUFFER_BYTES, StrPath, blocks, descriptor_md5, is_digest
+from runner.data.links import READ_ONLY_MODE, LinkPolicy, reflink, temporary_name, write_all
+from runner.errors import InputError
+
+_STALE_SECONDS = 86_400.0
+
+
+class ObjectStore:
+    """The files of a DVC cache: `files/md5/ab/cdef…`, and `ab/cdef…` for objects of DVC before 3.0.
+
+    Writing is atomic and safe for threads and processes; what was there before is only ever replaced by a whole object
+    of the same name. `tmp/` and `quarantine/` beside them are ours; DVC passes over them.
+    """
+
+    def __init__(self, root: Path, link: LinkPolicy) -> None:
+        self.root = root
+        self.link = link
+        self._files = f"{root}/files/md5"
+        self._legacy = str(root)
+        self._temporary = f"{root}/tmp"
+        self._ready = False
+        self._lock = threading.Lock()
+
+    def path(self, md5: str, legacy: bool = False) -> str:
+        """Where the object is or would be. Raises InputError for what is not a digest."""
+        if not is_digest(md5):
+            raise InputError(
+                f"{md5!r:.100}: not an MD5 as DVC writes it",
+                "32 lower-case hex digits, `.dir` behind them for a folder",
+            )
+        return f"{self._legacy if legacy else self._files}/{md5[:2]}/{md5[2:]}"
+
+    def status(self, md5: str, legacy: bool = False) -> os.stat_result | None:
+        """What the object's file is; None where there is none."""
+        try:
+            found = os.stat(self.path(md5, legacy))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+    def temporary(self) -> str:
+        """A fresh name on the cache's file system, for a file that is not yet an object."""
+        if not self._ready:
+            self._prepare()
+        return f"{self._temporary}/{temporary_name()}"
+
+    def create(self) -> tuple[int, str]:
+        """A new temporary file, open for writing, that already has an object's mode."""
+        path = self.temporary()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY_MODE)
+        return descriptor, path
+
+    def admit(self, temporary: StrPath, md5: str, legacy: bool = False) -> os.stat_result:
+        """Give a whole, closed temporary file its name as an object; returns its status."""
+        status = os.stat(temporary)
+        if stat.S_IMODE(status.st_mode) != READ_ONLY_MODE:
+            os.chmod(temporary, READ_ONLY_MODE)
+        target = self.path(md5, legacy)
+        try:
+            os.rename(temporary, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.rename(temporary, target)
+        return status
+
+    def write(self, data: bytes, md5: str) -> os.stat_result:
+        """Store bytes whose digest is known."""
+        descriptor, temporary = self.create()
+        try:
+            with _closing(descriptor):
+                write_all(descriptor, data)
+            return self.admit(temporary, md5)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def copy(self, source: int) -> tuple[str, os.stat_result]:
+        """Store what a descriptor holds, hashing the very bytes that are stored; returns digest and status."""
+        first = os.read(source, BUFFER_BYTES)
+        if len(first) < BUFFER_BYTES:
+            return self._copy_small(first + b"".join(blocks(source)))
+        os.lseek(source, 0, os.SEEK_SET)
+        descriptor, temporary = self.create()
+        try:
+            with _closing(descriptor):
+                md5 = self._copy_large(source, descriptor)
+            return md5, self.admit(temporary, md5)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def take(self, path: StrPath, source: int) -> tuple[str, os.stat_result] | None:
+        """Store a file by renaming it; None, and nothing done, where that is not safe or not possible.
+
+        `source` is open on the file.
+        """
+        status = os.fstat(source)
+        named = os.lstat(path)
+        if status.st_nlink != 1 or (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
+            return None
+        temporary = self.temporary()
+        try:
+            os.rename(path, temporary)
+        except OSError:
+            return None  # another file system, or no right to: it is copied instead
+        try:
+            md5 = descriptor_md5(source, status.st_size)
+            return md5, self.admit(temporary, md5)
+        except BaseException:
+            os.rename(temporary, path)
+            raise
+
+    def quarantine(self, md5: str, legacy: bool = False) -> Path:
+        """Put a damaged object aside, out of everybody's reach but there to be looked at."""
+        folder = self.root / "quarantine"
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = folder / md5
+        os.replace(self.path(md5, legacy), aside)
+        return aside
+
+    def _copy_small(self, data: bytes) -> tuple[str, os.stat_result]:
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        found = self.status(md5)
+        if found is not None and found.st_size == len(data):
+            return md5, found
+        return md5, self.write(data, md5)
+
+    def _copy_large(self, source: int, target: int) -> str:
+        if self.link.reflink and reflink(source, target):
+            return descriptor_md5(target, BUFFER_BYTES)
+        digest = hashlib.md5(usedforsecurity=False)
+        for block in blocks(source):
+            digest.update(block)
+            write_all(target, block)
+        return digest.hexdigest()
+
+    def _prepare(self) -> None:
+        with self._lock:
+            if self._ready:
+                return
+            os.makedirs(self._temporary, exist_ok=True)
+            os.makedirs(self._files, exist_ok=True)
+            with os.scandir(self._temporary) as entries:
+                for entry in entries:
+                    _remove_stale(entry.path)
+            self._ready = True
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if os.lstat(path).st_mtime < time.time() - _STALE_SECONDS:
+            os.unlink(path)
+    except FileNotFoundError:
+        return  # another process has just renamed it, or swept it too
+
+
+class _closing:
+    """Close a descriptor at the end of a block."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
