@@ -63,6 +63,7 @@ class Checkout:
         with repo(self.root) as opened:
             opened.reproduce(all_pipelines=True)
         self._push()
+        self.model.settle()
         return self.trace()[before:]
 
     def trace(self) -> list[str]:

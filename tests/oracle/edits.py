@@ -107,6 +107,7 @@ def rename_stage(model: Model, rng: random.Random) -> str | None:
     if not candidates:
         return None
     stage = rng.choice(candidates)
+    model.settled.discard(stage.token)
     old, stage.name = stage.name, f"renamed{model.fresh()}"
     return f"rename {old} to {stage.name}"
 
@@ -124,6 +125,7 @@ def rename_out(model: Model, rng: random.Random) -> str | None:
     old = out.path
     folder, name = posixpath.split(old)
     out.path = posixpath.join(folder, f"moved{model.fresh()}-{name}")
+    model.settled.discard(stage.token)
     _redirect(model, old, out.path)
     return f"move output {old} to {out.path}"
 
@@ -260,9 +262,9 @@ def change_added_folder(model: Model, rng: random.Random) -> str | None:
 
 
 def toggle_frozen(model: Model, rng: random.Random) -> str | None:
-    """Freeze a stage that is not, or let it go."""
+    """Freeze a stage that has run, or let a frozen one go."""
     stage = _any(model, rng)
-    if not stage.outs:
+    if not stage.outs or stage.token not in model.settled:
         return None
     stage.frozen = not stage.frozen
     return f"{'freeze' if stage.frozen else 'unfreeze'} {stage.name}"
@@ -270,13 +272,14 @@ def toggle_frozen(model: Model, rng: random.Random) -> str | None:
 
 def change_group(model: Model, rng: random.Random) -> str | None:
     """One member more in a group, or another value for all of one."""
-    groups = [stage for stage in model.stages if stage.group]
+    groups = [stage for stage in model.stages if stage.group and not stage.frozen]
     if not groups:
         return None
     stage = rng.choice(groups)
     group = stage.group
     assert group is not None
     group.values = copy.deepcopy(group.values)
+    model.settled.discard(stage.token)
     name = f"n{model.fresh()}"
     match group.kind:
         case "list":

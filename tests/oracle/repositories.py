@@ -66,7 +66,13 @@ class Model:
     data: dict[str, str | dict[str, str]] = field(default_factory=dict)
     """What is given to `dvc add`: a file's text, or the files of a folder."""
     stages: list[Stage] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)
+    """Tokens of stages that have a result under their present name and outputs; only these can be frozen."""
     counter: int = 0
+
+    def settle(self) -> None:
+        """Everything has run."""
+        self.settled = {stage.token for stage in self.stages}
 
     def fresh(self) -> int:
         """A number that was not given out before."""
@@ -178,6 +184,8 @@ class _Builder:
         for axis in ("foreach", "matrix", "nested", "wdir", "folder_out", "persist", "uncached", "cmd_list"):
             if axis in axes:
                 self.add(axis)
+        if not self.model.stages:
+            self.add("")
         for axis in ("inside_folder_out", "templates", "whole_params_file", "always_changed", *PARAMS_FILES):
             if axis in axes:
                 self.adapt(axis)

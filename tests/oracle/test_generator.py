@@ -29,10 +29,12 @@ def test_dvc_runs_every_generated_stage_once_and_is_clean_afterwards(seed: int, 
 @pytest.mark.parametrize("seed", seeds()[::4])
 def test_dvc_runs_every_edited_repository(seed: int, tmp_path: Path) -> None:
     checkout = Checkout.create(seed, tmp_path)
+    checkout.reproduce()
+    checkout.commit("Record")
     apply_edits(checkout.model, random.Random(seed), 10)
     checkout.commit("Edit")
     checkout.reproduce()
-    checkout.commit("Record")
+    checkout.commit("Record again")
     assert dvc_answers(checkout.clone("clean")).keys() == checkout.model.addresses()
 
 
@@ -49,4 +51,7 @@ def test_eight_seeds_cover_every_axis(tmp_path: Path) -> None:
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 def test_every_edit_finds_something_to_do_within_eight_seeds(edit: object, tmp_path: Path) -> None:
     assert callable(edit)
-    assert any(edit(generate(seed, tmp_path, tmp_path), random.Random(seed)) for seed in range(8))
+    models = [generate(seed, tmp_path, tmp_path) for seed in range(8)]
+    for model in models:
+        model.settle()
+    assert any(edit(model, random.Random(model.seed)) for model in models)
