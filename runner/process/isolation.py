@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from runner.errors import HostError, InputError
 from runner.process.launcher import Supervised, launcher
+from runner.process.private_folder import discard
 
 OVERRIDE = "RUNNER_ISOLATION"
 """auto | overlay | pid | group"""
@@ -118,8 +118,7 @@ def _try_level(level: Isolation, place: Path) -> str | None:
             return "the supervisor was killed"
         return answer.get("setup")
     finally:
-        remove_layer_work(folder / "work")
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
 
 def read_answer(supervised: Supervised) -> dict[str, Any] | None:
@@ -132,12 +131,3 @@ def read_answer(supervised: Supervised) -> dict[str, Any] | None:
         return None
     answer: dict[str, Any] | None = marshal.loads(data) if data else None
     return answer
-
-
-def remove_layer_work(work: Path) -> None:
-    """Remove an overlay's work folder: the kernel leaves a folder in it that its own owner may not list."""
-    for folder in (work / "work", work / "index", work):
-        try:
-            folder.rmdir()
-        except OSError:
-            continue  # still busy, or not there: it goes with the private folder

@@ -15,19 +15,20 @@ def count() -> int:
     if source is None:
         return 0
     try:
-        lines = source.read_text().split("\n")
+        with open(source, "rb", buffering=0) as file:
+            words = file.read(1 << 16).split()
     except OSError:
         return 0  # the control group has gone: then nobody tells
-    return next((int(value) for name, _, value in (line.partition(" ") for line in lines) if name == "oom_kill"), 0)
+    return int(words[words.index(b"oom_kill") + 1]) if b"oom_kill" in words else 0
 
 
 @functools.cache
-def _source() -> Path | None:
+def _source() -> str | None:
     """The file with the counter `oom_kill`: version 2 of control groups, version 1, or the host's."""
     for path in (*(folder / name for folder, name in _own_groups()), Path("/proc/vmstat")):
         try:
             if "oom_kill " in path.read_text():
-                return path
+                return str(path)
         except OSError:
             continue  # not this kind of system
     return None

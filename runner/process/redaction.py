@@ -8,8 +8,10 @@ from collections.abc import Mapping
 WRAPPED_LENGTH = 8
 """From this length on, in characters, a value is also found with line ends inside it; a shorter one would be found
 by chance."""
+LINE_ENDS = b"\r\n"
 WRAPPED_ENDS = 4
-"""So many bytes of line ends may stand between two characters of a value: an empty line, with carriage returns."""
+"""So many bytes of line ends may stand between two characters of a value: an empty line, with carriage returns.
+Where the value has line ends itself, as many more."""
 
 
 class Redactor:
@@ -27,9 +29,11 @@ class Redactor:
         ordered = sorted(self._names, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(b"(" + _wrapped(part) + b")" for part in ordered)) if ordered else None
         self._replacements = [self._names[part] for part in ordered]
-        self._flat = [part.translate(None, b"\r\n") for part in ordered]
+        self._flat = [part.translate(None, LINE_ENDS) for part in ordered]
         self._first_bytes = frozenset(part[0] for part in self._flat)
-        self._longest = max(map(len, ordered), default=0)
+        self._longest = max(map(len, self._flat), default=0)
+        line_ends = max((len(part) - len(flat) for part, flat in zip(ordered, self._flat, strict=True)), default=0)
+        self._widest = self._longest * (1 + WRAPPED_ENDS + 2 * line_ends)
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -57,9 +61,9 @@ class Redactor:
 
         A whole value that begins before that point ends before it too or is held with it, so no match is cut.
         """
-        window = max(0, len(data) - (1 + WRAPPED_ENDS) * self._longest)
+        window = max(0, len(data) - self._widest)
         tail = data[window:]
-        compact = tail.translate(None, b"\r\n")
+        compact = tail.translate(None, LINE_ENDS)
         for index in range(max(0, len(compact) - self._longest + 1), len(compact)):
             if compact[index] in self._first_bytes and self._may_begin(compact[index:]):
                 break
@@ -78,24 +82,26 @@ class Redactor:
 def _parts(value: str) -> list[bytes]:
     """A value, and its lines where it has several that are long enough to mean anything."""
     whole = value.encode("utf-8", "surrogateescape")
-    if not whole.strip(b"\r\n"):
+    if not whole.strip(LINE_ENDS):
         return []
     lines = [line.strip() for line in whole.splitlines()]
     return [whole, *(line for line in lines if len(line) >= WRAPPED_LENGTH and line != whole)]
 
 
 def _wrapped(part: bytes) -> bytes:
-    """A pattern for a value that allows a line end between any two characters, if the value is long enough for that."""
-    if len(part) < WRAPPED_LENGTH:
+    """A pattern for a value that allows line ends between any two characters, if the value is long enough for that."""
+    pieces = [re.escape(bytes([byte])) for byte in part.translate(None, LINE_ENDS)]
+    if len(pieces) < WRAPPED_LENGTH:
         return re.escape(part)
-    return (rb"[\r\n]{0,%d}" % WRAPPED_ENDS).join(re.escape(bytes([byte])) for byte in part.translate(None, b"\r\n"))
+    most = WRAPPED_ENDS + 2 * sum(byte in LINE_ENDS for byte in part)
+    return (rb"[\r\n]{0,%d}" % most).join(pieces)
 
 
 def _position(data: bytes, compact_index: int) -> int:
     """Where in `data` the byte stands that is at `compact_index` once line ends are left out."""
     seen = -1
     for position, byte in enumerate(data):
-        if byte not in b"\r\n":
+        if byte not in LINE_ENDS:
             seen += 1
             if seen == compact_index:
                 return position

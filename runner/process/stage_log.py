@@ -55,8 +55,7 @@ class StageLog:
         self._size = 0
         self._digest = hashlib.sha256()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = path.open("wb", buffering=0)
+            self._file: BinaryIO = _open_new(path)
         except OSError as error:
             raise self._unwritable(error) from error
         self._segment: BinaryIO | None = None
@@ -152,6 +151,14 @@ class StageLog:
             f"{self._path}: the log of the stage cannot be written: {error.strerror}",
             "is the disk full, or the folder read-only?",
         )
+
+
+def _open_new(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb", buffering=0)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb", buffering=0)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

@@ -21,12 +21,13 @@ from runner.process.isolation import (
     Isolation,
     available_isolation,
     read_answer,
-    remove_layer_work,
     wanted_isolation,
 )
 from runner.process.launcher import Supervised, launcher, wait_readable
 from runner.process.overlay import undeclared_writes
 from runner.process.stage_log import StageLog
+
+__all__ = ["Outcome", "StageRun", "base_environment", "run_stage"]
 
 CANCEL_SECONDS = 0.2
 """How soon a cancellation is seen."""
@@ -34,10 +35,10 @@ DRAIN_SECONDS = 2.0
 """How long output is awaited after the end from a process that could not be killed."""
 END_SECONDS = 10.0
 """How long the supervisor may take to clear away a stage that was killed."""
+NOTHING_COUNTED: Mapping[str, Any] = {"cpu_seconds": 0.0, "max_rss_kib": 0, "cleared": True}
+"""What is known of a stage whose supervisor did not answer."""
 SIGNAL_EXIT = 128
 """A shell ends with this plus the number of the signal that killed its command."""
-__all__ = ["Outcome", "StageRun", "base_environment", "run_stage"]
-
 KILLING_SIGNALS = frozenset(
     {
         signal.SIGKILL,
@@ -72,9 +73,9 @@ class StageRun:
     env: Mapping[str, str]
     timeout_seconds: float | None
     log_path: Path
-    private_dir: Path
     redact: Mapping[str, str]
-    outs: tuple[str, ...] = ()
+    outs: tuple[str, ...]
+    private_dir: Path
     isolate: bool = True
     on_line: Callable[[str], None] | None = None
     merge_outs: tuple[str, ...] = ()
@@ -168,10 +169,8 @@ def _attempt(run: StageRun, cancel: threading.Event, shell: list[str], level: Is
     if answer is not None and "setup" in answer:
         return str(answer["setup"])
     upper = folders.get("upper")
-    if upper is not None:
-        remove_layer_work(folders["work"])
     ending = _ending(answer, stopped_by, memory_kills.count() > kills_before)
-    counted = answer or {"seconds": time.monotonic() - begun, "cpu_seconds": 0.0, "max_rss_kib": 0, "cleared": False}
+    counted = {**NOTHING_COUNTED, "seconds": time.monotonic() - begun, **(answer or {})}
     return replace(
         ending,
         seconds=counted["seconds"],
@@ -192,15 +191,11 @@ def _private_folders(run: StageRun, level: Isolation) -> dict[str, Path]:
     """The folders of this attempt below private_dir, made; with an overlay, layers that nobody has used."""
     folders = {"tmp": run.private_dir / "tmp", "pycache": run.private_dir / "pycache"}
     try:
-        for folder in folders.values():
-            folder.mkdir(parents=True, exist_ok=True)
+        folders["tmp"].mkdir(exist_ok=True)
         if level is Isolation.OVERLAY:
-            for number in itertools.count():
-                layers = run.private_dir / f"layers{number or ''}"
-                if not layers.exists():
-                    break
+            layers = _new_folder(run.private_dir, "layers")
             folders |= {"upper": layers / "upper", "work": layers / "work"}
-            folders["upper"].mkdir(parents=True)
+            folders["upper"].mkdir()
             folders["work"].mkdir()
     except OSError as error:
         raise HostError(
@@ -209,9 +204,23 @@ def _private_folders(run: StageRun, level: Isolation) -> dict[str, Path]:
     return folders
 
 
+def _new_folder(parent: Path, name: str) -> Path:
+    """A folder that was not there before: `name`, or with a number behind it."""
+    for number in itertools.count():
+        folder = parent / f"{name}{number or ''}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("counting does not end")
+
+
 def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> dict[str, Any]:
     """What the keeper needs to know, in bytes (see keeper.py)."""
     environment = {**run.env, "TMPDIR": str(folders["tmp"]), "PYTHONPYCACHEPREFIX": str(folders["pycache"])}
+    if any("\0" in text for text in (*run.commands, *environment, *environment.values())):
+        raise InputError("a command or a variable of the stage has a NUL byte", "no program can be given one")
     request: dict[str, Any] = {
         "commands": [[os.fsencode(part) for part in (*shell, command)] for command in run.commands],
         "directory": os.fsencode(run.worktree / run.wdir),
@@ -238,19 +247,30 @@ class _Watch:
 
     def until_the_end(self) -> tuple[str | None, dict[str, Any] | None]:
         """Why we stopped it (timeout, cancelled, or None) and the supervisor's answer, if it lived to give one."""
+        try:
+            return self._follow()
+        except BaseException:
+            self._supervised.kill()
+            wait_readable([self._supervised.control.fileno()], END_SECONDS)
+            raise
+
+    def _follow(self) -> tuple[str | None, dict[str, Any] | None]:
         control, output = self._supervised.control.fileno(), self._supervised.output
         waiting = [control, output]
-        while True:
-            ready = wait_readable(waiting, CANCEL_SECONDS)
+        while not self._overdue():
+            ready = wait_readable(waiting, self._patience())
             if output in ready and not self._take_output():
                 waiting = [control]
             if control in ready:
-                break
-            if self._overdue():
-                return self._stopped_by, None
-        answer = read_answer(self._supervised)
-        self._drain(output if output in waiting else None)
-        return self._stopped_by, answer
+                answer = read_answer(self._supervised)
+                self._drain(output if output in waiting else None)
+                return self._stopped_by, answer
+        return self._stopped_by, {**NOTHING_COUNTED, "statuses": [], "cleared": False}
+
+    def _patience(self) -> float:
+        """Seconds until something has to be looked at."""
+        times = (self._timeout_at if self._stopped_by is None else None, self._kill_at, self._give_up_at)
+        return max(0.0, min([CANCEL_SECONDS, *(at - time.monotonic() for at in times if at is not None)]))
 
     def _take_output(self) -> bool:
         data = os.read(self._supervised.output, 1 << 16)
@@ -284,11 +304,7 @@ class _Watch:
 
 def _ending(answer: Mapping[str, Any] | None, stopped_by: str | None, memory_ran_out: bool) -> Outcome:
     """Exit code, signal and reason; the rest is for the caller to fill in."""
-    status = answer["statuses"][-1] if answer and answer["statuses"] else (0 if answer else signal.SIGKILL)
-    exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-    killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    if exit_code is not None and exit_code - SIGNAL_EXIT in KILLING_SIGNALS:
-        killed_by = exit_code - SIGNAL_EXIT
+    exit_code, killed_by = _exit(answer)
     if stopped_by is not None:
         reason = stopped_by
     elif exit_code == 0:
@@ -298,3 +314,16 @@ def _ending(answer: Mapping[str, Any] | None, stopped_by: str | None, memory_ran
     else:
         reason = "failed" if killed_by is None else "killed"
     return Outcome(exit_code, killed_by, reason, 0.0, 0.0, 0, 0, "", "", Isolation.GROUP, (), Path())
+
+
+def _exit(answer: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
+    """Exit code and signal of the last command; a supervisor without an answer was killed, and its stage with it."""
+    if answer is None:
+        return None, signal.SIGKILL
+    if not answer["statuses"]:
+        return None, None
+    status = answer["statuses"][-1]
+    if os.WIFSIGNALED(status):
+        return None, os.WTERMSIG(status)
+    exit_code = os.WEXITSTATUS(status)
+    return exit_code, exit_code - SIGNAL_EXIT if exit_code - SIGNAL_EXIT in KILLING_SIGNALS else None

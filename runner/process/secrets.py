@@ -1,0 +1,54 @@
+"""Resolving the names of secrets to their values, at run time and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from runner.errors import HostError, InputError
+
+FOLDER = "RUNNER_SECRETS_DIR"
+"""Names a folder with one file for each secret, as container platforms mount them."""
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def resolve(names: Iterable[str], environ: Mapping[str, str], folder: Path | None = None) -> dict[str, str]:
+    """The values of secrets by name: from the environment, or else from the file of that name in the folder.
+
+    One line end at the end of a file is not part of the value. An empty value counts as missing (it is what CI systems
+    give for a secret that a run may not see). The folder is `RUNNER_SECRETS_DIR` if none is given.
+
+    Raises InputError naming every secret that is missing or has a name that no variable can have; HostError when a file
+    of the folder cannot be read.
+    """
+    if folder is None and environ.get(FOLDER):
+        folder = Path(environ[FOLDER])
+    wanted = sorted(set(names))
+    unusable = [name for name in wanted if not NAME.match(name)]
+    if unusable:
+        raise InputError(f"not the name of a secret: {', '.join(map(repr, unusable))}", "use letters, digits and _")
+    values = {name: environ.get(name) or _from_folder(name, folder) for name in wanted}
+    missing = [name for name, value in values.items() if not value]
+    if missing:
+        places = f"the environment or {folder}" if folder else f"the environment (or a folder named by {FOLDER})"
+        word = "secret is" if len(missing) == 1 else "secrets are"
+        raise InputError(f"{len(missing)} {word} missing: {', '.join(missing)}", f"put each into {places}")
+    return values
+
+
+def _from_folder(name: str, folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    path = folder / name
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the secret is not UTF-8 text", "encode it, in base64 for example") from error
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", "the runner must be able to read its secrets") from error
+    if "\0" in text:
+        raise InputError(f"{path}: the secret has a NUL byte", "encode it, in base64 for example")
+    return text.removesuffix("\n").removesuffix("\r")

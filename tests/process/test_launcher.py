@@ -1,0 +1,116 @@
+"""What happens to stages when the runner, or the program that starts them, is killed; and who may run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.process.launcher import launcher
+from runner.process.stage_run import StageRun, run_stage
+from tests.process.conftest import Run, is_running, wait_for
+from tests.process.test_stage_run import daemon
+
+ROOT = Path(__file__).parents[2]
+RUNNER = """
+import os, sys, threading
+from pathlib import Path
+from runner.process.stage_run import StageRun, run_stage
+here = Path(sys.argv[1])
+(here / "worktree").mkdir()
+outcome = run_stage(StageRun(
+    commands=tuple(sys.argv[2:]), shell="/bin/sh", worktree=here / "worktree", wdir=".", env={"PATH": os.defpath},
+    timeout_seconds=None, log_path=here / "log", redact={}, outs=("out",), private_dir=here / "private",
+), threading.Event())
+print(outcome.reason, outcome.isolation, outcome.log_tail, *outcome.undeclared, sep="|")
+"""
+
+
+def test_when_the_runner_is_killed_its_stages_die_with_it(level: str, tmp_path: Path) -> None:
+    command, marker = daemon(tmp_path)
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(tmp_path), f"trap '' TERM; {command}; sleep 1000"], cwd=ROOT
+    )
+    assert wait_for(Path(marker).exists)
+    assert is_running(marker)
+    runner.kill()
+    runner.wait()
+    assert wait_for(lambda: not is_running(str(tmp_path)))
+
+
+def test_when_the_keeper_is_killed_the_next_stage_gets_a_new_one(run: Run) -> None:
+    assert run("true").reason == "ok"
+    keeper = launcher._keeper
+    assert keeper is not None
+    keeper.kill()
+    assert wait_for(lambda: keeper.poll() is not None)
+    assert run("echo again").log_tail == "again"
+
+
+def test_when_the_keeper_is_killed_running_stages_go_on(level: str, run: Run, tmp_path: Path) -> None:
+    def kill_keeper(line: str) -> None:
+        assert launcher._keeper is not None
+        launcher._keeper.kill()
+        (tmp_path / "go").touch()
+
+    command, marker = daemon(tmp_path)
+    outcome = run(f"{command}; echo up; until [ -e {tmp_path}/go ]; do sleep 0.01; done", on_line=kill_keeper)
+    assert (outcome.reason, outcome.log_tail) == ("ok", "up")
+    assert not is_running(marker)
+
+
+def test_a_fork_of_the_runner_starts_a_keeper_of_its_own(run: Run, stage: StageRun, tmp_path: Path) -> None:
+    assert run("true").reason == "ok"
+    child = os.fork()
+    if child == 0:
+        own = replace(stage, commands=("true",), private_dir=tmp_path / "child", log_path=tmp_path / "child.log")
+        good = run_stage(own, threading.Event()).reason == "ok"
+        launcher.close()
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run("true").reason == "ok"
+
+
+def test_no_descriptor_is_left_after_many_stages(stage: StageRun, tmp_path: Path) -> None:
+    def go(number: int) -> str:
+        own = replace(stage, private_dir=tmp_path / f"p{number}", log_path=tmp_path / f"{number}.log")
+        return run_stage(replace(own, commands=("ls -l /proc/self/fd | wc -l",)), threading.Event()).log_tail
+
+    seen = go(0)
+    assert seen == "5"  # a line of heading, 0 to 2, and the folder that ls reads
+    before = len(os.listdir("/proc/self/fd"))
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(go, range(1, 60))) == {seen}
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_an_unprivileged_user_gets_isolation_too(tmp_path: Path) -> None:
+    if shutil.which("setpriv") is None or not os.access(sys.executable, os.X_OK):
+        pytest.skip("needs setpriv")
+    here = tmp_path / "nobody"
+    here.mkdir()
+    os.chown(here, 65534, 65534)
+    for parent in here.parents[:4]:
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", RUNNER, str(here)]
+    stage = "id -u; echo x > out; echo y > other; ls -l out | cut -d' ' -f3; grep CapEff /proc/self/status"
+    done = subprocess.run([*command, stage], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    if "PermissionError" in done.stderr or "Permission denied" in done.stderr:
+        pytest.skip("that user cannot read this checkout or its Python")
+    assert done.stderr == ""
+    reason, level, tail, *undeclared = done.stdout.strip().split("|")
+    assert reason == "ok"
+    assert tail.split("\n")[0] == "65534"
+    if level == "overlay+pid":
+        assert undeclared == ["other"]
+        assert (here / "private" / "layers" / "upper" / "out").stat().st_uid == 65534
+        assert tail.split()[-1] == "0" * 16

@@ -1,0 +1,71 @@
+"""The log of a stage on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from runner.errors import HostError
+from runner.process import stage_log
+from runner.process.stage_log import StageLog
+
+
+def test_what_is_fed_is_written_hashed_and_its_last_lines_kept(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.log"
+    log = StageLog(path, {}, None)
+    for number in range(30):
+        log.feed(f"line {number}\n".encode())
+    log.feed("10%\r50%\r100%\r\nlast ü \xff".encode("latin-1"))
+    written = log.finish()
+    data = path.read_bytes()
+    assert written.size_bytes == len(data)
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+    assert written.tail.split("\n") == [*(f"line {number}" for number in range(12, 30)), "100%", "last � �"]
+    assert written.left_out_bytes == 0
+
+
+def test_of_a_long_log_head_and_tail_are_kept_and_the_rest_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_log, "HEAD_BYTES", 1000)
+    monkeypatch.setattr(stage_log, "SEGMENT_BYTES", 100)
+    text = b"".join(b"%07d\n" % number for number in range(1000))
+    log = StageLog(tmp_path / "a.log", {}, None)
+    for start in range(0, len(text), 37):
+        log.feed(text[start : start + 37])
+    written = log.finish()
+    data = (tmp_path / "a.log").read_bytes()
+    assert data.startswith(text[:1000])
+    note = f"\n[runner: {written.left_out_bytes} bytes of this log were left out here]\n".encode()
+    assert data == text[:1000] + note + text[1000 + written.left_out_bytes :]
+    assert 6500 <= written.left_out_bytes < 6700
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+    assert written.size_bytes == len(data)
+    assert os.listdir(tmp_path) == ["a.log"]
+
+
+def test_a_log_that_just_fits_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_log, "HEAD_BYTES", 10)
+    monkeypatch.setattr(stage_log, "SEGMENT_BYTES", 10)
+    log = StageLog(tmp_path / "a.log", {}, None)
+    log.feed(b"x" * 49 + b"y")
+    assert log.finish().left_out_bytes == 0
+    assert (tmp_path / "a.log").read_bytes() == b"x" * 49 + b"y"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_an_error_of_the_host(tmp_path: Path) -> None:
+    (tmp_path / "a.log").symlink_to("/dev/full")
+    log = StageLog(tmp_path / "a.log", {}, None)
+    with pytest.raises(HostError, match=r"a\.log: the log of the stage cannot be written: No space left"):
+        log.feed(b"x")
+    log.abandon()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match=r"file/a\.log: the log of the stage cannot be written"):
+        StageLog(tmp_path / "file" / "a.log", {}, None)
