@@ -70,14 +70,18 @@ class Checkout:
         """The words that commands wrote so far."""
         return self.model.trace.read_text().split()
 
-    def clone(self, name: str, revision: str = "HEAD") -> Path:
-        """A clean clone of a commit beside this repository, with its DVC cache and everything checked out."""
+    def clone(self, name: str, revision: str = "HEAD", *, pull: bool = False) -> Path:
+        """A clean clone of a commit beside this repository, everything checked out.
+
+        Its cache is the one of this repository; with `pull` it is a new one, filled from the DVC remote.
+        """
         target = self.root.with_name(name)
         git(self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(target))
         git(target, "checkout", "--quiet", "--detach", git(self.root, "rev-parse", revision))
-        (target / ".dvc/config.local").write_text(f"[cache]\n    dir = {self.root / '.dvc/cache'}\n")
+        if not pull:
+            (target / ".dvc/config.local").write_text(f"[cache]\n    dir = {self.root / '.dvc/cache'}\n")
         with repo(target) as opened:
-            opened.checkout(force=True, allow_missing=True)
+            opened.pull() if pull else opened.checkout(force=True, allow_missing=True)
         return target
 
     def _add(self, paths: list[str]) -> None:
