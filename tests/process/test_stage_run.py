@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import HostError, InputError
-from runner.process import isolation
+from runner.process import isolation, memory_kills
 from runner.process.isolation import Isolation
 from runner.process.private_folder import discard
 from runner.process.stage_run import StageRun, base_environment, run_stage
@@ -223,6 +223,17 @@ def test_a_stage_killed_by_a_signal_says_which(
 ) -> None:
     outcome = run(command)
     assert (outcome.reason, outcome.exit_code, outcome.signal) == ("killed", exit_code, number)
+
+
+def test_a_stage_killed_while_the_kernel_counts_a_kill_for_memory_ran_out_of_it(
+    level: str, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counter = tmp_path / "memory.events"  # as the kernel writes it; a real one would need a control group of our own
+    counter.write_text("oom 0\noom_kill 3\n")
+    monkeypatch.setattr(memory_kills, "_source", lambda: str(counter))
+    assert run("sh -c 'kill -KILL $$'; exit $?").reason == "killed"
+    outcome = run(f"echo oom_kill 4 > {counter}; kill -KILL $$")
+    assert (outcome.reason, outcome.signal) == ("oom", signal.SIGKILL)
 
 
 def test_a_stage_that_kills_its_own_supervisor_is_killed_whole(
