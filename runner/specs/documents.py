@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -213,7 +214,7 @@ def check_names(documents: Iterable[Document], layout: Layout, findings: list[Fi
         first = seen.setdefault(key, document)
         if first is document:
             continue
-        locator = Locator(document.file, lambda oid=document.oid: layout.blob(oid), document=document.index)  # type: ignore[misc] # the default binds the loop's value
+        locator = Locator(document.file, functools.partial(layout.blob, document.oid), document=document.index)
         where = f"{first.file}:{first.line}"
         if document.kind == "Project":
             findings.append(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.core.nouns import LockEntry, LockOut, TrackedData
+from runner.core.nouns import LockEntry, LockOut, TrackedData, is_external
 from runner.errors import Finding, SpecError
 from runner.specs import places, yaml12
 
@@ -43,7 +43,7 @@ def _tracked(out: Any, base: str | None, file: str, position: tuple[int, int]) -
     if not isinstance(out, dict) or not isinstance(out.get("path"), str):
         raise SpecError([Finding(file, *position, "the output has no `path`", "run `dvc add` again")])
     path = None if base is None else places.resolved(base, out["path"])
-    if path is None or places.is_external(path) or path == ".":
+    if path is None or is_external(path) or path == ".":
         raise SpecError(
             [
                 Finding(

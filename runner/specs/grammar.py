@@ -8,6 +8,7 @@ their blob ids, is what a cached result is checked against.
 from __future__ import annotations
 
 import difflib
+import functools
 import io
 import json
 import math
@@ -177,7 +178,7 @@ class _Resolution:
         from dvc.parsing import DataResolver
 
         repository = SimpleNamespace(fs=self._files, config={"parsing": dict(self._parsing)})
-        resolver = DataResolver(repository, self._wdir, dict(self._definition))  # type: ignore[arg-type] # the shim stands for dvc's Repo
+        resolver = DataResolver(repository, self._wdir, dict(self._definition))
         self._check_length(resolver.context)
         return resolver
 
@@ -191,14 +192,23 @@ class _Resolution:
     def _resolve_group(self, group: str, stages: dict[str, dict[str, Any]], groups: dict[str, str]) -> None:
         names = self._guarded(("stages", group), lambda: self._names(group))
         for name in names or ():
+            if "@" in name[len(group) + 1 :]:
+                hint = "use items without `@`"
+                self._add(
+                    ("stages", group), f"the generated name `{name}` holds a second `@`, which DVC cannot address", hint
+                )
+                return
             before = len(self._findings)
-            resolved = self._guarded(("stages", group), lambda name=name: self._resolver.resolve_one(name)[name])
+            resolved = self._guarded(("stages", group), functools.partial(self._resolve_one, name))
             if isinstance(resolved, dict):
                 stages[name] = resolved
                 if name != group:
                     groups[name] = group
             elif len(self._findings) > before:
                 return
+
+    def _resolve_one(self, name: str) -> Any:
+        return self._resolver.resolve_one(name)[name]
 
     def _names(self, group: str) -> list[str]:
         definition = self._resolver.definitions[group]

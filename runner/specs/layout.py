@@ -12,8 +12,8 @@ from runner.specs import places
 from runner.specs.parse_cache import ParseCache
 
 if TYPE_CHECKING:
-    from runner.git.tree import Tree
     from runner.git.read import Reader
+    from runner.git.tree import Tree
 
 RUNNER_FOLDER = ".runner"
 _IGNORE_NAMESPACE = "dvcignore"
@@ -79,10 +79,9 @@ class Layout:
     def runner_folder_findings(self) -> list[Finding]:
         """A finding if the commit holds a `.runner/` folder of the user's own."""
         for path in self.tree.paths:
-            if path.startswith(".runner") or "/.runner/" in path:
-                if self.is_runner_folder(path):
-                    hint = "remove it from the branch: the runner keeps this folder on its own branch"
-                    return [places.file_finding(path, "the folder `.runner/` belongs to the runner", hint)]
+            if ".runner" in path and self.is_runner_folder(path):
+                hint = "remove it from the branch: the runner keeps this folder on its own branch"
+                return [places.file_finding(path, "the folder `.runner/` belongs to the runner", hint)]
         return []
 
     # ----- what DVC looks at

@@ -1,4 +1,4 @@
-"""One pipeline from its document: parsed, checked, resolved, read into stages; remembered by everything it was made from.
+"""One pipeline from its document: parsed, checked, resolved, read into stages; remembered by what it was made from.
 
 What a pipeline is made from: the blob of its file, the folder and configuration it is read in, and the blobs of the
 parameter files that its templates ask for. The first list is known without parsing; the second is noted when the
@@ -76,16 +76,16 @@ def load_adopted(
         problems = schemas.check("dvc", value if value is not None else {}, locator)
         if problems:
             raise SpecError(problems)
-        marks = (
-            {path[1]: mark for path, mark in documents[0].marks.items() if path[0] == "stages" and len(path) == 2}
-            if documents
-            else {}
-        )
+        marks = _stage_marks(documents[0]) if documents else {}
         return value or {}, marks
 
     base = posixpath.dirname(file) or "."
     source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1))
     return _load(source, layout, cache, parsing, findings)
+
+
+def _stage_marks(document: yaml12.YamlDocument) -> dict[str, Any]:
+    return {str(path[1]): mark for path, mark in document.marks.items() if path[0] == "stages" and len(path) == 2}
 
 
 def load_document(

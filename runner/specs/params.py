@@ -114,7 +114,7 @@ def _fits(name: Any, segment: str) -> bool:
     if isinstance(name, int) and _is_whole(segment):
         number = int(segment)
         return bool(name == number) or (isinstance(name, _Index) and int(name) - name.length == number)
-    if isinstance(name, bool) or isinstance(name, int):
+    if isinstance(name, int):
         return fnmatchcase(str(name), segment)
     return isinstance(name, str) and fnmatchcase(name, segment)
 

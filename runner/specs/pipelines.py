@@ -1,4 +1,4 @@
-"""From a resolved stage, as DVC would load it, to a stage of the core: paths from the root, options typed, fields split."""
+"""From a resolved stage, as DVC would load it, to a stage of the core: paths from the root, options typed."""
 
 from __future__ import annotations
 

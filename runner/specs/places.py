@@ -19,7 +19,7 @@ def joined(base: str, path: str) -> str | None:
     Normalised, `.` for the root itself. Paths outside the repository (`is_external`) are not for this function.
     """
     whole = posixpath.normpath(posixpath.join(base, path))
-    if whole == ".." or whole.startswith("../") or whole.startswith("/"):
+    if whole == ".." or whole.startswith(("../", "/")):
         return None
     return whole
 

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-import yaml
-
 from runner.errors import Finding, SpecError
 
 Path = tuple[str | int, ...]
@@ -198,7 +196,7 @@ def _timestamp(text: str) -> datetime.date:
     microsecond = int((match["fraction"] or "0")[:6].ljust(6, "0"))
     time = (int(match["hour"]), int(match["minute"]), int(match["second"]), microsecond)
     if match["tz_sign"] is None:
-        zone = datetime.timezone.utc if match["tz"] else None
+        zone = datetime.UTC if match["tz"] else None
         return datetime.datetime(year, month, day, *time, tzinfo=zone)
     offset = datetime.timedelta(hours=int(match["tz_hour"]), minutes=int(match["tz_minute"] or 0))
     offset = -offset if match["tz_sign"] == "-" else offset
@@ -264,6 +262,10 @@ class _Builder:
     """Values from events, one document after the other, without recursion."""
 
     def __init__(self, text: str, file: str, bounds: Bounds, mark_depth: int) -> None:
+        # imported late: start-up
+        import yaml
+
+        self._yaml: Any = yaml
         self._text = text
         self._file = file
         self._bounds = bounds
@@ -277,17 +279,17 @@ class _Builder:
             self._fail(
                 None, "a %YAML 1.1 directive is not supported", "remove the directive: YAML is read as version 1.2"
             )
-        loader = yaml.CSafeLoader(self._text)
+        loader = self._yaml.CSafeLoader(self._text)
         try:
             yield from self._documents(loader.get_event)
-        except yaml.YAMLError as error:
+        except self._yaml.YAMLError as error:
             raise SpecError([self._syntax_finding(error)]) from error
         finally:
             loader.dispose()
 
     def _documents(self, next_event: Callable[[], Any]) -> Iterator[YamlDocument]:
         next_event()
-        while isinstance(event := next_event(), yaml.DocumentStartEvent):
+        while isinstance(event := next_event(), self._yaml.DocumentStartEvent):
             self._anchors, self._marks = {}, {}
             value, first = self._document(next_event)
             next_event()
@@ -298,21 +300,23 @@ class _Builder:
         stack: list[_Frame] = []
         first: Any = None
         max_depth, max_nodes = self._bounds.depth, self._bounds.nodes
+        scalar_event, alias_event = self._yaml.ScalarEvent, self._yaml.AliasEvent
+        start_events = (self._yaml.MappingStartEvent, self._yaml.SequenceStartEvent)
         while True:
             event = next_event()
             first = first or event
             kind = type(event)
             size = 1
-            if kind is yaml.ScalarEvent:
+            if kind is scalar_event:
                 value = self._scalar(event, stack)
                 if event.anchor is not None and value is not _MERGE:
                     self._anchors[event.anchor] = (value, 1)
-            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            elif kind in start_events:
                 if len(stack) >= max_depth:
                     self._fail(event, f"more than {max_depth} levels of nesting", "flatten the document")
                 stack.append(self._frame(event, stack))
                 continue
-            elif kind is yaml.AliasEvent:
+            elif kind is alias_event:
                 value, size = self._alias(event)
             else:
                 frame = stack.pop()
@@ -320,7 +324,7 @@ class _Builder:
                 event = frame.event
                 if frame.anchor is not None:
                     self._anchors[frame.anchor] = (value, size)
-            self._nodes += 1 if kind is not yaml.AliasEvent else size
+            self._nodes += 1 if kind is not alias_event else size
             if self._nodes > max_nodes:
                 self._fail(event, f"more than {max_nodes} values once aliases are expanded", "use fewer aliases")
             if not stack:
@@ -331,7 +335,7 @@ class _Builder:
         path: Path | None = ()
         if stack:
             path = self._child_path(stack[-1], event)
-        return _Frame({} if type(event) is yaml.MappingStartEvent else [], event, path)
+        return _Frame({} if type(event) is self._yaml.MappingStartEvent else [], event, path)
 
     def _child_path(self, parent: _Frame, event: Any) -> Path | None:
         """Path of the value that starts here, marked; None when deeper than asked for, or part of a key."""
@@ -449,7 +453,7 @@ class _Builder:
         line, column = (event.start_mark.line + 1, event.start_mark.column + 1) if event is not None else (1, 1)
         raise SpecError([Finding(self._file, line, column, message, hint)])
 
-    def _syntax_finding(self, error: yaml.YAMLError) -> Finding:
+    def _syntax_finding(self, error: Exception) -> Finding:
         conflict = _CONFLICT.search(self._text)
         if conflict:
             line = self._text.count("\n", 0, conflict.start()) + 1
@@ -465,7 +469,7 @@ class _Builder:
         message, hint = _plain_words(problem, str(context) if context else "")
         return Finding(self._file, line, column, message, hint)
 
-    def _unreadable_place(self, error: yaml.YAMLError) -> tuple[int, int]:
+    def _unreadable_place(self, error: Exception) -> tuple[int, int]:
         position = getattr(error, "position", None)
         if not isinstance(position, int):
             return 0, 0
