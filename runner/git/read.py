@@ -227,6 +227,17 @@ class Reader:
             raise self._failed(answer)
         return answer.code == 0
 
+    def is_reachable(self, sha: str, *prefixes: str) -> bool:
+        """Whether a commit is reachable from any ref below these folders; False when it is not here at all."""
+        if not self.exists(sha):
+            return False
+        answer = self._run(
+            "for-each-ref", "--count=1", "--contains", sha, "--", *(name.rstrip("/") for name in prefixes)
+        )
+        if answer.code:
+            raise self._failed(answer)
+        return bool(answer.out)
+
     def log_first_parent(self, sha: str, limit: int) -> list[Commit]:
         """The newest commits along first parents, from this one on; ends early where a shallow clone does."""
         commits = [self.commit(sha)]

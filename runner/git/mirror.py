@@ -1,0 +1,311 @@
+"""The runner's own bare copy of a remote: fetched into, committed in, pushed from, and thrown away when it breaks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from runner.errors import HostError, InputError, RunnerError
+from runner.git.command import Answer, checked_branch, checked_oid, config_variables, environment, path_text, run
+from runner.git.commit import CommitRequest, fast_import_stream
+from runner.git.network import PROTOCOLS, NetworkConfig, checked_url, network_failure, shortened
+from runner.git.occupancy import occupied, remove_stale_locks
+from runner.git.push import PushResult, PushStatus, push_result
+from runner.git.read import Reader
+
+_MARKER = "runner-mirror"
+"""A file that says that this folder is ours, and may be dropped."""
+_TRUSTED = "runner-safe-directories"
+_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+_HEADS = "+refs/heads/*:refs/heads/*"
+_PULLS = "+refs/pull/*/head:refs/pull/*/head"
+_PACKS_LIMIT = 40
+_WRITE_CONFIG = (
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("core.fsync", "all"),
+    ("core.hooksPath", os.devnull),
+    ("core.fsmonitor", "false"),
+    ("core.logAllRefUpdates", "false"),
+    ("fastimport.unpackLimit", "0"),  # one pack and one fsync for a commit, instead of one for each object
+    ("transfer.unpackLimit", "1"),
+    ("submodule.recurse", "false"),
+    ("push.followTags", "false"),
+    ("http.lowSpeedLimit", "1000"),  # bytes a second, for a minute: then the connection counts as dead
+    ("http.lowSpeedTime", "60"),
+    ("protocol.allow", "never"),
+    *((f"protocol.{name}.allow", "always") for name in PROTOCOLS),
+)
+_BROKEN = re.compile(
+    r"is corrupt|bad object|bad config|invalid object|unable to read|packfile .* (?:does not match|cannot|corrupt)|"
+    r"did not send all necessary objects|inflate:|object file .* is empty|missing (?:blob|tree|commit)|"
+    r"not a git repository|unresolved deltas|bad (?:ref|tree)|could not parse|invalid sha1 pointer|not a valid object"
+    r"|bad signature|broken (?:ref|link)",
+    re.IGNORECASE,
+)
+_THEIRS = re.compile(r"could not read from remote repository|hung up unexpectedly|early EOF", re.IGNORECASE)
+_LOCKED = re.compile(r"unable to create '[^']*\.lock': file exists|could not lock config file", re.IGNORECASE)
+_OTHER_FORMAT = re.compile(r"mismatched algorithms: client \w+; server (\w+)")
+
+
+class Mirror:
+    """A bare repository with all branches of one remote.
+
+    One process at a time changes it; others wait. It holds nothing that the remote does not, beside commits that are
+    about to be pushed.
+    """
+
+    def __init__(self, path: Path, url: str, network_config: NetworkConfig = ()) -> None:
+        self.path = path.absolute()
+        self.url = checked_url(url)
+        self.reader = Reader(self.path)
+        self._network = network_config
+        self._default_branch: str | None = None
+
+    @classmethod
+    def open(cls, path: Path, url: str, network_config: NetworkConfig = ()) -> Mirror:
+        """The mirror at this path, made (empty) when there is none; talks to no host.
+
+        InputError for a URL that is not allowed, and for a folder that holds something else.
+        """
+        mirror = cls(path, url, network_config)
+        if not mirror._is_whole():
+            with mirror._alone():
+                if not mirror._is_whole():
+                    mirror._make()
+        return mirror
+
+    def close(self) -> None:
+        """End the processes that read."""
+        self.reader.close()
+
+    def fetch(self, *, pulls: bool = False) -> None:
+        """Bring all branches up to date and drop those that are gone; with `pulls` the heads of pull requests too.
+
+        HostError when the remote cannot be reached or refuses. A mirror that is broken is made again first.
+        """
+        specs = [_HEADS, _PULLS] if pulls else [_HEADS]
+        command = [
+            *("fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-write-fetch-head", "--update-shallow"),
+            *("--no-auto-maintenance", "--no-recurse-submodules", "origin", *specs),
+        ]
+        with self._alone():
+            answer = self._talk(command)
+            other = _OTHER_FORMAT.search(answer.error)
+            if answer.code and (other or _is_our_fault(answer.error)):
+                self._make(other[1] if other else "sha1")
+                answer = self._talk(command)
+        if answer.code:
+            raise self._failure(answer)
+
+    def branch_tips(self) -> dict[str, str]:
+        """The remote's branches and their commits as they are now, without fetching anything."""
+        answer = self._talk(["ls-remote", "--symref", "origin", "HEAD", "refs/heads/*"])
+        if answer.code:
+            raise self._failure(answer)
+        tips: dict[str, str] = {}
+        for line in path_text(answer.out).splitlines():
+            value, _, name = line.partition("\t")
+            if value.startswith("ref: refs/heads/") and name == "HEAD":
+                self._default_branch = value.removeprefix("ref: refs/heads/")
+            elif name.startswith("refs/heads/"):
+                tips[name.removeprefix("refs/heads/")] = value
+        return tips
+
+    def default_branch(self) -> str | None:
+        """The branch that the remote's HEAD names; None when it names none. Asks the remote the first time."""
+        if self._default_branch is None:
+            self.branch_tips()
+        return self._default_branch
+
+    def tip(self, branch: str) -> str | None:
+        """The commit of a branch as of the last fetch or push."""
+        return self.reader.ref(f"refs/heads/{checked_branch(branch)}")
+
+    def has_remote_commit(self, sha: str) -> bool:
+        """Whether a commit is on any branch (or fetched pull request) of the remote, as of the last fetch."""
+        return self.reader.is_reachable(sha, "refs/heads/", "refs/pull/")
+
+    def write_commit(self, request: CommitRequest) -> str:
+        """Make a commit, on disk for good before this returns; no ref names it yet. Returns its id.
+
+        HostError when git cannot write, InputError for an impossible path.
+        """
+        stream = fast_import_stream(request)
+        command = [f"--git-dir={self.path}", "fast-import", "--quiet", "--date-format=raw"]
+        with self._alone():
+            env = self._environment(())
+            answer = run(command, env=env, cwd=self.path, stdin=stream)
+            if answer.code and _LOCKED.search(answer.error) and remove_stale_locks(self.path):
+                answer = run(command, env=env, cwd=self.path, stdin=stream)
+        self.reader.counts["processes"] += 1
+        sha = answer.out.decode("ascii", "replace").strip()
+        if answer.code:
+            self._forget_crash_reports()
+            raise HostError(
+                f"{self.path}: git could not write a commit (git: {shortened(answer.error)})", _hint(answer)
+            )
+        return checked_oid(sha)
+
+    def push(self, sha: str, branch: str, expected: str | None) -> PushResult:
+        """Move a branch of the remote from `expected` (None: it must not exist) to a descendant of it; never by force.
+
+        The lease makes it a compare-and-swap against `expected` also where the remote moved to an ancestor of `sha`;
+        since a lease would allow a rewind, descent is checked here first. InputError when `sha` does not descend.
+        """
+        target = f"refs/heads/{checked_branch(branch)}"
+        if expected is not None and not self.reader.is_ancestor(expected, sha):
+            raise InputError(f"{sha} does not descend from {expected}", "only fast-forward pushes are made")
+        lease = f"--force-with-lease={target}:{expected or ''}"
+        command = ["push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", lease]
+        with self._alone():
+            answer = self._talk([*command, "origin", f"{checked_oid(sha)}:{target}"])
+            result = push_result(answer.code, path_text(answer.out), answer.error, branch)
+            if result.status is PushStatus.ACCEPTED and self.tip(branch) != sha:
+                self._run_locally(["update-ref", target, sha])
+        return result
+
+    def update_tracking(self, clone: Reader, branch: str, remote: str = "origin") -> bool:
+        """Copy a branch of this mirror to `refs/remotes/<remote>/` of a user's clone, so that it sees what was pushed.
+
+        False when the mirror has no such branch. Nothing else of the clone changes.
+        """
+        if self.tip(branch) is None:
+            return False
+        spec = f"+refs/heads/{branch}:refs/remotes/{checked_branch(remote)}/{branch}"
+        flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--update-shallow")
+        more = ("--no-auto-maintenance", "--no-recurse-submodules", "--", str(self.path), spec)
+        answer = run(
+            [f"--git-dir={clone.git_dir}", "fetch", *flags, *more],
+            env=environment() | config_variables(_WRITE_CONFIG),
+            cwd=clone.git_dir,
+        )
+        if answer.code:
+            raise HostError(f"{clone.git_dir}: cannot update {remote}/{branch} (git: {shortened(answer.error)})")
+        return True
+
+    def tidy(self) -> bool:
+        """Pack what has gathered since the last time, when it is much; keeps unreachable objects for two weeks."""
+        if len(list((self.path / "objects" / "pack").glob("*.pack"))) <= _PACKS_LIMIT:
+            return False
+        with self._alone():
+            self._run_locally(["gc", "--quiet", "--prune=2.weeks.ago"])
+        return True
+
+    def rebuild(self) -> None:
+        """Drop the copy and fetch it again: what to do when an object turned out to be damaged."""
+        with self._alone():
+            self._make()
+        self.fetch()
+
+    # How
+
+    def _is_whole(self) -> bool:
+        return all((self.path / name).exists() for name in (_MARKER, "HEAD", "objects", "config", "refs"))
+
+    def _make(self, object_format: str = "sha1") -> None:
+        self.reader.close()
+        if self.path.exists() and any(self.path.iterdir()) and not (self.path / _MARKER).exists():
+            raise InputError(f"{self.path} holds something that is not the runner's", "name another folder")
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        command = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main"]
+        command += [f"--object-format={object_format}", str(fresh)]
+        answer = run(command, env=environment(), cwd=fresh.parent)
+        if answer.code:
+            raise HostError(f"{fresh}: git could not make a repository (git: {shortened(answer.error)})", _hint(answer))
+        fresh.chmod(0o700)
+        (fresh / _MARKER).write_text("A copy that the runner keeps for itself; it may be deleted at any time.\n")
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        fresh.rename(self.path)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with occupied(self.path.with_name(self.path.name + ".busy")):
+            yield
+
+    def _talk(self, arguments: Sequence[str]) -> Answer:
+        """A command that reaches the remote; tried once more when a dead process left a lock in this mirror."""
+        answer = self._python(arguments)
+        if answer.code and _LOCKED.search(answer.error) and remove_stale_locks(self.path):
+            answer = self._python(arguments)
+        return answer
+
+    def _python(self, arguments: Sequence[str]) -> Answer:
+        try:
+            import git  # imported late: start-up
+        except ImportError as problem:  # what GitPython raises where there is no git
+            raise HostError(f"GitPython cannot be used: {problem}", "install git 2.36 or newer") from problem
+
+        env = self._environment(self._network)
+        # GitPython starts from this process's environment: what points elsewhere is overridden.
+        env |= {name: "" for name in os.environ if name.startswith("GIT_") and name not in env}
+        env |= {"GIT_COMMON_DIR": str(self.path), "GIT_OBJECT_DIRECTORY": str(self.path / "objects")}
+        if "GIT_WORK_TREE" in env:
+            env["GIT_WORK_TREE"] = str(self.path)
+        try:
+            code, out, error = git.cmd.Git(self.path).execute(
+                ["git", f"--git-dir={self.path}", *arguments],
+                env=env,
+                with_extended_output=True,
+                with_exceptions=False,
+                stdout_as_string=False,
+                start_new_session=True,  # Ctrl-C is for the runner, which still has results to push
+            )
+        except git.exc.GitCommandNotFound as problem:
+            raise HostError("git is not installed, or not on PATH", "install git 2.36 or newer") from problem
+        self.reader.counts["processes"] += 1
+        return Answer(int(code), out if isinstance(out, bytes) else b"", str(error).strip())
+
+    def _environment(self, network: NetworkConfig) -> dict[str, str]:
+        origin = (("remote.origin.url", self.url), ("remote.origin.fetch", _HEADS))
+        trusted = [value for key, value in network if key == "safe.directory"]
+        env = environment(network=True) | config_variables((*_WRITE_CONFIG, *network, *origin))
+        if trusted and self.path.exists():
+            # The other side of a local push or fetch is a process of its own, that reads files alone.
+            file = self.path / _TRUSTED
+            file.write_text("[safe]\n" + "".join(f"\tdirectory = {_config_value(value)}\n" for value in trusted))
+            env["GIT_CONFIG_GLOBAL"] = str(file)
+        has_own_ssh = any(name in env for name in ("GIT_SSH", "GIT_SSH_COMMAND"))
+        if not has_own_ssh and all(key.lower() != "core.sshcommand" for key, _ in network):
+            env["GIT_SSH_COMMAND"] = _SSH
+        return env
+
+    def _run_locally(self, arguments: Sequence[str]) -> None:
+        answer = run([f"--git-dir={self.path}", *arguments], env=self._environment(()), cwd=self.path)
+        self.reader.counts["processes"] += 1
+        if answer.code:
+            raise HostError(f"{self.path}: git {arguments[0]} failed (git: {shortened(answer.error)})", _hint(answer))
+
+    def _forget_crash_reports(self) -> None:
+        for report in self.path.glob("fast_import_crash_*"):
+            report.unlink(missing_ok=True)
+
+    def _failure(self, answer: Answer) -> RunnerError:
+        return network_failure(self.url, answer.error)
+
+
+def _is_our_fault(said: str) -> bool:
+    """Whether a failed fetch tells of damage on this side; what the other side says of itself does not count."""
+    if _THEIRS.search(said):
+        return False
+    return any(_BROKEN.search(line) for line in said.splitlines() if not line.startswith("remote:"))
+
+
+def _hint(answer: Answer) -> str:
+    if re.search(r"no space left|disk quota", answer.error, re.IGNORECASE):
+        return "the disk is full: make room, then run this again"
+    if re.search(r"permission denied|read-only", answer.error, re.IGNORECASE):
+        return "this user may not write there: set RUNNER_HOME to a folder of its own"
+    return ""
+
+
+def _config_value(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
