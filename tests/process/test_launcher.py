@@ -134,3 +134,15 @@ def test_an_unprivileged_user_gets_isolation_too(level: str) -> None:
         assert undeclared == (["other"] if level == "overlay" else [])
         out = here / "private" / "layers" / "upper" / "out" if level == "overlay" else here / "worktree" / "out"
         assert out.stat().st_uid == NOBODY
+
+
+@pytest.mark.parametrize("limit", ["user", "mnt", "pid"])
+def test_where_namespaces_are_forbidden_stages_run_all_the_same(tmp_path: Path, limit: str) -> None:
+    forbid = f'echo 0 > /proc/sys/user/max_{limit}_namespaces 2> /dev/null || exit 77; exec "$@"'
+    command = ["unshare", "-Ur", "sh", "-c", forbid, "-", sys.executable, "-c", RUNNER, str(tmp_path)]
+    leftover, marker = daemon(tmp_path)
+    done = subprocess.run([*command, f"{leftover}; echo fine"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 77 or done.stderr.startswith("unshare:"):
+        pytest.skip("this system does not let us forbid namespaces for ourselves")
+    assert done.stdout.strip() == "ok|group|fine", done.stderr
+    assert not is_running(marker)
