@@ -42,8 +42,8 @@ class Identity:
 class CommitRequest:
     """All that a commit is made of; the same request gives the same commit id everywhere.
 
-    Applied in this order: `base_tree` at the root, then `deletes` (files or whole folders; absent ones are no error),
-    then `trees` put at their paths, then `files`.
+    Applied in this order: `base_tree` at the root, then `trees` put at their paths, then `deletes` (files or whole
+    folders; absent ones are no error), then `files`.
     """
 
     parents: tuple[str, ...]
@@ -77,10 +77,10 @@ def _commands(request: CommitRequest) -> Iterator[bytes]:
     yield b"deleteall\n"
     if request.base_tree is not None:
         yield b"M 040000 " + checked_oid(request.base_tree).encode() + b' ""\n'
-    for path in request.deletes:
-        yield b"D " + quoted(path) + b"\n"
     for path, tree in request.trees.items():
         yield b"M 040000 " + checked_oid(tree).encode() + b" " + quoted(path) + b"\n"
+    for path in request.deletes:
+        yield b"D " + quoted(path) + b"\n"
     for path, content in request.files.items():
         yield from _file(path, content)
     zeros = b"0" * (len(request.parents[0]) if request.parents else len(request.base_tree or "0" * 40))

@@ -52,10 +52,34 @@ class _Draft:
         self._switches = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"]
 
     def commit(self) -> str:
-        lines = b"".join(self._index_line(path) for path in self._paths())
+        lines = b"".join(self._index_lines())
         self._git("update-index", "-z", "--index-info", stdin=lines)
         tree = self._git("write-tree", "--missing-ok").out.decode().strip()
         return self._git("commit-tree", tree, stdin=b"draft\n").out.decode().strip()
+
+    def _index_lines(self) -> Iterator[bytes]:
+        plain: list[tuple[bytes, bytes]] = []
+        for path in self._paths():
+            try:
+                status = os.lstat(os.path.join(os.fsencode(self._root), path))
+            except OSError:
+                continue  # deleted, and not committed yet
+            if stat.S_ISLNK(status.st_mode):
+                target = os.readlink(os.path.join(os.fsencode(self._root), path))
+                yield b"120000 " + self._blob(target) + b"\t" + path + b"\0"
+            elif stat.S_ISREG(status.st_mode):
+                mode = b"100755 " if status.st_mode & 0o100 else b"100644 "
+                if status.st_size > _LARGEST_BYTES or b"\n" in path:
+                    yield mode + self._blob(b"") + b"\t" + path + b"\0"
+                else:
+                    plain.append((mode, path))
+        yield from self._plain_lines(plain)
+
+    def _plain_lines(self, files: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        names = b"".join(path + b"\n" for _, path in files)
+        answer = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names)
+        for (mode, path), oid in zip(files, answer.out.split(), strict=True):
+            yield mode + oid + b"\t" + path + b"\0"
 
     def _paths(self) -> list[bytes]:
         environ = {name: value for name, value in self._env.items() if name != "GIT_INDEX_FILE"}
@@ -66,21 +90,6 @@ class _Draft:
             cwd=self._root,
         )
         return sorted(set(_checked(answer).out.split(b"\0")) - {b""})
-
-    def _index_line(self, path: bytes) -> bytes:
-        full = os.path.join(os.fsencode(self._root), path)
-        try:
-            status = os.lstat(full)
-        except OSError:
-            return b""  # deleted, and not committed yet
-        if stat.S_ISLNK(status.st_mode):
-            return b"120000 " + self._blob(os.readlink(full)) + b"\t" + path + b"\0"
-        if not stat.S_ISREG(status.st_mode):
-            return b""
-        mode = b"100755 " if status.st_mode & 0o100 else b"100644 "
-        with open(full, "rb") as file:
-            data = file.read() if status.st_size <= _LARGEST_BYTES else b""
-        return mode + self._blob(data) + b"\t" + path + b"\0"
 
     def _blob(self, data: bytes) -> bytes:
         return self._git("hash-object", "-w", "--no-filters", "--stdin", stdin=data).out.strip()
