@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import configparser
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stage, TrackedData
 from runner.errors import Finding, Place, SpecError
-from runner.specs import documents, dvcfiles, graph_checks, loading, places, units
+from runner.specs import documents, dvcfiles, graph_checks, loading, params, places, units
 from runner.specs.documents import Document
 from runner.specs.layout import Layout
 from runner.specs.loading import LoadedPipeline
@@ -94,11 +95,9 @@ class _Reading:
 
     # ----- Project
 
-    def _locator(self, document: Document, *prefix: str) -> Locator:
-        layout = self._layout
-        return Locator(
-            document.file, lambda: layout.blob(document.oid), document=document.index, prefix=("spec", *prefix)
-        )
+    def _locator(self, document: Document) -> Locator:
+        text = functools.partial(self._layout.blob, document.oid)
+        return Locator(document.file, text, document=document.index, prefix=("spec",))
 
     def _choose_dvc_root(self, document: Document | None) -> None:
         stated = document.spec.get("dvcRoot") if document else None
@@ -285,9 +284,21 @@ class _Reading:
         if not self.findings:
             # Only with every pipeline at hand is it known who makes what.
             found += graph_checks.missing_findings(stages, outputs, known, self._has, tree.paths, place_of)
+            found += graph_checks.param_findings(stages, functools.cache(self._param_values), place_of)
         self.findings.extend(found)
         if not found:
             self._cache.put(_CLEAN_NAMESPACE, key, True)
+
+    def _param_values(self, file: str) -> Mapping[Any, Any] | None:
+        """The values of a parameter file of the commit; None for a link, a file that stages make, or a broken one."""
+        entry = self._layout.tree.get(file)
+        if entry is None or entry.mode == "120000":
+            return None
+        try:
+            return params.load_params_cached(entry.oid, self._layout.blob(entry.oid), file, self._cache)
+        except SpecError as error:
+            self.findings.extend(error.findings)
+            return None
 
     def _has(self, path: str) -> bool:
         """Whether git holds a file or folder there, or a link or submodule on the way."""

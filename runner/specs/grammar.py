@@ -21,6 +21,7 @@ from typing import Any
 
 from runner.errors import Finding, SpecError
 from runner.specs import yaml12
+from runner.specs.graph_checks import dotted_names
 from runner.specs.places import Locator
 
 MAX_STAGES = 100_000
@@ -96,12 +97,13 @@ class GitFiles:
     def open(self, path: str, mode: str = "r", encoding: str = "utf-8", **_: Any) -> io.StringIO:
         """The values of a parameter file as JSON text.
 
-        Raises FileNotFoundError; SpecError as `load` does; TypeError for a value that templates cannot hold.
+        Raises FileNotFoundError; SpecError as `load` does, and for a value that templates cannot hold.
         """
         entry = self._entry(path)
         if entry is None:
             raise FileNotFoundError(path)
-        return io.StringIO(json.dumps(_for_templates(self._load(posixpath.normpath(path), entry[1]))))
+        name = posixpath.normpath(path)
+        return io.StringIO(json.dumps(_for_templates(self._load(name, entry[1]), name)))
 
     def _noted(self, path: str) -> str:
         path = posixpath.normpath(path)
@@ -121,17 +123,23 @@ class GitFiles:
         return None
 
 
-def _for_templates(value: Any) -> Any:
-    """What DVC's context keeps of a value: keys that are text, and plain values."""
+def _for_templates(value: Any, file: str, key: str = "") -> Any:
+    """What DVC's context keeps of a value: keys that are text, and plain values.
+
+    Raises SpecError for a value that templates cannot hold, such as a date; DVC fails on it too.
+    """
     if isinstance(value, Mapping):
-        return {key: _for_templates(item) for key, item in value.items() if isinstance(key, str)}
+        return {
+            name: _for_templates(item, file, f"{key}.{name}" if key else name)
+            for name, item in value.items()
+            if isinstance(name, str)
+        }
     if isinstance(value, list):
-        return [_for_templates(item) for item in value]
+        return [_for_templates(item, file, key) for item in value]
     if value is None or isinstance(value, (str, int, float)):
         return value
-    raise TypeError(
-        f"a value of type {type(value).__name__} cannot stand in a file that templates read; put it in quotes"
-    )
+    kind = type(value).__name__
+    raise SpecError([Finding(file, 0, 0, f"`{key}` is a {kind}, which templates cannot hold", "put it in quotes")])
 
 
 def resolve(
@@ -215,9 +223,12 @@ class _Resolution:
         if not hasattr(definition, "get_generated_names"):
             return [group]
         iterable = definition.resolved_iterable
+        if hasattr(definition, "matrix_data"):
+            self._check_axes(group, iterable)
         sizes = [len(axis) for axis in iterable.values()] if hasattr(definition, "matrix_data") else [len(iterable)]
         if math.prod(sizes) > MAX_STAGES:
-            raise ValueError(f"{math.prod(sizes):,} combinations are more than {MAX_STAGES:,}")
+            text = f"the group `{group}` makes {math.prod(sizes):,} stages, more than {MAX_STAGES:,}"
+            raise SpecError([self._locator.finding(("stages", group), text, "iterate over less")])
         names = list(definition.get_generated_names())
         if not names:
             self._add(
@@ -226,6 +237,14 @@ class _Resolution:
                 "add an item, or remove the group",
             )
         return names
+
+    def _check_axes(self, group: str, axes: Mapping[str, Any]) -> None:
+        for name, axis in axes.items():
+            value = getattr(axis, "value", axis)
+            if not isinstance(value, (list, dict)):
+                path = ("stages", group, "matrix", name)
+                message = f"the axis `{name}` stands for {_type_word(value)}, not for a list"
+                raise SpecError([self._locator.finding(path, message, "an axis of a matrix takes a list of values")])
 
     def _top_level(self) -> dict[str, Any]:
         sections: dict[str, Any] = {}
@@ -265,14 +284,17 @@ class _Resolution:
         reason = _PREAMBLE.sub("", text).strip()
         unknown = _UNKNOWN.search(reason)
         if unknown is None:
-            self._add(where, _one_line(reason), _hint(reason))
+            if where[-1:] == (group_of(path),) and "vars[" in reason:
+                where = (*where, "vars")
+            message = _one_line(reason)
+            self._add(where, message, _hint(message))
             return
         key = unknown[1]
         self._add(where, f"unknown variable ${{{key}}}", self._known_variables(key))
 
     def _known_variables(self, key: str) -> str:
         context = self._resolver.context if self._resolver is not None else {}
-        names = list(_dotted_names(context, 500))
+        names = dotted_names(context, 500)
         close = difflib.get_close_matches(key, names, n=1)
         if close:
             return f"did you mean ${{{close[0]}}}?"
@@ -282,6 +304,11 @@ class _Resolution:
             if sources
             else "there is no params.yaml beside the file and no `vars`"
         )
+
+
+def group_of(path: yaml12.Path) -> str | int:
+    """Name of the stage or group that a path of the document leads into; empty for other sections."""
+    return path[1] if path[:1] == ("stages",) and len(path) > 1 else ""
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -310,8 +337,34 @@ def _failed_path(text: str, path: yaml12.Path, definition: Mapping[str, Any]) ->
 def _one_line(reason: str) -> str:
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
     if lines and lines[0].startswith("${"):
-        return f"the template {lines[0]} is malformed" + (f" ({lines[-1]})" if len(lines) > 1 else "")
-    return " ".join(lines) or "DVC cannot resolve this"
+        return f"the template {lines[0]} is malformed"
+    text = " ".join(lines) or "DVC cannot resolve this"
+    for pattern, words in _DVC_TYPES:
+        match = pattern.match(text)
+        if match is not None:
+            return words.format(_WORDS.get(match[1], match[1]))
+    return text
+
+
+_DVC_TYPES = (
+    (re.compile(r"^expected list/dictionary, got (\w+)$"), "`foreach` stands for {}"),
+    (re.compile(r"^Cannot interpolate data of type '(\w+)'$"), "{} cannot stand inside text"),
+)
+_WORDS = {
+    "int": "a number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "NoneType": "nothing",
+    "list": "a list",
+    "dict": "a mapping",
+    "CtxList": "a list",
+    "CtxDict": "a mapping",
+}
+
+
+def _type_word(value: Any) -> str:
+    return _WORDS.get(type(value).__name__, type(value).__name__)
 
 
 def _hint(reason: str) -> str:
@@ -321,25 +374,15 @@ def _hint(reason: str) -> str:
         return "commit the file, or remove it from `vars`"
     if "interpolating is not allowed" in reason:
         return "write the values of `vars` without ${}"
-    if "expected list/dictionary" in reason:
+    if reason.startswith("the template "):
+        return "write ${name}, ${group.name} or ${list[0]}"
+    if reason.startswith("`foreach` stands for"):
         return "`foreach` takes a list or a mapping"
-    if "Cannot interpolate data of type" in reason:
+    if reason.endswith("cannot stand inside text"):
         return "name a single value inside it, as in ${list[0]} or ${mapping.key}"
     if "partially" in reason or "already loaded" in reason:
         return "load each file once"
     return ""
-
-
-def _dotted_names(context: Any, limit: int) -> list[str]:
-    names: list[str] = []
-    todo: list[tuple[str, Any]] = [("", context)]
-    while todo and len(names) < limit:
-        prefix, node = todo.pop(0)
-        items = node.items() if isinstance(node, Mapping) else ()
-        for key, child in items:
-            names.append(f"{prefix}{key}")
-            todo.append((f"{prefix}{key}.", child))
-    return names
 
 
 def _longest_text(context: Any) -> int:

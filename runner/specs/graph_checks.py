@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from runner.core.nouns import Address, Stage, TrackedData, is_external
 from runner.errors import Finding
+from runner.specs.params import MISSING, lookup
 from runner.specs.places import parents
 
 PlaceOf = Callable[[Stage, str], tuple[str, int, int]]
@@ -122,10 +125,47 @@ def missing_findings(
             if path in above or any(part in tracked for part in (path, *parents(path))) or outputs.makers(path):
                 known.add(path)
                 continue
-            findings.append(
-                Finding(*place_of(stage, path), _missing_message(path), _missing_hint(path, outputs, paths))
-            )
+            hint = _missing_hint(path, outputs, paths) if len(findings) < _GUESSES else _GENERAL_HINT
+            findings.append(Finding(*place_of(stage, path), _missing_message(path), hint))
     return findings
+
+
+def param_findings(
+    stages: Iterable[Stage], values_of: Callable[[str], Mapping[Any, Any] | None], place_of: PlaceOf
+) -> list[Finding]:
+    """Parameters that their file does not hold, with which DVC fails when the stage has run.
+
+    `values_of` gives the values of a file that git holds, None for any other. Frozen stages read nothing.
+    """
+    findings: list[Finding] = []
+    for stage in stages:
+        for param in () if stage.frozen else stage.params:
+            values = values_of(param.file) if param.key is not None else None
+            if values is None or param.key is None or lookup(values, param.key) is not MISSING:
+                continue
+            names = dotted_names(values, 2000) if len(findings) < _GUESSES else []
+            close = difflib.get_close_matches(param.key, names, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"add it to `{param.file}`"
+            message = f"the parameter `{param.key}` is not in `{param.file}`"
+            findings.append(Finding(*place_of(stage, f"{param.file}:{param.key}"), message, hint))
+    return findings
+
+
+def dotted_names(values: Any, limit: int) -> list[str]:
+    """Names of values and of values inside them, as `a.b`, those near the top first; at most `limit`."""
+    names: list[str] = []
+    todo: deque[tuple[str, Any]] = deque([("", values)])
+    while todo and len(names) < limit:
+        prefix, node = todo.popleft()
+        for key, child in node.items() if isinstance(node, Mapping) else ():
+            names.append(f"{prefix}{key}")
+            todo.append((f"{prefix}{key}.", child))
+    return names
+
+
+_GUESSES = 25
+"""Guesses at what was meant cost a walk over all paths: the first findings get one."""
+_GENERAL_HINT = "commit it, run `dvc add`, or declare it as an output"
 
 
 def _missing_message(path: str) -> str:
@@ -137,7 +177,7 @@ def _missing_hint(path: str, outputs: Outputs, paths: Sequence[str]) -> str:
     same_folder = [other for other in paths if other.rpartition("/")[0] == path.rpartition("/")[0]]
     same_name = [other for other in (*paths, *outputs.below(".")) if other.rpartition("/")[2] == name]
     close = same_name[:1] or difflib.get_close_matches(path, [*same_folder[:2000], *outputs.below(".")[:2000]], n=1)
-    return f"did you mean `{close[0]}`?" if close else "commit it, run `dvc add`, or declare it as an output"
+    return f"did you mean `{close[0]}`?" if close else _GENERAL_HINT
 
 
 def cycle_findings(stages: Sequence[Stage], outputs: Outputs) -> list[Finding]:

@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from runner.core.nouns import is_external
 from runner.errors import Finding, Place
@@ -113,6 +114,7 @@ class Locator:
     prefix: yaml12.Path = ()
     """Where the paths that are asked for start in the document (`("spec",)` for a runner document)."""
     _marks: Mapping[yaml12.Path, tuple[int, int]] | None = field(default=None)
+    _stages: Mapping[Any, Any] | None = field(default=None)
 
     def position(self, path: yaml12.Path) -> tuple[int, int]:
         """Line and column of a key or item, or of the nearest parent that is there; (0, 0) if nothing is known."""
@@ -134,21 +136,39 @@ class Locator:
         return Finding(self.file, *self.position(path), message, hint)
 
     def item_place(self, stage: str, path: str, wdir: str) -> Place | None:
-        """The item of a stage's deps, outs, metrics, plots or params that names this path of the repository.
+        """The item of a stage's deps, outs, metrics, plots or params that names this path, or `file:key`.
 
         None where templates or groups hide it.
         """
         sections = ("deps", "outs", "metrics", "plots", "params")
-        value = yaml12.value_at(self.text(), (*self.prefix, "stages", stage), document=self.document)
+        if self._stages is None:
+            found = yaml12.value_at(self.text(), (*self.prefix, "stages"), document=self.document)
+            self._stages = found if isinstance(found, dict) else {}
+        value = self._stages.get(stage)
         if not isinstance(value, dict):
             return None
+        file, _, key = path.partition(":")
         for section in sections:
             items = value.get(section)
             for index, item in enumerate(items if isinstance(items, list) else ()):
-                names = list(item) if isinstance(item, dict) else [item]
-                if any(isinstance(name, str) and resolved(wdir, name) == path for name in names):
+                if _names_path(item, path, wdir) or (
+                    section == "params" and key and _names_param(item, file, key, wdir)
+                ):
                     return self.place(("stages", stage, section, index))
         return None
+
+
+def _names_path(item: Any, path: str, wdir: str) -> bool:
+    names = list(item) if isinstance(item, dict) else [item]
+    return any(isinstance(name, str) and resolved(wdir, name) == path for name in names)
+
+
+def _names_param(item: Any, file: str, key: str, wdir: str) -> bool:
+    if isinstance(item, dict):
+        return any(
+            resolved(wdir, name) == file and key in (keys or ()) for name, keys in item.items() if isinstance(name, str)
+        )
+    return bool(item == key) and resolved(wdir, "params.yaml") == file
 
 
 _MARKED_LEVELS = 10

@@ -7,7 +7,6 @@ templates and groups stay as they are written, because DVC resolves them to the 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,16 +109,11 @@ def _dumped(value: Any) -> str:
     )
 
 
-_LIKE_SCALAR = re.compile(r"^[-+.0-9~=<]|^(?:null|true|false|yes|no|on|off|y|n)$", re.IGNORECASE)
-
-
 def _represent_text(dumper: Any, text: str) -> Any:
-    plain = True
+    """Text in a style that YAML 1.1 (PyYAML sees to that by itself) and YAML 1.2 both read as text."""
     try:
-        plain = isinstance(plain_scalar(text), str)
+        quoted = not isinstance(plain_scalar(text), str)
     except ValueError:
-        plain = False
-    style = None if plain and not _LIKE_SCALAR.match(text) else "'"
-    if "\n" in text and style is None:
-        style = '"'
+        quoted = True
+    style = "'" if quoted else '"' if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -82,7 +83,7 @@ def _unknown_keys(error: Any, path: tuple[Any, ...], locator: Locator) -> Iterat
 
 def _in(path: tuple[Any, ...]) -> str:
     names = [part for part in path if isinstance(part, str)]
-    return f" in `{names[-1]}`" if names else ""
+    return f" in `{names[-1]}`" if names else " at the top"
 
 
 def _named(path: tuple[Any, ...]) -> str:
@@ -130,7 +131,7 @@ def _any_of(error: Any) -> str:
     required = [key for option in error.validator_value for key in option.get("required", ())]
     if required:
         return f"needs one of: {', '.join(f'`{key}`' for key in required)}"
-    return f"has a value that does not fit: {_word_of(error.instance)}"
+    return f"cannot be {_word_of(error.instance)}"
 
 
 _MESSAGES: Mapping[str, Any] = {
@@ -139,7 +140,7 @@ _MESSAGES: Mapping[str, Any] = {
         f"must be one of {', '.join(map(str, error.validator_value))}, not {_word_of(error.instance)}"
     ),
     "const": lambda error: f"must be `{error.validator_value}`, not {_word_of(error.instance)}",
-    "pattern": lambda error: f"has a form that does not fit: {_word_of(error.instance)}",
+    "pattern": lambda error: f"cannot be {_word_of(error.instance)}",
     "minLength": lambda error: "must not be empty",
     "minItems": lambda error: "must not be empty",
     "minProperties": lambda error: "must not be empty",
@@ -154,7 +155,7 @@ def _about(schema: Any) -> str:
     """What the schema says of a field, and an example."""
     if not isinstance(schema, Mapping):
         return ""
-    text = str(schema.get("description", "")).rstrip(".")
+    text = re.split(r"[.:;](?: |$)", str(schema.get("description", "")), maxsplit=1)[0]
     examples = schema.get("examples")
     if examples and not isinstance(examples[0], (dict, list)):
         text += f"; for example: {examples[0]}" if text else f"for example: {examples[0]}"

@@ -273,6 +273,7 @@ class _Builder:
         self._nodes = 0
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._marks: dict[Path, tuple[int, int]] = {}
+        self._duplicates: list[Finding] = []
 
     def documents(self) -> Iterator[YamlDocument]:
         if self._text.lstrip().startswith("%YAML 1.1"):
@@ -286,6 +287,8 @@ class _Builder:
             raise SpecError([self._syntax_finding(error)]) from error
         finally:
             loader.dispose()
+        if self._duplicates:
+            raise SpecError(self._duplicates)
 
     def _documents(self, next_event: Callable[[], Any]) -> Iterator[YamlDocument]:
         next_event()
@@ -417,7 +420,10 @@ class _Builder:
             except TypeError:
                 self._fail(event, "a mapping or a list cannot be a key", "use a plain word as the key")
             if duplicate:
-                self._fail(event, f"the key `{key}` stands here twice", "remove or rename one of them")
+                # Reading goes on, so that every duplicate is found at once.
+                message, hint = f"the key `{key}` stands here twice", "remove or rename one of them"
+                line, column = event.start_mark.line + 1, event.start_mark.column + 1
+                self._duplicates.append(Finding(self._file, line, column, message, hint))
         elif frame.merges is not None:
             self._fail(event, "the merge key `<<` stands here twice", "merge a list: `<<: [*a, *b]`")
         frame.key, frame.key_event, frame.keyed = key, event, True

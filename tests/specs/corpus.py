@@ -23,148 +23,568 @@ s0: {lr: 1}
 
 CORPUS: dict[str, dict[str, str]] = {
     "simple": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: echo a\n    deps: [src.py, data/]\n    outs: [out/a.txt]\n  b:\n    cmd: [echo b, echo c]\n    deps:\n    - out/a.txt\n    outs:\n    - b\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: echo a
+    deps: [src.py, data/]
+    outs: [out/a.txt]
+  b:
+    cmd: [echo b, echo c]
+    deps:
+    - out/a.txt
+    outs:
+    - b
+""",
     },
     "callback and always changed": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: date\n  b:\n    cmd: date\n    deps: [x]\n    always_changed: true\n  c:\n    cmd: date\n    outs: [c.txt]\n  d:\n    cmd: date\n    params: [lr]\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: date
+  b:
+    cmd: date
+    deps: [x]
+    always_changed: true
+  c:
+    cmd: date
+    outs: [c.txt]
+  d:
+    cmd: date
+    params: [lr]
+""",
         "params.yaml": PARAMS,
     },
     "frozen, desc and meta": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: date\n    outs: [o]\n    frozen: true\n    desc: |\n      Two\n      lines\n    meta: {owner: me, list: [1, {a: 2}]}\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: date
+    outs: [o]
+    frozen: true
+    desc: |
+      Two
+      lines
+    meta: {owner: me, list: [1, {a: 2}]}
+""",
     },
     "wdir": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    wdir: sub/deep\n    deps: [in.txt, ../up.txt, ../../top.txt]\n    params: [lr, {../other.yaml: [a]}]\n    outs: [o, ../p/q]\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    wdir: sub/deep
+    deps: [in.txt, ../up.txt, ../../top.txt]
+    params: [lr, {../other.yaml: [a]}]
+    outs: [o, ../p/q]
+""",
         "sub/deep/params.yaml": "lr: 1\n",
         "sub/other.yaml": "a: 1\n",
     },
     "wdir is the parent": {
-        "sub/dvc.yaml": "stages:\n  a:\n    cmd: x\n    wdir: ..\n    deps: [top]\n    params: [lr]\n    outs: [sub/o]\n",
+        "sub/dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    wdir: ..
+    deps: [top]
+    params: [lr]
+    outs: [sub/o]
+""",
         "params.yaml": PARAMS,
     },
     "nested files": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    outs: [data/a]\n",
-        "sub/dvc.yaml": "stages:\n  a:\n    cmd: y ${lr}\n    deps: [../data/a]\n    params: [lr]\n    outs: [o]\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    outs: [data/a]
+""",
+        "sub/dvc.yaml": """\
+stages:
+  a:
+    cmd: y ${lr}
+    deps: [../data/a]
+    params: [lr]
+    outs: [o]
+""",
         "sub/params.yaml": "lr: 7\n",
         "params.yaml": PARAMS,
-        "sub/deeper/dvc.yaml": "stages:\n  z:\n    cmd: run ${k}\n    deps: [../o]\nvars:\n- ../params.yaml\n- k: 1\n",
+        "sub/deeper/dvc.yaml": """\
+stages:
+  z:
+    cmd: run ${k}
+    deps: [../o]
+vars:
+- ../params.yaml
+- k: 1
+""",
     },
     "templates": {
-        "dvc.yaml": "stages:\n  ${a}:\n    cmd: literal\n  a:\n    cmd: train --lr ${lr} --d ${depth} --f ${flag} --on ${on} --n ${name} ${none} ${train.layers[1]} ${models.us.size}\n    deps: ['${regions[0]}.csv', \"in-${train.epochs}\"]\n    outs: ['o-${name}', '${models[uk].size}.out']\n    desc: about ${name}\n",
+        "dvc.yaml": """\
+stages:
+  ${a}:
+    cmd: literal
+  a:
+    cmd: train --lr ${lr} --d ${depth} --f ${flag} --on ${on} --n ${name} ${none} ${train.layers[1]} ${models.us.size}
+    deps: ['${regions[0]}.csv', "in-${train.epochs}"]
+    outs: ['o-${name}', '${models[uk].size}.out']
+    desc: about ${name}
+""",
         "params.yaml": PARAMS,
     },
     "escapes": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: echo \\${HOME} ${lr} $PATH $(date) \\\\${lr}\n    outs: ['\\${x}']\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: echo \\${HOME} ${lr} $PATH $(date) \\\\${lr}
+    outs: ['\\${x}']
+""",
         "params.yaml": PARAMS,
     },
     "templated wdir": {
-        "dvc.yaml": "vars:\n- where: models\nstages:\n  a:\n    cmd: x\n    wdir: ${where}\n    deps: [i]\n    outs: [o]\n  b:\n    cmd: x\n    wdir: data/${where}\n    outs: [o]\n"
+        "dvc.yaml": """\
+vars:
+- where: models
+stages:
+  a:
+    cmd: x
+    wdir: ${where}
+    deps: [i]
+    outs: [o]
+  b:
+    cmd: x
+    wdir: data/${where}
+    outs: [o]
+""",
     },
     "templated params": {
-        "dvc.yaml": "vars:\n- file: conf/a.yaml\n  key: train.lr\nstages:\n  a:\n    cmd: x\n    params: ['${key}', '${file}': [b.c, '${key}'], 'conf/${whole}.yaml': null]\n    outs: [o]\n",
+        "dvc.yaml": """\
+vars:
+- file: conf/a.yaml
+  key: train.lr
+stages:
+  a:
+    cmd: x
+    params: ['${key}', '${file}': [b.c, '${key}'], 'conf/${whole}.yaml': null]
+    outs: [o]
+""",
         "params.yaml": PARAMS + "whole: w\n",
-        "conf/a.yaml": "b: {c: 1}\ntrain: {lr: 1}\n",
+        "conf/a.yaml": """\
+b: {c: 1}
+train: {lr: 1}
+""",
         "conf/w.yaml": "x: 1\n",
     },
     "foreach list": {
-        "dvc.yaml": "stages:\n  a:\n    foreach: [us, uk, 3, 1.5, true, null]\n    do:\n      cmd: x ${item}\n      deps: ['${item}.csv']\n      outs: ['o/${item}']\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    foreach: [us, uk, 3, 1.5, true, null]
+    do:
+      cmd: x ${item}
+      deps: ['${item}.csv']
+      outs: ['o/${item}']
+""",
     },
     "foreach list of dicts": {
-        "dvc.yaml": "stages:\n  a:\n    foreach:\n    - {n: us, v: [1, 2]}\n    - {n: uk, v: [3]}\n    do:\n      cmd: x ${item.n} ${item.v[0]}\n      outs: ['o-${item.n}']\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    foreach:
+    - {n: us, v: [1, 2]}
+    - {n: uk, v: [3]}
+    do:
+      cmd: x ${item.n} ${item.v[0]}
+      outs: ['o-${item.n}']
+""",
     },
     "foreach dict": {
-        "dvc.yaml": "stages:\n  a:\n    foreach:\n      us: {v: 1}\n      uk: {v: 2}\n    do:\n      cmd: x ${key} ${item.v}\n      outs: ['o-${key}']\n      wdir: w-${key}\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    foreach:
+      us: {v: 1}
+      uk: {v: 2}
+    do:
+      cmd: x ${key} ${item.v}
+      outs: ['o-${key}']
+      wdir: w-${key}
+""",
     },
     "foreach dict of scalars": {
-        "dvc.yaml": "stages:\n  a:\n    foreach: {us: 1, uk: two}\n    do:\n      cmd: x ${key} ${item}\n      outs: ['o-${key}']\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    foreach: {us: 1, uk: two}
+    do:
+      cmd: x ${key} ${item}
+      outs: ['o-${key}']
+""",
     },
     "foreach from params": {
-        "dvc.yaml": "stages:\n  a:\n    foreach: ${regions}\n    do:\n      cmd: x ${item} ${lr}\n      outs: ['o-${item}']\n  b:\n    foreach: ${models}\n    do:\n      cmd: y ${key} ${item.gamma}\n      deps: ['o-${key}']\n      outs: ['p-${key}']\n      params: ['models.${key}']\n  c:\n    foreach: ${grid}\n    do:\n      cmd: z ${item.a} ${item.b}\n      frozen: true\n      outs: ['q-${item.a}']\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    foreach: ${regions}
+    do:
+      cmd: x ${item} ${lr}
+      outs: ['o-${item}']
+  b:
+    foreach: ${models}
+    do:
+      cmd: y ${key} ${item.gamma}
+      deps: ['o-${key}']
+      outs: ['p-${key}']
+      params: ['models.${key}']
+  c:
+    foreach: ${grid}
+    do:
+      cmd: z ${item.a} ${item.b}
+      frozen: true
+      outs: ['q-${item.a}']
+""",
         "params.yaml": PARAMS,
     },
     "matrix": {
-        "dvc.yaml": "stages:\n  a:\n    matrix:\n      lr: [0.1, 1e-3]\n      size: ${train.layers}\n      cfg:\n      - {x: 1}\n      - [2]\n      - plain\n    cmd: x ${item.lr} ${item.size} ${key}\n    outs: ['o-${key}']\n    deps: ['in-${item.size}']\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    matrix:
+      lr: [0.1, 1e-3]
+      size: ${train.layers}
+      cfg:
+      - {x: 1}
+      - [2]
+      - plain
+    cmd: x ${item.lr} ${item.size} ${key}
+    outs: ['o-${key}']
+    deps: ['in-${item.size}']
+""",
         "params.yaml": PARAMS,
     },
     "matrix with special values": {
-        "dvc.yaml": "stages:\n  a:\n    matrix:\n      path: [a/b, 'e:f', 'g h']\n    cmd: x ${item.path}\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    matrix:
+      path: [a/b, 'e:f', 'g h']
+    cmd: x ${item.path}
+""",
     },
     "vars": {
-        "dvc.yaml": "vars:\n- conf.json\n- conf.toml:tool\n- conf.py:Train,X\n- deep/conf.yml\n- {inline: {a: 1}, list: [1, 2]}\nstages:\n  a:\n    cmd: x ${j} ${tool.t} ${Train.lr} ${X} ${y.z} ${inline.a} ${list[1]}\n    vars:\n    - local.yaml\n    - own: 3\n    outs: ['o-${own}-${l}']\n  b:\n    cmd: x ${j}\n    wdir: deep\n    vars: [conf.yml, ../local.yaml:l]\n    outs: ['o-${l}']\n",
+        "dvc.yaml": """\
+vars:
+- conf.json
+- conf.toml:tool
+- conf.py:Train,X
+- deep/conf.yml
+- {inline: {a: 1}, list: [1, 2]}
+stages:
+  a:
+    cmd: x ${j} ${tool.t} ${Train.lr} ${X} ${y.z} ${inline.a} ${list[1]}
+    vars:
+    - local.yaml
+    - own: 3
+    outs: ['o-${own}-${l}']
+  b:
+    cmd: x ${j}
+    wdir: deep
+    vars: [conf.yml, ../local.yaml:l]
+    outs: ['o-${l}']
+""",
         "conf.json": '{"j": 1, "k": [1, 2]}',
-        "conf.toml": "[tool]\nt = 2\n[other]\nt = 3\n",
-        "conf.py": "X = 5\nY: int = 6\nclass Train:\n    lr = 0.5\n    def __init__(self):\n        self.depth = 3\n",
+        "conf.toml": """\
+[tool]
+t = 2
+[other]
+t = 3
+""",
+        "conf.py": """\
+X = 5
+Y: int = 6
+class Train:
+    lr = 0.5
+    def __init__(self):
+        self.depth = 3
+""",
         "deep/conf.yml": "y: {z: 9}\n",
-        "local.yaml": "l: 4\nm: 5\n",
+        "local.yaml": """\
+l: 4
+m: 5
+""",
     },
     "vars merge with params": {
-        "dvc.yaml": "vars:\n- extra.yaml\nstages:\n  a:\n    cmd: x ${train.epochs} ${train.extra}\n",
+        "dvc.yaml": """\
+vars:
+- extra.yaml
+stages:
+  a:
+    cmd: x ${train.epochs} ${train.extra}
+""",
         "params.yaml": PARAMS,
         "extra.yaml": "train: {extra: 1}\n",
     },
     "params in all forms": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    params:\n    - lr\n    - train.epochs\n    - params.yaml: [depth]\n    - conf.json: [a.b, c.0]\n      conf.toml:\n    - conf.py: []\n    - models\n    outs: [o]\n  b:\n    cmd: x\n    params:\n    - params.yaml:\n    - lr\n    outs: [p]\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    params:
+    - lr
+    - train.epochs
+    - params.yaml: [depth]
+    - conf.json: [a.b, c.0]
+      conf.toml:
+    - conf.py: []
+    - models
+    outs: [o]
+  b:
+    cmd: x
+    params:
+    - params.yaml:
+    - lr
+    outs: [p]
+""",
         "params.yaml": PARAMS,
         "conf.json": '{"a": {"b": 1}, "c": [1]}',
         "conf.toml": "x = 1\n",
         "conf.py": "x = 1\n",
     },
     "anchors": {
-        "dvc.yaml": "vars:\n- base: &base {cmd: echo, outs: [shared]}\nstages:\n  a: &a\n    cmd: x\n    deps: &d [i, j]\n    outs: [o]\n    frozen: true\n  b:\n    <<: *a\n    outs: [p]\n    deps: *d\n  c:\n    <<: [*a, {cmd: other, desc: said}]\n    outs: [q]\n    frozen: false\n"
+        "dvc.yaml": """\
+vars:
+- base: &base {cmd: echo, outs: [shared]}
+stages:
+  a: &a
+    cmd: x
+    deps: &d [i, j]
+    outs: [o]
+    frozen: true
+  b:
+    <<: *a
+    outs: [p]
+    deps: *d
+  c:
+    <<: [*a, {cmd: other, desc: said}]
+    outs: [q]
+    frozen: false
+""",
     },
     "dict in cmd": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: python t.py ${train} ${flags}\n  b:\n    cmd: ${text}\n  c:\n    cmd:\n    - x ${flags}\n    - y\nvars:\n- flags: {v: true, q: false, n: {deep: 1}, s: 'a b', l: [1, 'x y'], e: ''}\n  text: whole command\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: python t.py ${train} ${flags}
+  b:
+    cmd: ${text}
+  c:
+    cmd:
+    - x ${flags}
+    - y
+vars:
+- flags: {v: true, q: false, n: {deep: 1}, s: 'a b', l: [1, 'x y'], e: ''}
+  text: whole command
+""",
         "params.yaml": PARAMS,
     },
     "dict in cmd, configured": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: python t.py ${flags}\nvars:\n- flags: {v: true, q: false, l: [1, 'x y']}\n",
-        ".dvc/config": "[parsing]\n    bool = boolean_optional\n    list = append\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: python t.py ${flags}
+vars:
+- flags: {v: true, q: false, l: [1, 'x y']}
+""",
+        ".dvc/config": """\
+[parsing]
+    bool = boolean_optional
+    list = append
+""",
     },
     "options of outputs": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    outs:\n    - plain\n    - kept: {persist: true, cache: false}\n    - far: {remote: other, push: false, desc: d, type: model, labels: [l], meta: {k: v}}\n    - two: {cache: true}\n      three: {cache: false}\n    - merged\n    - merged: {persist: true}\n    metrics:\n    - m.json: {cache: false}\n    - n.json\n",
-        ".dvc/config": "['remote \"other\"']\n    url = /tmp/other\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    outs:
+    - plain
+    - kept: {persist: true, cache: false}
+    - far: {remote: other, push: false, desc: d, type: model, labels: [l], meta: {k: v}}
+    - two: {cache: true}
+      three: {cache: false}
+    - merged
+    - merged: {persist: true}
+    metrics:
+    - m.json: {cache: false}
+    - n.json
+""",
+        ".dvc/config": """\
+['remote "other"']
+    url = /tmp/other
+""",
     },
     "plots": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    plots:\n    - p.csv\n    - q.csv: {cache: false, x: a, y: b, template: linear, title: T, x_label: X, y_label: Y, header: false}\nplots:\n- p.csv\n- named: {x: a, y: {p.csv: b, q.csv: [c, d]}}\n- q.csv: null\nmetrics: [top.json]\nparams: [params.yaml]\nartifacts:\n  m: {path: plain, type: model, desc: d, labels: [a], meta: {x: 1}}\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    plots:
+    - p.csv
+    - q.csv: {cache: false, x: a, y: b, template: linear, title: T, x_label: X, y_label: Y, header: false}
+plots:
+- p.csv
+- named: {x: a, y: {p.csv: b, q.csv: [c, d]}}
+- q.csv: null
+metrics: [top.json]
+params: [params.yaml]
+artifacts:
+  m: {path: plain, type: model, desc: d, labels: [a], meta: {x: 1}}
+""",
         "params.yaml": PARAMS,
         "top.json": "{}",
     },
     "templated top level": {
-        "dvc.yaml": "vars:\n- f: top\nstages:\n  a:\n    cmd: x\n    metrics: ['${f}.json']\nmetrics: ['${f}2.json']\nplots:\n- '${f}.csv'\nartifacts:\n  '${f}': {path: '${f}.json'}\n",
-        "top.csv": "a\n1\n",
+        "dvc.yaml": """\
+vars:
+- f: top
+stages:
+  a:
+    cmd: x
+    metrics: ['${f}.json']
+metrics: ['${f}2.json']
+plots:
+- '${f}.csv'
+artifacts:
+  '${f}': {path: '${f}.json'}
+""",
+        "top.csv": """\
+a
+1
+""",
         "top2.json": "{}",
     },
     "external deps": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    deps: [/etc/hosts, 'https://example.com/x.csv']\n    outs: [o]\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    deps: [/etc/hosts, 'https://example.com/x.csv']
+    outs: [o]
+""",
     },
     "deps inside outputs": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    outs: [data]\n  b:\n    cmd: y\n    deps: [data/part/x.csv]\n    outs: [made/one/o]\n  c:\n    cmd: z\n    deps: [made]\n"
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    outs: [data]
+  b:
+    cmd: y
+    deps: [data/part/x.csv]
+    outs: [made/one/o]
+  c:
+    cmd: z
+    deps: [made]
+""",
     },
     "paths that need cleaning": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n    deps: [./a.py, b//c.py, d/../e.py, f/]\n    outs: [./o, p/./q]\n    params: [./lr]\n",
-        "params.yaml": "./lr: 1\n/lr: 2\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    deps: [./a.py, b//c.py, d/../e.py, f/]
+    outs: [./o, p/./q]
+    params: [./lr]
+""",
+        "params.yaml": """\
+./lr: 1
+/lr: 2
+""",
     },
     "yaml 1.2 scalars": {
-        "dvc.yaml": "vars:\n- {a: 1e-3, b: 010, c: 0o10, d: yes, e: 12:30, f: 0x1F, g: +.5, h: 1_000, i: .inf, j: ~, k: 1e400, l: 08}\nstages:\n  a:\n    cmd: ${a} ${b} ${c} ${d} ${e} ${f} ${g} ${h} ${i} ${j} ${k} ${l}\n  on:\n    cmd: y\n  1e3x:\n    cmd: z\n"
+        "dvc.yaml": """\
+vars:
+- {a: 1e-3, b: 010, c: 0o10, d: yes, e: 12:30, f: 0x1F, g: +.5, h: 1_000, i: .inf, j: ~, k: 1e400, l: 08}
+stages:
+  a:
+    cmd: ${a} ${b} ${c} ${d} ${e} ${f} ${g} ${h} ${i} ${j} ${k} ${l}
+  on:
+    cmd: y
+  1e3x:
+    cmd: z
+""",
     },
     "unicode": {
-        "dvc.yaml": "stages:\n  größe:\n    cmd: echo ä\n    deps: [dätä/ü.csv]\n    outs: ['日本']\n  b c:\n    cmd: spaces in names\n    outs: ['a b.txt']\n"
+        "dvc.yaml": """\
+stages:
+  größe:
+    cmd: echo ä
+    deps: [dätä/ü.csv]
+    outs: ['日本']
+  b c:
+    cmd: spaces in names
+    outs: ['a b.txt']
+""",
     },
     "ignored and sub-projects": {
-        "dvc.yaml": "stages:\n  a:\n    cmd: x\n",
-        ".dvcignore": "skipped\n*.tmp/\n",
-        "skipped/dvc.yaml": "stages:\n  a:\n    cmd: no\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+""",
+        ".dvcignore": """\
+skipped
+*.tmp/
+""",
+        "skipped/dvc.yaml": """\
+stages:
+  a:
+    cmd: no
+""",
         "sub/.dvc/config": "",
-        "sub/dvc.yaml": "stages:\n  a:\n    cmd: other project\n",
+        "sub/dvc.yaml": """\
+stages:
+  a:
+    cmd: other project
+""",
         "deep/.dvcignore": "/hidden\n",
-        "deep/hidden/dvc.yaml": "stages:\n  a:\n    cmd: no\n",
-        "deep/seen/dvc.yaml": "stages:\n  a:\n    cmd: yes\n",
+        "deep/hidden/dvc.yaml": """\
+stages:
+  a:
+    cmd: no
+""",
+        "deep/seen/dvc.yaml": """\
+stages:
+  a:
+    cmd: yes
+""",
     },
-    "empty": {"dvc.yaml": "", "other/dvc.yaml": "stages: {}\n", "third/dvc.yaml": "vars: []\n"},
+    "empty": {
+        "dvc.yaml": "",
+        "other/dvc.yaml": "stages: {}\n",
+        "third/dvc.yaml": "vars: []\n",
+    },
     "datasets are kept": {
-        "dvc.yaml": "datasets:\n- {name: d, type: url, url: 'https://example.com/x'}\nstages:\n  a:\n    cmd: x\n"
+        "dvc.yaml": """\
+datasets:
+- {name: d, type: url, url: 'https://example.com/x'}
+stages:
+  a:
+    cmd: x
+""",
     },
     "foreach with vars and params files": {
-        "dvc.yaml": "stages:\n  a:\n    foreach: [us, uk]\n    do:\n      cmd: x ${v}\n      vars: ['conf/common.yaml']\n      params: [{'conf/${item}.yaml': [v]}]\n      outs: ['o-${item}']\n",
+        "dvc.yaml": """\
+stages:
+  a:
+    foreach: [us, uk]
+    do:
+      cmd: x ${v}
+      vars: ['conf/common.yaml']
+      params: [{'conf/${item}.yaml': [v]}]
+      outs: ['o-${item}']
+""",
         "conf/common.yaml": "v: 1\n",
         "conf/us.yaml": "v: 1\n",
         "conf/uk.yaml": "v: 2\n",
