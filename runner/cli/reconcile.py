@@ -1,0 +1,111 @@
+"""`runner reconcile`, `runner apply` and `runner replay`: the commands that run stages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from runner.cli.console import Console
+from runner.cli.stopping import stopping
+from runner.errors import ExitCode, HostError, InputError
+from runner.reconcile import Request
+from runner.reconcile import reconcile as run_reconcile
+from runner.report.progress import Progress, result_line
+from runner.report.result_view import result_json, result_text
+from runner.wiring.clone import working_folder
+from runner.wiring.parts import Settings
+from runner.wiring.repository import Repository, open_repository
+
+
+def reconcile(arguments: argparse.Namespace, console: Console) -> int:
+    """Run what changed and record it."""
+    retry = () if arguments.retry is None else tuple(arguments.retry) or None
+    only = tuple(arguments.only) if arguments.only else None
+    request = Request(rev=arguments.rev, retry=retry, force=arguments.force, targets=only)
+    repository = _repository(arguments)
+    if arguments.accept_state:
+        from runner.wiring.acceptance import accept_state  # imported late: rare
+
+        accept_state(repository, arguments.accept_state)
+    return _run(repository, request, arguments, console)
+
+
+def apply(arguments: argparse.Namespace, console: Console) -> int:
+    """Do what a plan file says, unless its ground has moved."""
+    value = _plan_file(Path(arguments.plan))
+    request = Request(rev=value.get("rev"), expected=(value["desired"], value["recordedDigest"]))
+    return _run(_repository(arguments), request, arguments, console)
+
+
+def replay(arguments: argparse.Namespace, console: Console) -> int:
+    """Run a recorded run again and compare what comes out."""
+    from runner.report.replay_view import replay_json, replay_text
+    from runner.wiring.replay import replay_record
+
+    repository = _repository(arguments)
+    progress = Progress(console.err, console.say, live=console.interactive)
+    with stopping() as (stop, _):
+        try:
+            settings = Settings(branch=arguments.branch, isolate=not arguments.no_isolation, trigger="replay")
+            outcome = replay_record(repository, arguments.record, settings, os.environ, progress.event, stop)
+        finally:
+            progress.close()
+    console.result(replay_text(outcome, console.out), replay_json(outcome))
+    return ExitCode.DONE if outcome.same else ExitCode.FAILED
+
+
+def _run(repository: Repository, request: Request, arguments: argparse.Namespace, console: Console) -> int:
+    settings = Settings(
+        jobs=arguments.jobs,
+        branch=arguments.branch,
+        isolate=not arguments.no_isolation,
+        trigger=os.environ.get("GITHUB_EVENT_NAME", "command"),
+    )
+    progress = Progress(console.err, console.say, live=console.interactive)
+    with stopping() as (stop, signals):
+        parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: progress.planned(plan))
+        try:
+            result = run_reconcile(parts, request, stop)
+        finally:
+            progress.close()
+            repository.share_states()
+    value = result_json(result)
+    if arguments.markdown:
+        _markdown(Path(arguments.markdown), value)
+    failed = sum(not run.succeeded for run in result.runs)
+    console.result(result_text(result, console.out), value)
+    console.say(result_line(result.commits, len(result.runs), failed, console.err))
+    return signals[-1] if signals else result.exit_code
+
+
+def _repository(arguments: argparse.Namespace) -> Repository:
+    return open_repository(working_folder(arguments.folder), arguments.repo, os.environ)
+
+
+def _plan_file(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+        if (
+            value["schema"] != 1
+            or not isinstance(value["recordedDigest"], str)
+            or not isinstance(value["desired"], str)
+        ):
+            raise KeyError("schema")
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}", "write one with `runner plan --out FILE`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is not a plan of this runner", "write one with `runner plan --out FILE`") from error
+    return dict(value)
+
+
+def _markdown(file: Path, value: dict[str, Any]) -> None:
+    from runner.report.markdown import rendered
+
+    try:
+        with open(file, "a", encoding="utf-8") as out:
+            out.write(rendered("reconcile.md.j2", value))
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}", "choose another place for the summary") from error

@@ -1,0 +1,56 @@
+"""What a run needs of the world: one value, made by the wiring, handed through as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.core.nouns import Address, Desired, Trust
+from runner.core.records import RunFacts
+from runner.data.cache import Cache
+from runner.data.remotes import Remotes
+from runner.execute.worktree import Worktree
+from runner.git.read import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person may want to see while stages run."""
+
+    kind: str
+    """`started`, `line`, `finished`, `restored`, `retried`, `published` or `notice`."""
+    address: Address | None
+    text: str = ""
+    run: RunFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The fixed surroundings of all runs of one reconcile."""
+
+    reader: Reader
+    desired: Desired
+    cache: Cache
+    remotes: Remotes
+    worktree: Worktree
+    logs: Path
+    environments: Path
+    """Folder of virtual environments, by digest."""
+    shell: str
+    environ: Mapping[str, str]
+    """The allow-listed environment of every stage."""
+    secrets: Mapping[str, str]
+    trust: Trust
+    actor: str
+    host: Mapping[str, Any]
+    location: str
+    isolate: bool
+    git_bytes: Callable[[str], bytes | None]
+    """Bytes of a blob of the state branch by its id."""
+    on_event: Callable[[Event], None]
+    clock: Callable[[], float]
+    """Seconds since the epoch."""
+    run_ids: Callable[[], str]
+    sizes: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,196 @@
+"""The loop of an execution: start what is ready, settle what has finished, ask the walk again for what waited."""
+
+from __future__ import annotations
+
+import collections
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from runner.core.actions import Action
+from runner.core.nouns import Address, Stage
+from runner.core.plan import Plan, Step, Walk
+from runner.core.records import RunFacts
+from runner.core.schedule import Queue
+from runner.errors import HostError, RunnerError
+from runner.execute.context import Context, Event
+from runner.execute.materials import BytesMissing, Materials
+from runner.execute.run import perform
+from runner.execute.unknowns import Resolver
+
+_Finished = tuple[Step, "RunFacts | BaseException"]
+
+
+@dataclass
+class Outcome:
+    """What an execution came to."""
+
+    steps: dict[Address, Step] = field(default_factory=dict)
+    """The last word on each stage of the plan."""
+    runs: list[RunFacts] = field(default_factory=list)
+    host_errors: dict[Address, RunnerError] = field(default_factory=dict)
+    """Stages that this host could not run; nothing is recorded of them."""
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where results go: `keep` at once, `tick` between two of them (it may publish)."""
+
+    keep: Callable[[RunFacts], None]
+    tick: Callable[[bool], None]
+    """Called with whether stages are still running."""
+
+
+class Execution:
+    """One execution of one plan."""
+
+    def __init__(
+        self,
+        walk: Walk,
+        plan: Plan,
+        context: Context,
+        capacity: Queue,
+        sink: Sink,
+        stop: threading.Event,
+        jobs: int,
+    ) -> None:
+        self._walk = walk
+        self._context = context
+        self._queue = capacity
+        self._sink = sink
+        self._stop = stop
+        self._jobs = jobs
+        self._materials = Materials(walk, context)
+        self._resolver = Resolver(walk, context)
+        self._finished: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
+        self._remaking: dict[Address, list[Address]] = {}
+        """Stages that run again because their bytes are lost, and who asked for them."""
+        self._settled: collections.deque[Address] = collections.deque()
+        self.outcome = Outcome(steps={step.address: step for step in plan.steps})
+
+    def go(self) -> Outcome:
+        """Run until nothing is ready and nothing runs, or a stop is asked for."""
+        for step in list(self.outcome.steps.values()):
+            self._enter(step)
+        self._ask_waiting()
+        with ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="stage") as pool:
+            self._start(pool)
+            while self._queue.running:
+                self._take_one()
+                self._ask_waiting()
+                self._start(pool)
+                self._sink.tick(self._queue.running > 0)
+        self.outcome.cancelled = self._stop.is_set()
+        return self.outcome
+
+    def _start(self, pool: ThreadPoolExecutor) -> None:
+        if self._stop.is_set():
+            self._queue.clear()
+            return
+        for stage in self._queue.take():
+            pool.submit(self._work, self.outcome.steps[stage.address])
+
+    def _work(self, step: Step) -> None:
+        remade = step.address in self._remaking
+        try:
+            facts = perform(self._walk, self._context, self._materials, step, self._stop, remade=remade)
+            self._finished.put((step, facts))
+        except BaseException as error:  # handed over to the loop, which alone decides what it means
+            self._finished.put((step, error))
+
+    def _take_one(self) -> None:
+        """Wait for a result, waking up now and then so that a stop and a publication are not late."""
+        while True:
+            try:
+                step, result = self._finished.get(timeout=0.5)
+                break
+            except queue.Empty:
+                self._sink.tick(True)
+        self._queue.done(step.address)
+        if isinstance(result, RunFacts):
+            self._ended(step, result)
+        elif isinstance(result, BytesMissing):
+            self._lost(step, result)
+        elif isinstance(result, RunnerError):
+            self.outcome.host_errors[step.address] = result
+            self._context.on_event(Event("notice", step.address, str(result)))
+        else:
+            self._stop.set()
+            raise result
+
+    def _ended(self, step: Step, run: RunFacts) -> None:
+        if run.reason == "cancelled":
+            self._context.on_event(Event("finished", step.address, run=run))
+            return
+        self._sink.keep(run)
+        self.outcome.runs.append(run)
+        self._context.on_event(Event("finished", step.address, run=run))
+        if not run.succeeded:
+            self.outcome.steps[step.address] = replace(step, action=Action.FAILED, reasons=(run.message,))
+            return
+        self._walk.settle(step.address, run.outs)
+        for address in self._remaking.pop(step.address, []):
+            self._enter(self.outcome.steps[address])
+        self._settled.append(step.address)
+
+    def _ask_waiting(self) -> None:
+        """Decide the stages that waited for what is settled now, and those behind them that thereby are settled."""
+        while self._settled:
+            for next_ in self._walk.graph.downstream[self._settled.popleft()]:
+                waiting = self.outcome.steps.get(next_)
+                if waiting is None or waiting.action not in (Action.WAIT, Action.UNKNOWN, Action.PROBE):
+                    continue
+                step = self._walk.decide(self._walk.graph.stages[next_])
+                self.outcome.steps[next_] = step
+                self._enter(step)
+                if step.entry is not None:
+                    self._settled.append(next_)
+                    self._context.on_event(Event("restored", next_, step.action.value))
+
+    def _enter(self, step: Step) -> None:
+        """A step that can start now goes to the queue; one that only lacks knowledge is looked into first."""
+        if step.action in (Action.UNKNOWN, Action.PROBE):
+            known = self._resolver.resolve(step)
+            if known is None:
+                return
+            self.outcome.steps[step.address] = known
+            if known.entry is not None:
+                self._settled.append(step.address)
+            step = known
+        if step.action is not Action.RUN:
+            return
+        restored = self._resolver.from_run_cache(step)
+        if restored is not None:
+            self._ended(step, restored)
+        else:
+            self._queue.push(self._stage(step))
+
+    def _lost(self, step: Step, loss: BytesMissing) -> None:
+        """The bytes of an input are gone: make them again, the one exception to running nothing twice."""
+        if loss.producer is None:
+            hint = "push it to the DVC remote (`dvc push`), or give this host access to it"
+            self.outcome.host_errors[step.address] = HostError(f"stage {step.address.stage}: {loss}", hint)
+            self._context.on_event(Event("notice", step.address, str(loss)))
+            return
+        asked = self._remaking.setdefault(loss.producer, [])
+        asked.append(step.address)
+        if len(asked) > 1:
+            return
+        self._context.on_event(Event("notice", loss.producer, f"runs again: {loss}"))
+        made = self._walk.made_again(self._walk.graph.stages[loss.producer])
+        self.outcome.steps[loss.producer] = made
+        self._enter_remade(made)
+
+    def _enter_remade(self, step: Step) -> None:
+        if step.action is Action.RUN:
+            self._queue.push(self._stage(step))
+        else:
+            self.outcome.host_errors[step.address] = HostError(
+                f"stage {step.address.stage} has to run again, and cannot: {'; '.join(step.reasons)}"
+            )
+
+    def _stage(self, step: Step) -> Stage:
+        return self._walk.graph.stages[step.address]

@@ -1,0 +1,111 @@
+"""Bringing the inputs of one run into the worktree: outputs of other stages and data of DVC.
+
+What the cache lacks is fetched from the DVC remote; what that lacks too is raised as `BytesMissing`, with the stage
+that can make it again where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from runner.core.graph import OutputIndex
+from runner.core.nouns import Address, Stage, is_external
+from runner.core.plan import Walk
+from runner.core.recorded import OutFact
+from runner.data.faults import MissingObjects
+from runner.errors import HostError
+from runner.execute.context import Context
+
+
+class BytesMissing(Exception):
+    """The bytes of an input are neither in the cache nor on the remote."""
+
+    def __init__(self, path: str, md5s: list[str], producer: Address | None) -> None:
+        super().__init__(f"the bytes of {path} ({', '.join(md5s[:3])}) are neither in the cache nor on a DVC remote")
+        self.path = path
+        self.producer = producer
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Bytes that have to be at a path before a stage starts."""
+
+    path: str
+    md5: str
+    legacy: bool = False
+    isexec: bool = False
+    remote: str | None = None
+    git_id: str | None = None
+    producer: Address | None = None
+
+
+class Materials:
+    """Places inputs for the stages of one walk."""
+
+    def __init__(self, walk: Walk, context: Context) -> None:
+        self._walk = walk
+        self._context = context
+        self._outputs = OutputIndex(walk.graph.producers)
+        self._data = OutputIndex({path: Address("", path) for path in walk.desired.tracked})
+        self._outs = {out.path: out for stage in walk.desired.stages() for out in stage.outs}
+
+    def place(self, stage: Stage, *, writable: bool) -> None:
+        """Have every input of the stage in the worktree; raises BytesMissing."""
+        for material in self.of(stage):
+            self.place_one(material, writable=writable)
+
+    def of(self, stage: Stage) -> Iterator[Material]:
+        """Everything below, at or above the stage's inputs that is not a file of the commit."""
+        paths = [dep for dep in stage.deps if not is_external(dep)] + [param.file for param in stage.params]
+        for path in dict.fromkeys(paths):
+            for out in self._outputs.overlapping(path):
+                yield self._of_out(out)
+            for name in self._data.overlapping(path):
+                data = self._walk.desired.tracked[name]
+                yield Material(name, data.md5, data.legacy, remote=data.remote)
+
+    def place_one(self, material: Material, *, writable: bool) -> None:
+        """Have one input in the worktree; raises BytesMissing."""
+        try:
+            self._place(material, writable)
+        except MissingObjects:
+            self.fetch(material)
+            self._place(material, writable)
+
+    def fetch(self, material: Material) -> None:
+        """Bring the bytes into the cache, from git or from the DVC remote; raises BytesMissing."""
+        cache = self._context.cache
+        if material.git_id is not None:
+            data = self._context.git_bytes(material.git_id)
+            if data is not None and cache.put_bytes(data) == material.md5:
+                return
+        remotes = self._context.remotes
+        name = material.remote or remotes.default_name()
+        if name is not None:
+            remotes.pull([material.md5], name, cache, legacy=material.legacy)
+        missing = cache.missing(material.md5, legacy=material.legacy)
+        if missing:
+            raise BytesMissing(material.path, missing, material.producer)
+
+    def _place(self, material: Material, writable: bool) -> None:
+        self._context.worktree.place(
+            self._context.cache,
+            material.path,
+            material.md5,
+            legacy=material.legacy,
+            isexec=material.isexec,
+            writable=writable,
+        )
+
+    def _of_out(self, path: str) -> Material:
+        owner = self._walk.graph.producers[path]
+        fact = self.fact(owner, path)
+        return Material(path, fact.md5, fact.legacy, fact.isexec, self._outs[path].remote, fact.git_id, producer=owner)
+
+    def fact(self, owner: Address, path: str) -> OutFact:
+        """What is known of an output that a stage left."""
+        left = self._walk.outs.get(owner)
+        if left is None or path not in left:
+            raise HostError(f"{path} of {owner} was asked for before it was made", "this is a defect of the runner")
+        return left[path]

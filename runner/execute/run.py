@@ -1,0 +1,199 @@
+"""One run of one stage: place the inputs, clear the outputs, run the commands, take the outputs into the cache."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.core.nouns import Out, OutKind, Stage
+from runner.core.plan import Step, Walk
+from runner.core.recorded import OutFact
+from runner.core.records import RunFacts
+from runner.errors import HostError
+from runner.execute.context import Context, Event
+from runner.execute.materials import Material, Materials
+from runner.process.stage_run import Outcome, StageRun, run_stage
+
+_METRIC_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One run while it is under way."""
+
+    run_id: str
+    stage: Stage
+    step: Step
+    started_at: str
+    started_from: Mapping[str, str]
+    remade: bool
+
+
+def perform(
+    walk: Walk, context: Context, materials: Materials, step: Step, cancel: threading.Event, *, remade: bool
+) -> RunFacts:
+    """Run a stage to its end and say what happened.
+
+    Raises BytesMissing where an input's bytes are nowhere, HostError where this host cannot run it.
+    """
+    stage = walk.graph.stages[step.address]
+    started_at = datetime.datetime.fromtimestamp(context.clock(), datetime.UTC).isoformat(timespec="milliseconds")
+    isolate = context.isolate and not any(out.persist for out in stage.outs)
+    materials.place(stage, writable=not isolate)
+    started_from = _prepare_outputs(walk, context, materials, stage)
+    running = Running(context.run_ids(), stage, step, started_at, started_from, remade)
+    context.on_event(Event("started", stage.address, run=None))
+    for attempt in range(1, stage.retries + 2):
+        outcome = run_stage(_stage_run(context, running, isolate), cancel)
+        facts = _facts(context, running, outcome, attempt)
+        if facts.succeeded or outcome.reason == "cancelled" or attempt > stage.retries:
+            return facts
+        context.on_event(
+            Event("retried", stage.address, f"try {attempt} of {stage.retries + 1} failed: {facts.message}")
+        )
+        _prepare_outputs(walk, context, materials, stage)
+    raise AssertionError("a run ends in its last attempt")
+
+
+def _prepare_outputs(walk: Walk, context: Context, materials: Materials, stage: Stage) -> dict[str, str]:
+    """Clear the outputs; a persist output gets the version that stands, which is returned by path."""
+    standing = walk.recorded.current(stage.address)
+    before = {fact.path: fact for fact in standing.outs} if standing else {}
+    started_from: dict[str, str] = {}
+    for out in stage.outs:
+        context.worktree.clear(out.path)
+        fact = before.get(out.path)
+        if out.persist and fact is not None:
+            material = Material(out.path, fact.md5, fact.legacy, fact.isexec, out.remote, fact.git_id, producer=None)
+            materials.place_one(material, writable=True)
+            started_from[out.path] = fact.md5
+    return started_from
+
+
+def _stage_run(context: Context, running: Running, isolate: bool) -> StageRun:
+    stage = running.stage
+    env = {**context.environ, **_dvc_variables(context, stage), **dict(stage.env)}
+    env |= {name: context.secrets[name] for name in stage.secrets}
+    if stage.seed is not None:
+        env |= {"PYTHONHASHSEED": str(stage.seed), "RUNNER_SEED": str(stage.seed)}
+    if stage.environment is not None:
+        env = _in_environment(context, stage, env)
+    return StageRun(
+        commands=stage.cmd,
+        shell=context.shell,
+        worktree=context.worktree.folder,
+        wdir=stage.wdir,
+        env=env,
+        timeout_seconds=stage.timeout_seconds,
+        log_path=context.logs / f"{running.run_id}.log",
+        redact={name: context.secrets[name] for name in stage.secrets},
+        outs=stage.out_paths,
+        private_dir=context.worktree.stage_folder(),
+        isolate=isolate,
+        on_line=lambda line: context.on_event(Event("line", stage.address, line)),
+    )
+
+
+def _dvc_variables(context: Context, stage: Stage) -> dict[str, str]:
+    # DVC gives these two to every command; pipelines in the wild read them.
+    root = context.worktree.folder / context.desired.dvc_root
+    return {"DVC_ROOT": str(root), "DVC_STAGE": stage.address.stage}
+
+
+def _in_environment(context: Context, stage: Stage, env: Mapping[str, str]) -> dict[str, str]:
+    from runner.process.environments import ensure  # imported late: only stages with an environment need it
+
+    spec = stage.environment
+    if spec is None:
+        return dict(env)
+    lock = (context.worktree.folder / spec.lock).read_bytes()
+    venv = ensure(lock, spec.python, context.environments)
+    return {**env, "VIRTUAL_ENV": str(venv.bin_dir.parent), "PATH": f"{venv.bin_dir}:{env.get('PATH', '')}"}
+
+
+def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -> RunFacts:
+    stage, step = running.stage, running.step
+    facts = RunFacts(
+        run_id=running.run_id,
+        address=stage.address,
+        key=step.key or "",
+        material=step.material.as_json() if step.material else {},
+        succeeded=False,
+        reason=outcome.reason,
+        message="",
+        desired=context.desired.commit,
+        started_at=running.started_at,
+        seconds=outcome.seconds,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        attempts=attempt,
+        cpu_seconds=outcome.cpu_seconds,
+        max_rss_bytes=outcome.max_rss_bytes,
+        isolation=outcome.isolation,
+        undeclared=outcome.undeclared,
+        log_sha256=outcome.log_sha256,
+        log_bytes=outcome.log_bytes,
+        started_from=running.started_from,
+        host=context.host,
+        actor=context.actor,
+        trust=context.trust.value,
+        location=context.location,
+    )
+    if outcome.reason != "ok":
+        return replace(facts, message=_failure(stage, outcome), log_tail=outcome.log_tail)
+    missing = [out.path for out in stage.outs if not _exists(outcome.output_root / out.path)]
+    if missing:
+        message = f"exit code 0, but {', '.join(missing)} was not written"
+        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
+    if outcome.undeclared and context.desired.project.strict:
+        message = f"wrote to places it does not declare: {', '.join(outcome.undeclared[:5])}"
+        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
+    outs = tuple(_take(context, out, outcome) for out in stage.outs)
+    metrics = _metrics(stage, outcome.output_root)
+    return replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
+
+
+def _failure(stage: Stage, outcome: Outcome) -> str:
+    if outcome.reason == "timeout":
+        return f"took longer than its timeout of {stage.timeout_seconds:g} s"
+    if outcome.reason == "cancelled":
+        return "was cancelled"
+    if outcome.signal is not None:
+        return f"was killed by signal {outcome.signal}" + (": out of memory" if outcome.reason == "oom" else "")
+    return f"exit code {outcome.exit_code}"
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _take(context: Context, out: Out, outcome: Outcome) -> OutFact:
+    """An output goes into the cache; from the worktree itself it stays where it is for the stages after it."""
+    source = outcome.output_root / out.path
+    saved = context.cache.save(source)
+    if outcome.output_root == context.worktree.folder:
+        context.worktree.placed(out.path, saved.md5)
+    return OutFact(out.path, saved.md5, saved.size_bytes, saved.nfiles, saved.isexec, cached=out.cache)
+
+
+def _metrics(stage: Stage, root: Path) -> dict[str, Any]:
+    """Values of metric files, as far as all of them together stay small; gates and comparisons read these."""
+    from runner.specs.params import load_params  # imported late: only where something ran
+
+    found: dict[str, Any] = {}
+    left = _METRIC_BYTES
+    for out in stage.outs:
+        path = root / out.path
+        if out.kind is not OutKind.METRIC or not path.is_file() or path.stat().st_size > left:
+            continue
+        data = path.read_bytes()
+        try:
+            found[out.path] = load_params(data, out.path)
+        except (HostError, ValueError):
+            continue  # a metric that is no structured file is an output like any other
+        left -= len(data)
+    return found

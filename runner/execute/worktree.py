@@ -1,0 +1,124 @@
+"""A private worktree: the commit's files, data and outputs as far as stages need them, and nothing else.
+
+Worktrees lie at a few fixed places below the runner's home, taken by file lock, so that paths inside results are the
+same from one reconcile to the next; what a crash left behind is cleared when the place is taken again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+from runner.data.cache import Cache
+from runner.errors import HostError
+from runner.git.checkout import write_tree_files
+from runner.git.read import Reader
+from runner.git.tree import Tree
+from runner.process.private_folder import discard
+
+_PLACES = 64
+
+
+class Worktree:
+    """One worktree that this process holds; `folder` is where stages see the repository."""
+
+    def __init__(self, place: Path, lock: IO[str]) -> None:
+        self._place = place
+        self._lock = lock
+        self.folder = place / "tree"
+        self.private = place / "s"
+        self._runs = itertools.count(1)
+        self._placed: dict[str, str] = {}
+        self._guard = threading.Lock()
+        self._path_locks: dict[str, threading.Lock] = {}
+        self.skipped: list[str] = []
+        """Files of the commit that were not checked out, each with its reason."""
+
+    @staticmethod
+    def take(home: Path) -> Worktree:
+        """The first free place below `home`; raises HostError when too many reconciles run at once."""
+        for number in range(_PLACES):
+            place = home / "w" / str(number)
+            place.mkdir(parents=True, exist_ok=True)
+            lock = open(place / "lock", "w")  # noqa: SIM115 - held for as long as the worktree is
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            worktree = Worktree(place, lock)
+            worktree._clear()
+            return worktree
+        raise HostError(f"{_PLACES} reconciles of this repository run on this host", "wait for one of them")
+
+    def fill(self, reader: Reader, tree: Tree, overlay: Mapping[str, bytes]) -> None:
+        """Write the commit's files, unfiltered, and the overlay over them."""
+        self.folder.mkdir(parents=True)
+        self.private.mkdir(parents=True)
+        self.skipped = [
+            f"{skipped.path} is left out: {skipped.reason}" for skipped in write_tree_files(reader, tree, self.folder)
+        ]
+        for path, data in overlay.items():
+            target = self.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+    def place(self, cache: Cache, path: str, md5: str, *, legacy: bool, isexec: bool, writable: bool) -> None:
+        """Have the bytes of `md5` at `path`; raises MissingObjects where the cache lacks them."""
+        with self._lock_of(path):
+            if self._placed.get(path) == md5:
+                return
+            target = self.inside(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cache.materialise(md5, target, writable=writable, isexec=isexec, legacy=legacy)
+            self._placed[path] = md5
+
+    def placed(self, path: str, md5: str) -> None:
+        """A stage left these bytes at `path` itself."""
+        self._placed[path] = md5
+
+    def clear(self, path: str) -> None:
+        """Take away what is at `path`."""
+        with self._lock_of(path):
+            self._placed.pop(path, None)
+            target = self.inside(path)
+            if target.is_dir() and not target.is_symlink():
+                discard(target)
+            else:
+                target.unlink(missing_ok=True)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """These paths may have been written to: place them again before the next use."""
+        for path in paths:
+            self._placed.pop(path, None)
+
+    def inside(self, path: str) -> Path:
+        """The path in the worktree; raises HostError where a link on the way leads out of it."""
+        target = self.folder / path
+        parent = target.parent.resolve()
+        if parent != self.folder.resolve() and self.folder.resolve() not in parent.parents:
+            raise HostError(f"{path} goes through a link that leaves the repository", "replace the link by a folder")
+        return target
+
+    def stage_folder(self) -> Path:
+        """A fresh private folder for one run; its path is short, since sockets in it may have 108 bytes."""
+        folder = self.private / str(next(self._runs))
+        folder.mkdir(parents=True)
+        return folder
+
+    def close(self) -> None:
+        """Give the place back."""
+        self._clear()
+        self._lock.close()
+
+    def _clear(self) -> None:
+        discard(self.folder)
+        discard(self.private)
+
+    def _lock_of(self, path: str) -> threading.Lock:
+        with self._guard:
+            return self._path_locks.setdefault(path, threading.Lock())

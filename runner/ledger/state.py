@@ -1,0 +1,246 @@
+"""A recorded state: one commit of a state branch, answered through git objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runner.core.digests import Member, parse_listing
+from runner.core.nouns import Address
+from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
+from runner.core.recorded import Entry, Hit, Recorded
+from runner.errors import Held, InputError
+from runner.git.read import Reader
+from runner.ledger import layout
+
+
+class Memo(Protocol):
+    """A cache on disk that may be empty at any time."""
+
+    def get(self, namespace: str, key: str) -> Any | None:
+        """The value put under the key before, or None."""
+
+    def put(self, namespace: str, key: str, value: Any) -> None:
+        """Keep a plain JSON value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `.runner/state.json` says."""
+
+    desired: str
+    """The newest desired commit that was recorded."""
+    head: Head
+
+
+class State:
+    """The recorded state at one commit; every answer is read once."""
+
+    def __init__(self, reader: Reader, commit: str, *, ref: str = "", memo: Memo | None = None) -> None:
+        self._reader = reader
+        self.commit = commit
+        self.ref = ref
+        """Name for people and for `adoptedFrom`; empty for the ledger at hand."""
+        self._memo = memo
+        root = reader.tree(commit).folder(layout.ROOT)
+        if root is None:
+            raise Held(
+                f"{ref or commit} is not a state of the runner: it has no {layout.ROOT}/",
+                "the state branch belongs to the runner alone; restore it or name another one",
+            )
+        self.root_tree = root
+        self._entries: dict[Address, Entry] | None = None
+        self._shards: dict[str, dict[str, tuple[int, bool]]] = {}
+        self._hits: dict[str, Hit | None] = {}
+        self.summary = self._summary()
+
+    def current(self, address: Address) -> Entry | None:
+        """What stands for the stage now."""
+        return self.entries().get(address)
+
+    def addresses(self) -> Iterable[Address]:
+        """Every stage something stands for."""
+        return self.entries().keys()
+
+    def entries(self) -> dict[Address, Entry]:
+        """Everything that stands, by stage."""
+        if self._entries is None:
+            rows = self._entry_rows()
+            self._entries = {entry.address: entry for entry in map(Entry.from_json, rows)}
+        return self._entries
+
+    def find(self, key: str) -> Hit | None:
+        """The accepted run under this key, else the last failed one; None where it never ran."""
+        if key not in self._hits:
+            found = self.shard(key).get(key)
+            self._hits[key] = self._hit(key, *found) if found else None
+        return self._hits[key]
+
+    def listing(self, md5: str) -> tuple[Member, ...] | None:
+        """Members of a folder whose listing the state keeps."""
+        data = self.small(md5)
+        return None if data is None else parse_listing(data)
+
+    def small(self, md5: str) -> bytes | None:
+        """Bytes the state keeps because a plan looks into them."""
+        return self._reader.file(self.commit, layout.object_path(md5))
+
+    def shard(self, key: str) -> dict[str, tuple[int, bool]]:
+        """Keys that share this one's first two digits, each with its record and whether that succeeded."""
+        name = key[:2]
+        if name not in self._shards:
+            data = self._reader.file(self.commit, layout.keys_path(key)) or b""
+            self._shards[name] = dict(_key_lines(data.decode()))
+        return self._shards[name]
+
+    def record(self, sequence: int) -> Record | None:
+        """The record with this sequence number; raises BadRecord where its bytes are not canonical."""
+        data = self.record_bytes(sequence)
+        return None if data is None else parse_record(data)
+
+    def record_bytes(self, sequence: int) -> bytes | None:
+        """The raw bytes of a record."""
+        return self._reader.file(self.commit, layout.record_path(sequence))
+
+    def records(self, limit: int | None = None) -> Iterator[Record]:
+        """Records of the ledger, the newest first."""
+        tree = self._reader.tree(self.root_tree)
+        below = layout.RECORDS.removeprefix(layout.ROOT + "/")
+        paths = [path for path in reversed(tree.below(below))][:limit]
+        blobs = self._reader.blobs([tree.files[path].oid for path in paths])
+        for path in paths:
+            yield parse_record(blobs[tree.files[path].oid])
+
+    def _summary(self) -> Summary:
+        data = self._reader.file(self.commit, layout.STATE)
+        try:
+            row = json.loads(data or b"")
+            schema = row["schema"]
+            if schema > SCHEMA:
+                raise InputError(
+                    f"the state at {self.commit[:12]} has schema {schema}, this runner knows {SCHEMA}",
+                    "update the runner; an older one never writes to a newer state",
+                )
+            return Summary(row["desired"], Head(row["sequence"], row["digest"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Held(
+                f"{layout.STATE} of {self.commit[:12]} cannot be read: {error}",
+                "somebody else wrote to the state branch; reset it to the last commit of the runner",
+            ) from error
+
+    def _entry_rows(self) -> list[dict[str, Any]]:
+        folder = self._reader.tree(self.commit).folder(layout.RECORDED)
+        if folder is None:
+            return []
+        remembered = self._memo.get("recorded", folder) if self._memo else None
+        if remembered is not None:
+            return list(remembered)
+        tree = self._reader.tree(folder)
+        blobs = self._reader.blobs([entry.oid for entry in tree.files.values()])
+        rows = [json.loads(blobs[entry.oid]) for entry in tree.files.values()]
+        if self._memo:
+            self._memo.put("recorded", folder, rows)
+        return rows
+
+    def _hit(self, key: str, sequence: int, succeeded: bool) -> Hit | None:
+        try:
+            record = self.record(sequence)
+        except BadRecord as error:
+            raise Held(
+                f"record {sequence} of {self.ref or self.commit[:12]} is damaged: {error}",
+                "compare the state branch with a clone that is known to be good",
+            ) from error
+        run = record.run if record else None
+        if run is None or run.key != key:
+            return None
+        return Hit(
+            key=key,
+            succeeded=succeeded,
+            ref=self.ref,
+            record=sequence,
+            address=run.address,
+            outs=run.outs,
+            provenance=run.provenance,
+            material=run.material,
+            why="" if succeeded else f"failed before: {run.message} (record {sequence})",
+        )
+
+
+class Nothing:
+    """The recorded state before the first reconcile."""
+
+    def current(self, address: Address) -> Entry | None:
+        """Nothing stands."""
+        return None
+
+    def addresses(self) -> Iterable[Address]:
+        """No stages."""
+        return ()
+
+    def find(self, key: str) -> Hit | None:
+        """Nothing ran."""
+        return None
+
+    def listing(self, md5: str) -> tuple[Member, ...] | None:
+        """Nothing is kept."""
+        return None
+
+    def small(self, md5: str) -> bytes | None:
+        """Nothing is kept."""
+        return None
+
+
+class Chain:
+    """One state that is at hand, others whose runs may be taken over, and a cache that may know bytes."""
+
+    def __init__(
+        self, own: Recorded, others: Sequence[Recorded], object_bytes: Callable[[str], bytes | None] | None = None
+    ) -> None:
+        self.own = own
+        self.others = others
+        self._object_bytes = object_bytes
+
+    def current(self, address: Address) -> Entry | None:
+        """What stands in the state at hand."""
+        return self.own.current(address)
+
+    def addresses(self) -> Iterable[Address]:
+        """The stages of the state at hand."""
+        return self.own.addresses()
+
+    def find(self, key: str) -> Hit | None:
+        """A success at hand, a success elsewhere, a failure at hand; failures elsewhere do not count."""
+        own = self.own.find(key)
+        if own is not None and own.succeeded:
+            return own
+        for other in self.others:
+            hit = other.find(key)
+            if hit is not None and hit.succeeded:
+                return hit
+        return own
+
+    def listing(self, md5: str) -> tuple[Member, ...] | None:
+        """Members of a folder, from wherever they are known."""
+        data = self.small(md5)
+        return None if data is None else parse_listing(data)
+
+    def small(self, md5: str) -> bytes | None:
+        """Small bytes, from wherever they are known."""
+        for state in (self.own, *self.others):
+            data = state.small(md5)
+            if data is not None:
+                return data
+        return self._object_bytes(md5) if self._object_bytes else None
+
+
+def _key_lines(text: str) -> Iterator[tuple[str, tuple[int, bool]]]:
+    for line in text.splitlines():
+        key, sequence, outcome = line.split(" ")
+        yield key, (int(sequence), outcome == "ok")
+
+
+def key_lines(rows: dict[str, tuple[int, bool]]) -> bytes:
+    """The bytes of one file of the key index."""
+    return "".join(f"{key} {seq} {'ok' if ok else 'failed'}\n" for key, (seq, ok) in sorted(rows.items())).encode()

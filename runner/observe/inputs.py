@@ -1,0 +1,202 @@
+"""The inputs of a desired commit as the planner asks for them: digests of files and folders in git, and parameters.
+
+A folder is listed as DVC would list it in a clean checkout of the state branch: what `.dvcignore` names is left out,
+and a `.gitignore` holds the lines of the outputs beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from runner.core.canonical import canonical_digest
+from runner.core.digests import Member, folder_digest, md5_hex
+from runner.core.nouns import Desired, Stage, is_external
+from runner.errors import InputError
+from runner.git.read import Reader
+from runner.git.tree import Tree
+from runner.ledger.state import Memo
+from runner.observe.memo import DigestMemo
+
+_WHOLE_BYTES = 16 << 20
+"""Larger blobs are digested in chunks."""
+_SYMLINK, _SUBMODULE = "120000", "160000"
+
+
+class GitInputs:
+    """Answers the planner's questions about one commit; implements `runner.core.recorded.Inputs`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        tree: Tree,
+        *,
+        memo: DigestMemo,
+        cache: Memo,
+        ignores: Callable[[str], bool],
+        ignore_digest: str,
+        overlay: Mapping[str, bytes],
+    ) -> None:
+        self._reader = reader
+        self._tree = tree
+        self._memo = memo
+        self._cache = cache
+        self._ignores = ignores
+        self._ignore_digest = ignore_digest
+        self._overlay = overlay
+        """Files that are on the state branch and in every worktree with other bytes than in the commit."""
+        self._overlay_md5 = {path: md5_hex(data) for path, data in overlay.items()}
+        self._probed: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
+        self._parsed: dict[str, Mapping[str, Any] | None] = {}
+
+    def prefetch(self, stages: Iterable[Stage]) -> None:
+        """Digest every file that these stages read, in few reads."""
+        paths = {path for stage in stages for path in stage.deps}
+        entries = [entry for entry in map(self._tree.get, paths) if entry is not None]
+        self._digest_blobs({entry.oid for entry in entries if entry.mode not in (_SYMLINK, _SUBMODULE)})
+
+    def file_digest(self, path: str) -> str | None:
+        """MD5 of a file; None where there is none."""
+        if path in self._overlay_md5:
+            return self._overlay_md5[path]
+        entry = self._tree.get(path)
+        if entry is None or entry.mode == _SUBMODULE:
+            return None
+        if entry.mode == _SYMLINK:
+            raise InputError(
+                f"{path} is a symbolic link; a stage cannot depend on one",
+                "depend on the file it points to",
+            )
+        return self._digest_blobs({entry.oid})[entry.oid]
+
+    def folder(self, path: str) -> tuple[Member, ...] | None:
+        """Members of a folder, ignored ones left out; None where nothing is there."""
+        start = 0 if path == "." else len(path) + 1
+        names = [name for name in self._names_below(path) if not self._ignores(name)]
+        oids = {self._tree.files[name].oid for name in names if name not in self._overlay_md5}
+        digests = self._digest_blobs(oids)
+        members = [(name[start:], self._overlay_md5.get(name) or digests[self._tree.files[name].oid]) for name in names]
+        return tuple(members) or None
+
+    def folder_digest(self, path: str) -> str | None:
+        """Digest of a folder; remembered by tree id and by what is ignored and laid over."""
+        oid = self._tree.folder(path)
+        if oid is None and not any(True for _ in self._names_below(path)):
+            return None
+        over = sorted((name, md5) for name, md5 in self._overlay_md5.items() if _is_below(name, path))
+        name = f"folder:{oid}:{canonical_digest([path, self._ignore_digest, over])}"
+        known = self._memo.get_many([name]).get(name)
+        if known is not None:
+            return known
+        members = self.folder(path)
+        if members is None:
+            return None
+        digest = folder_digest(members)
+        self._memo.put_many({name: digest})
+        return digest
+
+    def params(self, file: str) -> Mapping[str, Any] | None:
+        """The parsed parameter file at the commit."""
+        if file not in self._parsed:
+            self._parsed[file] = self._remembered_params(file)
+        return self._parsed[file]
+
+    def parse_params(self, file: str, data: bytes) -> Mapping[str, Any]:
+        """Parse parameters as DVC does, by the suffix of the file's name."""
+        from runner.specs.params import load_params  # imported late: start-up
+
+        return load_params(data, file)
+
+    def lookup(self, params: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+        """Whether a dotted key is there, and its value."""
+        from runner.specs.params import MISSING, lookup  # imported late: start-up
+
+        value = lookup(dict(params), key)
+        return value is not MISSING, value
+
+    def environment_digest(self, lock: str, python: str | None) -> str | None:
+        """SHA-256 over the lock file's bytes and the interpreter's version; None where there is no such file."""
+        entry = self._tree.get(lock)
+        if entry is None:
+            return None
+        digest = hashlib.sha256(self._reader.blob(entry.oid))
+        digest.update(f"\0{python or ''}".encode())
+        return digest.hexdigest()
+
+    def probe(self, path: str) -> str | None:
+        """What somebody found who looked at an input outside the repository."""
+        return self._probed.get(path)
+
+    def learn(self, path: str, digest: str) -> None:
+        """Remember what was found outside the repository."""
+        self._probed[path] = digest
+
+    def _remembered_params(self, file: str) -> Mapping[str, Any] | None:
+        entry = self._tree.get(file)
+        if entry is None or entry.mode in (_SYMLINK, _SUBMODULE):
+            return None
+        name = f"{entry.oid}:{PurePosixPath(file).suffix}"
+        known = self._cache.get("params", name)
+        if known is None:
+            known = self.parse_params(file, self._reader.blob(entry.oid))
+            self._cache.put("params", name, known)
+        return dict(known)
+
+    def _names_below(self, path: str) -> Iterable[str]:
+        below = self._tree.below(path)
+        yield from (name for name in below if self._tree.files[name].mode not in (_SYMLINK, _SUBMODULE))
+        yield from (name for name in self._overlay if _is_below(name, path) and name not in self._tree.files)
+
+    def _digest_blobs(self, oids: set[str]) -> dict[str, str]:
+        missing = {oid for oid in oids if oid not in self._digests}
+        if missing:
+            known = self._memo.get_many(missing)
+            self._digests.update(known)
+            fresh = self._computed(sorted(missing - known.keys()))
+            self._digests.update(fresh)
+            self._memo.put_many(fresh)
+        return {oid: self._digests[oid] for oid in oids}
+
+    def _computed(self, oids: list[str]) -> dict[str, str]:
+        result: dict[str, str] = {}
+        large: list[str] = []
+        for oid, found in self._reader.each_blob(oids, limit_bytes=_WHOLE_BYTES):
+            if found is not None and found.data is not None:
+                result[oid] = md5_hex(found.data)
+            else:
+                large.append(oid)
+        return result | {oid: self._streamed(oid) for oid in large}
+
+    def _streamed(self, oid: str) -> str:
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in self._reader.stream(oid):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
+def overlay_files(desired: Desired, tree: Tree, reader: Reader) -> dict[str, bytes]:
+    """The `.gitignore` files as they are once every cached output has its line in the one beside it, as DVC does it."""
+    from runner.data.gitignore import with_lines  # imported late: start-up
+
+    names: dict[str, list[str]] = {}
+    for stage in desired.stages():
+        for out in stage.outs:
+            if out.cache and not is_external(out.path):
+                folder, _, name = out.path.rpartition("/")
+                names.setdefault(f"{folder}/.gitignore" if folder else ".gitignore", []).append(name)
+    present = {path: entry.oid for path in names if (entry := tree.get(path)) is not None}
+    texts = reader.blobs(sorted(set(present.values())))
+    result: dict[str, bytes] = {}
+    for path, lines in names.items():
+        before = texts[present[path]] if path in present else None
+        after = with_lines(before, lines)
+        if after != before:
+            result[path] = after
+    return result
+
+
+def _is_below(name: str, folder: str) -> bool:
+    return folder == "." or name.startswith(folder + "/")

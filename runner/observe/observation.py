@@ -1,0 +1,138 @@
+"""One observation: what a commit asks for and what a state holds, ready to be planned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from runner.core.graph import CycleError, Graph, build_graph
+from runner.core.nouns import Desired, Project, Resources, Stage, Trust
+from runner.core.plan import Plan, Walk, Wishes, make_plan
+from runner.core.recorded import Recorded
+from runner.errors import Finding, SpecError
+from runner.git.read import Reader
+from runner.git.tree import Tree
+from runner.ledger.state import Chain, Nothing, State
+from runner.observe.inputs import GitInputs, overlay_files
+from runner.observe.memo import DigestMemo
+from runner.specs.desired import read_desired
+from runner.specs.parse_cache import ParseCache
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What this host has to give to stages."""
+
+    cpu: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Desired and recorded, both read; nothing was run and nothing fetched."""
+
+    reader: Reader
+    commit: str
+    tree: Tree
+    desired: Desired
+    graph: Graph
+    inputs: GitInputs
+    overlay: dict[str, bytes]
+    """Files that worktrees and the state branch hold with other bytes than the commit."""
+    state: State | None
+    others: tuple[State, ...]
+    """Recorded states whose successful runs may be taken over."""
+    trust: Trust
+    object_bytes: Callable[[str], bytes | None]
+
+    def recorded(self, base: State | None) -> Chain:
+        """The recorded facts, on top of `base`."""
+        return Chain(base or Nothing(), self.others, self.object_bytes)
+
+    def walk(self, recorded: Recorded, wishes: Wishes | None = None) -> Walk:
+        """A fresh walk through the desired stages."""
+        return Walk(self.desired, self.graph, self.inputs, recorded, wishes or Wishes(occasion=self.commit), self.trust)
+
+    def plan(self, wishes: Wishes | None = None) -> tuple[Plan, Walk]:
+        """The plan and the walk it came from; raises SpecError with every finding."""
+        walk = self.walk(self.recorded(self.state), wishes)
+        plan = make_plan(walk, self.state.commit if self.state else None)
+        if walk.findings:
+            raise SpecError(walk.findings)
+        return plan, walk
+
+
+def observe(
+    reader: Reader,
+    commit: str,
+    *,
+    state: State | None,
+    others: Sequence[State],
+    trust: Trust,
+    policy: Project | None,
+    cache: ParseCache,
+    memo: DigestMemo,
+    object_bytes: Callable[[str], bytes | None],
+    limits: Callable[[], HostLimits],
+) -> Observation:
+    """Read what `commit` asks for; raises SpecError with everything that is wrong with it.
+
+    `policy` is the project as the base commit has it: a proposal cannot change what decides about itself.
+    """
+    desired = read_desired(reader, commit, cache)
+    if policy is not None:
+        desired = replace(desired, project=_under_policy(desired.project, policy))
+    stages = desired.stages()
+    demanding = [stage for stage in stages if stage.resources != Resources()]
+    findings = [finding for stage in demanding for finding in _too_large(stage, limits())]
+    if findings:
+        raise SpecError(findings)
+    try:
+        graph = build_graph(stages)
+    except CycleError as error:
+        place = next(stage.place for stage in stages if stage.address == error.path[0])
+        raise SpecError(
+            [Finding(place.file, place.line, place.column, f"stages wait for each other: {error}")]
+        ) from error
+    tree = reader.tree(commit)
+    overlay = overlay_files(desired, tree, reader)
+    ignores, ignore_digest = ignore_rules(reader, tree, stages)
+    inputs = GitInputs(
+        reader, tree, memo=memo, cache=cache, ignores=ignores, ignore_digest=ignore_digest, overlay=overlay
+    )
+    inputs.prefetch(stages)
+    return Observation(reader, commit, tree, desired, graph, inputs, overlay, state, tuple(others), trust, object_bytes)
+
+
+def ignore_rules(reader: Reader, tree: Tree, stages: Sequence[Stage]) -> tuple[Callable[[str], bool], str]:
+    """What DVC leaves out of folders, and a digest of the rules; read only where a stage depends on a folder."""
+    if not any(tree.is_folder(path) for stage in stages for path in stage.deps):
+        return (lambda path: False), ""
+    names = [path for path in tree.paths if path == ".dvcignore" or path.endswith("/.dvcignore")]
+    from runner.data.dvcignore import Ignore  # imported late: start-up
+
+    texts = {name: reader.blob(tree.files[name].oid) for name in names}
+    ignore = Ignore(texts)
+    return (lambda path: ignore.ignores(path, False)), ",".join(sorted(tree.files[name].oid for name in names))
+
+
+def _under_policy(project: Project, policy: Project) -> Project:
+    return replace(
+        project,
+        accept_dvc_lock=policy.accept_dvc_lock,
+        reuse_proposed=policy.reuse_proposed,
+        strict=policy.strict or project.strict,
+        protect=policy.protect,
+    )
+
+
+def _too_large(stage: Stage, limits: HostLimits) -> list[Finding]:
+    place, found = stage.place, []
+    if stage.resources.cpu > limits.cpu:
+        message = f"stage {stage.address.stage} asks for {stage.resources.cpu:g} cores, this host has {limits.cpu:g}"
+        found.append(Finding(place.file, place.line, place.column, message))
+    if limits.memory_bytes and stage.resources.memory_bytes > limits.memory_bytes:
+        asked, has = stage.resources.memory_bytes / 2**30, limits.memory_bytes / 2**30
+        message = f"stage {stage.address.stage} asks for {asked:.1f} GiB of memory, this host has {has:.1f}"
+        found.append(Finding(place.file, place.line, place.column, message))
+    return found

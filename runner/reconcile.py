@@ -1,0 +1,178 @@
+"""One reconcile, from the fetch to the last acknowledgement: observe, plan, execute, record.
+
+The command, the daemon and the Action all come through here. What the story needs of the world (a mirror, a cache,
+stages that run) comes in as `Parts`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from runner.core.actions import Action
+from runner.core.nouns import Address
+from runner.core.plan import Plan, Step, Walk, Wishes
+from runner.core.records import RunFacts
+from runner.errors import ExitCode, HostError, RaceLost, RunnerError
+from runner.execute.execution import Outcome, Sink
+from runner.ledger.state import State
+from runner.observe.observation import Observation
+from runner.record.publish import Published
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a reconcile is asked for."""
+
+    rev: str | None = None
+    """Commit, branch or tag; None for the newest commit of the watched branch."""
+    retry: tuple[str, ...] | None = ()
+    """Failed stages to try again, by name; None for all of them."""
+    force: bool = False
+    """Run always-changed stages even where they ran for this commit."""
+    targets: tuple[str, ...] | None = None
+    """Only these stages and what they need; None for all."""
+    expected: tuple[str, str] | None = None
+    """Desired commit and digest of recorded facts that a plan was made from; refused when one of them moved."""
+
+
+@dataclass
+class Result:
+    """What a reconcile came to."""
+
+    plan: Plan
+    observation: Observation
+    steps: dict[Address, Step]
+    """The last word on each stage."""
+    runs: list[RunFacts] = field(default_factory=list)
+    commits: list[str] = field(default_factory=list)
+    """State commits made, oldest first; none where there was nothing to say."""
+    host_errors: dict[Address, RunnerError] = field(default_factory=dict)
+    cancelled: bool = False
+    state: State | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the caller is told."""
+        if self.cancelled:
+            return ExitCode.INTERRUPTED
+        if any(step.action is Action.FAILED for step in self.steps.values()):
+            return ExitCode.FAILED
+        return ExitCode.HOST if self.host_errors else ExitCode.DONE
+
+
+class PublisherPart(Protocol):
+    """Publishes finished runs, and what stands after them."""
+
+    def publish(self, runs: Sequence[RunFacts]) -> Published:
+        """Raises HostError or RaceLost; the runs stay in the journal then."""
+
+
+class Parts(Protocol):
+    """What a reconcile needs of the world."""
+
+    def observe(self, request: Request) -> Observation:
+        """Fetch, and read desired and recorded."""
+
+    def wishes(self, request: Request, observation: Observation) -> Wishes:
+        """The request in the planner's words; raises InputError for a stage that is not there."""
+
+    def journal(self, observation: Observation) -> list[RunFacts]:
+        """Runs that finished before and were never published."""
+
+    def publisher(self, observation: Observation) -> PublisherPart:
+        """Publishes to the observation's state ref."""
+
+    def keep(self, run: RunFacts, observation: Observation) -> None:
+        """Have a finished run in the journal, for good, before anybody hears of it."""
+
+    def execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
+        """Run what the plan asks for."""
+
+    def published(self, runs: Sequence[RunFacts], observation: Observation) -> None:
+        """These runs are on the remote: the journal may forget them."""
+
+    def planned(self, plan: Plan, observation: Observation) -> None:
+        """Tell who watches what is going to happen."""
+
+    def due(self, observation: Observation) -> bool:
+        """Whether it is time to publish a batch while stages still run."""
+
+    def trouble(self, error: RunnerError) -> None:
+        """A batch could not be published; it is kept and tried again."""
+
+
+def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
+    """Make what is recorded match what is desired; raises RunnerError where it cannot even begin."""
+    observation = parts.observe(request)
+    observation = _publish_left_over(parts, request, observation)
+    plan, walk = observation.plan(parts.wishes(request, observation))
+    _check_expected(request, plan)
+    parts.planned(plan, observation)
+    result = Result(plan, observation, {step.address: step for step in plan.steps}, state=observation.state)
+    if _has_work(plan):
+        _execute_and_record(parts, walk, result, stop)
+    elif plan.changes_state:
+        _record(parts.publisher(observation), parts, [], result)
+    return result
+
+
+def _publish_left_over(parts: Parts, request: Request, observation: Observation) -> Observation:
+    """Runs that a killed reconcile finished are published first; then they are recorded like any other."""
+    left_over = parts.journal(observation)
+    if not left_over:
+        return observation
+    parts.publisher(observation).publish(left_over)
+    parts.published(left_over, observation)
+    return parts.observe(request)
+
+
+def _check_expected(request: Request, plan: Plan) -> None:
+    if request.expected is None:
+        return
+    desired, digest = request.expected
+    if plan.desired != desired:
+        raise RaceLost(
+            f"the plan is for {desired[:12]}, and {plan.desired[:12]} is desired now", "make a new plan and look at it"
+        )
+    if plan.recorded_digest != digest:
+        raise RaceLost("what is recorded has changed since the plan was made", "make a new plan and look at it")
+
+
+def _has_work(plan: Plan) -> bool:
+    return any(step.action in (Action.RUN, Action.PROBE, Action.UNKNOWN) for step in plan.steps)
+
+
+def _execute_and_record(parts: Parts, walk: Walk, result: Result, stop: threading.Event) -> None:
+    publisher = parts.publisher(result.observation)
+    waiting: list[RunFacts] = []
+
+    def keep(run: RunFacts) -> None:
+        parts.keep(run, result.observation)
+        result.runs.append(run)
+        waiting.append(run)
+
+    def tick(running: bool) -> None:
+        if running and waiting and parts.due(result.observation):
+            try:
+                _record(publisher, parts, waiting, result)
+            except (HostError, RaceLost) as error:
+                parts.trouble(error)
+
+    outcome = parts.execute(walk, result.plan, result.observation, Sink(keep, tick), stop)
+    result.steps.update(outcome.steps)
+    result.host_errors.update(outcome.host_errors)
+    result.cancelled = outcome.cancelled
+    _record(publisher, parts, waiting, result)
+
+
+def _record(publisher: PublisherPart, parts: Parts, waiting: list[RunFacts], result: Result) -> None:
+    """Publish what waits; it waits on where that fails."""
+    published = publisher.publish(list(waiting))
+    parts.published(waiting, result.observation)
+    waiting.clear()
+    result.state = published.state
+    if published.commit is not None:
+        result.commits.append(published.commit)

@@ -1,0 +1,85 @@
+"""New records in order: numbers, chain and key index for a batch of runs on top of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner import __version__
+from runner.core.nouns import Address
+from runner.core.recorded import Entry, Hit
+from runner.core.records import RECONCILE_PREDICATE, RUN_PREDICATE, Head, RunFacts, append, run_subjects
+from runner.ledger import layout
+from runner.ledger.state import State, key_lines
+
+
+@dataclass
+class Batch:
+    """Records that were appended, as files, and the numbers they got."""
+
+    head: Head
+    files: dict[str, bytes] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Run key to the record that is accepted for it."""
+    appended: list[int] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    """Runs whose key somebody else had recorded first."""
+
+
+def append_runs(base: State | None, runs: Sequence[RunFacts], adopted: Mapping[str, tuple[Hit, RunFacts]]) -> Batch:
+    """Records of runs, then copies of those taken over from other refs, and the key index that finds them.
+
+    A key has one accepted result: a run whose key succeeded before is dropped, unless the earlier bytes were lost and
+    it was made again (`reason` is `remade`).
+    """
+    batch = Batch(head=base.summary.head if base else Head())
+    shards: dict[str, dict[str, tuple[int, bool]]] = {}
+    for run in runs:
+        known = _shard(base, shards, run.key).get(run.key)
+        if known is not None and known[1] and run.reason != "remade":
+            batch.dropped.append({"key": run.key, "runId": run.run_id, "acceptedRecord": known[0]})
+            continue
+        number = _append(batch, {"run": run.as_json()}, run)
+        if known is None or not known[1] or run.succeeded:
+            _shard(base, shards, run.key)[run.key] = (number, run.succeeded)
+    for key, (hit, run) in adopted.items():
+        number = _append(batch, {"run": run.as_json(), "adoptedFrom": {"ref": hit.ref, "sequence": hit.record}}, run)
+        _shard(base, shards, key)[key] = (number, True)
+    for prefix, rows in shards.items():
+        batch.files[f"{layout.KEYS}/{prefix}"] = key_lines(rows)
+        batch.numbers.update({key: number for key, (number, succeeded) in rows.items() if succeeded})
+    return batch
+
+
+def append_reconcile(batch: Batch, facts: Mapping[str, Any], commit: str) -> None:
+    """The record of the reconcile itself: what it was for and what it changed."""
+    subject = [{"name": "desired", "digest": {"gitCommit": commit}}]
+    body = {"reconcile": {**facts, "runs": list(batch.appended), "dropped": batch.dropped}}
+    batch.head, data = append(batch.head, RECONCILE_PREDICATE, body, subject, __version__)
+    batch.files[layout.record_path(batch.head.sequence)] = data
+
+
+def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, Entry]:
+    """The entries with the record numbers that the batch gave to their keys."""
+    from dataclasses import replace
+
+    result: dict[Address, Entry] = {}
+    for address, entry in entries.items():
+        number = batch.numbers.get(entry.key)
+        fresh = number is not None and number != entry.record and entry.provenance != "evidence"
+        result[address] = replace(entry, record=number) if fresh else entry
+    return result
+
+
+def _append(batch: Batch, body: Mapping[str, Any], run: RunFacts) -> int:
+    batch.head, data = append(batch.head, RUN_PREDICATE, body, run_subjects(run), __version__)
+    batch.files[layout.record_path(batch.head.sequence)] = data
+    batch.appended.append(batch.head.sequence)
+    return batch.head.sequence
+
+
+def _shard(base: State | None, shards: dict[str, dict[str, tuple[int, bool]]], key: str) -> dict[str, tuple[int, bool]]:
+    if key[:2] not in shards:
+        shards[key[:2]] = dict(base.shard(key)) if base else {}
+    return shards[key[:2]]

@@ -1,0 +1,243 @@
+"""Publication: bytes to the DVC remote, then one commit on one ref, accepted by compare-and-swap or not at all.
+
+On a lost race everything is decided again on the new state; on a lost acknowledgement our own commit is looked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from runner.core.actions import Action
+from runner.core.nouns import Address, Desired
+from runner.core.recorded import Entry, Hit
+from runner.core.records import RunFacts
+from runner.errors import HostError, RaceLost
+from runner.git.commit import CommitRequest, FileContent, Identity
+from runner.git.mirror import Mirror
+from runner.git.push import PushStatus
+from runner.ledger import layout
+from runner.ledger.state import State
+from runner.record import tree as tree_files
+from runner.record.ledger import Batch, append_reconcile, append_runs, numbered
+from runner.record.standing import Standing
+from runner.record.tree import Files, Sources
+
+_TRIES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publication came to."""
+
+    commit: str | None
+    """The new state commit; None where there was nothing to say."""
+    state: State | None
+    """The state as it is now."""
+    dropped: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass
+class Publisher:
+    """Publishes for one desired commit to one state ref."""
+
+    mirror: Mirror
+    branch: str
+    desired: Desired
+    push_bytes: Callable[[Sequence[tuple[str, str | None]]], None]
+    """Takes (digest, name of the remote or None) and returns when the remote has them all."""
+    sources: Sources
+    open_state: Callable[[str], State]
+    standing: Callable[[State | None, Sequence[RunFacts]], Standing]
+    """What stands on a state after some runs: the plan's own walk."""
+    accepted_run: Callable[[Hit], RunFacts]
+    """The run another ref recorded, to be taken over."""
+    author: Identity
+    clock: Callable[[], float]
+    facts: Mapping[str, Any]
+    """What the reconcile record says beside what changed: its id, host, actor, trigger."""
+    base: State | None = None
+    fork: bool = False
+    """The branch does not exist yet and begins at `base`, which is another branch's: a proposal."""
+    tries: int = field(default=_TRIES)
+
+    def publish(self, runs: Sequence[RunFacts]) -> Published:
+        """Have these runs, and what stands after them, on the state branch; raises HostError or RaceLost."""
+        self._push_bytes(runs)
+        for attempt in range(self.tries):
+            composed = self._compose(runs)
+            if composed is None:
+                return Published(None, self.base)
+            commit = self.mirror.write_commit(composed.request)
+            result = self.mirror.push(commit, self.branch, self._expected())
+            if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
+                self.base, self.fork = self.open_state(commit), False
+                return Published(commit, self.base, tuple(composed.batch.dropped))
+            if result.status is PushStatus.REFUSED:
+                raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
+            self._wait(attempt)
+            self._refresh()
+        raise RaceLost(
+            f"{self.tries} times somebody else was faster on {self.branch}",
+            "the results are kept on this host; the next reconcile publishes them",
+        )
+
+    def _expected(self) -> str | None:
+        return self.base.commit if self.base is not None and not self.fork else None
+
+    def _compose(self, runs: Sequence[RunFacts]) -> _Composed | None:
+        base = self.base
+        late = base is not None and self._is_late(base)
+        standing = Standing(dict(base.entries()), {}, (), ()) if late and base else self.standing(base, runs)
+        adopted = {key: (hit, self.accepted_run(hit)) for key, hit in standing.adopted.items()}
+        batch = append_runs(base, runs, adopted)
+        entries = self._with_git_ids(numbered(standing.entries, batch))
+        before = base.entries() if base else {}
+        if not batch.appended and entries == before and not (late and runs):
+            return None
+        append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
+        request = self._late_request(base, batch) if late and base else self._request(base, entries, before, batch)
+        return _Composed(request, batch)
+
+    def _request(
+        self, base: State | None, entries: Mapping[Address, Entry], before: Mapping[Address, Entry], batch: Batch
+    ) -> CommitRequest:
+        files = Files(deletes=[".github"])  # a token of CI may not push changes to workflows
+        tree_files.dvc_files(self.desired, entries, self.sources, files)
+        tree_files.runner_files(self.desired, entries, before, self.sources, files, fresh=base is None)
+        files.data |= batch.files
+        files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head)
+        parents = (base.commit, self.desired.commit) if base else (self.desired.commit,)
+        recorded = {layout.ROOT: base.root_tree} if base else {}
+        desired_tree = self.mirror.reader.commit(self.desired.commit).tree
+        return CommitRequest(
+            parents=parents,
+            base_tree=desired_tree,
+            deletes=tuple(files.deletes),
+            trees={**recorded, **files.folders},
+            files=_contents(files),
+            message=self._message(batch, entries),
+            author=self.author,
+            time_epoch=int(self.clock()),
+        )
+
+    def _late_request(self, base: State, batch: Batch) -> CommitRequest:
+        """Results for an older commit enter as records only; everything else stays as it is."""
+        data = {**batch.files, layout.STATE: tree_files.state_file(base.summary.desired, batch.head)}
+        return CommitRequest(
+            parents=(base.commit,),
+            base_tree=self.mirror.reader.commit(base.commit).tree,
+            deletes=(),
+            trees={},
+            files=_contents(Files(data=data)),
+            message=self._message(batch, {}),
+            author=self.author,
+            time_epoch=int(self.clock()),
+        )
+
+    def _reconcile_facts(
+        self, standing: Standing, before: Mapping[Address, Entry], entries: Mapping[Address, Entry], late: bool
+    ) -> dict[str, Any]:
+        changed = [
+            {"stage": str(address), "key": entry.key, "record": entry.record, "provenance": entry.provenance}
+            for address, entry in sorted(entries.items())
+            if before.get(address) != entry
+        ]
+        actions: dict[str, int] = {}
+        for step in standing.steps:
+            actions[step.action.value] = actions.get(step.action.value, 0) + 1
+        return {
+            **self.facts,
+            "desired": self.desired.commit,
+            "state": self.base.commit if self.base else None,
+            "late": late,
+            "standing": [] if late else changed,
+            "removed": [str(address) for address in standing.removed],
+            "open": actions.get(Action.RUN.value, 0) + actions.get(Action.WAIT.value, 0),
+        }
+
+    def _message(self, batch: Batch, entries: Mapping[Address, Entry]) -> str:
+        count = len(batch.appended)
+        what = f"{count} run{'s' if count != 1 else ''}" if count else "no run"
+        lines = [f"Reconcile {self.desired.commit[:12]}: {what}, {len(entries)} stages stand", ""]
+        lines += [f"Desired: {self.desired.commit}", f"Reconcile-Id: {self.facts['id']}"]
+        return "\n".join(lines) + "\n"
+
+    def _with_git_ids(self, entries: Mapping[Address, Entry]) -> dict[Address, Entry]:
+        """Uncached outputs get the id of their bytes in git, so that later states and hosts find them there."""
+        return {address: self._entry_with_git_ids(entry) for address, entry in entries.items()}
+
+    def _entry_with_git_ids(self, entry: Entry) -> Entry:
+        if all(out.cached or out.git_id for out in entry.outs):
+            return entry
+        outs = []
+        for out in entry.outs:
+            git_id = out.git_id
+            if not out.cached and git_id is None and not out.md5.endswith(".dir"):
+                data = self.sources.object_bytes(out.md5)
+                git_id = (
+                    _blob_id(data, len(self.desired.commit))
+                    if data is not None
+                    else self.sources.desired_blob(out.path)
+                )
+            outs.append(replace(out, git_id=git_id))
+        return replace(entry, outs=tuple(outs))
+
+    def _push_bytes(self, runs: Sequence[RunFacts]) -> None:
+        options = {(stage.address, out.path): out for stage in self.desired.stages() for out in stage.outs}
+        wanted: list[tuple[str, str | None]] = []
+        for run in runs:
+            for fact in run.outs:
+                out = options.get((run.address, fact.path))
+                if fact.cached and (out is None or out.push):
+                    wanted.append((fact.md5, out.remote if out else None))
+        if wanted:
+            self.push_bytes(wanted)
+
+    def _is_late(self, base: State) -> bool:
+        recorded = base.summary.desired
+        if recorded == self.desired.commit:
+            return False
+        reader = self.mirror.reader
+        return reader.exists(recorded) and reader.is_ancestor(self.desired.commit, recorded)
+
+    def _arrived(self, commit: str) -> bool:
+        """After a lost acknowledgement: whether the remote's branch holds our commit."""
+        self.mirror.fetch()
+        tip = self.mirror.reader.ref(f"refs/heads/{self.branch}")
+        return tip is not None and self.mirror.reader.is_ancestor(commit, tip)
+
+    def _refresh(self) -> None:
+        self.mirror.fetch()
+        tip = self.mirror.reader.ref(f"refs/heads/{self.branch}")
+        if tip is not None:
+            self.base, self.fork = self.open_state(tip), False
+
+    def _wait(self, attempt: int) -> None:
+        # Full jitter, doubling up to two seconds: many writers on one branch all get through (facts on git, 3).
+        time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    request: CommitRequest
+    batch: Batch
+
+
+def _contents(files: Files) -> dict[str, FileContent]:
+    def mode(path: str) -> str:
+        return "100755" if path in files.executable else "100644"
+
+    known = {path: FileContent(mode(path), None, oid) for path, oid in files.blobs.items()}
+    return known | {path: FileContent(mode(path), data, None) for path, data in sorted(files.data.items())}
+
+
+def _blob_id(data: bytes, hex_digits: int) -> str:
+    """The id git gives these bytes (gitformat: `blob <size>` NUL and the content), SHA-1 or SHA-256 by its length."""
+    digest = hashlib.sha256() if hex_digits == 64 else hashlib.sha1(usedforsecurity=False)
+    digest.update(b"blob %d\0" % len(data) + data)
+    return digest.hexdigest()

@@ -1,0 +1,86 @@
+"""What stands after some runs: the same walk as the plan's, asked again with the new runs among the recorded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from runner.core.actions import Action
+from runner.core.digests import Member
+from runner.core.nouns import Address
+from runner.core.plan import Step, Walk
+from runner.core.recorded import Entry, Hit, Recorded
+from runner.core.records import RunFacts
+
+FRESH = -1
+"""Record number of a run that has none yet."""
+
+
+class WithRuns:
+    """A recorded state to which finished runs are added that it does not have yet."""
+
+    def __init__(self, base: Recorded, runs: Sequence[RunFacts]) -> None:
+        self._base = base
+        self._runs = {run.key: run for run in runs if run.succeeded}
+
+    def current(self, address: Address) -> Entry | None:
+        """What stands in the base; a new run of a stage bound to its branch stands at once."""
+        for run in self._runs.values():
+            if run.address == address and run.started_from:
+                return entry_of(run)
+        return self._base.current(address)
+
+    def addresses(self) -> Iterable[Address]:
+        """Stages of the base."""
+        return self._base.addresses()
+
+    def find(self, key: str) -> Hit | None:
+        """A success of the base before ours: what is accepted is never replaced."""
+        hit = self._base.find(key)
+        if (hit is not None and hit.succeeded) or key not in self._runs:
+            return hit
+        run = self._runs[key]
+        return Hit(key, True, "", FRESH, run.address, run.outs, run.provenance, run.material)
+
+    def listing(self, md5: str) -> tuple[Member, ...] | None:
+        """Members of a folder as the base knows them."""
+        return self._base.listing(md5)
+
+    def small(self, md5: str) -> bytes | None:
+        """Small bytes as the base knows them."""
+        return self._base.small(md5)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The entries a state commit will hold, and where some of them come from."""
+
+    entries: dict[Address, Entry]
+    adopted: dict[str, Hit]
+    """By key the runs of other refs that stand here from now on."""
+    removed: tuple[Address, ...]
+    steps: tuple[Step, ...]
+
+
+def entry_of(run: RunFacts) -> Entry:
+    """What a fresh run leaves standing for its stage."""
+    return Entry(run.address, run.key, run.provenance, run.material, run.outs, record=FRESH)
+
+
+def standing_after(walk: Walk) -> Standing:
+    """Walk again and keep, for what is not settled, the entry that stood before."""
+    entries: dict[Address, Entry] = {}
+    adopted: dict[str, Hit] = {}
+    steps: list[Step] = []
+    for address in walk.graph.order:
+        step = walk.decide(walk.graph.stages[address])
+        steps.append(step)
+        before = walk.recorded.current(address)
+        if step.entry is not None:
+            entries[address] = step.entry
+            if step.action is Action.REUSE and step.hit is not None and step.hit.ref:
+                adopted[step.entry.key] = step.hit
+        elif before is not None:
+            entries[address] = before
+    removed = tuple(sorted(address for address in walk.recorded.addresses() if address not in walk.graph.stages))
+    return Standing(entries, adopted, removed, tuple(steps))

@@ -1,0 +1,204 @@
+"""The files of a state commit: the desired commit's tree, DVC's own files as DVC would have left them, and `.runner/`.
+
+Everything here is computed from what stands; the same entries give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.core.digests import parse_listing
+from runner.core.graph import OutputIndex
+from runner.core.lock import lock_entry
+from runner.core.nouns import Address, Desired, Pipeline, Stage, is_external
+from runner.core.recorded import Entry, OutFact
+from runner.core.records import SCHEMA, Head
+from runner.errors import HostError
+from runner.ledger import layout
+
+SMALL_BYTES = 1 << 20
+"""Largest uncached output, and largest file that is kept because a plan looks into it (DESIGN §4)."""
+
+_DVC_IGNORED = "# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n"
+
+
+@dataclass
+class Files:
+    """Changes to put on top of the desired commit's tree."""
+
+    data: dict[str, bytes] = field(default_factory=dict)
+    executable: set[str] = field(default_factory=set)
+    blobs: dict[str, str] = field(default_factory=dict)
+    """Path to the id of a blob that git has already."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Path to the id of a tree that git has already."""
+    deletes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where bytes come from while a tree is put together."""
+
+    object_bytes: Callable[[str], bytes | None]
+    """Bytes of a cached or kept object by its MD5."""
+    desired_file: Callable[[str], bytes | None]
+    """Bytes of a file of the desired commit."""
+    overlay: Mapping[str, bytes]
+    """The `.gitignore` files with the lines of outputs."""
+    dumps_lock: Callable[[Mapping[str, Any]], str]
+    """DVC's own text for the stages of a `dvc.lock`."""
+    desired_blob: Callable[[str], str | None]
+    """Id of the file the desired commit has at a path."""
+    standing_folder: Callable[[str], str | None]
+    """Id of the folder the state before has at a path."""
+
+
+def dvc_files(desired: Desired, entries: Mapping[Address, Entry], sources: Sources, files: Files) -> None:
+    """What every DVC client reads: locks, rendered pipelines, ignore files, configuration, uncached outputs."""
+    for pipeline in desired.pipelines:
+        if pipeline.rendered is not None:
+            files.data[pipeline.dvc_file] = pipeline.rendered.encode()
+        text = lock_text(desired, pipeline, entries, sources)
+        if text is not None:
+            files.data[pipeline.lock_file] = text.encode()
+        for stage in pipeline.stages:
+            entry = entries.get(stage.address)
+            if entry is not None:
+                _uncached(stage, entry, sources, files)
+    files.data.update(sources.overlay)
+    _dvc_root(desired, sources, files)
+
+
+def lock_text(desired: Desired, pipeline: Pipeline, entries: Mapping[Address, Entry], sources: Sources) -> str | None:
+    """Text of a pipeline's `dvc.lock`; None where there is nothing to say.
+
+    A stage without a result keeps the entry it had in the commit, as DVC leaves it.
+    """
+    rows: dict[str, Any] = {}
+    for stage in pipeline.stages:
+        entry = entries.get(stage.address)
+        lock = desired.locks.get(stage.address)
+        if entry is None:
+            if lock is not None:
+                rows[stage.address.stage] = dict(lock.raw)
+        elif lock is not None and entry.provenance.startswith("dvc.lock@") and _same_outs(lock.outs, entry.outs):
+            rows[stage.address.stage] = dict(lock.raw)
+        else:
+            rows[stage.address.stage] = lock_entry(stage, entry.material, entry.outs)
+    return sources.dumps_lock(rows) if rows else None
+
+
+def runner_files(
+    desired: Desired,
+    entries: Mapping[Address, Entry],
+    before: Mapping[Address, Entry],
+    sources: Sources,
+    files: Files,
+    *,
+    fresh: bool,
+) -> None:
+    """What stands, and the small objects a plan looks into; `before` is what the state had of it."""
+    for address, entry in entries.items():
+        if fresh or before.get(address) != entry:
+            files.data[layout.recorded_path(address)] = _pretty(entry.as_json())
+    files.deletes.extend(layout.recorded_path(address) for address in before if address not in entries)
+    for md5 in needed_objects(desired, entries):
+        data = sources.object_bytes(md5)
+        if data is not None and len(data) <= SMALL_BYTES:
+            files.data[layout.object_path(md5)] = data
+
+
+def state_file(desired_commit: str, head: Head) -> bytes:
+    """The bytes of `.runner/state.json`."""
+    return _pretty({"schema": SCHEMA, "desired": desired_commit, "sequence": head.sequence, "digest": head.digest})
+
+
+def needed_objects(desired: Desired, entries: Mapping[Address, Entry]) -> set[str]:
+    """Digests of folders and files that the next plan looks into: deps inside or around them, parameters in them."""
+    facts = {fact.path: fact for entry in entries.values() for fact in entry.outs}
+    outputs = OutputIndex({path: Address("", path) for path in facts})
+    data = OutputIndex({path: Address("", path) for path in desired.tracked})
+    needed: set[str] = set()
+    for stage in desired.stages():
+        for path in _looked_into(stage, set(facts) | set(desired.tracked)):
+            for out in outputs.overlapping(path):
+                needed.add(facts[out].md5)
+            for name in data.overlapping(path):
+                needed.add(desired.tracked[name].md5)
+        for param in stage.params:
+            if param.file in facts:
+                needed.add(facts[param.file].md5)
+            elif param.file in desired.tracked:
+                needed.add(desired.tracked[param.file].md5)
+    return {md5 for md5 in needed if md5.endswith(".dir") or _is_params(md5, desired, facts)}
+
+
+def _looked_into(stage: Stage, exact: set[str]) -> Iterable[str]:
+    return (path for path in stage.deps if not is_external(path) and path not in exact)
+
+
+def _is_params(md5: str, desired: Desired, facts: Mapping[str, OutFact]) -> bool:
+    files = {param.file for stage in desired.stages() for param in stage.params}
+    known = {path: fact.md5 for path, fact in facts.items()} | {p: d.md5 for p, d in desired.tracked.items()}
+    return any(known.get(path) == md5 for path in files)
+
+
+def _uncached(stage: Stage, entry: Entry, sources: Sources, files: Files) -> None:
+    for fact in entry.outs:
+        if fact.cached:
+            continue
+        if fact.git_id is not None:
+            files.blobs[fact.path] = fact.git_id
+            if fact.isexec:
+                files.executable.add(fact.path)
+        elif entry.provenance.startswith("dvc.lock@"):
+            continue  # the bytes are in the desired commit, where whoever ran the stage committed them
+        else:
+            _inline(stage, fact, sources, files)
+
+
+def _inline(stage: Stage, fact: OutFact, sources: Sources, files: Files) -> None:
+    data = sources.object_bytes(fact.md5)
+    standing = sources.standing_folder(fact.path) if data is None else None
+    if standing is not None:
+        files.folders[fact.path] = standing
+        return
+    if data is None:
+        raise HostError(f"the bytes of {fact.path} of stage {stage.address.stage} are not in the cache any more")
+    files.deletes.append(fact.path)
+    if not fact.md5.endswith(".dir"):
+        files.data[fact.path] = data
+        if fact.isexec:
+            files.executable.add(fact.path)
+        return
+    for name, md5 in parse_listing(data):
+        member = sources.object_bytes(md5)
+        if member is None:
+            raise HostError(f"the bytes of {fact.path}/{name} are not in the cache any more")
+        files.data[f"{fact.path}/{name}"] = member
+
+
+def _dvc_root(desired: Desired, sources: Sources, files: Files) -> None:
+    prefix = "" if desired.dvc_root == "." else f"{desired.dvc_root}/"
+    if not desired.has_dvc:
+        files.data[f"{prefix}.dvc/config"] = b""
+        files.data[f"{prefix}.dvc/.gitignore"] = b"/config.local\n/tmp\n/cache\n"
+    ignore = f"{prefix}.dvcignore"
+    text = sources.desired_file(ignore) or b""
+    if not prefix:
+        lines = f"{_DVC_IGNORED}/.runner/*\n!/.runner/pipelines\n".encode()
+        if lines not in text:
+            text = text + (b"\n" if text and not text.endswith(b"\n") else b"") + lines
+    if text or not desired.has_dvc:
+        files.data[ignore] = text
+
+
+def _same_outs(lock_outs: Iterable[Any], outs: Iterable[OutFact]) -> bool:
+    return {(out.path, out.md5) for out in lock_outs} == {(out.path, out.md5) for out in outs}
+
+
+def _pretty(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")

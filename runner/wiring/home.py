@@ -1,0 +1,59 @@
+"""The runner's own folder: mirrors, journals, logs, worktrees and caches, a sub-folder for each repository.
+
+`RUNNER_HOME`, else `$XDG_CACHE_HOME/gitops-runner`, else `~/.cache/gitops-runner`. Everything in it can be made again,
+except the journal (results that are not published yet) and, where there is no DVC remote, the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryHome:
+    """Where one repository's things lie."""
+
+    root: Path
+
+    @property
+    def mirror(self) -> Path:
+        """The runner's own bare copy of the repository."""
+        return self.root / "mirror.git"
+
+    @property
+    def cache(self) -> Path:
+        """The DVC cache that is used where the user's clone has none."""
+        return self.root / "cache"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of stages, a file for each run."""
+        return self.root / "logs"
+
+    def seen(self, branch: str) -> Path:
+        """The newest commit of a state branch that this host has seen."""
+        return self.root / "seen" / branch.replace("/", "%2F")
+
+    def journal(self, branch: str) -> Path:
+        """Finished runs that are not on the state branch yet."""
+        return self.root / "journal" / branch.replace("/", "%2F")
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """The runner's folder on this host."""
+    if environ.get("RUNNER_HOME"):
+        return Path(environ["RUNNER_HOME"]).expanduser().absolute()
+    caches = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(caches) / "gitops-runner"
+
+
+def repository_home(home: Path, url: str) -> RepositoryHome:
+    """The folder of a repository, by the URL of its remote."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", url.rstrip("/").removesuffix(".git").rpartition("/")[2]).strip("-")
+    # Short, since stages put sockets below it, whose paths may have 108 bytes.
+    name = f"{words[:16] or 'repository'}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    return RepositoryHome(home / "r" / name)

@@ -1,0 +1,374 @@
+"""The real parts of a reconcile: a mirror of the remote, a DVC cache, processes, and the state branch."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.core.nouns import Address, Desired, Project, Trust
+from runner.core.plan import Plan, Walk, Wishes
+from runner.core.recorded import Hit
+from runner.core.records import RunFacts
+from runner.core.schedule import Queue
+from runner.data.cache import Cache
+from runner.data.hash_index import HashIndex
+from runner.data.remotes import Remotes
+from runner.errors import Held, HostError, InputError, RunnerError
+from runner.execute.context import Context, Event
+from runner.execute.execution import Execution, Outcome, Sink
+from runner.execute.worktree import Worktree
+from runner.git.commit import Identity
+from runner.git.mirror import Mirror
+from runner.ledger.state import State
+from runner.observe import refs
+from runner.observe.memo import DigestMemo
+from runner.observe.observation import Observation, observe
+from runner.process import secrets as secret_values
+from runner.process.allowed_environment import base_environment
+from runner.process.host import host_resources, this_host
+from runner.reconcile import PublisherPart, Request
+from runner.record.journal import Journal
+from runner.record.publish import Publisher
+from runner.record.standing import Standing, WithRuns, standing_after
+from runner.record.tree import Sources
+from runner.specs.desired import read_desired
+from runner.specs.parse_cache import ParseCache
+from runner.wiring.clone import cached_bytes, host_limits
+from runner.wiring.data import remotes_at
+from runner.wiring.home import RepositoryHome
+from runner.wiring.states import StateRefs, opened
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person chose for this reconcile."""
+
+    jobs: int | None = None
+    """Stages at once; None for the number of cores."""
+    branch: str | None = None
+    """Watched branch; None for the project's, else the remote's default."""
+    isolate: bool = True
+    trigger: str = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What one reconcile is for."""
+
+    commit: str
+    watched: str
+    branch: str
+    """The state branch that results go to."""
+    trust: Trust
+
+
+@dataclass
+class RealParts:
+    """Implements `runner.reconcile.Parts` for one repository on this host."""
+
+    mirror: Mirror
+    home: RepositoryHome
+    home_root: Path
+    cache_root: Path
+    clone_dvc: Path | None
+    """`.dvc` folder of the user's clone, whose local configuration counts."""
+    settings: Settings
+    environ: Mapping[str, str]
+    on_event: Callable[[Event], None]
+    on_plan: Callable[[Plan, Observation], None]
+    clock: Callable[[], float] = time.time
+    reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _aims: dict[str, Aim] = field(default_factory=dict)
+    _published_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.parsed = ParseCache(self.home_root / "parsed")
+        self.memo = DigestMemo(self.home_root / "digests.sqlite")
+        self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"))
+        self._git_lock = threading.Lock()
+
+    # Observe
+
+    def observe(self, request: Request) -> Observation:
+        """Fetch, choose the desired commit and its state, and read both."""
+        self.mirror.fetch()
+        reader = self.mirror.reader
+        watched_tip, watched, project = self._watched()
+        aim = self._aim(request, watched_tip, watched, project)
+        states = StateRefs(_tips(self.mirror))
+        self._check_not_rewritten(aim.branch, states)
+        own_name = aim.branch if aim.branch in states.tips else refs.STATE
+        own = State(reader, states.tips[own_name], memo=self.parsed) if own_name in states.tips else None
+        observation = observe(
+            reader,
+            aim.commit,
+            state=own,
+            others=self._others(states, own_name, project),
+            trust=aim.trust,
+            policy=project if aim.trust is not Trust.TRUSTED else None,
+            cache=self.parsed,
+            memo=self.memo,
+            object_bytes=cached_bytes(self.cache_root),
+            limits=host_limits,
+        )
+        self._aims[observation.commit] = aim
+        self._policy_commit = watched_tip
+        return observation
+
+    def wishes(self, request: Request, observation: Observation) -> Wishes:
+        """The request in the planner's words."""
+        stages = list(observation.graph.stages)
+        retry = None if request.retry is None else frozenset(_found(request.retry, stages))
+        targets = None if request.targets is None else frozenset(_found(request.targets, stages))
+        occasion = f"{observation.commit}+{self.reconcile_id}" if request.force else observation.commit
+        return Wishes(occasion=occasion, retry=retry, targets=targets)
+
+    # Execute
+
+    def execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
+        """Run the plan's stages in a private worktree."""
+        worktree = Worktree.take(self.home.root)
+        try:
+            worktree.fill(observation.reader, observation.tree, observation.overlay)
+            for skipped in worktree.skipped:
+                self.on_event(Event("notice", None, skipped))
+            context = self._context(observation, worktree, plan)
+            jobs = self.settings.jobs or max(1, int(host_resources()[0]))
+            cpu, memory_bytes = host_resources()
+            queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
+            return Execution(walk, plan, context, queue, sink, stop, jobs).go()
+        finally:
+            worktree.close()
+
+    # Record
+
+    def journal(self, observation: Observation) -> list[RunFacts]:
+        """Finished runs that were never published."""
+        return self._journal(observation).runs()
+
+    def keep(self, run: RunFacts, observation: Observation) -> None:
+        """Have a finished run in the journal."""
+        self._journal(observation).add(run)
+
+    def published(self, runs: Sequence[RunFacts], observation: Observation) -> None:
+        """Forget what is on the remote."""
+        self._published_at = time.monotonic()
+        self._journal(observation).remove(runs)
+
+    def publisher(self, observation: Observation) -> PublisherPart:
+        """Publishes to the observation's state branch."""
+        aim = self._aims[observation.commit]
+        remotes = self.remotes(observation.desired)
+
+        def standing(base: State | None, runs: Sequence[RunFacts]) -> Standing:
+            return standing_after(observation.walk(WithRuns(observation.recorded(base), runs)))
+
+        host = this_host()
+        return Publisher(
+            mirror=self.mirror,
+            branch=aim.branch,
+            desired=observation.desired,
+            push_bytes=lambda wanted: self._push_bytes(remotes, wanted),
+            sources=self._sources(observation),
+            open_state=lambda commit: State(self.mirror.reader, commit, memo=self.parsed),
+            standing=standing,
+            accepted_run=self._accepted_run,
+            author=Identity("runner", f"runner@{host.hostname}"),
+            clock=self.clock,
+            facts={
+                "id": self.reconcile_id,
+                "trigger": self.settings.trigger,
+                "actor": self.actor(),
+                "host": _host_json(),
+                "watched": aim.watched,
+                "trust": aim.trust.value,
+            },
+            base=observation.state,
+            fork=observation.state is not None and aim.branch not in _tips(self.mirror),
+        )
+
+    def planned(self, plan: Plan, observation: Observation) -> None:
+        """Tell who watches."""
+        self.on_plan(plan, observation)
+
+    def due(self, observation: Observation) -> bool:
+        """Whether the last publication is `record.every` ago."""
+        return time.monotonic() - self._published_at >= observation.desired.project.record_every_seconds
+
+    def trouble(self, error: RunnerError) -> None:
+        """Say that a batch could not be published."""
+        self._published_at = time.monotonic()
+        self.on_event(Event("notice", None, f"{error.message}; the results are kept here and tried again"))
+
+    def actor(self) -> str:
+        """Who asked: the person of a CI job, else the user of this host."""
+        return self.environ.get("GITHUB_ACTOR") or this_host().user
+
+    def remotes(self, desired: Desired) -> Remotes:
+        """DVC remotes by the configuration of the watched branch, the user's own and the host's."""
+        return remotes_at(self.mirror.reader, self._policy_commit, desired.dvc_root, self.clone_dvc, self.environ)
+
+    # Parts of the above
+
+    def _watched(self) -> tuple[str, str, Project]:
+        """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
+        reader = self.mirror.reader
+        default = self.settings.branch or self.mirror.default_branch()
+        tip = reader.ref(f"refs/heads/{default}") if default else None
+        if default is None or tip is None:
+            raise InputError(
+                f"{self.mirror.url} has no branch {default or ''}".rstrip() + " yet",
+                "push a first commit, or say which branch to watch with --branch",
+            )
+        project = read_desired(reader, tip, self.parsed).project
+        if self.settings.branch is None and project.branch and project.branch != default:
+            named = reader.ref(f"refs/heads/{project.branch}")
+            if named is None:
+                raise InputError(f"runner.yaml watches {project.branch}, and {self.mirror.url} has no such branch")
+            return named, project.branch, read_desired(reader, named, self.parsed).project
+        return tip, default, project
+
+    def _aim(self, request: Request, watched_tip: str, watched: str, project: Project) -> Aim:
+        reader = self.mirror.reader
+        first = project.branch or self.mirror.default_branch() or watched
+        own = refs.state_branch(watched, first)
+        if request.rev is None:
+            return Aim(watched_tip, watched, own, Trust.TRUSTED)
+        tip = reader.ref(f"refs/heads/{request.rev}")
+        commit = tip or self._commit_on_remote(request.rev)
+        if reader.is_ancestor(commit, watched_tip):
+            return Aim(commit, watched, own, Trust.TRUSTED)
+        name = request.rev if tip else self._branch_at(commit) or commit[:12]
+        return Aim(commit, watched, refs.proposed_branch(name), Trust.PROPOSED)
+
+    def _commit_on_remote(self, rev: str) -> str:
+        try:
+            return self.mirror.reader.resolve(rev)
+        except InputError as error:
+            raise InputError(
+                f"{rev}: {self.mirror.url} has no such commit or branch",
+                "push it first: a reconcile only works on what the remote has",
+            ) from error
+
+    def _branch_at(self, commit: str) -> str | None:
+        for name, tip in self.mirror.reader.refs("refs/heads/").items():
+            branch = name.removeprefix("refs/heads/")
+            if tip == commit and not branch.startswith(refs.OWN_PREFIX):
+                return branch
+        return None
+
+    def _others(self, states: StateRefs, own: str, project: Project) -> list[State]:
+        names = [refs.STATE] + (states.proposals() if project.reuse_proposed else [])
+        return opened(self.mirror.reader, states, [name for name in names if name != own], self.parsed)
+
+    def _check_not_rewritten(self, branch: str, states: StateRefs) -> None:
+        """Hold where the state branch no longer holds what this host has seen of it."""
+        seen_file = self.home.seen(branch)
+        seen = seen_file.read_text().strip() if seen_file.is_file() else None
+        tip = states.tips.get(branch)
+        reader = self.mirror.reader
+        if seen and reader.exists(seen) and (tip is None or not reader.is_ancestor(seen, tip)):
+            raise Held(
+                f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
+                f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
+            )
+        if tip is not None and tip != seen:
+            seen_file.parent.mkdir(parents=True, exist_ok=True)
+            seen_file.write_text(tip + "\n")
+
+    def _journal(self, observation: Observation) -> Journal:
+        return Journal(self.home.journal(self._aims[observation.commit].branch))
+
+    def _context(self, observation: Observation, worktree: Worktree, plan: Plan) -> Context:
+        trusted = observation.trust is Trust.TRUSTED
+        names = sorted({name for stage in observation.desired.stages() for name in stage.secrets}) if trusted else []
+        remotes = self.remotes(observation.desired)
+        self.home.logs.mkdir(parents=True, exist_ok=True)
+        return Context(
+            reader=observation.reader,
+            desired=observation.desired,
+            cache=self.cache,
+            remotes=remotes,
+            worktree=worktree,
+            logs=self.home.logs,
+            environments=self.home_root / "environments",
+            shell=observation.desired.project.shell or "bash",
+            environ=base_environment(self.environ),
+            secrets=secret_values.resolve(names, self.environ),
+            trust=observation.trust,
+            actor=self.actor(),
+            host=_host_json(),
+            location=remotes.default_name() or "this host",
+            isolate=self.settings.isolate,
+            git_bytes=self._git_bytes,
+            on_event=self.on_event,
+            clock=self.clock,
+            run_ids=lambda: uuid.uuid4().hex,
+        )
+
+    def _sources(self, observation: Observation) -> Sources:
+        reader, commit = self.mirror.reader, observation.commit
+        state = observation.state
+
+        def blob_at(path: str) -> str | None:
+            entry = observation.tree.get(path)
+            return entry.oid if entry is not None else None
+
+        def object_bytes(md5: str) -> bytes | None:
+            return cached_bytes(self.cache_root)(md5) or (state.small(md5) if state else None)
+
+        def dumps_lock(rows: Mapping[str, Any]) -> str:
+            from runner.data import lockfile  # imported late: only where something is recorded
+
+            return lockfile.dumps(rows)
+
+        return Sources(
+            object_bytes=object_bytes,
+            desired_file=lambda path: reader.file(commit, path),
+            overlay=observation.overlay,
+            dumps_lock=dumps_lock,
+            desired_blob=blob_at,
+            standing_folder=lambda path: reader.tree(state.commit).folder(path) if state else None,
+        )
+
+    def _accepted_run(self, hit: Hit) -> RunFacts:
+        tip = _tips(self.mirror)[hit.ref]
+        record = State(self.mirror.reader, tip, ref=hit.ref).record(hit.record)
+        if record is None or record.run is None:
+            raise HostError(f"record {hit.record} of {hit.ref} is gone", "the next reconcile decides again")
+        return record.run
+
+    def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]]) -> None:
+        self.cache.sync()
+        by_remote: dict[str, list[str]] = {}
+        for md5, named in wanted:
+            remote = named or remotes.default_name()
+            if remote is not None:
+                by_remote.setdefault(remote, []).append(md5)
+        for remote, md5s in by_remote.items():
+            remotes.push(md5s, self.cache, remote)
+
+    def _git_bytes(self, oid: str) -> bytes | None:
+        with self._git_lock:
+            return self.mirror.reader.blob(oid) if self.mirror.reader.exists(oid) else None
+
+
+def _tips(mirror: Mirror) -> dict[str, str]:
+    found = mirror.reader.refs(f"refs/heads/{refs.OWN_PREFIX}")
+    return {name.removeprefix("refs/heads/"): tip for name, tip in found.items()}
+
+
+def _found(names: Sequence[str], stages: Sequence[Address]) -> list[Address]:
+    from runner.core.naming import find_stages  # imported late: only where stages are named
+
+    return [address for name in names for address in find_stages(name, stages)]
+
+
+def _host_json() -> dict[str, Any]:
+    host = this_host()
+    return {"name": host.hostname, "platform": host.platform, "python": host.python, "cores": host.cores}

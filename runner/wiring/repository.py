@@ -1,0 +1,95 @@
+"""Opening a repository for work: the mirror, the cache and the parts of a reconcile, from a clone or from a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.core.plan import Plan
+from runner.errors import InputError
+from runner.execute.context import Event
+from runner.git.mirror import Mirror
+from runner.git.network import network_config
+from runner.observe import refs
+from runner.observe.observation import Observation
+from runner.wiring.clone import Clone, open_clone
+from runner.wiring.data import dvc_cache_of
+from runner.wiring.home import RepositoryHome, home_folder, repository_home
+from runner.wiring.parts import RealParts, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository that is worked on, and the clone it was named by, if it was one."""
+
+    url: str
+    home: RepositoryHome
+    home_root: Path
+    mirror: Mirror
+    clone: Clone | None
+
+    @property
+    def dvc_folder(self) -> Path | None:
+        """`.dvc` of the user's clone, where there is one."""
+        if self.clone is None or self.clone.reader.worktree is None:
+            return None
+        folder = self.clone.reader.worktree / ".dvc"
+        return folder if folder.is_dir() else None
+
+    def cache_root(self) -> Path:
+        """The DVC cache: the clone's own, where it is a DVC repository, else the runner's."""
+        if self.dvc_folder is None:
+            return self.home.cache
+        return dvc_cache_of(self.dvc_folder)
+
+    def parts(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        on_event: Callable[[Event], None],
+        on_plan: Callable[[Plan, Observation], None],
+    ) -> RealParts:
+        """The parts of one reconcile."""
+        return RealParts(
+            self.mirror,
+            self.home,
+            self.home_root,
+            self.cache_root(),
+            self.dvc_folder,
+            settings,
+            environ,
+            on_event,
+            on_plan,
+        )
+
+    def share_states(self) -> None:
+        """Let the clone's remote-tracking branches know the state branches as new as the mirror does."""
+        if self.clone is None or self.clone.reader.remote_url() is None:
+            return
+        for name in self.mirror.reader.refs(f"refs/heads/{refs.OWN_PREFIX}"):
+            self.mirror.update_tracking(self.clone.reader, name.removeprefix("refs/heads/"))
+
+
+def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -> Repository:
+    """The repository at `url`, or else the one that `folder` lies in."""
+    home_root = home_folder(environ)
+    if url is not None:
+        place = Path(url)
+        located = str(place.absolute()) if place.exists() else url
+        home = repository_home(home_root, located)
+        mirror = Mirror.open(home.mirror, located, network_config(None))
+        return Repository(located, home, home_root, mirror, None)
+    clone = open_clone(folder, environ)
+    if clone.reader.is_shallow() and clone.reader.remote_url() is None:
+        raise InputError("this clone is shallow and has no remote", "fetch its whole history first")
+    mirror = Mirror.open(clone.home.mirror, clone.url, network_config(clone.reader))
+    return Repository(clone.url, clone.home, home_root, mirror, clone)
+
+
+def refresh(folder: Path, environ: Mapping[str, str]) -> None:
+    """Fetch the remote into the runner's mirror, so that a plan knows the newest state."""
+    repository = open_repository(folder, None, environ)
+    repository.mirror.fetch()
+    repository.share_states()
+
