@@ -48,9 +48,21 @@ def run(stage: str, *, succeeded: bool = True, message: str = "", **changes: Any
         "pipeline": "tumour",
         "stage": stage,
         "seconds": 1.25,
-        "outcome": {"succeeded": succeeded, "message": message},
+        "outcome": "ok" if succeeded else "failed",
+        "succeeded": succeeded,
+        "message": message,
         "metrics": {},
-        "log": {"tail": ""},
+    } | changes
+
+
+def result_document(**changes: Any) -> dict[str, Any]:
+    return {
+        "desired": "a" * 40,
+        "state": "b" * 40,
+        "commit": "c" * 40,
+        "stages": [step("prepare", "keep")],
+        "runs": [],
+        "hostErrors": [],
     } | changes
 
 
@@ -116,29 +128,37 @@ def test_a_plan_of_many_stages_stays_within_what_a_job_summary_takes() -> None:
 
 
 def test_a_reconcile_tells_runs_metrics_and_the_end_of_the_log_of_a_failure() -> None:
-    document = plan_document(
+    document = result_document(
         runs=[
-            run("train", metrics={"metrics.json": {"roc_auc": 0.99, "accuracy": 0.95}}),
-            run("evaluate", succeeded=False, message="exit code 1", log={"tail": "first\n\n  last <line>"}),
+            run("train", metrics={"metrics.json": {"roc_auc": 0.99, "test": {"accuracy": 0.95}}}),
+            run("evaluate", succeeded=False, message="exit code 1", logTail="first\n\n  last <line>"),
         ]
     )
     page = _Page(rendered("reconcile.md.j2", document))
     assert ["✅ done", "tumour:train", "1.2", ""] in page.rows
     assert ["❌ failed", "tumour:evaluate", "1.2", "exit code 1"] in page.rows
-    assert ["tumour:train", "metrics.json", "roc_auc = 0.99, accuracy = 0.95"] in page.rows
+    assert ["tumour:train", "metrics.json", "roc_auc = 0.99, test.accuracy = 0.95"] in page.rows
     assert "first\n\n  last <line>" in page.text
     assert "1 ran, 1 failed." in page.text
 
 
 def test_a_reconcile_lists_what_waits_and_not_a_failure_twice() -> None:
     stages = [step("train", "failed", "exit code 1"), step("evaluate", "wait", "train failed")]
-    page = _Page(rendered("reconcile.md.j2", plan_document(stages=stages, runs=[run("train", succeeded=False)])))
+    page = _Page(rendered("reconcile.md.j2", result_document(stages=stages, runs=[run("train", succeeded=False)])))
     assert [row[1] for row in page.rows] == ["stage", "tumour:train", "stage", "tumour:evaluate"]
 
 
 def test_a_reconcile_that_did_nothing_says_so() -> None:
-    page = _Page(rendered("reconcile.md.j2", plan_document(stages=[step("a", "keep")], runs=[])))
+    page = _Page(rendered("reconcile.md.j2", result_document(stages=[step("a", "keep")], runs=[])))
     assert "Nothing to do: 1 stage, all as recorded." in page.text
+
+
+def test_a_reconcile_names_what_this_host_could_not_run() -> None:
+    errors = [{"stage": "tumour:train", "message": "the disk is full"}]
+    page = _Page(rendered("reconcile.md.j2", result_document(commit=None, hostErrors=errors)))
+    assert "Nothing ran." in page.text
+    assert "this host could not run tumour:train: the disk is full" in page.text
+    assert "The record stays at bbbbbbbbbbbb." in page.text
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -146,14 +166,18 @@ def test_a_hostile_value_stays_text_wherever_it_stands(value: str) -> None:
     row = {"pipeline": value, "stage": value, "reasons": [value, value], "action": "run", "key": value}
     document = plan_document(
         stages=[row],
+        commit=None,
+        hostErrors=[{"stage": value, "message": value}],
         notices=[{"message": value, "file": value, "line": 1}],
-        runs=[run(value, succeeded=False, message=value, metrics={value: {value: value}}, log={"tail": value})],
+        runs=[run(value, succeeded=False, message=value, metrics={value: {value: value}}, logTail=value)],
     )
     calm = {"pipeline": "p", "stage": "s", "reasons": ["r", "r"], "action": "run", "key": "k"}
     innocent = plan_document(
         stages=[calm],
+        commit=None,
+        hostErrors=[{"stage": "s", "message": "m"}],
         notices=[{"message": "m", "file": "f", "line": 1}],
-        runs=[run("s", succeeded=False, message="m", metrics={"f": {"k": 1}}, log={"tail": "t"})],
+        runs=[run("s", succeeded=False, message="m", metrics={"f": {"k": 1}}, logTail="t")],
     )
     for template in ("plan.md.j2", "reconcile.md.j2"):
         assert _Page(rendered(template, document)).elements == _Page(rendered(template, innocent)).elements
