@@ -1,0 +1,100 @@
+"""The run key: what enters it, and that a changed key always has a reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.core.canonical import canonical_bytes, plain, restored
+from runner.core.nouns import Param, Resources
+from runner.core.runkey import Material, differences, key_of, material_of, run_key
+from tests.core.facts import stage
+
+BASE = Material(
+    cmd="python train.py",
+    wdir=".",
+    shell="bash",
+    deps=(("data.csv", "0" * 32), ("train.py", "1" * 32)),
+    params=(("params.yaml", "lr", 0.1),),
+    outs=(("model", True, False),),
+    env=(("MODE", "fast"),),
+)
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "cmd": {"cmd": "python train.py -v"},
+    "cmd as a list": {"cmd": ("python train.py",)},
+    "wdir": {"wdir": "sub"},
+    "shell": {"shell": "sh"},
+    "dep digest": {"deps": (("data.csv", "2" * 32), ("train.py", "1" * 32))},
+    "dep added": {"deps": (*BASE.deps, ("x", "3" * 32))},
+    "param": {"params": (("params.yaml", "lr", 0.2),)},
+    "param type": {"params": (("params.yaml", "lr", "0.1"),)},
+    "out option": {"outs": (("model", False, False),)},
+    "out": {"outs": (("models", True, False),)},
+    "env": {"env": (("MODE", "slow"),)},
+    "seed": {"seed": 1},
+    "environment": {"environment": "4" * 64},
+    "occasion": {"occasion": "5" * 40},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_whatever_could_change_the_result_changes_the_key_and_has_a_reason(change: dict[str, Any]) -> None:
+    other = replace(BASE, **change)
+    assert run_key(other) != run_key(BASE)
+    assert differences(BASE.as_json(), other.as_json())
+
+
+def test_equal_material_has_no_differences() -> None:
+    assert differences(BASE.as_json(), replace(BASE).as_json()) == []
+
+
+def test_a_key_can_be_computed_again_from_what_a_record_keeps() -> None:
+    assert key_of(BASE.as_json()) == run_key(BASE)
+
+
+def test_the_key_is_pinned_so_that_no_version_changes_it_by_accident() -> None:
+    assert run_key(BASE) == "b144dd76dbd0fd6b119cbc1b359cc7c51a9f69ca404e1aee6e75ced6a367ea41"
+
+
+def test_names_resources_time_and_secrets_are_not_in_the_key() -> None:
+    def key(**more: Any) -> str:
+        one = stage("train", ["a"], ["b"], [Param("params.yaml", "lr")], **more)
+        return run_key(material_of(one, shell="bash", deps={"a": "0"}, params={("params.yaml", "lr"): 1}))
+
+    other = key(
+        resources=Resources(4, 1 << 30), timeout_seconds=5.0, retries=3, mutex=("gpu",), secrets=("T",), desc="words"
+    )
+    assert key() == other
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_canonical_bytes_do_not_depend_on_the_order_of_keys(value: Any) -> None:
+    assert canonical_bytes(value) == canonical_bytes(_reversed(value))
+
+
+@given(json_values)
+def test_plain_is_stable_and_can_be_restored(value: Any) -> None:
+    assert plain(plain(value)) == plain(value)
+    assert canonical_bytes(restored(plain(value))) == canonical_bytes(value)
+
+
+def test_one_and_one_point_zero_are_different() -> None:
+    assert canonical_bytes({"a": 1}) != canonical_bytes({"a": 1.0})
+
+
+def _reversed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _reversed(value[key]) for key in reversed(list(value))}
+    return [_reversed(item) for item in value] if isinstance(value, list) else value
