@@ -30,6 +30,9 @@ class Skipped(NamedTuple):
     path: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
 
 def write_tree_files(reader: Reader, tree: Tree, folder: Path, paths: Iterable[str] | None = None) -> list[Skipped]:
     """Write files of a tree below a folder, replacing what is at their paths; returns what was left out, sorted.

@@ -26,6 +26,7 @@ _PULLS = "+refs/pull/*/head:refs/pull/*/head"
 _PACKS_LIMIT = 40
 _WRITE_CONFIG = (
     ("gc.auto", "0"),
+    ("gc.cruftPacks", "true"),  # unreachable objects stay in one pack until they are old
     ("maintenance.auto", "false"),
     ("core.fsync", "all"),
     ("core.hooksPath", os.devnull),
@@ -193,7 +194,7 @@ class Mirror:
         if len(list((self.path / "objects" / "pack").glob("*.pack"))) <= _PACKS_LIMIT:
             return False
         with self._alone():
-            self._run_locally(["gc", "--quiet", "--prune=2.weeks.ago"])
+            self._run_locally(["gc", "--quiet", "--force", "--prune=2.weeks.ago"])  # nobody else is at it: we are alone
         return True
 
     def rebuild(self) -> None:

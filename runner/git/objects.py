@@ -42,6 +42,7 @@ class ObjectPipe:
         self._contents = contents
         self._counts = counts
         self._lock = threading.Lock()
+        self._asker: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints = -1
         self._finalizer: weakref.finalize[..., ObjectPipe] | None = None
@@ -52,9 +53,15 @@ class ObjectPipe:
         Contents above `limit_bytes` are passed over. The pipe belongs to the caller until the iterator is exhausted
         or closed.
         """
+        if self._asker == threading.get_ident():
+            raise RuntimeError("a question within a question: exhaust the first one before")
         with self._lock:
-            for batch in _batches(names):
-                yield from self._answers(batch, limit_bytes)
+            self._asker = threading.get_ident()
+            try:
+                for batch in _batches(names):
+                    yield from self._answers(batch, limit_bytes)
+            finally:
+                self._asker = None
 
     def close(self) -> None:
         """End the process, if there is one."""

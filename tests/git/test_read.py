@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
+import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -260,14 +263,15 @@ def test_a_missing_object_is_named(git_repo: MakeRepo) -> None:
         assert reader.file(repo.head, "src.txt") == b"beside src/"
 
 
-def test_a_broken_object_ends_the_question_and_not_the_reader(git_repo: MakeRepo) -> None:
+@pytest.mark.parametrize("content", [b"rubbish", b"", zlib.compress(b"blob 11\0besi"), zlib.compress(b"blob 99999\0x")])
+def test_a_broken_object_ends_the_question_and_not_the_reader(git_repo: MakeRepo, content: bytes) -> None:
     repo = git_repo(FILES)
     oid = repo.git("rev-parse", "HEAD:src.txt")
     loose = repo.path / ".git" / "objects" / oid[:2] / oid[2:]
     loose.chmod(0o644)
-    loose.write_bytes(b"rubbish")
+    loose.write_bytes(content)
     with Reader.discover(repo.path) as reader:
-        with pytest.raises(DamagedObjects, match="is missing"):
+        with pytest.raises(DamagedObjects):
             reader.file(repo.head, "src.txt")
         assert reader.file(repo.head, "params.yaml") == b"lr: 1\n"
 
@@ -418,3 +422,47 @@ def test_a_closed_reader_can_be_used_again(git_repo: MakeRepo) -> None:
     reader.close()
     assert reader.file(repo.head, "src.txt") == b"beside src/"
     reader.close()
+
+
+def test_a_partial_clone_never_fetches_by_itself(git_repo: MakeRepo, bare_remote: Callable[..., Path]) -> None:
+    repo = git_repo(FILES)
+    remote = bare_remote(repo)
+    git(remote, "config", "uploadpack.allowFilter", "true")
+    git(remote.parent, "clone", "--quiet", "--filter=blob:none", "--no-checkout", f"file://{remote}", "partial")
+    with Reader.discover(remote.parent / "partial") as reader:
+        commit = reader.resolve("HEAD")
+        assert sorted(reader.tree(commit).files) == sorted(FILES)
+        with pytest.raises(DamagedObjects) as problem:
+            reader.file(commit, "src.txt")
+        assert "partial clone" in problem.value.hint
+        assert sorted(reader.tree(commit).files) == sorted(FILES)
+
+
+def test_a_question_within_a_question_is_no_deadlock(git_repo: MakeRepo) -> None:
+    repo = git_repo(FILES)
+    with Reader.discover(repo.path) as reader:
+        oids = [entry.oid for entry in reader.tree(repo.head).files.values()]
+        for _ in reader.each_blob(oids, limit_bytes=100):
+            with pytest.raises(RuntimeError, match="a question within"):
+                reader.blob(oids[0])
+            break
+        assert reader.blob(oids[0])  # and one that is given up half-way disturbs nobody
+
+
+def test_many_threads_may_ask_one_reader(git_repo: MakeRepo) -> None:
+    files = {f"f{i}": str(i) * 200 for i in range(300)}
+    repo = git_repo(files)
+    with Reader.discover(repo.path) as reader, ThreadPoolExecutor(8) as pool:
+        tree = reader.tree(repo.head)
+
+        def ask(path: str) -> bytes:
+            return reader.blob(tree.files[path].oid)
+
+        assert [data.decode() for data in pool.map(ask, files)] == list(files.values())
+
+
+def test_reading_imports_neither_gitpython_nor_what_the_mirror_needs() -> None:
+    code = "import sys, runner.git.read; print(*sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert not {"git", "gitdb", "tempfile", "difflib", "runner.git.mirror"} & set(done.stdout.split())
