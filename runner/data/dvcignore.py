@@ -1,0 +1,177 @@
+"""What DVC does not see: `.dvcignore` files and the rules DVC has without them, over paths of a git tree.
+
+DVC merges the patterns of nested files into one list, re-anchored at the root; the last pattern that matches decides,
+level by level from the top. Sources: dvc.ignore.DvcIgnoreFilter, dvc.pathspec_math.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.data.links import Ignoring, dvc_default_ignores
+from runner.errors import Finding, SpecError
+
+FILE_NAME = ".dvcignore"
+
+_DEFAULT_PATTERNS = (".hg/", ".git/", ".git", ".dvc/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One compiled pattern, based at the root."""
+
+    pattern: str
+    matches: re.Pattern[str]
+    ignores: bool
+    folders_only: bool
+
+
+class Ignore:
+    """What DVC ignores in one tree. Paths are POSIX and relative to the root of the git repository."""
+
+    def __init__(self, files: Mapping[str, bytes], *, root: str = ".", subprojects: Iterable[str] = ()) -> None:
+        """Read every file; raises SpecError with all the patterns that cannot be read.
+
+        `files` is the bytes of every `.dvcignore` by its path, `root` the folder that holds `.dvc`, `subprojects` the
+        folders below it with a `.dvc` of their own, which DVC leaves to those projects.
+        """
+        self._prefix = "" if root == "." else root + "/"
+        self._subprojects: dict[str, list[str]] = {}
+        for folder in subprojects:
+            self._add_subproject(folder)
+        self._files = {self._folder_of(path): (path, data) for path, data in files.items() if self._is_below(path)}
+        self._simple = not self._files and not self._subprojects
+        self._rules: dict[str, tuple[_Rule, ...]] = {}
+        self._decided: dict[tuple[int, str, bool], bool | None] = {}
+        findings = [] if self._simple else _unreadable(self._files)
+        if findings:
+            raise SpecError(findings)
+
+    def ignores(self, path: str, is_dir: bool) -> bool:
+        """Whether DVC passes a path over, itself or for a folder above it; outside the DVC root it never does."""
+        if not self._is_below(path):
+            return False
+        below = path[len(self._prefix) :]
+        if self._simple:
+            return _ignored_by_default(below, is_dir)
+        parts = below.split("/")
+        rules = self._rules_of("/".join(parts[:-1]))
+        return any(
+            self._decide(rules, "/".join(parts[:count]), is_dir or count < len(parts))
+            for count in range(1, len(parts) + 1)
+        )
+
+    def below(self, folder: str) -> Ignoring:
+        """The same question for paths relative to a folder, as `Cache.save` asks it."""
+        prefix = "" if folder == "." else folder + "/"
+        return lambda relpath, is_dir: self.ignores(prefix + relpath, is_dir)
+
+    def _is_below(self, path: str) -> bool:
+        return path.startswith(self._prefix) and len(path) > len(self._prefix)
+
+    def _folder_of(self, path: str) -> str:
+        return path[len(self._prefix) :].rpartition("/")[0]
+
+    def _add_subproject(self, folder: str) -> None:
+        if self._is_below(folder):
+            above, _, name = folder[len(self._prefix) :].rpartition("/")
+            self._subprojects.setdefault(above, []).append(name)
+
+    def _rules_of(self, folder: str) -> tuple[_Rule, ...]:
+        """The rules that hold for the entries of a folder, in DVC's order."""
+        if folder in self._rules:
+            return self._rules[folder]
+        inherited = self._rules_of(folder.rpartition("/")[0]) if folder else _compiled(_DEFAULT_PATTERNS)
+        own = [*self._patterns_in(folder, inherited), *(f"/{name}/" for name in self._subprojects.get(folder, ()))]
+        rules = inherited + _compiled(_anchored(pattern, folder) for pattern in own) if own else inherited
+        self._rules[folder] = rules
+        return rules
+
+    def _patterns_in(self, folder: str, inherited: tuple[_Rule, ...]) -> list[str]:
+        if folder not in self._files:
+            return []
+        file = f"{folder}/{FILE_NAME}" if folder else FILE_NAME
+        parts = file.split("/")
+        hidden = any(
+            _verdict(inherited, "/".join(parts[:count]), count < len(parts)) for count in range(1, len(parts) + 1)
+        )
+        return [] if hidden else [pattern for _, pattern in _patterns(self._files[folder][1].decode())]
+
+    def _decide(self, rules: tuple[_Rule, ...], path: str, is_dir: bool) -> bool | None:
+        key = (id(rules), path, is_dir)  # rules live as long as this object does
+        if key not in self._decided:
+            self._decided[key] = _verdict(rules, path, is_dir)
+        return self._decided[key]
+
+
+def _verdict(rules: tuple[_Rule, ...], path: str, is_dir: bool) -> bool | None:
+    forms = (path, path + "/") if is_dir else (path,)
+    for rule in reversed(rules):
+        if (is_dir or not rule.folders_only) and any(rule.matches.match(form) for form in forms):
+            return rule.ignores
+    return None
+
+
+def _ignored_by_default(path: str, is_dir: bool) -> bool:
+    parts = path.split("/")
+    return any(dvc_default_ignores(part, is_dir or number < len(parts) - 1) for number, part in enumerate(parts))
+
+
+def _patterns(text: str) -> list[tuple[int, str]]:
+    """Line numbers and patterns of a `.dvcignore`, as DVC reads it: stripped, without empty lines and comments."""
+    rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = [(number, row.strip()) for number, row in enumerate(rows, start=1)]
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def _unreadable(files: Mapping[str, tuple[str, bytes]]) -> list[Finding]:
+    findings: list[Finding] = []
+    for path, data in files.values():
+        try:
+            patterns = _patterns(data.decode())
+        except UnicodeDecodeError:
+            findings.append(Finding(path, 0, 0, "not UTF-8", "DVC reads it as UTF-8 alone"))
+            continue
+        for number, pattern in patterns:
+            try:
+                _compiled([pattern])
+            except ValueError as error:
+                findings.append(Finding(path, number, 1, f"not a pattern: {error}", "patterns are those of .gitignore"))
+    return findings
+
+
+def _anchored(pattern: str, folder: str) -> str:
+    """A pattern of a file in `folder` as one of the root; see dvc.pathspec_math.change_rule."""
+    if not folder:
+        return pattern
+    negated = pattern.startswith("!")
+    rule = pattern.removeprefix("!")
+    at_any_level = "/" not in rule[:-1] or rule.startswith("**/")
+    rule = rule.removeprefix("**/") if at_any_level else rule.removeprefix("/")
+    rule = rule.removeprefix("\\")
+    return f"{'!' if negated else ''}/{folder}/{'**/' if at_any_level else ''}{rule}"
+
+
+def _compiled(patterns: Iterable[str]) -> tuple[_Rule, ...]:
+    to_regex, mark = _pathspec()
+    rules: list[_Rule] = []
+    for pattern in patterns:
+        regex, ignores = to_regex(pattern)
+        if regex is not None and ignores is not None:
+            rules.append(_Rule(pattern, re.compile(regex.replace(mark, "(?:")), ignores, pattern.endswith("/")))
+    return tuple(rules)
+
+
+def _pathspec() -> tuple[Callable[[str], tuple[Any, bool | None]], str]:
+    """The translation of patterns that DVC uses, and the name that its expressions give to the mark of a folder."""
+    try:
+        from pathspec.patterns.gitignore.spec import _DIR_MARK, GitIgnoreSpecPattern  # imported late: start-up
+
+        return GitIgnoreSpecPattern.pattern_to_regex, f"(?P<{_DIR_MARK}>"
+    except ImportError:  # pathspec before 1.0
+        from importlib import import_module
+
+        return import_module("pathspec.patterns").GitWildMatchPattern.pattern_to_regex, "(?P<ps_d>"
