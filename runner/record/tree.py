@@ -50,6 +50,8 @@ class Sources:
     """The `.gitignore` files with the lines of outputs."""
     dumps_lock: Callable[[Mapping[str, Any]], str]
     """DVC's own text for the stages of a `dvc.lock`."""
+    in_git: Callable[[str], bool]
+    """Whether an object is in the mirror already."""
     desired_blob: Callable[[str], str | None]
     """Id of the file the desired commit has at a path."""
     standing_folder: Callable[[str], str | None]
@@ -150,7 +152,7 @@ def _uncached(stage: Stage, entry: Entry, sources: Sources, files: Files) -> Non
     for fact in entry.outs:
         if fact.cached:
             continue
-        if fact.git_id is not None:
+        if fact.git_id is not None and sources.in_git(fact.git_id):
             files.blobs[fact.path] = fact.git_id
             if fact.isexec:
                 files.executable.add(fact.path)

@@ -13,7 +13,7 @@ from runner.report.style import Style, shown_value
 
 def result_json(result: Result) -> dict[str, Any]:
     """The result as plain JSON; the Action's summary is rendered from it."""
-    actions = Counter(step.action.value for step in result.plan.steps)
+    planned = Counter(step.action.value for step in result.plan.steps)
     return {
         "schema": 1,
         "desired": result.plan.desired,
@@ -21,7 +21,8 @@ def result_json(result: Result) -> dict[str, Any]:
         "commit": result.commits[-1] if result.commits else None,
         "commits": result.commits,
         "exitCode": int(result.exit_code),
-        "actions": dict(sorted(actions.items())),
+        "planned": dict(sorted(planned.items())),
+        "actions": {str(address): step.action.value for address, step in result.steps.items()},
         "runs": [run_json(run) for run in result.runs],
         "stages": [
             {

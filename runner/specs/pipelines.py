@@ -244,7 +244,7 @@ class _StageReader:
     def _check_no_own_input(self, deps: tuple[str, ...], outs: tuple[Out, ...]) -> None:
         for out in outs:
             for dep in deps:
-                if dep == out.path or dep.startswith(out.path + "/") or out.path.startswith(dep + "/"):
+                if places.is_inside(dep, out.path) or places.is_inside(out.path, dep):
                     hint = "remove the dependency; an output that is kept between runs says `persist: true`"
                     self._add(("deps",), f"the stage reads `{dep}`, which it writes itself (`{out.path}`)", hint)
 
@@ -289,13 +289,13 @@ class _StageReader:
 
     def _resources(self) -> Resources:
         stated = {**_mapping(self._reading.defaults.get("resources")), **_mapping(self._runner.get("resources"))}
-        cpu = units.cores_of(stated.get("cpu", 1))
+        cpu = units.cores_of(stated["cpu"]) if "cpu" in stated else 0.0
         memory = units.bytes_of(stated.get("memory", 0))
         if cpu is None:
             self._wrong("resources.cpu", stated.get("cpu"), "a number of cores")
         if memory is None:
             self._wrong("resources.memory", stated.get("memory"), "an amount of memory such as `4Gi`")
-        return Resources(cpu=cpu or 1.0, memory_bytes=memory or 0)
+        return Resources(cpu=cpu or 0.0, memory_bytes=memory or 0)
 
     def _names(self, name: str) -> tuple[str, ...]:
         value = self._stated(name)
@@ -322,7 +322,9 @@ class _StageReader:
             return ()
         both = sorted(set(names) & set(_mapping(self._runner.get("env"))))
         if both:
-            self._wrong("secrets", both[0], "allowed here: `env` gives the same variable")
+            self._add(
+                (*self._runner_path, "secrets"), f"`{both[0]}` stands in both `env` and `secrets`", "keep one of them"
+            )
         return tuple(sorted(set(names)))
 
     def _environment(self) -> EnvironmentSpec | None:
@@ -332,7 +334,7 @@ class _StageReader:
         lock = stated.get("lock") if isinstance(stated, dict) else None
         path = places.joined(self._reading.base, lock) if isinstance(lock, str) and not is_external(lock) else None
         if path is None:
-            self._wrong("environment", stated, "a mapping with `lock`, a requirements file of the repository")
+            self._wrong("environment.lock", lock, "the path of a requirements file inside the repository")
             return None
         python = stated.get("python")
         return EnvironmentSpec(lock=path, python=None if python is None else str(python))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -86,6 +87,7 @@ class Clone:
         return self.home.cache
 
 
+@functools.cache
 def host_limits() -> HostLimits:
     """What this host has to give."""
     from runner.process.host import host_resources  # imported late: start-up

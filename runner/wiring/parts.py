@@ -332,6 +332,7 @@ class RealParts:
             desired_file=lambda path: reader.file(commit, path),
             overlay=observation.overlay,
             dumps_lock=dumps_lock,
+            in_git=reader.exists,
             desired_blob=blob_at,
             standing_folder=lambda path: reader.tree(state.commit).folder(path) if state else None,
         )
