@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import threading
 import weakref
@@ -14,7 +15,10 @@ from runner.git.command import cannot_start
 
 _REQUEST_BYTES = 4096
 """Requests under way at once: the least a pipe can hold, so that neither side waits for the other for ever."""
-_DRAIN_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
+_PATIENCE_SECONDS = 120.0
+"""Without a single byte for so long, an answer counts as cut: git 2.39 sends less than it announced, and waits, where
+the size in a forged object is wrong."""
 
 
 class DamagedObjects(HostError):
@@ -43,7 +47,7 @@ class ObjectPipe:
         self._counts = counts
         self._lock = threading.Lock()
         self._asker: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._open: tuple[IO[bytes], _Answers] | None = None
         self._complaints = -1
         self._finalizer: weakref.finalize[..., ObjectPipe] | None = None
 
@@ -67,13 +71,10 @@ class ObjectPipe:
         """End the process, if there is one."""
         if self._finalizer is not None:
             self._finalizer()
-        self._process = self._finalizer = None
+        self._open = self._finalizer = None
 
     def _answers(self, batch: Sequence[str], limit_bytes: int) -> Iterator[Found | None]:
-        process = self._started()
-        questions, answers = process.stdin, process.stdout
-        if questions is None or answers is None:
-            raise AssertionError("both pipes were asked for")
+        questions, answers = self._started()
         left = len(batch)
         try:
             questions.write("".join(f"{name}\n" for name in batch).encode("utf-8", "surrogateescape"))
@@ -83,40 +84,30 @@ class ObjectPipe:
                 left -= 1
                 self._counts["objects"] += 1
                 yield found
-        except BrokenPipeError:
+        except (BrokenPipeError, EOFError):
             raise self._died() from None
         finally:
             if left:  # given up half-way: what is still under way would answer the next question
                 self.close()
 
-    def _next(self, answers: IO[bytes], limit_bytes: int) -> Found | None:
-        header = answers.readline()
-        if not header.endswith(b"\n"):
-            raise self._died()
-        fields = header.rsplit(b" ", 2)
-        if fields[-1] in (b"missing\n", b"ambiguous\n") or len(fields) != 3:
+    def _next(self, answers: _Answers, limit_bytes: int) -> Found | None:
+        fields = answers.line().rsplit(b" ", 2)
+        if len(fields) != 3 or not fields[2].isdigit():  # "… missing", "… ambiguous"
             return None
         oid, kind, size_bytes = fields[0].decode(), fields[1].decode(), int(fields[2])
         if not self._contents:
             return Found(oid, kind, size_bytes, None)
         if size_bytes > limit_bytes:
-            self._drain(answers, size_bytes + 1)
+            answers.skip(size_bytes + 1)
             return Found(oid, kind, size_bytes, None)
-        data = answers.read(size_bytes + 1)
-        if len(data) != size_bytes + 1:
-            raise self._died()
-        return Found(oid, kind, size_bytes, data[:-1])
+        return Found(oid, kind, size_bytes, answers.take(size_bytes + 1)[:-1])
 
-    def _drain(self, answers: IO[bytes], left: int) -> None:
-        while left:
-            chunk = answers.read(min(left, _DRAIN_BYTES))
-            if not chunk:
-                raise self._died()
-            left -= len(chunk)
+    def _started(self) -> tuple[IO[bytes], _Answers]:
+        if self._open is None:
+            self._open = self._start()
+        return self._open
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is not None:
-            return self._process
+    def _start(self) -> tuple[IO[bytes], _Answers]:
         complaints = os.memfd_create("git-cat-file")
         try:
             process = subprocess.Popen(
@@ -131,9 +122,11 @@ class ObjectPipe:
             os.close(complaints)
             raise cannot_start(problem) from problem
         self._counts["processes"] += 1
-        self._process, self._complaints = process, complaints
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("both pipes were asked for")
+        self._complaints = complaints
         self._finalizer = weakref.finalize(self, _end, process, complaints)
-        return process
+        return process.stdin, _Answers(process.stdout.fileno())
 
     def _died(self) -> HostError:
         text = _last_line(self._complaints)
@@ -141,6 +134,59 @@ class ObjectPipe:
         if "not our ref" in text or "promisor" in text or "transport 'file' not allowed" in text:
             return DamagedObjects(f"git: {text}", "this is a partial clone: fetch the missing objects first")
         return DamagedObjects(f"git cannot read an object: {text}", "`git fsck` in that repository says more")
+
+
+class _Answers:
+    """What git says, read in large pieces; EOFError when it ends or falls silent within an answer."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._buffer = b""
+        self._at = 0
+
+    def line(self) -> bytes:
+        """The next line, without its end."""
+        end = self._buffer.find(b"\n", self._at)
+        while end < 0:
+            self._buffer = self._buffer[self._at :] + self._more()
+            self._at = 0
+            end = self._buffer.find(b"\n")
+        line = self._buffer[self._at : end]
+        self._at = end + 1
+        return line
+
+    def take(self, count: int) -> bytes:
+        """The next bytes, exactly so many."""
+        have = len(self._buffer) - self._at
+        if have >= count:
+            self._at += count
+            return self._buffer[self._at - count : self._at]
+        pieces = [self._buffer[self._at :]]
+        while have < count:
+            pieces.append(self._more())
+            have += len(pieces[-1])
+        surplus = have - count
+        last = pieces[-1]
+        pieces[-1] = last[: len(last) - surplus]
+        self._buffer, self._at = last, len(last) - surplus
+        return b"".join(pieces)
+
+    def skip(self, count: int) -> None:
+        """Pass over the next bytes."""
+        while count:
+            step = min(count, _READ_BYTES)
+            self.take(step)
+            count -= step
+
+    def _more(self) -> bytes:
+        if not self._poll.poll(_PATIENCE_SECONDS * 1000):
+            raise EOFError
+        data = os.read(self._descriptor, _READ_BYTES)
+        if not data:
+            raise EOFError
+        return data
 
 
 def too_large(what: str, size_bytes: int, limit_bytes: int) -> InputError:
@@ -176,7 +222,7 @@ def _end(process: subprocess.Popen[bytes], complaints: int) -> None:
             except BrokenPipeError:
                 continue  # it ended before we asked it to
     try:
-        process.wait(timeout=5)
+        process.wait(timeout=2)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

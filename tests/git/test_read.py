@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import InputError
+from runner.git import objects
 from runner.git.objects import DamagedObjects
 from runner.git.read import Reader
 from runner.git.tree import TreeEntry
@@ -264,7 +265,10 @@ def test_a_missing_object_is_named(git_repo: MakeRepo) -> None:
 
 
 @pytest.mark.parametrize("content", [b"rubbish", b"", zlib.compress(b"blob 11\0besi"), zlib.compress(b"blob 99999\0x")])
-def test_a_broken_object_ends_the_question_and_not_the_reader(git_repo: MakeRepo, content: bytes) -> None:
+def test_a_broken_object_ends_the_question_and_not_the_reader(
+    git_repo: MakeRepo, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_PATIENCE_SECONDS", 0.5)
     repo = git_repo(FILES)
     oid = repo.git("rev-parse", "HEAD:src.txt")
     loose = repo.path / ".git" / "objects" / oid[:2] / oid[2:]
