@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import difflib
 import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ class _Reading:
         self._note_unhandled(every, pipelines)
         tracked, partial = self._tracked()
         self._check(pipelines, tracked, partial)
+        self._check_references(every, pipelines)
         return Desired(
             commit=self._commit,
             project=project,
@@ -162,6 +164,7 @@ class _Reading:
                 if "branch" in (document.spec.get("record") or {}):
                     self._not_handled.append(Notice("`record.branch` of the Project is not handled yet", place))
         for loaded in pipelines:
+            self._notices.extend(loaded.notices)
             for name in loaded.not_handled:
                 self._not_handled.append(
                     Notice(f"`{name}` of the Pipeline {loaded.pipeline.name} is not handled yet", loaded.pipeline.place)
@@ -224,7 +227,11 @@ class _Reading:
                             "remove one of them (dvc remove)",
                         )
                     )
-        return tracked, [item.path for item in items if not isinstance(item, TrackedData)]
+        partial = [item for item in items if isinstance(item, dvcfiles.PartialImport)]
+        for item in partial:
+            message = f"`{item.path}` was imported without its bytes; `dvc update {item.dvc_file}` fetches them"
+            self._notices.append(Notice(message, Place(item.dvc_file)))
+        return tracked, [item.path for item in partial]
 
     def _parse_tracked(self, files: list[str]) -> list[list[Any]] | None:
         oids = [self._layout.tree.files[file].oid for file in files]
@@ -280,14 +287,42 @@ class _Reading:
             *graph_checks.output_findings(stages, tracked, place_of),
             *graph_checks.git_findings(stages, lambda path: path in tree.files, tree.is_folder, place_of),
             *graph_checks.cycle_findings(stages, outputs),
+            *graph_checks.environment_findings(stages, lambda path: path in tree.files, place_of),
         ]
         if not self.findings:
             # Only with every pipeline at hand is it known who makes what.
             found += graph_checks.missing_findings(stages, outputs, known, self._has, tree.paths, place_of)
             found += graph_checks.param_findings(stages, functools.cache(self._param_values), place_of)
         self.findings.extend(found)
-        if not found:
+        if not self.findings:
             self._cache.put(_CLEAN_NAMESPACE, key, True)
+
+    def _check_references(self, every: list[Document], pipelines: list[LoadedPipeline]) -> None:
+        """Deployments name a pipeline and an output that exist, monitors a deployment."""
+        if self.findings:
+            return
+        outs = {
+            loaded.pipeline.name: [path for stage in loaded.pipeline.stages for path in stage.out_paths]
+            for loaded in pipelines
+        }
+        deployments = [document.name for document in every if document.kind == "Deployment"]
+        for document in every:
+            locator = self._locator(document)
+            if document.kind == "Deployment":
+                model = document.spec["model"]
+                self._check_name(locator, ("model", "pipeline"), model["pipeline"], list(outs), "pipeline")
+                if model["pipeline"] in outs:
+                    path = places.joined(self._layout.dvc_root, model["out"])
+                    if path not in outs[model["pipeline"]]:
+                        self._check_name(locator, ("model", "out"), model["out"], outs[model["pipeline"]], "output")
+            elif document.kind == "Monitor":
+                self._check_name(locator, ("deployment",), document.spec["deployment"], deployments, "deployment")
+
+    def _check_name(self, locator: Locator, path: tuple[str, ...], name: str, known: list[str], what: str) -> None:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"there is: {', '.join(sorted(known)[:10]) or 'none'}"
+            self.findings.append(locator.finding(path, f"there is no {what} `{name}`", hint))
 
     def _param_values(self, file: str) -> Mapping[Any, Any] | None:
         """The values of a parameter file of the commit; None for a link, a file that stages make, or a broken one."""

@@ -127,14 +127,15 @@ def read_documents(
     entry = layout.tree.get(file)
     if entry is None:
         return []
-    rows = cache.get(_CACHE_NAMESPACE, entry.oid)
+    key = f"{entry.oid}:{'lenient' if lenient else 'strict'}"
+    rows = cache.get(_CACHE_NAMESPACE, key)
     if rows is None:
         try:
             rows = _parse(layout.blob(entry.oid), file, lenient)
         except SpecError as error:
             findings.extend(error.findings)
             return []
-        cache.put(_CACHE_NAMESPACE, entry.oid, rows)
+        cache.put(_CACHE_NAMESPACE, key, rows)
     documents = [_document(row, file, entry.oid) for row in rows]
     return documents
 

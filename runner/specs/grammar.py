@@ -44,6 +44,8 @@ class Resolved:
     artifacts: dict[str, Any] = field(default_factory=dict)
     plots: list[Any] = field(default_factory=list)
     params: list[str] = field(default_factory=list)
+    notices: list[tuple[str, int, int]] = field(default_factory=list)
+    """What people should know, with line and column."""
     consulted: list[str] = field(default_factory=list)
     """Files that were asked for, whether or not they exist, in the order they were first asked for."""
 
@@ -92,7 +94,7 @@ class GitFiles:
     def isdir(self, path: str) -> bool:
         """Whether the commit has a folder there."""
         path = self._noted(path)
-        return path == "." or self._is_folder(path)
+        return path == "." or (not path.startswith(("/", "..")) and self._is_folder(path))
 
     def open(self, path: str, mode: str = "r", encoding: str = "utf-8", **_: Any) -> io.StringIO:
         """The values of a parameter file as JSON text.
@@ -114,6 +116,8 @@ class GitFiles:
         """The blob at a path, links inside the tree followed."""
         for _ in range(5):
             path = self._noted(path)
+            if path.startswith(("/", "..")):
+                return None
             entry = self._file_of(path)
             if entry is None or entry[0] == "160000":
                 return None
@@ -165,6 +169,7 @@ class _Resolution:
         self._parsing = parsing
         self._locator = locator
         self._findings: list[Finding] = []
+        self._notices: list[tuple[str, int, int]] = []
         self._resolver: Any = None
 
     def run(self) -> tuple[Resolved, list[Finding]]:
@@ -178,7 +183,8 @@ class _Resolution:
             if len(stages) > MAX_STAGES:
                 self._add(("stages", group), f"more than {MAX_STAGES:,} stages", "split the pipeline")
                 break
-        resolved = Resolved(stages, groups, consulted=list(self._files.consulted), **self._top_level())
+        sections = self._top_level()
+        resolved = Resolved(stages, groups, consulted=list(self._files.consulted), notices=self._notices, **sections)
         return resolved, list(dict.fromkeys(self._findings))
 
     def _make_resolver(self) -> Any:
@@ -231,11 +237,8 @@ class _Resolution:
             raise SpecError([self._locator.finding(("stages", group), text, "iterate over less")])
         names = list(definition.get_generated_names())
         if not names:
-            self._add(
-                ("stages", group),
-                f"the group `{group}` makes no stage: nothing to iterate over",
-                "add an item, or remove the group",
-            )
+            position = self._locator.position(("stages", group))
+            self._notices.append((f"the group `{group}` makes no stage: it has nothing to iterate over", *position))
         return names
 
     def _check_axes(self, group: str, axes: Mapping[str, Any]) -> None:

@@ -130,6 +130,19 @@ def missing_findings(
     return findings
 
 
+def environment_findings(stages: Iterable[Stage], is_file: Callable[[str], bool], place_of: PlaceOf) -> list[Finding]:
+    """Lock files of environments that git does not hold."""
+    return [
+        Finding(
+            *place_of(stage, stage.environment.lock),
+            f"the lock file `{stage.environment.lock}` is not in git",
+            "commit it",
+        )
+        for stage in stages
+        if stage.environment is not None and not is_file(stage.environment.lock)
+    ]
+
+
 def param_findings(
     stages: Iterable[Stage], values_of: Callable[[str], Mapping[Any, Any] | None], place_of: PlaceOf
 ) -> list[Finding]:

@@ -73,15 +73,18 @@ class Layout:
 
     def is_runner_folder(self, path: str) -> bool:
         """Whether a path lies in a `.runner/` folder of the root or of the DVC root."""
-        roots = {RUNNER_FOLDER, RUNNER_FOLDER if self.dvc_root == "." else f"{self.dvc_root}/{RUNNER_FOLDER}"}
-        return any(places.is_inside(path, root) for root in roots)
+        return any(places.is_inside(path, folder) for folder in self._runner_folders())
+
+    def _runner_folders(self) -> list[str]:
+        below = RUNNER_FOLDER if self.dvc_root == "." else f"{self.dvc_root}/{RUNNER_FOLDER}"
+        return list(dict.fromkeys([RUNNER_FOLDER, below]))
 
     def runner_folder_findings(self) -> list[Finding]:
         """A finding if the commit holds a `.runner/` folder of the user's own."""
-        for path in self.tree.paths:
-            if ".runner" in path and self.is_runner_folder(path):
+        for folder in self._runner_folders():
+            if self.tree.is_folder(folder) or self.tree.get(folder) is not None:
                 hint = "remove it from the branch: the runner keeps this folder on its own branch"
-                return [places.file_finding(path, "the folder `.runner/` belongs to the runner", hint)]
+                return [places.file_finding(f"{folder}/", "the folder `.runner/` belongs to the runner", hint)]
         return []
 
     # ----- what DVC looks at

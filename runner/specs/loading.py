@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.canonical import canonical_digest
-from runner.core.nouns import Pipeline, Stage, is_external
+from runner.core.nouns import Notice, Pipeline, Stage, is_external
 from runner.errors import Finding, Place, SpecError
 from runner.specs import params, places, render, schemas, yaml12
 from runner.specs.documents import Document
@@ -24,8 +24,6 @@ from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwri
 from runner.specs.places import Locator
 from runner.specs.stage_rows import row_of, stages_of
 
-_VERSION = 3
-"""Part of every key: raised when the same document would give other stages."""
 _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"
 _NOT_HANDLED_SECTIONS = ("on", "data", "holdout")
@@ -40,6 +38,7 @@ class LoadedPipeline:
     locator: Locator
     not_handled: tuple[str, ...] = ()
     """Sections of the document that this version does not act on."""
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,9 +108,7 @@ def load_document(
 def _load(
     source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
 ) -> LoadedPipeline | None:
-    key = canonical_digest(
-        [_VERSION, source.identity, source.name, source.base, layout.dvc_root, source.adopted, parsing]
-    )
+    key = canonical_digest([source.identity, source.name, source.base, layout.dvc_root, source.adopted, parsing])
     consulted = cache.get(_CONSULTED_NAMESPACE, key)
     if isinstance(consulted, list):
         digest = _digest(key, consulted, layout)
@@ -147,7 +144,8 @@ def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: s
         extra_metrics=tuple(value["metrics"]),
         place=source.place,
     )
-    return LoadedPipeline(pipeline, digest, source.locator, tuple(value["not_handled"]))
+    notices = tuple(Notice(message, Place(source.file, line, column)) for message, line, column in value["notices"])
+    return LoadedPipeline(pipeline, digest, source.locator, tuple(value["not_handled"]), notices)
 
 
 def _make(
@@ -158,6 +156,8 @@ def _make(
         definition, marks = source.definition()
     except SpecError as error:
         source.findings.extend(error.findings)
+        return None
+    if _has_odd_names(source, definition):
         return None
     files = _git_files(layout, cache)
     resolved, problems = resolve(definition, source.base, files, parsing, source.locator)
@@ -171,10 +171,22 @@ def _make(
     value = {
         "stages": [row_of(stage) for stage in stages],
         "metrics": metrics,
+        "notices": resolved.notices,
         "rendered": text,
         "not_handled": [] if source.adopted else [name for name in _NOT_HANDLED_SECTIONS if name in definition],
     }
     return value, resolved.consulted
+
+
+def _has_odd_names(source: _Source, definition: Mapping[str, Any]) -> bool:
+    """Whether stages have names that are not text, which are noted."""
+    odd = [name for name in definition.get("stages") or {} if not isinstance(name, str)]
+    for name in odd:
+        place = ("stages", name) if isinstance(name, int) else ("stages",)
+        source.findings.append(
+            source.locator.finding(place, f"the stage name `{name}` is not text", "put it in quotes")
+        )
+    return bool(odd)
 
 
 def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:

@@ -18,8 +18,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import runner
+
 FORMAT_VERSION = 1
-"""Part of every entry; raised when the meaning of any cached value changes."""
+"""Part of every entry, with the runner's version; raised when the meaning of any cached value changes."""
 
 _SAFE_KEY = re.compile(r"^[0-9a-f]{16,64}$")
 _NAMESPACE = re.compile(r"^[a-z][a-z0-9-]{0,40}$")
@@ -93,7 +95,9 @@ class ParseCache:
 
 
 def _header(namespace: str, key: str, body: bytes) -> bytes:
-    return f"{FORMAT_VERSION} {namespace} {key} {len(body)} {zlib.crc32(body):08x}".encode("utf-8", "surrogatepass")
+    return f"{FORMAT_VERSION} {runner.__version__} {namespace} {key} {len(body)} {zlib.crc32(body):08x}".encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -1,3 +1,5 @@
+"""Every stage that DVC would load is read with the same command, folder, inputs, parameters and outputs."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,9 +24,10 @@ def test_every_stage_is_read_as_dvc_reads_it(name: str, git_repo: Callable[..., 
 
 
 def test_a_dvc_project_below_the_root_of_git_is_read_as_dvc_reads_it(git_repo: Callable[..., GitRepo]) -> None:
+    stage = "cmd: 'x ${lr}', deps: [src.py, ../outside.py], params: [lr], outs: [o]"
     files = {
         "ml/.dvc/config": "",
-        "ml/dvc.yaml": "stages:\n  a:\n    cmd: x ${lr}\n    deps: [src.py, ../outside.py]\n    params: [lr]\n    outs: [o]\n",
+        "ml/dvc.yaml": f"stages:\n  a: {{{stage}}}\n",
         "ml/params.yaml": "lr: 1\n",
         "ml/sub/dvc.yaml": "stages:\n  b:\n    cmd: y\n    deps: [../o]\n",
         "ml/src.py": "",
@@ -37,9 +40,7 @@ def test_a_dvc_project_below_the_root_of_git_is_read_as_dvc_reads_it(git_repo: C
 
     assert desired.dvc_root == "ml"
     assert desired.has_dvc
-    assert {stage.address for stage in desired.stages()} == {
-        Address("ml/dvc.yaml", "a"),
-        Address("ml/sub/dvc.yaml", "b"),
-    }
+    expected = {Address("ml/dvc.yaml", "a"), Address("ml/sub/dvc.yaml", "b")}
+    assert {stage.address for stage in desired.stages()} == expected
     ours = {(stage.address.pipeline, stage.address.stage): seen_by_runner(stage) for stage in desired.stages()}
     assert ours == seen_by_dvc(repo.path / "ml", "ml")

@@ -1,0 +1,68 @@
+"""Bad input gives every finding at once, each with its place and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner.errors import SpecError
+from tests.repositories import GitRepo
+from tests.specs.bad_inputs import CASES
+from tests.specs.readings import DVC_PROJECT, desired_of, findings_of
+
+PIPELINE = "apiVersion: runner/v1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named_with_its_place(name: str, git_repo: Callable[..., GitRepo]) -> None:
+    files, expected = CASES[name]
+
+    assert findings_of(git_repo(files)) == expected
+
+
+def test_findings_of_several_files_come_together(git_repo: Callable[..., GitRepo]) -> None:
+    files = {
+        **DVC_PROJECT,
+        "dvc.yaml": "stages:\n  a:\n    comd: x\n",
+        "sub/dvc.yaml": "stages: [\n",
+        "pipelines/p.yaml": f"{PIPELINE}  stages: {{a: {{cmd: 'x ${{y}}'}}}}\n",
+        "data.dvc": "outs: 3\n",
+    }
+
+    assert [finding.split(":")[0] for finding in findings_of(git_repo(files))] == [
+        "data.dvc",
+        "dvc.yaml",
+        "dvc.yaml",
+        "pipelines/p.yaml",
+        "sub/dvc.yaml",
+    ]
+
+
+def test_findings_are_the_same_with_a_cache_that_has_seen_them(
+    git_repo: Callable[..., GitRepo], tmp_path: Path
+) -> None:
+    repo = git_repo({**DVC_PROJECT, "dvc.yaml": "stages:\n  a:\n    cmd: x\n    deps: [nope]\n"})
+
+    first = findings_of(repo, tmp_path / "cache")
+
+    assert first
+    assert findings_of(repo, tmp_path / "cache") == first
+
+
+def test_a_thousand_findings_are_told_in_reasonable_time(git_repo: Callable[..., GitRepo]) -> None:
+    stages = "".join(f"  s{index}:\n    cmd: x\n    deps: [gone/{index}.csv]\n" for index in range(1000))
+
+    with pytest.raises(SpecError) as raised:
+        desired_of(git_repo({**DVC_PROJECT, "dvc.yaml": f"stages:\n{stages}"}))
+
+    assert len(raised.value.findings) == 1000
+
+
+def test_the_lock_file_of_an_environment_must_be_in_git(git_repo: Callable[..., GitRepo]) -> None:
+    stages = "  stages:\n    a:\n      cmd: x\n      environment: {lock: nope.txt}\n"
+
+    assert findings_of(git_repo({**DVC_PROJECT, "runner.yaml": PIPELINE + stages})) == [
+        "runner.yaml:6:5: the lock file `nope.txt` is not in git (commit it)"
+    ]
