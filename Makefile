@@ -14,7 +14,7 @@ READY := $(VENV)/ready
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: help venv demo test check format constraints clean
+.PHONY: help venv demo test check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,21 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) $(PYTEST_ARGS)
 
-check: $(READY) ## Check format, lint, types, the direction of imports, schemas and workflows
+check: check-format check-lint check-types check-imports check-schemas ## Check all that is no test; -k shows all that is wrong
+
+check-format: $(READY)
 	$(BIN)/ruff format --check .
+
+check-lint: $(READY)
 	$(BIN)/ruff check .
+
+check-types: $(READY)
 	$(BIN)/mypy
+
+check-imports: $(READY)
 	$(BIN)/lint-imports
+
+check-schemas: $(READY)
 	$(BIN)/check-jsonschema --check-metaschema schemas/*.schema.json
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml examples/github/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml

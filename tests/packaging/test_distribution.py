@@ -38,7 +38,9 @@ def run_from(wheel_folder: Path, *args: str) -> str:
 
 def test_every_runtime_dependency_has_its_line_of_reason() -> None:
     declared = [_name(requirement) for requirement in PROJECT["dependencies"]]
-    told = re.findall(r"^\| ([a-z0-9-]+) \| .{30,} \| .+ \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
+    told = re.findall(
+        r"^\| ([a-z0-9-]+) \| .{30,} \| .+ \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
+    )
     assert told == declared
 
 
