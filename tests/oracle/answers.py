@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
 from tests.oracle.checkouts import repo
@@ -23,6 +26,8 @@ class Answer:
     """Stages whose outputs it reads directly."""
     missing: frozenset[str]
     """Deps that are neither in git nor in DVC nor made by a stage."""
+    shrunk: bool
+    """Whether `dvc.lock` has a dep, a parameter or an output that the stage no longer declares."""
 
     @property
     def changed(self) -> bool:
@@ -40,6 +45,7 @@ def dvc_answers(root: Path) -> dict[Address, Answer]:
                 frozen=stage.frozen,
                 upstream=frozenset(_address(opened, other) for other in graph.successors(stage) if _is_stage(other)),
                 missing=frozenset(_missing(opened, stage)),
+                shrunk=_is_shrunk(stage),
             )
             for stage in graph
             if _is_stage(stage)
@@ -70,6 +76,29 @@ def _missing(opened: Repo, stage: Any) -> list[str]:
         for dep in stage.deps
         if not dep.exists and not any(_overlap(dep.fs_path, path) for path in made)
     ]
+
+
+def _is_shrunk(stage: Any) -> bool:
+    lock = Path(stage.path).with_suffix(".lock")
+    stages = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
+    return bool(_recorded(stages.get(stage.name, {})) - _declared(stage))
+
+
+def _recorded(entry: Mapping[str, Any]) -> set[tuple[str, ...]]:
+    paths = {(kind, row["path"]) for kind in ("deps", "outs") for row in entry.get(kind, [])}
+    return paths | {("params", file, key) for file, values in entry.get("params", {}).items() for key in values}
+
+
+def _declared(stage: Any) -> set[tuple[str, ...]]:
+    declared: set[tuple[str, ...]] = {("outs", out.def_path) for out in stage.outs}
+    for dep in stage.deps:
+        if not isinstance(dep, ParamsDependency):
+            declared.add(("deps", dep.def_path))
+        else:
+            # a whole file declares whatever it holds
+            keys = dep.params or dep.hash_info.value or {}
+            declared |= {("params", dep.def_path, key) for key in keys}
+    return declared
 
 
 def _overlap(one: str, other: str) -> bool:

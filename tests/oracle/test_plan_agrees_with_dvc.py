@@ -12,6 +12,8 @@ Known differences, on purpose:
   of it. The runner keeps a frozen stage as long as it has a result, and so says what `dvc repro` does.
 - *always changed* and callback stages: DVC calls them changed for ever, the runner runs them once for each commit.
   Right after `dvc repro`, with nothing recorded by the runner, both say changed.
+- a dep, a parameter or an output that is no longer declared: DVC looks at what is declared now and calls the stage
+  unchanged. To the runner the declarations are part of the run key, so this is another run; either is accepted here.
 - a dep that is nowhere: DVC reports it as `deleted` and fails when it gets there, the runner refuses the commit.
 """
 
@@ -101,7 +103,7 @@ def _agrees(action: str, address: Address, answers: Mapping[Address, Answer]) ->
         return action == "keep"
     if answer.changed:
         return action != "keep"
-    return action == "keep" or _has_changed_upstream(address, answers)
+    return action == "keep" or answer.shrunk or _has_changed_upstream(address, answers)
 
 
 def _first_action(answer: Answer, address: Address, answers: Mapping[Address, Answer]) -> bool:
@@ -112,6 +114,7 @@ def _first_action(answer: Answer, address: Address, answers: Mapping[Address, An
 def _has_changed_upstream(address: Address, answers: Mapping[Address, Answer]) -> bool:
     """Whether anything above changed; a frozen stage stands still and lets nothing through."""
     return any(
-        not answers[above].frozen and (answers[above].changed or _has_changed_upstream(above, answers))
+        not answers[above].frozen
+        and (answers[above].changed or answers[above].shrunk or _has_changed_upstream(above, answers))
         for above in answers[address].upstream
     )
