@@ -51,7 +51,7 @@ STORY: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
     (
         "What did the edit bring? And what happened here, all told?",
         [
-            ("runner runs compare HEAD~1 HEAD", DONE),
+            ("runner runs compare --stage evaluate", DONE),
             ("git fetch -q", DONE),
             ("git log --graph --oneline origin/runner/state", DONE),
         ],
