@@ -12,14 +12,11 @@ from typing import Any
 
 from runner.core.canonical import restored
 from runner.core.nouns import Stage, is_external
-from runner.core.recorded import OutFact
-
-Sizes = Mapping[str, tuple[int | None, int | None]]
-"""Path of an input to its size in bytes and its number of files, where known."""
+from runner.core.recorded import InputSizes, OutFact
 
 
 def lock_entry(
-    stage: Stage, material: Mapping[str, Any], outs: Sequence[OutFact] | None, sizes: Sizes | None = None
+    stage: Stage, material: Mapping[str, Any], outs: Sequence[OutFact] | None, sizes: InputSizes | None = None
 ) -> dict[str, Any]:
     """The entry DVC would write for this result; without `outs` the form that DVC's run-cache keys are made of."""
     entry: dict[str, Any] = {"cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0]}
@@ -55,7 +52,7 @@ def relative(path: str, wdir: str) -> str:
     return path if is_external(path) else posixpath.relpath(path, wdir)
 
 
-def _dep(path: str, digest: str, wdir: str, sizes: Sizes) -> dict[str, Any]:
+def _dep(path: str, digest: str, wdir: str, sizes: InputSizes) -> dict[str, Any]:
     kind, colon, value = digest.rpartition(":")
     row: dict[str, Any] = {"path": relative(path, wdir)}
     if colon and kind == "md5-dos2unix":
@@ -63,9 +60,8 @@ def _dep(path: str, digest: str, wdir: str, sizes: Sizes) -> dict[str, Any]:
     if colon:
         return row | {kind: value}
     row |= {"hash": "md5", "md5": digest}
-    size, nfiles = sizes.get(path, (None, None))
-    row |= {"size": size} if size is not None else {}
-    return row | ({"nfiles": nfiles} if nfiles is not None else {})
+    known = sizes.get(path, {})
+    return row | {name: known[name] for name in ("size", "nfiles", "isexec") if name in known}
 
 
 def _out(out: OutFact, wdir: str) -> dict[str, Any]:

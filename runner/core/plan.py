@@ -207,6 +207,7 @@ class Walk:
             outs=hit.outs,
             record=None if hit.ref else hit.record,
             adopted_from=f"{hit.ref}@{hit.record}" if hit.ref else None,
+            inputs=hit.inputs,
         )
         where = f" on {hit.ref}" if hit.ref else ""
         name = f" as {hit.address}" if hit.address != stage.address else ""

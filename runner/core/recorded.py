@@ -55,6 +55,10 @@ class OutFact:
         )
 
 
+InputSizes = Mapping[str, Mapping[str, Any]]
+"""Path of an input to its `size` in bytes, `nfiles` and `isexec`, as far as they are known; for `dvc.lock` alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The accepted result that stands for a stage: what `dvc.lock` says, and why we believe it."""
@@ -70,6 +74,7 @@ class Entry:
     """Sequence number of the run record on this ledger; None for evidence."""
     adopted_from: str | None = None
     """`<ref>@<sequence>` where the result was recorded first, when it came from another ref."""
+    inputs: InputSizes = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON; the address is in the file's name and repeated inside."""
@@ -82,6 +87,7 @@ class Entry:
             "material": self.material,
             "outs": [out.as_json() for out in self.outs],
         }
+        row |= {"inputs": {path: dict(sizes) for path, sizes in self.inputs.items()}} if self.inputs else {}
         return row | ({"adoptedFrom": self.adopted_from} if self.adopted_from else {})
 
     @staticmethod
@@ -95,6 +101,7 @@ class Entry:
             outs=tuple(OutFact.from_json(out) for out in row["outs"]),
             record=row.get("record"),
             adopted_from=row.get("adoptedFrom"),
+            inputs=row.get("inputs", {}),
         )
 
     def moved_to(self, address: Address) -> Entry:
@@ -116,6 +123,7 @@ class Hit:
     outs: tuple[OutFact, ...] = ()
     provenance: str = RUNNER
     material: Mapping[str, Any] = field(default_factory=dict)
+    inputs: InputSizes = field(default_factory=dict)
     why: str = ""
     """For a failure: how it failed, for people."""
 
@@ -162,6 +170,9 @@ class Inputs(Protocol):
 
     def environment_digest(self, stage_lock: str, python: str | None) -> str | None:
         """Digest of a declared environment; None where the lock file is missing."""
+
+    def is_executable(self, path: str) -> bool:
+        """Whether a file in git may be executed."""
 
     def probe(self, path: str) -> str | None:
         """Digest of an input outside the repository; None where nobody has looked yet."""

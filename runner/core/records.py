@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.core.canonical import canonical_bytes, plain
 from runner.core.nouns import Address
-from runner.core.recorded import RUNNER, OutFact
+from runner.core.recorded import RUNNER, InputSizes, OutFact
 
 SCHEMA = 1
 """Version of everything below `.runner/`; an older runner refuses to write to a newer one."""
@@ -72,6 +72,7 @@ class RunFacts:
     host: Mapping[str, Any] = field(default_factory=dict)
     actor: str = ""
     trust: str = "trusted"
+    inputs: InputSizes = field(default_factory=dict)
     location: str = ""
     """Where the bytes of outputs are: a DVC remote's name, or `this host`."""
 
@@ -104,6 +105,7 @@ class RunFacts:
             "host": plain(dict(self.host)),
             "actor": self.actor,
             "trust": self.trust,
+            "inputs": {path: dict(sizes) for path, sizes in self.inputs.items()},
             "location": self.location,
         }
 
@@ -139,6 +141,7 @@ class RunFacts:
             host=row["host"],
             actor=row["actor"],
             trust=row["trust"],
+            inputs=row["inputs"],
             location=row["location"],
         )
 

@@ -6,8 +6,11 @@ that can make it again where there is one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from runner.core.graph import OutputIndex
 from runner.core.nouns import Address, Stage, is_external
@@ -65,6 +68,23 @@ class Materials:
                 data = self._walk.desired.tracked[name]
                 yield Material(name, data.md5, data.legacy, remote=data.remote)
 
+    def sizes(self, stage: Stage) -> dict[str, dict[str, Any]]:
+        """What `dvc.lock` says of the inputs beside their digests; they are in the worktree."""
+        return {path: sizes for path in stage.deps if (sizes := self._sizes_of(path))}
+
+    def _sizes_of(self, path: str) -> dict[str, Any]:
+        if is_external(path):
+            return {}
+        if path in self._walk.graph.producers:
+            fact = self.fact(self._walk.graph.producers[path], path)
+            row = {"size": fact.size_bytes, "nfiles": fact.nfiles, "isexec": fact.isexec or None}
+        elif path in self._walk.desired.tracked:
+            data = self._walk.desired.tracked[path]
+            row = {"size": data.size, "nfiles": data.nfiles}
+        else:
+            row = _sizes_on_disk(self._context.worktree.folder / path)
+        return {name: value for name, value in row.items() if value is not None}
+
     def place_one(self, material: Material, *, writable: bool) -> None:
         """Have one input in the worktree; raises BytesMissing."""
         try:
@@ -83,7 +103,8 @@ class Materials:
         remotes = self._context.remotes
         name = material.remote or remotes.default_name()
         if name is not None:
-            remotes.pull([material.md5], name, cache, legacy=material.legacy)
+            with contextlib.suppress(MissingObjects):  # said below, with the stage that can make them again
+                remotes.pull([material.md5], name, legacy=material.legacy)
         missing = cache.missing(material.md5, legacy=material.legacy)
         if missing:
             raise BytesMissing(material.path, missing, material.producer)
@@ -109,3 +130,11 @@ class Materials:
         if left is None or path not in left:
             raise HostError(f"{path} of {owner} was asked for before it was made", "this is a defect of the runner")
         return left[path]
+
+
+def _sizes_on_disk(path: Path) -> dict[str, Any]:
+    if path.is_file():
+        status = path.stat()
+        return {"size": status.st_size, "isexec": True if status.st_mode & 0o100 else None}
+    sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+    return {"size": sum(sizes), "nfiles": len(sizes)} if sizes else {}

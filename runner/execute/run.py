@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.core.nouns import Out, OutKind, Stage
+from runner.core.lock import lock_entry
+from runner.core.nouns import Out, OutKind, Stage, Trust
 from runner.core.plan import Step, Walk
-from runner.core.recorded import OutFact
+from runner.core.recorded import InputSizes, OutFact
 from runner.core.records import RunFacts
 from runner.errors import HostError
 from runner.execute.context import Context, Event
@@ -30,6 +31,7 @@ class Running:
     step: Step
     started_at: str
     started_from: Mapping[str, str]
+    inputs: InputSizes
     remade: bool
 
 
@@ -45,7 +47,7 @@ def perform(
     isolate = context.isolate and not any(out.persist for out in stage.outs)
     materials.place(stage, writable=not isolate)
     started_from = _prepare_outputs(walk, context, materials, stage)
-    running = Running(context.run_ids(), stage, step, started_at, started_from, remade)
+    running = Running(context.run_ids(), stage, step, started_at, started_from, materials.sizes(stage), remade)
     context.on_event(Event("started", stage.address, run=None))
     for attempt in range(1, stage.retries + 2):
         outcome = run_stage(_stage_run(context, running, isolate), cancel)
@@ -138,6 +140,7 @@ def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -
         log_sha256=outcome.log_sha256,
         log_bytes=outcome.log_bytes,
         started_from=running.started_from,
+        inputs=running.inputs,
         host=context.host,
         actor=context.actor,
         trust=context.trust.value,
@@ -154,7 +157,18 @@ def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
     outs = tuple(_take(context, out, outcome) for out in stage.outs)
     metrics = _metrics(stage, outcome.output_root)
-    return replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
+    done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
+    _tell_dvc(context, stage, done)
+    return done
+
+
+def _tell_dvc(context: Context, stage: Stage, run: RunFacts) -> None:
+    """DVC's run-cache learns of trusted runs, so that `dvc repro` elsewhere does not repeat them (DESIGN §8)."""
+    from runner.data import runcache  # imported late: only where something ran
+
+    beyond_dvc = stage.environment is not None or stage.env or stage.seed is not None
+    if context.trust is Trust.TRUSTED and runcache.saved_by_dvc(stage) and not beyond_dvc:
+        runcache.save(context.cache.root, lock_entry(stage, run.material, run.outs, run.inputs))
 
 
 def _failure(stage: Stage, outcome: Outcome) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from runner.core.actions import Action
 from runner.core.lock import lock_entry, out_facts
-from runner.core.nouns import Trust, is_external
+from runner.core.nouns import Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.records import RunFacts
 from runner.errors import HostError
@@ -43,17 +44,15 @@ class Resolver:
         from runner.data import runcache  # imported late: only where something runs
 
         stage = self._walk.graph.stages[step.address]
-        eligible = self._context.trust is Trust.TRUSTED and step.material is not None and not stage.always_changed
-        if not eligible or not stage.deps or not stage.outs or stage.environment or stage.env or stage.seed is not None:
+        beyond_dvc = stage.environment is not None or stage.env or stage.seed is not None
+        if self._context.trust is not Trust.TRUSTED or step.material is None or beyond_dvc:
             return None
-        if any(out.persist for out in stage.outs) or step.material is None:
+        if not runcache.eligible(stage):
             return None
-        wanted = lock_entry(stage, step.material.as_json(), None)
-        entry = runcache.lookup(self._context.cache.root, wanted)
-        if entry is None:
-            return None
-        outs = out_facts(stage, entry)
-        if any(self._context.cache.missing(out.md5) for out in outs):
+        inputs = self._executables(stage)
+        entry = runcache.lookup(self._context.cache.root, lock_entry(stage, step.material.as_json(), None, inputs))
+        outs = out_facts(stage, entry) if entry is not None else ()
+        if len(outs) < len(stage.outs) or any(self._context.cache.missing(out.md5) for out in outs):
             return None
         now = datetime.datetime.fromtimestamp(self._context.clock(), datetime.UTC)
         return RunFacts(
@@ -72,11 +71,21 @@ class Resolver:
             host=self._context.host,
             actor=self._context.actor,
             trust=self._context.trust.value,
+            inputs=inputs,
             location=self._context.location,
         )
 
+    def _executables(self, stage: Stage) -> dict[str, dict[str, Any]]:
+        """The one thing beside digests that DVC's run-cache looks at: whether a file in a dep may be executed."""
+        facts = {path: fact for left in self._walk.outs.values() if left for path, fact in left.items()}
+        found = {}
+        for path in stage.deps:
+            executable = facts[path].isexec if path in facts else self._walk.inputs.is_executable(path)
+            if executable:
+                found[path] = {"isexec": True}
+        return found
+
     def _fetch(self, md5: str) -> None:
         remotes = self._context.remotes
-        name = remotes.default_name()
-        if self._context.cache.missing(md5) and name is not None:
-            remotes.pull_listing(md5, name, self._context.cache)
+        if self._context.cache.missing(md5) and remotes.default_name() is not None:
+            remotes.pull([md5])

@@ -164,6 +164,7 @@ class State:
             outs=run.outs,
             provenance=run.provenance,
             material=run.material,
+            inputs=run.inputs,
             why="" if succeeded else f"failed before: {run.message} (record {sequence})",
         )
 

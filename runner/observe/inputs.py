@@ -16,7 +16,7 @@ from runner.core.digests import Member, folder_digest, md5_hex
 from runner.core.nouns import Desired, Stage, is_external
 from runner.errors import InputError
 from runner.git.read import Reader
-from runner.git.tree import Tree
+from runner.git.tree import EXECUTABLE, Tree
 from runner.ledger.state import Memo
 from runner.observe.memo import DigestMemo
 
@@ -125,6 +125,11 @@ class GitInputs:
         digest = hashlib.sha256(self._reader.blob(entry.oid))
         digest.update(f"\0{python or ''}".encode())
         return digest.hexdigest()
+
+    def is_executable(self, path: str) -> bool:
+        """Whether the commit has an executable file there."""
+        entry = self._tree.get(path)
+        return entry is not None and entry.mode == EXECUTABLE
 
     def probe(self, path: str) -> str | None:
         """What somebody found who looked at an input outside the repository."""

@@ -58,7 +58,7 @@ class StageRun:
     """What to run and how; everything is decided by the caller.
 
     commands: one after the other, stopped at the first that fails. shell: its path or a name on the run's PATH. wdir:
-    relative to the worktree. env: the whole environment, but for TMPDIR and PYTHONPYCACHEPREFIX, which point below
+    relative to the worktree. env: the whole environment, but for TMPDIR, which points below
     private_dir. redact: secret values by name. outs: declared outputs, relative to the worktree. private_dir: of this
     run alone, outside the worktree, on the file system where outputs shall be; its path should be short (sockets are
     made in TMPDIR). isolate: False lets the stage write into the worktree itself. merge_outs: outputs that stand in
@@ -189,7 +189,7 @@ def _attempt(run: StageRun, cancel: threading.Event, shell: list[str], level: Is
 
 def _private_folders(run: StageRun, level: Isolation) -> dict[str, Path]:
     """The folders of this attempt below private_dir, made; with an overlay, layers that nobody has used."""
-    folders = {"tmp": run.private_dir / "tmp", "pycache": run.private_dir / "pycache"}
+    folders = {"tmp": run.private_dir / "tmp"}
     try:
         folders["tmp"].mkdir(exist_ok=True)
         if level is Isolation.OVERLAY:
@@ -218,7 +218,9 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> dict[str, Any]:
     """What the keeper needs to know, in bytes (see keeper.py)."""
-    environment = {**run.env, "TMPDIR": str(folders["tmp"]), "PYTHONPYCACHEPREFIX": str(folders["pycache"])}
+    # Python may read compiled code beside installed packages, and writes none: a private place for byte code would have
+    # every run compile every package that it imports again, which takes seconds where the work takes milliseconds.
+    environment = {**run.env, "TMPDIR": str(folders["tmp"]), "PYTHONDONTWRITEBYTECODE": "1"}
     if any("\0" in text for text in (*run.commands, *environment, *environment.values())):
         raise InputError("a command or a variable of the stage has a NUL byte", "no program can be given one")
     request: dict[str, Any] = {

@@ -40,7 +40,7 @@ class WithRuns:
         if (hit is not None and hit.succeeded) or key not in self._runs:
             return hit
         run = self._runs[key]
-        return Hit(key, True, "", FRESH, run.address, run.outs, run.provenance, run.material)
+        return Hit(key, True, "", FRESH, run.address, run.outs, run.provenance, run.material, run.inputs)
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder as the base knows them."""
@@ -64,7 +64,7 @@ class Standing:
 
 def entry_of(run: RunFacts) -> Entry:
     """What a fresh run leaves standing for its stage."""
-    return Entry(run.address, run.key, run.provenance, run.material, run.outs, record=FRESH)
+    return Entry(run.address, run.key, run.provenance, run.material, run.outs, FRESH, inputs=run.inputs)
 
 
 def standing_after(walk: Walk) -> Standing:

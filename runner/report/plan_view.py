@@ -20,6 +20,17 @@ _SIGN = {
     Action.FAILED: ("✗", "red"),
     Action.REMOVE: ("-", "red"),
 }
+_PHRASE = {
+    Action.RUN: "to run",
+    Action.WAIT: "waiting",
+    Action.PROBE: "to probe",
+    Action.UNKNOWN: "unknown",
+    Action.FAILED: "failed",
+    Action.REUSE: "to reuse",
+    Action.KEEP: "to keep",
+    Action.REMOVE: "to remove",
+}
+_ORDER = tuple(_PHRASE)
 _MOST_REASONS = 4
 
 
@@ -83,7 +94,7 @@ def summary_line(plan: Plan, style: Style) -> str:
     counts = plan.counts()
     if plan.is_empty:
         return style.green("Nothing to do: ") + f"{plural(len(plan.steps), 'stage')}, all as recorded."
-    parts = [f"{counts[action]} to {action.value}" for action in Action if counts[action]]
+    parts = [f"{counts[action]} {_PHRASE[action]}" for action in _ORDER if counts[action]]
     return style.bold(", ".join(parts)) + "."
 
 

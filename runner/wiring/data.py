@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from runner.data.cache import Cache
 from runner.data.config import DvcConfig
 from runner.data.remotes import Remotes
 from runner.git.read import Reader
@@ -12,19 +13,19 @@ from runner.git.read import Reader
 
 def dvc_cache_of(dvc_folder: Path) -> Path:
     """The cache folder that a clone's DVC uses: `cache.dir` of its configuration, relative to it, else `.dvc/cache`."""
-    config = DvcConfig.load(_text(dvc_folder / "config"), _text(dvc_folder / "config.local"), None)
-    return (dvc_folder / config.cache_dir).resolve() if config.cache_dir else dvc_folder / "cache"
+    config = DvcConfig.load(_text(dvc_folder / "config"), _text(dvc_folder / "config.local"), base=dvc_folder)
+    return config.cache_dir or dvc_folder / "cache"
 
 
 def remotes_at(
-    reader: Reader, commit: str, dvc_root: str, clone_dvc: Path | None, environ: Mapping[str, str]
+    reader: Reader, commit: str, dvc_root: str, clone_dvc: Path | None, environ: Mapping[str, str], cache: Cache
 ) -> Remotes:
     """DVC remotes: the configuration at a commit, under the user's own (`config.local`) and this host's."""
     prefix = "" if dvc_root == "." else f"{dvc_root}/"
     committed = reader.file(commit, f"{prefix}.dvc/config")
     local = _text(clone_dvc / "config.local") if clone_dvc is not None else None
     override = Path(environ["RUNNER_DVC_CONFIG"]) if environ.get("RUNNER_DVC_CONFIG") else None
-    return Remotes(DvcConfig.load(committed, local, override), base=clone_dvc or reader.git_dir)
+    return Remotes.load(committed, local, override, clone_dvc, cache=cache)
 
 
 def _text(file: Path) -> bytes | None:

@@ -211,14 +211,16 @@ class RealParts:
 
     def remotes(self, desired: Desired) -> Remotes:
         """DVC remotes by the configuration of the watched branch, the user's own and the host's."""
-        return remotes_at(self.mirror.reader, self._policy_commit, desired.dvc_root, self.clone_dvc, self.environ)
+        return remotes_at(
+            self.mirror.reader, self._policy_commit, desired.dvc_root, self.clone_dvc, self.environ, self.cache
+        )
 
     # Parts of the above
 
     def _watched(self) -> tuple[str, str, Project]:
         """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
         reader = self.mirror.reader
-        default = self.settings.branch or self.mirror.default_branch()
+        default = self.settings.branch or self.mirror.default_branch() or _only_branch(self.mirror)
         tip = reader.ref(f"refs/heads/{default}") if default else None
         if default is None or tip is None:
             raise InputError(
@@ -352,11 +354,19 @@ class RealParts:
             if remote is not None:
                 by_remote.setdefault(remote, []).append(md5)
         for remote, md5s in by_remote.items():
-            remotes.push(md5s, self.cache, remote)
+            remotes.push(md5s, remote)
 
     def _git_bytes(self, oid: str) -> bytes | None:
         with self._git_lock:
             return self.mirror.reader.blob(oid) if self.mirror.reader.exists(oid) else None
+
+
+def _only_branch(mirror: Mirror) -> str | None:
+    """Where the remote's HEAD names no branch (a detached one): `main`, `master`, or the only branch there is."""
+    names = {name.removeprefix("refs/heads/") for name in mirror.reader.refs("refs/heads/")}
+    desired = sorted(name for name in names if not name.startswith(refs.OWN_PREFIX))
+    usual = [name for name in ("main", "master") if name in names]
+    return usual[0] if usual else desired[0] if len(desired) == 1 else None
 
 
 def _tips(mirror: Mirror) -> dict[str, str]:

@@ -38,11 +38,13 @@ def _fetch(clone: Clone, state: State, cache: Cache, facts: list[OutFact], envir
     configs = [path for path in clone.reader.tree(state.commit).files if path.endswith(".dvc/config")]
     dvc_root = min(configs, key=len, default=".dvc/config").removesuffix("/.dvc/config").removesuffix(".dvc/config")
     folder = (clone.reader.worktree or Path()) / dvc_root / ".dvc"
-    remotes = remotes_at(clone.reader, state.commit, dvc_root or ".", folder if folder.is_dir() else None, environ)
+    remotes = remotes_at(
+        clone.reader, state.commit, dvc_root or ".", folder if folder.is_dir() else None, environ, cache
+    )
     if remotes.default_name() is None:
         names = ", ".join(fact.path for fact in lacking[:5])
         raise HostError(f"the bytes of {names} are on another host", "configure a DVC remote, so that results travel")
-    remotes.pull([fact.md5 for fact in lacking], cache)
+    remotes.pull([fact.md5 for fact in lacking])
 
 
 def _pull_one(root: Path, clone: Clone, cache: Cache, fact: OutFact, force: bool) -> str:

@@ -92,4 +92,3 @@ def refresh(folder: Path, environ: Mapping[str, str]) -> None:
     repository = open_repository(folder, None, environ)
     repository.mirror.fetch()
     repository.share_states()
-
