@@ -32,8 +32,11 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
                 progress.event(happened)
 
             parts = repository.parts(settings, os.environ, event, lambda plan, _: None)
-            result = run_reconcile(parts, Request(), stop)
-            repository.share_states()
+            try:
+                result = run_reconcile(parts, Request(), stop)
+                repository.share_states()
+            finally:
+                parts.close()
             return result
 
         def told(result: Result) -> None:

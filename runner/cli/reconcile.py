@@ -72,6 +72,7 @@ def _run(repository: Repository, request: Request, arguments: argparse.Namespace
         finally:
             progress.close()
             repository.share_states()
+            parts.close()
     value = result_json(result)
     if arguments.markdown:
         _markdown(Path(arguments.markdown), value)

@@ -17,6 +17,7 @@ from runner.core.records import RunFacts
 from runner.errors import HostError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
+from runner.process.private_folder import discard
 from runner.process.stage_run import Outcome, StageRun, run_stage
 
 _METRIC_BYTES = 64 << 10
@@ -50,8 +51,10 @@ def perform(
     running = Running(context.run_ids(), stage, step, started_at, started_from, materials.sizes(stage), remade)
     context.on_event(Event("started", stage.address, run=None))
     for attempt in range(1, stage.retries + 2):
-        outcome = run_stage(_stage_run(context, running, isolate), cancel)
+        private = context.worktree.stage_folder()
+        outcome = run_stage(_stage_run(context, running, private, isolate), cancel)
         facts = _facts(context, running, outcome, attempt)
+        discard(private)
         if facts.succeeded or outcome.reason == "cancelled" or attempt > stage.retries:
             return facts
         context.on_event(
@@ -76,7 +79,7 @@ def _prepare_outputs(walk: Walk, context: Context, materials: Materials, stage: 
     return started_from
 
 
-def _stage_run(context: Context, running: Running, isolate: bool) -> StageRun:
+def _stage_run(context: Context, running: Running, private: Path, isolate: bool) -> StageRun:
     stage = running.stage
     env = {**context.environ, **_dvc_variables(context, stage), **dict(stage.env)}
     env |= {name: context.secrets[name] for name in stage.secrets}
@@ -94,7 +97,7 @@ def _stage_run(context: Context, running: Running, isolate: bool) -> StageRun:
         log_path=context.logs / f"{running.run_id}.log",
         redact={name: context.secrets[name] for name in stage.secrets},
         outs=stage.out_paths,
-        private_dir=context.worktree.stage_folder(),
+        private_dir=private,
         isolate=isolate,
         on_line=lambda line: context.on_event(Event("line", stage.address, line)),
     )

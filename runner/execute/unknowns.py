@@ -77,11 +77,10 @@ class Resolver:
 
     def _executables(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """The one thing beside digests that DVC's run-cache looks at: whether a file in a dep may be executed."""
-        facts = {path: fact for left in self._walk.outs.values() if left for path, fact in left.items()}
         found = {}
         for path in stage.deps:
-            executable = facts[path].isexec if path in facts else self._walk.inputs.is_executable(path)
-            if executable:
+            left = self._walk.outs.get(self._walk.graph.producers.get(path, stage.address)) or {}
+            if left[path].isexec if path in left else self._walk.inputs.is_executable(path):
                 found[path] = {"isexec": True}
         return found
 

@@ -22,13 +22,12 @@ class WithRuns:
     def __init__(self, base: Recorded, runs: Sequence[RunFacts]) -> None:
         self._base = base
         self._runs = {run.key: run for run in runs if run.succeeded}
+        self._bound = {run.address: run for run in runs if run.succeeded and run.started_from}
 
     def current(self, address: Address) -> Entry | None:
         """What stands in the base; a new run of a stage bound to its branch stands at once."""
-        for run in self._runs.values():
-            if run.address == address and run.started_from:
-                return entry_of(run)
-        return self._base.current(address)
+        run = self._bound.get(address)
+        return entry_of(run) if run is not None else self._base.current(address)
 
     def addresses(self) -> Iterable[Address]:
         """Stages of the base."""

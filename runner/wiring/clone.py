@@ -18,7 +18,7 @@ from runner.ledger.state import State
 from runner.observe import refs
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import HostLimits, Observation, observe
-from runner.record.journal import Journal
+from runner.record.journal import waiting_runs
 from runner.report.style import duration
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
@@ -78,7 +78,7 @@ class Clone:
 
     def pending_runs(self, rev: str | None) -> list[RunFacts]:
         """Runs that finished on this host and are not published yet."""
-        return Journal(self.home.journal(self.state_for(rev) or refs.STATE)).runs()
+        return waiting_runs(self.home.journal(self.state_for(rev) or refs.STATE))
 
     def dvc_cache(self) -> Path:
         """The DVC cache of this clone if it is a DVC repository, else the runner's own for it."""

@@ -84,6 +84,7 @@ class RealParts:
     clock: Callable[[], float] = time.time
     reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _aims: dict[str, Aim] = field(default_factory=dict)
+    _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -149,7 +150,7 @@ class RealParts:
 
     def journal(self, observation: Observation) -> list[RunFacts]:
         """Finished runs that were never published."""
-        return self._journal(observation).runs()
+        return self._journal(observation).left_over()
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
         """Have a finished run in the journal."""
@@ -214,6 +215,13 @@ class RealParts:
         return remotes_at(
             self.mirror.reader, self._policy_commit, desired.dvc_root, self.clone_dvc, self.environ, self.cache
         )
+
+    def close(self) -> None:
+        """Let go of what is held: journals, the index of hashes, the processes that read git."""
+        for journal in self._journals.values():
+            journal.close()
+        self.cache.index.close()
+        self.mirror.close()
 
     # Parts of the above
 
@@ -284,7 +292,10 @@ class RealParts:
             seen_file.write_text(tip + "\n")
 
     def _journal(self, observation: Observation) -> Journal:
-        return Journal(self.home.journal(self._aims[observation.commit].branch))
+        branch = self._aims[observation.commit].branch
+        if branch not in self._journals:
+            self._journals[branch] = Journal(self.home.journal(branch), self.reconcile_id)
+        return self._journals[branch]
 
     def _context(self, observation: Observation, worktree: Worktree, plan: Plan) -> Context:
         trusted = observation.trust is Trust.TRUSTED
