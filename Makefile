@@ -25,7 +25,8 @@ $(READY): pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with the venv module is needed; say which: make PYTHON=/path/to/python' >&2; exit 1; }
 	@test -x $(BIN)/python || { echo 'making $(VENV) ...' >&2; $(PYTHON) -m venv $(VENV); }
 	@echo 'installing what constraints.txt pins into $(VENV); the first time takes a minute or two ...' >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
+		--constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m compileall -q runner
 	@touch $@
 
@@ -33,7 +34,7 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 check: check-format check-lint check-types check-imports check-schemas ## Check all that is no test; -k shows all that is wrong
 

@@ -29,7 +29,7 @@ STORY: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
     ),
     (
         "Make it so: stages run in a worktree of their own, results become a commit on the branch runner/state.",
-        [("runner reconcile", DONE), ("runner status", DONE), ("git fetch -q", DONE)],
+        [("runner reconcile", DONE), ("runner status", DONE)],
     ),
     (
         "The metrics are in git, beside what made them.",
@@ -52,7 +52,6 @@ STORY: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
         "What did the edit bring? And what happened here, all told?",
         [
             ("runner runs compare --stage evaluate", DONE),
-            ("git fetch -q", DONE),
             ("git log --graph --oneline origin/runner/state", DONE),
         ],
     ),
