@@ -17,7 +17,9 @@ KEYS = f"{ROOT}/keys"
 RECORDS = f"{ROOT}/ledger/records"
 """`<sequence>.json`: the newest records, byte for byte as they were appended."""
 SEALED = f"{ROOT}/ledger/sealed"
-"""`<first>-<last>.jsonl` and `.keys`: older records, byte for byte, a line each, and their keys."""
+"""`<first>-<last>.jsonl`: older records, byte for byte, a line each."""
+SEALED_KEYS = f"{ROOT}/keys-sealed"
+"""`<first two hex digits>`: the same lines as in `keys`, of records that are sealed."""
 OBJECTS = f"{ROOT}/objects"
 """`<md5>`: folder listings and small files that a plan has to look into."""
 
@@ -48,6 +50,22 @@ def recorded_path(address: Address) -> str:
 def record_path(sequence: int) -> str:
     """File of a record."""
     return f"{RECORDS}/{sequence:09d}.json"
+
+
+def segment_path(first: int, last: int) -> str:
+    """File of the sealed records from `first` to `last`."""
+    return f"{SEALED}/{first:09d}-{last:09d}.jsonl"
+
+
+def segment_range(path: str) -> tuple[int, int]:
+    """First and last record of a segment; the inverse of `segment_path`."""
+    first, last = path.rpartition("/")[2].removesuffix(".jsonl").split("-")
+    return int(first), int(last)
+
+
+def sealed_keys_path(key: str) -> str:
+    """File of the index of sealed records that holds a run key."""
+    return f"{SEALED_KEYS}/{key[:2]}"
 
 
 def keys_path(key: str) -> str:

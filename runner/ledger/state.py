@@ -74,7 +74,7 @@ class State:
     def find(self, key: str) -> Hit | None:
         """The accepted run under this key, else the last failed one; None where it never ran."""
         if key not in self._hits:
-            found = self.shard(key).get(key)
+            found = self.known(key)
             self._hits[key] = self._hit(key, *found) if found else None
         return self._hits[key]
 
@@ -87,13 +87,23 @@ class State:
         """Bytes the state keeps because a plan looks into them."""
         return self._reader.file(self.commit, layout.object_path(md5))
 
+    def known(self, key: str) -> tuple[int, bool] | None:
+        """The record that counts for a key, and whether it succeeded."""
+        return self.shard(key).get(key) or self.sealed_shard(key).get(key)
+
     def shard(self, key: str) -> dict[str, tuple[int, bool]]:
         """Keys that share this one's first two digits, each with its record and whether that succeeded."""
-        name = key[:2]
-        if name not in self._shards:
-            data = self._reader.file(self.commit, layout.keys_path(key)) or b""
-            self._shards[name] = dict(_key_lines(data.decode()))
-        return self._shards[name]
+        return self._index(layout.keys_path(key))
+
+    def sealed_shard(self, key: str) -> dict[str, tuple[int, bool]]:
+        """The same for records that are sealed."""
+        return self._index(layout.sealed_keys_path(key))
+
+    def _index(self, path: str) -> dict[str, tuple[int, bool]]:
+        if path not in self._shards:
+            data = self._reader.file(self.commit, path) or b""
+            self._shards[path] = dict(_key_lines(data.decode()))
+        return self._shards[path]
 
     def record(self, sequence: int) -> Record | None:
         """The record with this sequence number; raises BadRecord where its bytes are not canonical."""
@@ -102,7 +112,29 @@ class State:
 
     def record_bytes(self, sequence: int) -> bytes | None:
         """The raw bytes of a record."""
-        return self._reader.file(self.commit, layout.record_path(sequence))
+        data = self._reader.file(self.commit, layout.record_path(sequence))
+        if data is not None:
+            return data
+        for path in self.segments():
+            first, last = layout.segment_range(path)
+            if first <= sequence <= last:
+                return self._segment(path)[sequence - first]
+        return None
+
+    def record_files(self) -> list[int]:
+        """Numbers of the records that are files of their own, sorted."""
+        tree = self._reader.tree(self.root_tree)
+        names = tree.below(layout.RECORDS.removeprefix(layout.ROOT + "/"))
+        return [int(name.rpartition("/")[2].removesuffix(".json")) for name in names]
+
+    def segments(self) -> list[str]:
+        """Paths of the segments of sealed records, the oldest first."""
+        tree = self._reader.tree(self.root_tree)
+        return [f"{layout.ROOT}/{name}" for name in tree.below(layout.SEALED.removeprefix(layout.ROOT + "/"))]
+
+    def _segment(self, path: str) -> list[bytes]:
+        data = self._reader.file(self.commit, path) or b""
+        return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
     def records(self, limit: int | None = None) -> Iterator[Record]:
         """Records of the ledger, the newest first."""
@@ -112,6 +144,13 @@ class State:
         blobs = self._reader.blobs([tree.files[path].oid for path in paths])
         for path in paths:
             yield parse_record(blobs[tree.files[path].oid])
+        left = None if limit is None else limit - len(paths)
+        for path in reversed(self.segments()):
+            for line in reversed(self._segment(path)):
+                if left is not None and left <= 0:
+                    return
+                left = None if left is None else left - 1
+                yield parse_record(line)
 
     def _summary(self) -> Summary:
         data = self._reader.file(self.commit, layout.STATE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner import __version__
@@ -12,6 +12,10 @@ from runner.core.recorded import Entry, Hit
 from runner.core.records import RECONCILE_PREDICATE, RUN_PREDICATE, Head, RunFacts, append, run_subjects
 from runner.ledger import layout
 from runner.ledger.state import State, key_lines
+
+
+Index = dict[str, tuple[int, bool]]
+"""Run key to the record that counts for it, and whether that succeeded."""
 
 
 @dataclass
@@ -23,6 +27,12 @@ class Batch:
     numbers: dict[str, int] = field(default_factory=dict)
     """Run key to the record that is accepted for it."""
     appended: list[int] = field(default_factory=list)
+    deletes: list[str] = field(default_factory=list)
+    """Files that are sealed."""
+    shards: dict[str, Index] = field(default_factory=dict)
+    """Files of the key index that change, by their first two digits."""
+    sealed_shards: dict[str, Index] = field(default_factory=dict)
+    """The same of the index of sealed records."""
     dropped: list[dict[str, Any]] = field(default_factory=list)
     """Runs whose key somebody else had recorded first."""
 
@@ -34,20 +44,18 @@ def append_runs(base: State | None, runs: Sequence[RunFacts], adopted: Mapping[s
     it was made again (`reason` is `remade`).
     """
     batch = Batch(head=base.summary.head if base else Head())
-    shards: dict[str, dict[str, tuple[int, bool]]] = {}
     for run in runs:
-        known = _shard(base, shards, run.key).get(run.key)
+        known = _shard(base, batch, run.key).get(run.key) or (base.sealed_shard(run.key).get(run.key) if base else None)
         if known is not None and known[1] and run.reason != "remade":
             batch.dropped.append({"key": run.key, "runId": run.run_id, "acceptedRecord": known[0]})
             continue
         number = _append(batch, {"run": run.as_json()}, run)
         if known is None or not known[1] or run.succeeded:
-            _shard(base, shards, run.key)[run.key] = (number, run.succeeded)
+            _shard(base, batch, run.key)[run.key] = (number, run.succeeded)
     for key, (hit, run) in adopted.items():
         number = _append(batch, {"run": run.as_json(), "adoptedFrom": {"ref": hit.ref, "sequence": hit.record}}, run)
-        _shard(base, shards, key)[key] = (number, True)
-    for prefix, rows in shards.items():
-        batch.files[f"{layout.KEYS}/{prefix}"] = key_lines(rows)
+        _shard(base, batch, key)[key] = (number, True)
+    for rows in batch.shards.values():
         batch.numbers.update({key: number for key, (number, succeeded) in rows.items() if succeeded})
     return batch
 
@@ -60,14 +68,22 @@ def append_reconcile(batch: Batch, facts: Mapping[str, Any], commit: str) -> Non
     batch.files[layout.record_path(batch.head.sequence)] = data
 
 
+def write_index(batch: Batch) -> None:
+    """The files of the key index as they are after everything was appended and sealed."""
+    for folder, shards in ((layout.KEYS, batch.shards), (layout.SEALED_KEYS, batch.sealed_shards)):
+        for prefix, rows in shards.items():
+            if rows:
+                batch.files[f"{folder}/{prefix}"] = key_lines(rows)
+            else:
+                batch.deletes.append(f"{folder}/{prefix}")
+
+
 def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, Entry]:
     """The entries with the record numbers that the batch gave to their keys."""
-    from dataclasses import replace
-
     result: dict[Address, Entry] = {}
     for address, entry in entries.items():
         number = batch.numbers.get(entry.key)
-        fresh = number is not None and number != entry.record and entry.provenance != "evidence"
+        fresh = number is not None and number != entry.record
         result[address] = replace(entry, record=number) if fresh else entry
     return result
 
@@ -79,7 +95,8 @@ def _append(batch: Batch, body: Mapping[str, Any], run: RunFacts) -> int:
     return batch.head.sequence
 
 
-def _shard(base: State | None, shards: dict[str, dict[str, tuple[int, bool]]], key: str) -> dict[str, tuple[int, bool]]:
-    if key[:2] not in shards:
-        shards[key[:2]] = dict(base.shard(key)) if base else {}
-    return shards[key[:2]]
+def _shard(base: State | None, batch: Batch, key: str) -> Index:
+    prefix = key[:2]
+    if prefix not in batch.shards:
+        batch.shards[prefix] = dict(base.shard(key)) if base else {}
+    return batch.shards[prefix]

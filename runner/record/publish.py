@@ -23,7 +23,8 @@ from runner.git.push import PushStatus
 from runner.ledger import layout
 from runner.ledger.state import State
 from runner.record import tree as tree_files
-from runner.record.ledger import Batch, append_reconcile, append_runs, numbered
+from runner.record.ledger import Batch, append_reconcile, append_runs, numbered, write_index
+from runner.record.sealing import seal
 from runner.record.standing import Standing
 from runner.record.tree import Files, Sources
 
@@ -100,6 +101,8 @@ class Publisher:
         if not batch.appended and entries == before and not (late and runs):
             return None
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
+        seal(base, batch)
+        write_index(batch)
         request = self._late_request(base, batch) if late and base else self._request(base, entries, before, batch)
         return _Composed(request, batch)
 
@@ -110,6 +113,7 @@ class Publisher:
         tree_files.dvc_files(self.desired, entries, self.sources, files)
         tree_files.runner_files(self.desired, entries, before, self.sources, files, fresh=base is None)
         files.data |= batch.files
+        files.deletes += batch.deletes
         files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head)
         parents = (base.commit, self.desired.commit) if base else (self.desired.commit,)
         recorded = {layout.ROOT: base.root_tree} if base else {}
@@ -131,9 +135,9 @@ class Publisher:
         return CommitRequest(
             parents=(base.commit,),
             base_tree=self.mirror.reader.commit(base.commit).tree,
-            deletes=(),
             trees={},
             files=_contents(Files(data=data)),
+            deletes=tuple(batch.deletes),
             message=self._message(batch, {}),
             author=self.author,
             time_epoch=int(self.clock()),
