@@ -14,7 +14,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,11 @@ MAX_STAGES = 100_000
 """Stages of one pipeline after groups are expanded."""
 MAX_TEXT_BYTES = 256 << 20
 """Longest text that interpolation may make of one pipeline."""
+_MAX_SCAN = 20_000_000
+_MAX_EXPRESSION = 1000
+_MAX_MESSAGE = 2000
+_GUESSES = 25
+"""Guesses at what was meant cost a walk over all variables: the first findings get one."""
 
 TreeFiles = Callable[[str], tuple[str, str] | None]
 """(mode, blob id) of a path of the commit; None where there is no file."""
@@ -175,8 +180,11 @@ class _Resolution:
     def run(self) -> tuple[Resolved, list[Finding]]:
         stages: dict[str, dict[str, Any]] = {}
         groups: dict[str, str] = {}
-        self._resolver = self._guarded(("vars",), self._make_resolver)
-        if self._resolver is None:
+        self._guarded(("stages",), self._check_templates)
+        self._resolver = None if self._findings else self._guarded(("vars",), self._make_resolver)
+        if self._resolver is not None:
+            self._guarded(("stages",), lambda: self._check_length(self._definition, 1, ("stages",)))
+        if self._resolver is None or self._findings:
             return Resolved({}, {}, consulted=list(self._files.consulted)), self._findings
         for group in self._definition.get("stages") or {}:
             self._resolve_group(group, stages, groups)
@@ -193,15 +201,24 @@ class _Resolution:
 
         repository = SimpleNamespace(fs=self._files, config={"parsing": dict(self._parsing)})
         resolver = DataResolver(repository, self._wdir, dict(self._definition))
-        self._check_length(resolver.context)
         return resolver
 
-    def _check_length(self, context: Any) -> None:
-        """Refuse texts that interpolation would blow up, before it does."""
-        longest = _longest_text(context)
-        uses = _template_count(self._definition)
-        if longest * uses > MAX_TEXT_BYTES:
-            raise ValueError(f"{uses} templates of values up to {longest} characters long")
+    def _check_length(self, definition: Any, times: int, path: yaml12.Path) -> None:
+        """Refuse texts that interpolation would blow up, before it does; `times`: how often the definition is used."""
+        longest = _longest_text(self._resolver.context)
+        length = sum(len(text) + text.count("${") * longest for text in _texts(definition))
+        if length * times > MAX_TEXT_BYTES:
+            message = f"the templates make more than {MAX_TEXT_BYTES >> 20} MiB of text"
+            raise SpecError([self._locator.finding(path, message, "keep long values out of templates")])
+
+    def _check_templates(self) -> None:
+        """Refuse what DVC's pattern and parser for templates take quadratic time for."""
+        for text in _texts(self._definition):
+            tail = text[text.rfind("}") + 1 :]
+            longest = max((len(part.partition("}")[0]) for part in text.split("${")[1:] if "}" in part), default=0)
+            if tail.count("${") * len(tail) > _MAX_SCAN or longest > _MAX_EXPRESSION:
+                message = f"a text holds templates that are too long or never closed: `{text[:40]}...`"
+                raise SpecError([self._locator.finding(("stages",), message, "close each ${ with }")])
 
     def _resolve_group(self, group: str, stages: dict[str, dict[str, Any]], groups: dict[str, str]) -> None:
         names = self._guarded(("stages", group), lambda: self._names(group))
@@ -235,6 +252,7 @@ class _Resolution:
         if math.prod(sizes) > MAX_STAGES:
             text = f"the group `{group}` makes {math.prod(sizes):,} stages, more than {MAX_STAGES:,}"
             raise SpecError([self._locator.finding(("stages", group), text, "iterate over less")])
+        self._check_length(self._definition["stages"][group], math.prod(sizes), ("stages", group))
         names = list(definition.get_generated_names())
         if not names:
             position = self._locator.position(("stages", group))
@@ -282,7 +300,7 @@ class _Resolution:
         self._findings.append(self._locator.finding(path, message, hint))
 
     def _add_dvc_error(self, path: yaml12.Path, text: str) -> None:
-        text = _ANSI.sub("", text)
+        text = _ANSI.sub("", text)[:_MAX_MESSAGE]
         where = _failed_path(text, path, self._definition)
         reason = _PREAMBLE.sub("", text).strip()
         unknown = _UNKNOWN.search(reason)
@@ -297,7 +315,7 @@ class _Resolution:
 
     def _known_variables(self, key: str) -> str:
         context = self._resolver.context if self._resolver is not None else {}
-        names = dotted_names(context, 500)
+        names = dotted_names(context, 500) if len(self._findings) < _GUESSES else []
         close = difflib.get_close_matches(key, names, n=1)
         if close:
             return f"did you mean ${{{close[0]}}}?"
@@ -403,15 +421,15 @@ def _longest_text(context: Any) -> int:
     return longest
 
 
-def _template_count(definition: Any) -> int:
-    count = 0
+def _texts(definition: Any) -> Iterator[str]:
+    """Every text in a value, keys included."""
     todo = [definition]
     while todo:
         item = todo.pop()
         if isinstance(item, str):
-            count += item.count("${")
+            yield item
         elif isinstance(item, Mapping):
+            todo.extend(item.keys())
             todo.extend(item.values())
         elif isinstance(item, list):
             todo.extend(item)
-    return count

@@ -222,16 +222,19 @@ def _upstream(stage: Stage, outputs: Outputs) -> list[Address]:
     return list(found)
 
 
+_MAX_CYCLES = 50
+
+
 def _cycles(edges: Mapping[Address, Sequence[Address]]) -> list[list[Address]]:
-    """One cycle of each strongly connected group, each starting at its first address."""
-    left = _in_cycles(edges)
-    cycles = []
-    while left:
-        start = min(left)
-        cycle = _walk(start, edges, left)
+    """One cycle of each strongly connected group (of the first 50), each starting at its first address."""
+    cycles: list[list[Address]] = []
+    while len(cycles) < _MAX_CYCLES and (left := _in_cycles(edges)):
+        cycle = _walk(min(left), edges, left)
         smallest = cycle.index(min(cycle))
         cycles.append([*cycle[smallest:], *cycle[:smallest]])
-        left -= _group(cycle[0], edges, left)
+        group = _reachable(cycle[0], edges, left) & _reachable(cycle[0], _reversed(edges), left)
+        rest = left - group
+        edges = {node: [other for other in edges[node] if other in rest] for node in rest}
     return cycles
 
 
@@ -271,14 +274,12 @@ def _walk(start: Address, edges: Mapping[Address, Sequence[Address]], left: set[
     return [other for other, at in trail.items() if at >= trail[node]]
 
 
-def _group(start: Address, edges: Mapping[Address, Sequence[Address]], left: set[Address]) -> set[Address]:
-    """Nodes of `left` connected with `start`, in either direction."""
-    back = _reversed(edges)
-    group, todo = {start}, [start]
+def _reachable(start: Address, edges: Mapping[Address, Sequence[Address]], left: set[Address]) -> set[Address]:
+    """Nodes of `left` that edges lead to from `start`, itself included."""
+    found, todo = {start}, [start]
     while todo:
-        node = todo.pop()
-        for other in (*edges[node], *back.get(node, ())):
-            if other in left and other not in group:
-                group.add(other)
+        for other in edges[todo.pop()]:
+            if other in left and other not in found:
+                found.add(other)
                 todo.append(other)
-    return group
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -14,6 +15,10 @@ from runner.specs import yaml12
 from runner.specs.parse_cache import ParseCache
 
 _CACHE_NAMESPACE = "params"
+
+
+_LIMITS_BYTES = {"toml": 4 << 20, "py": 1 << 20}
+"""Smaller where parsing takes more time or memory for each byte."""
 
 
 class Missing(Enum):
@@ -32,8 +37,9 @@ def load_params(blob: bytes, file_name: str) -> dict[Any, Any]:
     DVC has it (dvc/utils/serialize/_py.py). Raises SpecError: broken, too large, too deep, or no mapping at the top.
     """
     suffix = file_name.rpartition(".")[2].lower() if "." in file_name else ""
-    if len(blob) > yaml12.PARAMS_BOUNDS.size_bytes:
-        raise _broken(file_name, "the file is larger than 16 MiB", "keep data out of parameter files")
+    limit = _LIMITS_BYTES.get(suffix, yaml12.PARAMS_BOUNDS.size_bytes)
+    if len(blob) > limit:
+        raise _broken(file_name, f"the file is larger than {limit >> 20} MiB", "keep data out of parameter files")
     if suffix in ("json", "toml", "py"):
         value = _PARSERS[suffix](_text(blob, file_name), file_name)
     else:
@@ -66,7 +72,10 @@ def lookup(params: Mapping[Any, Any], key: str) -> Any:
     if key in ("", "."):
         return params
     found: list[Any] = []
-    for value in _matches(params, key.lstrip(".").split(".")):
+    segments = key.lstrip(".").split(".")
+    if segments.count("**") > 1:
+        raise InputError(f"the parameter {key!r} holds more than one `**`", "name the value")
+    for value in _matches(params, segments):
         found.append(value)
         if len(found) > 1:
             raise InputError(f"the parameter {key!r} fits more than one value", "name one value")
@@ -152,23 +161,18 @@ def _json(text: str, file_name: str) -> Any:
 
 
 def _toml(text: str, file_name: str) -> Any:
-    # The library that DVC itself uses; imported late: start-up.
-    import tomlkit
-    from tomlkit.exceptions import ParseError, TOMLKitError
+    # imported late: start-up
+    import tomllib
 
     try:
-        return _plain(tomlkit.loads(text).unwrap())
-    except ParseError as error:
-        raise SpecError([Finding(file_name, error.line, error.col, f"not TOML: {error}", "mend the syntax")]) from error
-    except (TOMLKitError, RecursionError, ValueError) as error:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r" \(at line (\d+), column (\d+)\)$", str(error))
+        place = (int(match[1]), int(match[2])) if match else (0, 0)
+        message = str(error)[: match.start()] if match else str(error)
+        raise SpecError([Finding(file_name, *place, f"not TOML: {message}", "mend the syntax")]) from error
+    except (RecursionError, ValueError) as error:
         raise _broken(file_name, f"not TOML: {error}", "mend the syntax") from error
-
-
-def _plain(value: Any) -> Any:
-    """The value in Python's own types, without those of the TOML library."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _python(text: str, file_name: str) -> Any:

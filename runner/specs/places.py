@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from runner.core.nouns import is_external
@@ -48,56 +49,60 @@ def parents(path: str) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern over paths of the repository: `*` and `?` stay within a folder name, `**` spans folders."""
+    """A pattern over paths of the repository: `*` and `?` stay within a folder name, `**` spans folders.
 
-    pattern: str
-    regex: re.Pattern[str]
+    Matched name by name, so that no pattern can take more than its length times the path's.
+    """
+
+    parts: tuple[str, ...]
+    """The names of the pattern, in which `**` stands for any number of folders."""
     prefix: str
     """What every match starts with."""
+    suffix: str
+    """What every match ends with."""
 
     @classmethod
     def of(cls, pattern: str) -> Glob | None:
-        """The compiled glob; None if it leaves the repository."""
+        """The glob of a pattern; None if it leaves the repository."""
         if pattern.startswith(("/", "~")) or ".." in pattern.split("/"):
             return None
         clean = posixpath.normpath(pattern)
-        literal = re.split(r"[*?\[]", clean, maxsplit=1)[0]
-        return cls(pattern, re.compile(_glob_regex(clean)), literal)
+        every = clean.split("/")
+        # Neighbouring `**` stand for no more than one.
+        parts = [part for part, before in zip(every, ["", *every], strict=False) if part != SPAN or before != SPAN]
+        names = re.split(r"[*?\[]", clean)
+        suffix = "" if "[" in clean else names[-1]
+        return cls(tuple(parts), names[0], suffix)
 
     def matches(self, paths: list[str]) -> list[str]:
         """The paths of a sorted list that match."""
-        if self.prefix == self.pattern:
-            at = bisect_left(paths, self.prefix)
-            return [self.prefix] if at < len(paths) and paths[at] == self.prefix else []
         first = bisect_left(paths, self.prefix)
         last = bisect_left(paths, self.prefix + "\U0010ffff") if self.prefix else len(paths)
-        return [path for path in paths[first:last] if self.regex.match(path)]
+        return [path for path in paths[first:last] if path.endswith(self.suffix) and self._fits(path.split("/"))]
+
+    def _fits(self, names: list[str]) -> bool:
+        """Whether the names of a path fit: the set of places in the pattern that could be reached, name by name."""
+        reached = self._with_spans({0})
+        for name in names:
+            reached = self._with_spans({after for at in reached for after in self._steps(at, name)})
+            if not reached:
+                return False
+        return len(self.parts) in reached
+
+    def _steps(self, at: int, name: str) -> tuple[int, ...]:
+        if at == len(self.parts):
+            return ()
+        if self.parts[at] == SPAN:
+            return (at,)
+        return (at + 1,) if fnmatchcase(name, self.parts[at]) else ()
+
+    def _with_spans(self, reached: set[int]) -> set[int]:
+        """The places, and those behind a `**`, which may stand for no folder."""
+        behind = {at + 1 for at in reached if at < len(self.parts) and self.parts[at] == SPAN}
+        return reached | behind
 
 
-def _glob_regex(glob: str) -> str:
-    out, at = [], 0
-    while at < len(glob):
-        if glob.startswith("**/", at):
-            out.append("(?:[^/]+/)*")
-            at += 3
-        elif glob.startswith("**", at):
-            out.append(".*")
-            at += 2
-        elif glob[at] == "*":
-            out.append("[^/]*")
-            at += 1
-        elif glob[at] == "?":
-            out.append("[^/]")
-            at += 1
-        elif glob[at] == "[" and "]" in glob[at + 2 :]:
-            end = glob.index("]", at + 2)
-            inside = glob[at + 1 : end].replace("\\", "\\\\")
-            out.append("[" + ("^" + inside[1:] if inside[0] == "!" else inside.replace("^", "\\^", 1)) + "]")
-            at = end + 1
-        else:
-            out.append(re.escape(glob[at]))
-            at += 1
-    return "".join(out) + r"\Z"
+SPAN = "**"
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.specs.pipelines import DEFAULT_PARAMS_FILE, PIPELINE_ONLY_FIELDS, RUNNER_FIELDS
-from runner.specs.yaml12 import plain_scalar
+from runner.specs.yaml_scalars import plain_scalar
 
 UP = "../../.."
 """From `.runner/pipelines/NAME` to the DVC root."""

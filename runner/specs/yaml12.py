@@ -8,15 +8,14 @@ loader for YAML 1.2, which is what DVC uses.
 
 from __future__ import annotations
 
-import base64
 import binascii
-import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from runner.errors import Finding, SpecError
+from runner.specs.yaml_scalars import PLAIN_STARTS, TAGGED, plain_scalar
 
 Path = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indexes from the top."""
@@ -35,7 +34,7 @@ class Bounds:
 
 MEBIBYTE = 1 << 20
 SPEC_BOUNDS = Bounds(size_bytes=MEBIBYTE, depth=50, nodes=100_000)
-DVC_YAML_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=100, nodes=4_000_000)
+DVC_YAML_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=100, nodes=1_000_000)
 DVC_LOCK_BOUNDS = Bounds(size_bytes=64 * MEBIBYTE, depth=100, nodes=16_000_000, aliases=False)
 DVC_FILE_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=50, nodes=4_000_000)
 PARAMS_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=100, nodes=2_000_000)
@@ -132,109 +131,8 @@ def _decoded(text: str | bytes, file: str, bounds: Bounds) -> str:
         raise SpecError([Finding(file, line, column, "the text is not UTF-8", "save the file as UTF-8")]) from error
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# Scalars: the resolvers of ruamel.yaml for YAML 1.2 (ruamel/yaml/resolver.py) and its safe constructors.
-
-_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
-_FLOAT = re.compile(
-    r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-        |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
-        |[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?
-        |[-+]?\.(?:inf|Inf|INF)
-        |\.(?:nan|NaN|NAN))$""",
-    re.X,
-)
-_INT = re.compile(r"^(?:[-+]?0b[0-1_]+|[-+]?0o?[0-7_]+|[-+]?[0-9_]+|[-+]?0x[0-9a-fA-F_]+)$")
-_TIMESTAMP = re.compile(
-    r"""^(?:[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]
-        |[0-9][0-9][0-9][0-9]-[0-9][0-9]?-[0-9][0-9]?
-        (?:[Tt]|[ \t]+)[0-9][0-9]?:[0-9][0-9]:[0-9][0-9](?:\.[0-9]*)?
-        (?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9][0-9])?))?)$""",
-    re.X,
-)
-_TIMESTAMP_PARTS = re.compile(
-    r"""^(?P<year>[0-9]{4})-(?P<month>[0-9][0-9]?)-(?P<day>[0-9][0-9]?)
-        (?:(?:[Tt]|[ \t]+)(?P<hour>[0-9][0-9]?):(?P<minute>[0-9][0-9]):(?P<second>[0-9][0-9])
-        (?:\.(?P<fraction>[0-9]*))?
-        (?:[ \t]*(?P<tz>Z|(?P<tz_sign>[-+])(?P<tz_hour>[0-9][0-9]?)(?::?(?P<tz_minute>[0-9][0-9]))?))?)?$""",
-    re.X,
-)
-_NULLS = frozenset(["", "~", "null", "Null", "NULL"])
-_PLAIN_STARTS = frozenset("-+0123456789.tTfF~nN")
-"""First characters of plain scalars that may be something other than a string."""
-_NUMBER_STARTS = frozenset("-+0123456789.")
 _MERGE = object()
 """The key `<<`, written plainly."""
-
-
-def _integer(text: str) -> int:
-    digits = text.replace("_", "")
-    sign = -1 if digits[0] == "-" else 1
-    digits = digits.lstrip("+-") if digits[0] in "+-" else digits
-    for prefix, base in (("0b", 2), ("0x", 16), ("0o", 8)):
-        if digits.startswith(prefix):
-            return sign * int(digits[2:], base)
-    return sign * int(digits)
-
-
-def _floating(text: str) -> float:
-    digits = text.replace("_", "").lower()
-    sign = -1.0 if digits[0] == "-" else 1.0
-    digits = digits[1:] if digits[0] in "+-" else digits
-    if digits == ".inf":
-        return sign * float("inf")
-    return float("nan") if digits == ".nan" else sign * float(digits)
-
-
-def _timestamp(text: str) -> datetime.date:
-    match = _TIMESTAMP_PARTS.match(text)
-    if match is None:
-        raise ValueError(f"not a date or time: {text}")
-    year, month, day = int(match["year"]), int(match["month"]), int(match["day"])
-    if match["hour"] is None:
-        return datetime.date(year, month, day)
-    microsecond = int((match["fraction"] or "0")[:6].ljust(6, "0"))
-    time = (int(match["hour"]), int(match["minute"]), int(match["second"]), microsecond)
-    if match["tz_sign"] is None:
-        zone = datetime.UTC if match["tz"] else None
-        return datetime.datetime(year, month, day, *time, tzinfo=zone)
-    offset = datetime.timedelta(hours=int(match["tz_hour"]), minutes=int(match["tz_minute"] or 0))
-    offset = -offset if match["tz_sign"] == "-" else offset
-    return datetime.datetime(year, month, day, *time, tzinfo=datetime.timezone(offset))
-
-
-def plain_scalar(text: str) -> Any:
-    """What an unquoted scalar stands for in YAML 1.2.
-
-    Raises ValueError for text that looks like a number or a date and is none (`-_`, `2024-13-01`).
-    """
-    if not text or text in _NULLS:
-        return None
-    first = text[0]
-    if first not in _PLAIN_STARTS:
-        return text
-    if first in _NUMBER_STARTS:
-        if _FLOAT.match(text):
-            return _floating(text)
-        if _INT.match(text):
-            return _integer(text)
-        return _timestamp(text) if first.isdigit() and _TIMESTAMP.match(text) else text
-    return text.lower() == "true" if _BOOL.match(text) else text
-
-
-def _binary(text: str) -> bytes:
-    return base64.decodebytes(text.encode("ascii"))
-
-
-_TAGGED_SCALARS: Mapping[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:int": _integer,
-    "tag:yaml.org,2002:float": _floating,
-    "tag:yaml.org,2002:bool": lambda text: {"true": True, "false": False}[text.lower()],
-    "tag:yaml.org,2002:null": lambda text: None,
-    "tag:yaml.org,2002:timestamp": _timestamp,
-    "tag:yaml.org,2002:binary": _binary,
-}
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -362,7 +260,7 @@ class _Builder:
         if event.style:
             return text
         first = text[:1]
-        if first not in _PLAIN_STARTS and first not in ("", "<", "="):
+        if first not in PLAIN_STARTS and first not in ("", "<", "="):
             return text
         if text in ("<<", "="):
             return self._indicator(event, text, stack)
@@ -378,7 +276,7 @@ class _Builder:
         self._fail(event, f"a plain `{text}` is no value in YAML", "put it in quotes")
 
     def _tagged(self, event: Any, tag: str, text: str) -> Any:
-        construct = _TAGGED_SCALARS.get(tag)
+        construct = TAGGED.get(tag)
         if construct is None:
             self._fail(event, f"the tag {_short_tag(tag)} is not allowed", "remove the tag: plain values only")
         try:

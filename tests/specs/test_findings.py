@@ -66,3 +66,39 @@ def test_the_lock_file_of_an_environment_must_be_in_git(git_repo: Callable[..., 
     assert findings_of(git_repo({**DVC_PROJECT, "runner.yaml": PIPELINE + stages})) == [
         "runner.yaml:6:5: the lock file `nope.txt` is not in git (commit it)"
     ]
+
+
+HOSTILE = {
+    "templates that are never closed": {"dvc.yaml": "stages:\n  a: {cmd: '" + "${" * 100_000 + "'}\n"},
+    "an endless expression": {"dvc.yaml": "stages:\n  a: {cmd: '${" + "a[b]." * 20_000 + "c}'}\n"},
+    "a nested expression": {"dvc.yaml": "stages:\n  a: {cmd: '${" + "a[" * 5_000 + "c}'}\n"},
+    "long values many times": {
+        "dvc.yaml": "stages:\n  a: {cmd: '" + "${x}" * 20_000 + "'}\n",
+        "params.yaml": "x: " + "y" * 100_000 + "\n",
+    },
+    "a long command many times": {
+        "dvc.yaml": "stages:\n  a:\n    foreach: ${l}\n    do: {cmd: '" + "x" * 100_000 + "'}\n",
+        "params.yaml": f"l: {list(range(10_000))}\n",
+    },
+    "a pattern of a duration": {"runner.yaml": PIPELINE + "  timeout: '" + "${" * 200_000 + "'\n  stages: {}\n"},
+    "globs that branch": {
+        "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec: {specs: ['"
+        + "**/" * 40
+        + "x*y', '"
+        + "*a" * 50
+        + "b']}\n",
+        "a/" * 30 + "a" * 200: "",
+    },
+    "many dots in parameters": {
+        "dvc.yaml": "stages:\n  a: {cmd: x, params: ['" + "a." * 10_000 + "a']}\n",
+        "params.yaml": "a: 1\n",
+    },
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_is_refused_before_it_costs(name: str, git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo({**DVC_PROJECT, **HOSTILE[name]})
+
+    # Unbounded, each of these takes minutes or all of the memory.
+    assert findings_of(repo)
