@@ -47,6 +47,7 @@ class Context:
     host: Mapping[str, Any]
     location: str
     isolate: bool
+    """Whether stages run on an overlay; only then may inputs be hard links into the cache."""
     git_bytes: Callable[[str], bytes | None]
     """Bytes of a blob of the state branch by its id."""
     on_event: Callable[[Event], None]

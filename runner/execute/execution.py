@@ -20,7 +20,7 @@ from runner.execute.materials import BytesMissing, Materials
 from runner.execute.run import perform
 from runner.execute.unknowns import Resolver
 
-_Finished = tuple[Step, "RunFacts | BaseException"]
+_Finished = tuple[Step, "RunFacts | Exception"]
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Execution:
         try:
             facts = perform(self._walk, self._context, self._materials, step, self._stop, remade=remade)
             self._finished.put((step, facts))
-        except BaseException as error:  # handed over to the loop, which alone decides what it means
+        except Exception as error:  # noqa: BLE001 - handed over to the loop, which raises what it does not know
             self._finished.put((step, error))
 
     def _take_one(self) -> None:

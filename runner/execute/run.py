@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.lock import lock_entry
-from runner.core.nouns import Out, OutKind, Stage, Trust
+from runner.core.nouns import Out, OutKind, Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.recorded import InputSizes, OutFact
 from runner.core.records import RunFacts
 from runner.errors import HostError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
+from runner.execute.written import Stamps, changed, stamps
 from runner.process.private_folder import discard
 from runner.process.stage_run import Outcome, StageRun, run_stage
 
 _METRIC_BYTES = 64 << 10
+_MOST_UNDECLARED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ def perform(
     context.on_event(Event("started", stage.address, run=None))
     for attempt in range(1, stage.retries + 2):
         private = context.worktree.stage_folder()
+        before = stamps(context.worktree.folder, _own_inputs(stage))
         outcome = run_stage(_stage_run(context, running, private, isolate), cancel)
+        if outcome.output_root == context.worktree.folder:
+            outcome = _with_written_inputs(context, stage, before, outcome)
         facts = _facts(context, running, outcome, attempt)
         discard(private)
         if facts.succeeded or outcome.reason == "cancelled" or attempt > stage.retries:
@@ -62,6 +67,21 @@ def perform(
         )
         _prepare_outputs(walk, context, materials, stage)
     raise AssertionError("a run ends in its last attempt")
+
+
+def _own_inputs(stage: Stage) -> list[str]:
+    return [path for path in stage.deps if not is_external(path)]
+
+
+def _with_written_inputs(context: Context, stage: Stage, before: Stamps, outcome: Outcome) -> Outcome:
+    """Without an overlay a stage can write into its inputs: say so, and have them made good for the stages after it."""
+    written = changed(before, stamps(context.worktree.folder, _own_inputs(stage)))
+    outs = stage.out_paths
+    written = [path for path in written if not any(path == out or path.startswith(f"{out}/") for out in outs)]
+    if not written:
+        return outcome
+    context.worktree.make_good(written)
+    return replace(outcome, undeclared=(*outcome.undeclared, *written[:_MOST_UNDECLARED]))
 
 
 def _prepare_outputs(walk: Walk, context: Context, materials: Materials, stage: Stage) -> dict[str, str]:

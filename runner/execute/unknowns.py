@@ -10,8 +10,8 @@ from runner.core.lock import lock_entry, out_facts
 from runner.core.nouns import Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.records import RunFacts
-from runner.errors import HostError
 from runner.data.external import probe
+from runner.errors import HostError
 from runner.execute.context import Context, Event
 
 

@@ -33,6 +33,8 @@ class Worktree:
         self.private = place / "s"
         self._runs = itertools.count(1)
         self._placed: dict[str, str] = {}
+        self._reader: Reader | None = None
+        self._tree: Tree | None = None
         self._guard = threading.Lock()
         self._path_locks: dict[str, threading.Lock] = {}
         self.skipped: list[str] = []
@@ -59,6 +61,7 @@ class Worktree:
         """Write the commit's files, unfiltered, and the overlay over them."""
         self.folder.mkdir(parents=True)
         self.private.mkdir(parents=True)
+        self._reader, self._tree = reader, tree
         self.skipped = [
             f"{skipped.path} is left out: {skipped.reason}" for skipped in write_tree_files(reader, tree, self.folder)
         ]
@@ -91,10 +94,17 @@ class Worktree:
             else:
                 target.unlink(missing_ok=True)
 
-    def forget(self, paths: Iterable[str]) -> None:
-        """These paths may have been written to: place them again before the next use."""
+    def make_good(self, paths: Iterable[str]) -> None:
+        """These paths were written to: data is placed again before its next use, files of the commit at once."""
+        files: list[str] = []
         for path in paths:
-            self._placed.pop(path, None)
+            holders = [placed for placed in self._placed if path == placed or path.startswith(placed + "/")]
+            for placed in holders:
+                del self._placed[placed]
+            if not holders and self._tree is not None and self._tree.get(path) is not None:
+                files.append(path)
+        if files and self._reader is not None and self._tree is not None:
+            write_tree_files(self._reader, self._tree, self.folder, files)
 
     def inside(self, path: str) -> Path:
         """The path in the worktree; raises HostError where a link on the way leads out of it."""

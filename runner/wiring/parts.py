@@ -31,6 +31,7 @@ from runner.observe.observation import Observation, observe
 from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.host import host_resources, this_host
+from runner.process.isolation import Isolation, available_isolation
 from runner.reconcile import PublisherPart, Request
 from runner.record.journal import Journal
 from runner.record.publish import Publisher
@@ -317,7 +318,7 @@ class RealParts:
             actor=self.actor(),
             host=_host_json(),
             location=remotes.default_name() or "this host",
-            isolate=self.settings.isolate,
+            isolate=self.settings.isolate and available_isolation(worktree.private) is Isolation.OVERLAY,
             git_bytes=self._git_bytes,
             on_event=self.on_event,
             clock=self.clock,
