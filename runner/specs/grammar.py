@@ -110,7 +110,7 @@ class GitFiles:
         if entry is None:
             raise FileNotFoundError(path)
         name = posixpath.normpath(path)
-        return io.StringIO(json.dumps(_for_templates(self._load(name, entry[1]), name)))
+        return io.StringIO(json.dumps(check_for_templates(self._load(name, entry[1]), name)))
 
     def _noted(self, path: str) -> str:
         path = posixpath.normpath(path)
@@ -132,19 +132,19 @@ class GitFiles:
         return None
 
 
-def _for_templates(value: Any, file: str, key: str = "") -> Any:
+def check_for_templates(value: Any, file: str, key: str = "") -> Any:
     """What DVC's context keeps of a value: keys that are text, and plain values.
 
     Raises SpecError for a value that templates cannot hold, such as a date; DVC fails on it too.
     """
     if isinstance(value, Mapping):
         return {
-            name: _for_templates(item, file, f"{key}.{name}" if key else name)
+            name: check_for_templates(item, file, f"{key}.{name}" if key else name)
             for name, item in value.items()
             if isinstance(name, str)
         }
     if isinstance(value, list):
-        return [_for_templates(item, file, key) for item in value]
+        return [check_for_templates(item, file, key) for item in value]
     if value is None or isinstance(value, (str, int, float)):
         return value
     kind = type(value).__name__
@@ -419,6 +419,16 @@ def _longest_text(context: Any) -> int:
         elif isinstance(item, list):
             todo.extend(item)
     return longest
+
+
+def uses_templates(definition: Mapping[str, Any]) -> bool:
+    """Whether a definition asks for the value of any variable."""
+    stages = (definition.get("stages") or {}).values()
+    inner = [stage.get("do", stage) for stage in stages if isinstance(stage, Mapping)]
+    has_variables = bool(definition.get("vars")) or any(
+        "vars" in stage for stage in inner if isinstance(stage, Mapping)
+    )
+    return has_variables or any("${" in text for text in _texts(definition))
 
 
 def _texts(definition: Any) -> Iterator[str]:

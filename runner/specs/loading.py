@@ -7,6 +7,7 @@ pipeline is resolved, and compared by blob id the next time, without importing D
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from typing import Any
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Notice, Pipeline, Stage, is_external
 from runner.errors import Finding, Place, SpecError
+from runner.git.tree import SUBMODULE, SYMLINK
 from runner.specs import params, places, render, schemas, yaml12
 from runner.specs.documents import Document
-from runner.specs.grammar import GitFiles, Resolved, resolve
+from runner.specs.grammar import GitFiles, Resolved, check_for_templates, resolve, uses_templates
 from runner.specs.layout import Layout
 from runner.specs.parse_cache import ParseCache
 from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
@@ -26,6 +28,7 @@ from runner.specs.stage_rows import row_of, stages_of
 
 _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"
+_DEFINITION_NAMESPACE = "definitions"
 _NOT_HANDLED_SECTIONS = ("on", "data", "holdout")
 
 
@@ -65,22 +68,30 @@ def load_adopted(
     locator = Locator(file, lambda: layout.blob(oid))
 
     def definition() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        documents = yaml12.load_all(layout.blob(oid), file=file, bounds=yaml12.DVC_YAML_BOUNDS, mark_depth=2)
-        if len(documents) > 1:
-            hint = "keep one document in a dvc.yaml"
-            raise SpecError(
-                [Finding(file, documents[1].line, documents[1].column, "a second YAML document starts here", hint)]
-            )
-        value = documents[0].value if documents else None
-        problems = schemas.check("dvc", value if value is not None else {}, locator)
-        if problems:
-            raise SpecError(problems)
-        marks = _stage_marks(documents[0]) if documents else {}
-        return value or {}, marks
+        known = cache.get(_DEFINITION_NAMESPACE, oid)
+        if not isinstance(known, list):
+            known = _parse_dvc_yaml(layout.blob(oid), file, locator)
+            cache.put(_DEFINITION_NAMESPACE, oid, known)
+        return known[0], known[1]
 
     base = posixpath.dirname(file) or "."
     source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1))
     return _load(source, layout, cache, parsing, findings)
+
+
+def _parse_dvc_yaml(blob: bytes, file: str, locator: Locator) -> list[Any]:
+    """The mapping of a `dvc.yaml` and the places of its stages; raises SpecError with every finding."""
+    documents = yaml12.load_all(blob, file=file, bounds=yaml12.DVC_YAML_BOUNDS, mark_depth=2)
+    if len(documents) > 1:
+        place = (documents[1].line, documents[1].column)
+        raise SpecError(
+            [Finding(file, *place, "a second YAML document starts here", "keep one document in a dvc.yaml")]
+        )
+    value = documents[0].value if documents and documents[0].value is not None else {}
+    problems = schemas.check("dvc", value, locator)
+    if problems:
+        raise SpecError(problems)
+    return [value, _stage_marks(documents[0]) if documents else {}]
 
 
 def _stage_marks(document: yaml12.YamlDocument) -> dict[str, Any]:
@@ -111,7 +122,7 @@ def _load(
     key = canonical_digest([source.identity, source.name, source.base, layout.dvc_root, source.adopted, parsing])
     consulted = cache.get(_CONSULTED_NAMESPACE, key)
     if isinstance(consulted, list):
-        digest = _digest(key, consulted, layout)
+        digest = _digest(key, consulted, layout, cache)
         known = cache.get(_PIPELINE_NAMESPACE, digest)
         if isinstance(known, dict):
             return _loaded(source, layout, known, digest)
@@ -120,17 +131,30 @@ def _load(
         findings.extend(dict.fromkeys(source.findings))
         return None
     value, asked = made
-    digest = _digest(key, asked, layout)
+    digest = _digest(key, asked, layout, cache)
     cache.put(_CONSULTED_NAMESPACE, key, asked)
     cache.put(_PIPELINE_NAMESPACE, digest, value)
     return _loaded(source, layout, value, digest)
 
 
-def _digest(key: str, consulted: list[str], layout: Layout) -> str:
+def _digest(key: str, consulted: list[Any], layout: Layout, cache: ParseCache) -> str:
     """Digest of a pipeline's key and of what each file that it asks for holds in this commit."""
-    return canonical_digest(
-        [key, [[path, *(layout.tree.get(path) or (layout.tree.is_folder(path),))] for path in consulted]]
-    )
+    return canonical_digest([key, [_state(item, layout, cache) for item in consulted]])
+
+
+def _state(item: Any, layout: Layout, cache: ParseCache) -> list[Any]:
+    """What a pipeline's result depends on of a file: its blob, or for `[path]` only whether DVC can load it."""
+    path = item if isinstance(item, str) else item[0]
+    entry = layout.tree.get(path)
+    if entry is None:
+        return [path, layout.tree.is_folder(path)]
+    if isinstance(item, str) or entry.mode in (SYMLINK, SUBMODULE):
+        return [path, *entry]
+    try:
+        check_for_templates(_load_params(layout, cache, path, entry.oid), path)
+    except SpecError:
+        return [path, *entry]
+    return [path, "loads"]
 
 
 def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: str) -> LoadedPipeline:
@@ -150,7 +174,7 @@ def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: s
 
 def _make(
     source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str]] | None:
+) -> tuple[dict[str, Any], list[Any]] | None:
     """The value for the cache and the files asked for; None with findings in the source."""
     try:
         definition, marks = source.definition()
@@ -175,7 +199,9 @@ def _make(
         "rendered": text,
         "not_handled": [] if source.adopted else [name for name in _NOT_HANDLED_SECTIONS if name in definition],
     }
-    return value, resolved.consulted
+    # Without a template the values of parameters do not matter: the commonest edit then costs no resolution.
+    plain = not uses_templates(definition)
+    return value, [[path] if plain else path for path in resolved.consulted]
 
 
 def _has_odd_names(source: _Source, definition: Mapping[str, Any]) -> bool:
@@ -189,16 +215,17 @@ def _has_odd_names(source: _Source, definition: Mapping[str, Any]) -> bool:
     return bool(odd)
 
 
-def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
-    def load(path: str, oid: str) -> Mapping[Any, Any]:
-        known = params.load_params_cached(oid, None, path, cache)
-        return known if known is not None else params.load_params_cached(oid, layout.blob(oid), path, cache) or {}
+def _load_params(layout: Layout, cache: ParseCache, path: str, oid: str) -> Mapping[Any, Any]:
+    known = params.load_params_cached(oid, None, path, cache)
+    return known if known is not None else params.load_params_cached(oid, layout.blob(oid), path, cache) or {}
 
+
+def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
     return GitFiles(
         file_of=layout.tree.get,
         is_folder=layout.tree.is_folder,
         target_of=lambda oid: layout.blob(oid).decode("utf-8", "replace"),
-        load=load,
+        load=functools.partial(_load_params, layout, cache),
     )
 
 

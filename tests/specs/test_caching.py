@@ -204,3 +204,24 @@ def test_values_of_all_kinds_come_back(tmp_path: Path) -> None:
     assert ParseCache(tmp_path).get("params", "any key at all") == value
     assert ParseCache(tmp_path).get("documents", "any key at all") is None
     assert ParseCache(None).get("params", "any key at all") is None
+
+
+def test_parameters_that_no_template_reads_are_still_checked(git_repo: Callable[..., GitRepo], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    text = "stages:\n  a: {cmd: x, params: [lr]}\n"
+    repo = git_repo({**DVC_PROJECT, "dvc.yaml": text, "params.yaml": "lr: 1\n"})
+    expected = everything(desired_of(repo, cache))
+
+    repo.commit({"params.yaml": "lr: 2\nmore: [1]\n"})
+    assert everything(desired_of(repo, cache)) == expected
+
+    repo.commit({"params.yaml": "lr: 2024-01-01\n"})
+    assert findings_of(repo, cache) == ["params.yaml: `lr` is a date, which templates cannot hold (put it in quotes)"]
+
+    repo.commit({"params.yaml": "lr: [\n"})
+    assert [finding.split(": ")[0] for finding in findings_of(repo, cache)] == ["params.yaml:2:1"]
+
+    repo.commit({"params.yaml": "other: 1\n"})
+    assert findings_of(repo, cache) == [
+        "dvc.yaml:2:27: the parameter `lr` is not in `params.yaml` (add it to `params.yaml`)"
+    ]
