@@ -48,6 +48,7 @@ def perform(
     stage = walk.graph.stages[step.address]
     started_at = datetime.datetime.fromtimestamp(context.clock(), datetime.UTC).isoformat(timespec="milliseconds")
     isolate = context.isolate and not any(out.persist for out in stage.outs)
+    context.worktree.ready()
     materials.place(stage, writable=not isolate)
     started_from = _prepare_outputs(walk, context, materials, stage)
     running = Running(context.run_ids(), stage, step, started_at, started_from, materials.sizes(stage), remade)

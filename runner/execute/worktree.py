@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -23,25 +24,36 @@ from runner.process.private_folder import discard
 _PLACES = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a worktree holds before any stage has run."""
+
+    reader: Reader
+    tree: Tree
+    overlay: Mapping[str, bytes]
+    """Files with other bytes than in the commit."""
+    told: Callable[[str], None]
+    """Hears of files that cannot be checked out, with the reason."""
+
+
 class Worktree:
     """One worktree that this process holds; `folder` is where stages see the repository."""
 
-    def __init__(self, place: Path, lock: IO[str]) -> None:
+    def __init__(self, place: Path, lock: IO[str], content: Content) -> None:
         self._place = place
         self._lock = lock
+        self._content = content
         self.folder = place / "tree"
         self.private = place / "s"
         self._runs = itertools.count(1)
         self._placed: dict[str, str] = {}
-        self._reader: Reader | None = None
-        self._tree: Tree | None = None
         self._guard = threading.Lock()
+        self._filling = threading.Lock()
+        self._is_filled = False
         self._path_locks: dict[str, threading.Lock] = {}
-        self.skipped: list[str] = []
-        """Files of the commit that were not checked out, each with its reason."""
 
     @staticmethod
-    def take(home: Path) -> Worktree:
+    def take(home: Path, content: Content) -> Worktree:
         """The first free place below `home`; raises HostError when too many reconciles run at once."""
         for number in range(_PLACES):
             place = home / "w" / str(number)
@@ -52,23 +64,25 @@ class Worktree:
             except OSError:
                 lock.close()
                 continue
-            worktree = Worktree(place, lock)
+            worktree = Worktree(place, lock, content)
             worktree._clear()
+            worktree.private.mkdir()
             return worktree
         raise HostError(f"{_PLACES} reconciles of this repository run on this host", "wait for one of them")
 
-    def fill(self, reader: Reader, tree: Tree, overlay: Mapping[str, bytes]) -> None:
-        """Write the commit's files, unfiltered, and the overlay over them."""
-        self.folder.mkdir(parents=True)
-        self.private.mkdir(parents=True)
-        self._reader, self._tree = reader, tree
-        self.skipped = [
-            f"{skipped.path} is left out: {skipped.reason}" for skipped in write_tree_files(reader, tree, self.folder)
-        ]
-        for path, data in overlay.items():
-            target = self.folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+    def ready(self) -> None:
+        """Have the commit's files there, unfiltered, and the overlay over them: at the first call only."""
+        with self._filling:
+            if self._is_filled:
+                return
+            self.folder.mkdir(parents=True)
+            for skipped in write_tree_files(self._content.reader, self._content.tree, self.folder):
+                self._content.told(f"{skipped.path} is left out: {skipped.reason}")
+            for path, data in self._content.overlay.items():
+                target = self.folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            self._is_filled = True
 
     def place(self, cache: Cache, path: str, md5: str, *, legacy: bool, isexec: bool, writable: bool) -> None:
         """Have the bytes of `md5` at `path`; raises MissingObjects where the cache lacks them."""
@@ -101,10 +115,10 @@ class Worktree:
             holders = [placed for placed in self._placed if path == placed or path.startswith(placed + "/")]
             for placed in holders:
                 del self._placed[placed]
-            if not holders and self._tree is not None and self._tree.get(path) is not None:
+            if not holders and self._content.tree.get(path) is not None:
                 files.append(path)
-        if files and self._reader is not None and self._tree is not None:
-            write_tree_files(self._reader, self._tree, self.folder, files)
+        if files:
+            write_tree_files(self._content.reader, self._content.tree, self.folder, files)
 
     def inside(self, path: str) -> Path:
         """The path in the worktree; raises HostError where a link on the way leads out of it."""

@@ -21,7 +21,7 @@ from runner.data.remotes import Remotes
 from runner.errors import Held, HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
-from runner.execute.worktree import Worktree
+from runner.execute.worktree import Content, Worktree
 from runner.git.commit import Identity
 from runner.git.mirror import Mirror
 from runner.ledger.state import State
@@ -104,6 +104,7 @@ class RealParts:
         aim = self._aim(request, watched_tip, watched, project)
         states = StateRefs(_tips(self.mirror))
         self._check_not_rewritten(aim.branch, states)
+        self._check_not_rewound(watched, watched_tip, project)
         own_name = aim.branch if aim.branch in states.tips else refs.STATE
         own = State(reader, states.tips[own_name], memo=self.parsed) if own_name in states.tips else None
         observation = observe(
@@ -134,11 +135,14 @@ class RealParts:
 
     def execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
         """Run the plan's stages in a private worktree."""
-        worktree = Worktree.take(self.home.root)
+        content = Content(
+            observation.reader,
+            observation.tree,
+            observation.overlay,
+            lambda left_out: self.on_event(Event("notice", None, left_out)),
+        )
+        worktree = Worktree.take(self.home.root, content)
         try:
-            worktree.fill(observation.reader, observation.tree, observation.overlay)
-            for skipped in worktree.skipped:
-                self.on_event(Event("notice", None, skipped))
             context = self._context(observation, worktree, plan)
             jobs = self.settings.jobs or max(1, int(host_resources()[0]))
             cpu, memory_bytes = host_resources()
@@ -289,6 +293,20 @@ class RealParts:
                 f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
             )
         if tip is not None and tip != seen:
+            seen_file.parent.mkdir(parents=True, exist_ok=True)
+            seen_file.write_text(tip + "\n")
+
+    def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
+        """Hold where a protected watched branch no longer holds what this host has seen of it."""
+        seen_file = self.home.seen(watched)
+        seen = seen_file.read_text().strip() if seen_file.is_file() else None
+        reader = self.mirror.reader
+        if project.protect and seen and reader.exists(seen) and not reader.is_ancestor(seen, tip):
+            raise Held(
+                f"{watched} was rewound: {seen[:12]} is not part of it any more, and the project says `protect`",
+                f"push {seen[:12]} again, or remove {seen_file} to accept {tip[:12]}",
+            )
+        if tip != seen:
             seen_file.parent.mkdir(parents=True, exist_ok=True)
             seen_file.write_text(tip + "\n")
 
