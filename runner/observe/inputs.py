@@ -182,16 +182,20 @@ class GitInputs:
         return digest.hexdigest()
 
 
-def overlay_files(desired: Desired, tree: Tree, reader: Reader) -> dict[str, bytes]:
-    """The `.gitignore` files as they are once every cached output has its line in the one beside it, as DVC does it."""
+def overlay_files(desired: Desired, tree: Tree, reader: Reader, cache: Memo) -> dict[str, bytes]:
+    """The `.gitignore` files as they are once every cached output has its line in the one beside it, as DVC does it.
+
+    An output that git ignores already gets no line (scmrepo: Git.ignore).
+    """
     from runner.data.gitignore import with_lines  # imported late: start-up
 
+    outs = sorted(
+        out.path for stage in desired.stages() for out in stage.outs if out.cache and not is_external(out.path)
+    )
     names: dict[str, list[str]] = {}
-    for stage in desired.stages():
-        for out in stage.outs:
-            if out.cache and not is_external(out.path):
-                folder, _, name = out.path.rpartition("/")
-                names.setdefault(f"{folder}/.gitignore" if folder else ".gitignore", []).append(name)
+    for path in _not_ignored(outs, tree, reader, cache):
+        folder, _, name = path.rpartition("/")
+        names.setdefault(f"{folder}/.gitignore" if folder else ".gitignore", []).append(name)
     present = {path: entry.oid for path in names if (entry := tree.get(path)) is not None}
     texts = reader.blobs(sorted(set(present.values())))
     result: dict[str, bytes] = {}
@@ -201,6 +205,22 @@ def overlay_files(desired: Desired, tree: Tree, reader: Reader) -> dict[str, byt
         if after != before:
             result[path] = after
     return result
+
+
+def _not_ignored(outs: list[str], tree: Tree, reader: Reader, cache: Memo) -> list[str]:
+    """Those outputs that no `.gitignore` of the commit covers; remembered by what they are and what these say."""
+    files = {path: tree.files[path].oid for path in tree.paths if path.rpartition("/")[2] == ".gitignore"}
+    if not files or not outs:
+        return outs
+    key = canonical_digest([outs, files])
+    known = cache.get("gitignore", key)
+    if known is None:
+        from runner.data.dvcignore import Ignore  # imported late: start-up
+
+        ignore = Ignore({path: reader.blob(oid) for path, oid in files.items()})
+        known = [path for path in outs if not ignore.ignores(path, False) and not ignore.ignores(path, True)]
+        cache.put("gitignore", key, known)
+    return list(known)
 
 
 def _is_below(name: str, folder: str) -> bool:

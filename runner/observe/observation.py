@@ -95,7 +95,7 @@ def observe(
             [Finding(place.file, place.line, place.column, f"stages wait for each other: {error}")]
         ) from error
     tree = reader.tree(commit)
-    overlay = overlay_files(desired, tree, reader)
+    overlay = overlay_files(desired, tree, reader, cache)
     ignores, ignore_digest = ignore_rules(reader, tree, stages)
     inputs = GitInputs(
         reader, tree, memo=memo, cache=cache, ignores=ignores, ignore_digest=ignore_digest, overlay=overlay
