@@ -34,6 +34,7 @@ from runner.data.links import (
     files_below,
     is_executable,
     reflink,
+    sync_file_system,
     temporary_name,
 )
 from runner.data.objects import ObjectStore
@@ -370,20 +371,6 @@ class Cache:
             return True
         self._no_reflink.add(devices)
         return False
-
-
-def sync_file_system(folder: Path) -> None:
-    """Wait until everything written to the file system of a folder is on the disk. Raises OSError."""
-    import ctypes  # imported late: start-up
-
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syncfs(descriptor) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(folder))
-    finally:
-        os.close(descriptor)
 
 
 def _each(found: Sequence[FileFound], file_digest: Callable[[str, os.stat_result], _Digested]) -> list[_Digested]:

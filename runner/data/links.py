@@ -10,7 +10,6 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from runner.data.hashing import StrPath, blocks
 from runner.errors import InputError
@@ -152,6 +151,15 @@ def _file(entry: os.DirEntry[str], relpath: str) -> FileFound:
     return FileFound(relpath, entry.path, status)
 
 
-def make_parents(path: Path) -> None:
-    """Make the folder that a path is to be in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def sync_file_system(folder: StrPath) -> None:
+    """Wait until everything written to the file system of a folder is on the disk. Raises OSError."""
+    import ctypes  # imported late: start-up
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)

@@ -28,7 +28,7 @@ class ObjectStore:
         self.link = link
         self._files = f"{root}/files/md5"
         self._legacy = str(root)
-        self._temporary = f"{root}/tmp"
+        self._temporary = f"{root}/runner-tmp"
         self._ready = False
         self._lock = threading.Lock()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -379,7 +381,7 @@ def test_files_left_by_a_killed_process_are_swept(cache: Cache) -> None:
     old.write_bytes(b"old")
     os.utime(old, (1, 1))
     Cache(cache.root, cache.index).put_bytes(b"x")
-    assert [path.read_bytes() for path in (cache.root / "tmp").iterdir()] == [b"young"]
+    assert [path.read_bytes() for path in (cache.root / "runner-tmp").iterdir()] == [b"young"]
 
 
 def test_threads_store_the_same_content_side_by_side(cache: Cache, tmp_path: Path) -> None:
@@ -395,9 +397,18 @@ def test_threads_store_the_same_content_side_by_side(cache: Cache, tmp_path: Pat
     assert cache.verify(digests[0])
 
 
-def test_sync_reaches_the_disk(cache: Cache) -> None:
-    cache.put_bytes(b"x")
-    cache.sync()
+def test_after_a_sync_the_index_is_settled() -> None:
+    # On a file system in memory, where the machine's other writers are not waited for.
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        index = HashIndex(Path(folder) / "index.db")
+        cache = Cache(Path(folder) / "cache", index)
+        md5 = cache.put_bytes(b"x")
+        cache.sync()
+        index.close()
+        with sqlite3.connect(Path(folder) / "index.db") as database:
+            assert database.execute("SELECT md5, settled FROM hashes").fetchall() == [(md5, 1)]
+        database.close()
 
 
 def test_reading_the_cache_does_not_import_dvc() -> None:

@@ -1,0 +1,269 @@
+"""Where a remote keeps its objects: a folder of this host, reached directly, or anything else, reached through DVC."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from runner.data.faults import host_errors
+from runner.data.links import LinkPolicy, copy_bytes, reflink, sync_file_system
+from runner.data.objects import ObjectStore
+from runner.errors import HostError, InputError, RunnerError
+
+_FEW = 8
+_FOLDER_JOBS = 4
+
+Item = TypeVar("Item")
+
+
+class Place(Protocol):
+    """What every remote can do; all methods raise HostError where it cannot be reached."""
+
+    jobs: int
+    """Transfers side by side."""
+
+    def exists(self, md5s: Sequence[str], legacy: bool) -> set[str]:
+        """Those of the objects that are there."""
+
+    def put(self, objects: Mapping[str, Path]) -> None:
+        """Bring objects there from these files, each whole or not at all; returns when all of them are."""
+
+    def get(self, md5: str, target: Path, legacy: bool) -> bool:
+        """Write an object to a new file; False where it is not there."""
+
+    def put_run(self, relpath: str, source: Path) -> bool:
+        """Bring a file of the run-cache there; False where it was there already."""
+
+    def runs(self, folder: str) -> list[str]:
+        """Relative paths of the files in a folder of the run-cache."""
+
+    def get_run(self, relpath: str, target: Path) -> None:
+        """Write a file of the run-cache to a new file."""
+
+
+def place(name: str, options: Mapping[str, Any], config: Mapping[str, Any], *, durable: bool) -> Place:
+    """The place of a remote; `config` is what DVC needs beside its own options: `core` and all of `remote`.
+
+    Raises InputError for a remote that is not well described.
+    """
+    url = str(options.get("url", ""))
+    if not url:
+        raise InputError(f"remote '{name}' has no url", f"set it: dvc remote modify {name} url URL")
+    if re.match(r"\w+://", url):
+        return CloudPlace(name, config)
+    if not os.path.isabs(url):
+        raise InputError(
+            f"remote '{name}': the path {url} is relative, and there is no clone to resolve it against",
+            "give the remote an absolute path or a URL in the file that RUNNER_DVC_CONFIG names",
+        )
+    return FolderPlace(name, Path(url), durable=durable)
+
+
+class FolderPlace:
+    """A remote that is a folder of this host."""
+
+    def __init__(self, name: str, root: Path, *, durable: bool) -> None:
+        self.jobs = _FOLDER_JOBS
+        self._doing = f"remote '{name}'"
+        self._root = root
+        self._durable = durable
+        self._store = ObjectStore(root, LinkPolicy())
+
+    def exists(self, md5s: Sequence[str], legacy: bool) -> set[str]:
+        """See Place."""
+        with host_errors(self._doing):
+            return {md5 for md5 in md5s if self._store.status(md5, legacy) is not None}
+
+    def put(self, objects: Mapping[str, Path]) -> None:
+        """See Place."""
+        with host_errors(self._doing):
+            side_by_side(self._put_one, objects.items(), self.jobs)
+            if self._durable and objects:
+                sync_file_system(self._root)
+
+    def get(self, md5: str, target: Path, legacy: bool) -> bool:
+        """See Place."""
+        with host_errors(self._doing):
+            try:
+                _copy_new(Path(self._store.path(md5, legacy)), target)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            return True
+
+    def put_run(self, relpath: str, source: Path) -> bool:
+        """See Place."""
+        target = self._root / relpath
+        with host_errors(self._doing):
+            if target.exists():
+                return False
+            temporary = Path(self._store.temporary())
+            _copy_new(source, temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(temporary, target)
+            return True
+
+    def runs(self, folder: str) -> list[str]:
+        """See Place."""
+        with host_errors(self._doing):
+            try:
+                return [f"{folder}/{name}" for name in sorted(os.listdir(self._root / folder))]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def get_run(self, relpath: str, target: Path) -> None:
+        """See Place."""
+        with host_errors(self._doing):
+            _copy_new(self._root / relpath, target)
+
+    def _put_one(self, item: tuple[str, Path]) -> None:
+        md5, source = item
+        temporary = Path(self._store.temporary())
+        _copy_new(source, temporary)
+        self._store.admit(temporary, md5)
+
+
+class CloudPlace:
+    """A remote of any other kind, through DVC's file systems."""
+
+    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
+        from dvc.config import ConfigError  # imported late: start-up
+        from dvc.exceptions import DvcException
+        from dvc.fs import get_cloud_fs
+        from dvc_data.hashfile.db import get_odb
+
+        self._name = name
+        with self._told():
+            try:
+                kind, options, path = get_cloud_fs(dict(config), name=name)
+            except (ConfigError, DvcException) as error:
+                raise InputError(f"remote '{name}': {error}", "`dvc remote list` shows what DVC reads") from error
+            if options.get("version_aware") or options.get("worktree"):
+                raise InputError(
+                    f"remote '{name}' is cloud-versioned (version_aware or worktree): the runner does not use those",
+                    "name a plain remote beside it as the default one",
+                )
+            self._fs = kind(**options)
+            self._path = path
+            make_odb: Any = get_odb  # it has no types
+            self._objects = make_odb(self._fs, self._fs.join(path, "files", "md5"), hash_name="md5")
+            self._legacy = make_odb(self._fs, path, hash_name="md5-dos2unix")
+            self.jobs = int(options.get("jobs") or self._fs.jobs)
+            self._has_runs = not str(self._fs.protocol).startswith("http")
+
+    def exists(self, md5s: Sequence[str], legacy: bool) -> set[str]:
+        """See Place."""
+        if not md5s:
+            return set()
+        with self._told():
+            return set((self._legacy if legacy else self._objects).oids_exist(list(md5s), jobs=self.jobs))
+
+    def put(self, objects: Mapping[str, Path]) -> None:
+        """See Place."""
+        from dvc_objects.fs.local import localfs  # imported late: start-up
+
+        failed: list[tuple[str, BaseException]] = []
+        with self._told():
+            self._objects.add(
+                [str(path) for path in objects.values()],
+                localfs,
+                list(objects),
+                check_exists=False,
+                verify=False,
+                batch_size=self.jobs,
+                on_error=lambda md5, error: failed.append((md5, error)),
+            )
+        if failed:
+            md5, error = failed[0]
+            raise HostError(
+                f"remote '{self._name}': {len(failed)} of {len(objects)} objects not pushed; {md5}: {_said(error)}",
+                "call again: what has arrived is not sent twice",
+            ) from error
+
+    def get(self, md5: str, target: Path, legacy: bool) -> bool:
+        """See Place."""
+        with self._told():
+            try:
+                self._fs.get_file((self._legacy if legacy else self._objects).oid_to_path(md5), str(target))
+            except FileNotFoundError:
+                return False
+            return True
+
+    def put_run(self, relpath: str, source: Path) -> bool:
+        """See Place. DVC keeps no run-cache on HTTP remotes, and neither does this."""
+        with self._told():
+            target = self._fs.join(self._path, *relpath.split("/"))
+            if not self._has_runs or self._fs.exists(target):
+                return False
+            self._fs.makedirs(self._fs.parent(target), exist_ok=True)
+            self._fs.put_file(str(source), target)
+            return True
+
+    def runs(self, folder: str) -> list[str]:
+        """See Place."""
+        with self._told():
+            if not self._has_runs:
+                return []
+            path = self._fs.join(self._path, *folder.split("/"))
+            if not self._fs.exists(path):
+                return []
+            return sorted(f"{folder}/{self._fs.name(found)}" for found in self._fs.find(path))
+
+    def get_run(self, relpath: str, target: Path) -> None:
+        """See Place."""
+        with self._told():
+            self._fs.get_file(self._fs.join(self._path, *relpath.split("/")), str(target))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except RunnerError:
+            raise
+        except Exception as error:
+            # Every cloud library has exceptions of its own, without a common root.
+            raise HostError(
+                f"remote '{self._name}' cannot be reached: {_said(error)}",
+                "check the network and the credentials; `dvc remote list` and `dvc push` show more",
+            ) from error
+
+
+def side_by_side(work: Callable[[Item], None], items: Iterable[Item], jobs: int) -> None:
+    """Do the work for every item, several at a time where there are many; the first error ends it and is raised."""
+    queue = list(items)
+    if len(queue) <= _FEW or jobs <= 1:
+        for item in queue:
+            work(item)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # imported late: start-up
+
+    with ThreadPoolExecutor(max_workers=jobs) as threads:
+        try:
+            for _ in threads.map(work, queue):
+                pass
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _copy_new(source: Path, target: Path) -> None:
+    reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            if not reflink(reader, writer):
+                copy_bytes(reader, writer, os.fstat(reader).st_size)
+        except BaseException:
+            os.unlink(target)
+            raise
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

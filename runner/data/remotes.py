@@ -1,0 +1,203 @@
+"""DVC remotes: bytes go there before anything names them, and come from there only if they are what their name says."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.data.cache import Cache
+from runner.data.config import DvcConfig
+from runner.data.faults import DamagedObjects, MissingObjects, host_errors
+from runner.data.links import temporary_name
+from runner.data.places import Place, place, side_by_side
+from runner.data.runcache import FOLDER
+from runner.errors import InputError
+
+_RUN_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """What really went over the wire; what was there already does not count."""
+
+    objects: int = 0
+    size_bytes: int = 0
+
+    def __add__(self, other: Transferred) -> Transferred:
+        return Transferred(self.objects + other.objects, self.size_bytes + other.size_bytes)
+
+
+class Remotes:
+    """The remotes of a DVC configuration, and the cache that they fill and are filled from.
+
+    A remote is reached when it is first used. `name` None is the default remote. Methods raise InputError for a remote
+    that does not exist or is badly described, and HostError, with a hint, where one cannot be reached.
+    """
+
+    def __init__(self, config: DvcConfig, cache: Cache, *, durable: bool = True) -> None:
+        """`durable`: a push to a folder of this host also waits for the disk."""
+        self._config = config
+        self._cache = cache
+        self._durable = durable
+        self._places: dict[str, Place] = {}
+
+    @staticmethod
+    def load(
+        committed: bytes | None,
+        local: bytes | None,
+        override: Path | None,
+        base: Path | None,
+        *,
+        cache: Cache,
+        durable: bool = True,
+    ) -> Remotes:
+        """The remotes that `DvcConfig.load` finds; see there for the arguments."""
+        return Remotes(DvcConfig.load(committed, local, override, base=base), cache, durable=durable)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all remotes."""
+        return tuple(self._config.remotes)
+
+    def default_name(self) -> str | None:
+        """Name of the default remote (`core.remote`); None where there is none."""
+        return self._config.default_remote
+
+    def url(self, name: str | None = None) -> str | None:
+        """Where the remote is, without user and password; None where there is no such remote."""
+        chosen = name or self._config.default_remote
+        options = self._config.remotes.get(chosen.lower()) if chosen else None
+        url = options.get("url") if options else None
+        return re.sub(r"(\w+://)[^/@]*@", r"\1", str(url)) if url else None
+
+    def exists(self, md5s: Iterable[str], name: str | None = None, *, legacy: bool = False) -> set[str]:
+        """Those of the objects that are on the remote; a folder's listing says nothing of its members."""
+        return self._place(name).exists(list(dict.fromkeys(md5s)), legacy)
+
+    def push(self, md5s: Iterable[str], name: str | None = None) -> Transferred:
+        """Bring files and folders there; when it returns, every byte of every one of them is there.
+
+        Only what is missing is sent, and a folder's listing after its members. Raises MissingObjects for what is
+        neither there nor whole in the cache; then nothing was sent.
+        """
+        remote = self._place(name)
+        folders = [md5 for md5 in dict.fromkeys(md5s) if md5.endswith(".dir")]
+        single = [md5 for md5 in dict.fromkeys(md5s) if not md5.endswith(".dir")]
+        here = [md5 for md5 in folders if self._cache.has(md5)]
+        members = [member for md5 in here for _, member in self._cache.listing(md5)]
+        wanted = list(dict.fromkeys([*single, *members, *folders]))
+        there = remote.exists(wanted, False)
+        sound = self._cache.trusted(md5 for md5 in wanted if md5 not in there)
+        files = {md5: path for md5, path in sound.items() if not md5.endswith(".dir")}
+        listings = {md5: path for md5, path in sound.items() if md5.endswith(".dir")}
+        for batch in (files, listings):
+            if batch:
+                remote.put(batch)
+        return Transferred(len(sound), sum(path.stat().st_size for path in sound.values()))
+
+    def pull(self, md5s: Iterable[str], name: str | None = None, *, legacy: bool = False) -> Transferred:
+        """Bring files and folders into the cache, where they are not there yet; each one is hashed first.
+
+        Raises DamagedObjects, naming them, for those whose bytes do not match their name, and MissingObjects for those
+        that the remote lacks; the others are in the cache then.
+        """
+        wanted = list(dict.fromkeys(md5s))
+        remote = self._place(name)
+        folders = [md5 for md5 in wanted if md5.endswith(".dir")]
+        first = self._fetch(remote, wanted, name, legacy)
+        members = [member for md5 in folders for _, member in self._cache.listing(md5, legacy)]
+        return first + self._fetch(remote, members, name, legacy)
+
+    def push_run_cache(self, paths: Iterable[Path], name: str | None = None) -> int:
+        """Bring entries of the run-cache there, by the paths that `runcache.save` returned; says how many went.
+
+        An HTTP remote keeps none: that is DVC's rule.
+        """
+        remote = self._place(name)
+        sent = [remote.put_run(path.relative_to(self._cache.root).as_posix(), path) for path in paths]
+        return sum(sent)
+
+    def pull_run_cache(self, keys: Iterable[str], name: str | None = None) -> int:
+        """Fetch what the remote has of these keys of the run-cache; says how many entries came."""
+        remote = self._place(name)
+        came = 0
+        for key in keys:
+            if not _RUN_KEY.fullmatch(key):
+                raise InputError(f"{key!r:.100} is no key of the run-cache", "64 lower-case hex digits")
+            for relpath in remote.runs(f"{FOLDER}/{key[:2]}/{key}"):
+                if _RUN_KEY.fullmatch(relpath.rpartition("/")[2]):
+                    came += self._fetch_run(remote, relpath)
+        return came
+
+    def _fetch_run(self, remote: Place, relpath: str) -> int:
+        target = self._cache.root / relpath
+        with host_errors(f"write the run-cache {target}"):
+            if target.exists():
+                return 0
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.parent / f".{temporary_name()}.tmp"
+            try:
+                remote.get_run(relpath, fresh)
+                os.replace(fresh, target)
+            finally:
+                fresh.unlink(missing_ok=True)
+        return 1
+
+    def _fetch(self, remote: Place, md5s: Iterable[str], name: str | None, legacy: bool) -> Transferred:
+        wanted = [md5 for md5 in dict.fromkeys(md5s) if not self._cache.has(md5, legacy)]
+        missing: list[str] = []
+        damaged: list[str] = []
+        sizes: list[int] = []
+
+        def fetch(md5: str) -> None:
+            temporary = self._cache.temporary()
+            try:
+                if not remote.get(md5, temporary, legacy):
+                    missing.append(md5)
+                    return
+                size_bytes = temporary.stat().st_size
+                if self._cache.admit(temporary, md5, legacy):
+                    sizes.append(size_bytes)
+                else:
+                    damaged.append(md5)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+        side_by_side(fetch, wanted, remote.jobs)
+        if damaged:
+            raise DamagedObjects(damaged, self._named(name))
+        if missing:
+            raise MissingObjects(missing, self._named(name), "push them from a clone or a host that has them: dvc push")
+        return Transferred(len(sizes), sum(sizes))
+
+    def _named(self, name: str | None) -> str:
+        return f"remote '{name or self._config.default_remote}' ({self.url(name)})"
+
+    def _place(self, name: str | None) -> Place:
+        chosen, options = self._chosen(name)
+        if chosen not in self._places:
+            config = {"core": dict(self._config.core), "remote": _plain(self._config.remotes)}
+            self._places[chosen] = place(chosen, options, config, durable=self._durable)
+        return self._places[chosen]
+
+    def _chosen(self, name: str | None) -> tuple[str, Mapping[str, Any]]:
+        if name is None and self._config.default_remote is None:
+            raise InputError(
+                "there is no default DVC remote", "add one: dvc remote add -d NAME URL, and commit .dvc/config"
+            )
+        chosen = (name or self._config.default_remote or "").lower()
+        options = self._config.remotes.get(chosen)
+        if options is None:
+            near = difflib.get_close_matches(chosen, self.names, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(self.names) or 'none'}"
+            raise InputError(f"there is no DVC remote '{chosen}'", hint)
+        return chosen, options
+
+
+def _plain(remotes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: dict(options) for name, options in remotes.items()}
