@@ -223,5 +223,5 @@ def test_parameters_that_no_template_reads_are_still_checked(git_repo: Callable[
 
     repo.commit({"params.yaml": "other: 1\n"})
     assert findings_of(repo, cache) == [
-        "dvc.yaml:2:27: the parameter `lr` is not in `params.yaml` (add it to `params.yaml`)"
+        "dvc.yaml:2:24: the parameter `lr` is not in `params.yaml` (add it to `params.yaml`)"
     ]
