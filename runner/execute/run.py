@@ -14,7 +14,7 @@ from runner.core.nouns import Out, OutKind, Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.recorded import InputSizes, OutFact
 from runner.core.records import RunFacts
-from runner.errors import HostError
+from runner.errors import HostError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
 from runner.execute.written import Stamps, changed, stamps
@@ -231,7 +231,7 @@ def _metrics(stage: Stage, root: Path) -> dict[str, Any]:
         data = path.read_bytes()
         try:
             found[out.path] = load_params(data, out.path)
-        except (HostError, ValueError):
+        except (RunnerError, ValueError):
             continue  # a metric that is no structured file is an output like any other
         left -= len(data)
     return found
