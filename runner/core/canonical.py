@@ -16,7 +16,12 @@ from typing import Any
 
 def plain(value: Any) -> Any:
     """The value with everything that JSON cannot say replaced by tagged objects."""
-    if isinstance(value, (str, bool, int)) or value is None:
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is list:
+        return [plain(item) for item in value]
+    if isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"!float": repr(value)}
@@ -35,9 +40,15 @@ def plain(value: Any) -> Any:
 
 def canonical_bytes(value: Any) -> bytes:
     """The canonical JSON of a value, UTF-8, without a newline at the end."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return plain_bytes(plain(value))
+
+
+def plain_bytes(value: Any) -> bytes:
+    """The same of a value that is plain already."""
+    return _ENCODER.encode(value).encode("utf-8", "surrogatepass")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_digest(value: Any) -> str:

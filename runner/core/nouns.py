@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.errors import NOWHERE, Place
 
@@ -26,8 +26,7 @@ class OutKind(Enum):
     """A file of points that people look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """The name of a stage within a repository: `pipeline:stage`.
 
     The pipeline of an adopted file is the file's path (`dvc.yaml`, `sub/dvc.yaml`), as in DVC's own addressing.
@@ -38,9 +37,6 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.pipeline}:{self.stage}"
-
-    def __lt__(self, other: Address) -> bool:
-        return (self.pipeline, self.stage) < (other.pipeline, other.stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ where the key is the same.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from runner.core.canonical import canonical_digest, plain
+from runner.core.canonical import canonical_digest, plain, plain_bytes
 from runner.core.nouns import Stage
 
 KEY_VERSION = 1
@@ -20,9 +22,9 @@ Field = tuple[str, str, Any]
 """Kind (`cmd`, `dep`, `param` …), name within the kind, value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Material:
-    """All that enters a run key; values are plain JSON."""
+    """All that enters a run key."""
 
     cmd: str | tuple[str, ...]
     wdir: str
@@ -63,6 +65,10 @@ class Material:
 
     def as_json(self) -> dict[str, Any]:
         """The fields as `{kind: value}` and `{kind: {name: value}}`: what a record keeps and a key digests."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
         return grouped(self.fields())
 
 
@@ -103,7 +109,7 @@ def material_of(
 
 def run_key(material: Material) -> str:
     """SHA-256 of the canonical JSON of the material, lower-case hex."""
-    return canonical_digest(material.as_json())
+    return hashlib.sha256(plain_bytes(material.as_json())).hexdigest()
 
 
 def key_of(material_json: Mapping[str, Any]) -> str:
