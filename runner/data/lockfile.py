@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from runner.core.nouns import Stage, is_external
@@ -41,20 +42,26 @@ def entry(
     deps: Mapping[str, Saved | Mapping[str, Any]],
     params: Mapping[str, Mapping[str, Any]],
     outs: Mapping[str, Saved | Mapping[str, Any]],
+    *,
+    written: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the lock file says of a stage that ran, everything in DVC's order.
 
     Paths are relative to the root of the repository here and to the stage's `wdir` in the result. A mapping in place of
     a Saved is written as it is, after its path: `{"etag": …}`, or what an entry of an older DVC said. `params` is file
     to key to value; of a whole file its top-level mapping. Source of the order: dvc.stage.serialize.
+
+    DVC compares paths of deps and outs as they are spelled in `dvc.yaml` (`./a.txt` is not `a.txt`, nor `sub/` `sub`):
+    `written` maps paths of the repository to such a spelling, where it is not the plain one. Params files are plain.
     """
+    spell = _Spelling(stage.wdir, written or {})
     result: dict[str, Any] = {"cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0]}
     if deps:
-        result["deps"] = _rows(stage.wdir, deps)
+        result["deps"] = _rows(spell, deps)
     if params:
         result["params"] = _params(stage.wdir, params)
     if outs:
-        result["outs"] = _rows(stage.wdir, outs)
+        result["outs"] = _rows(spell, outs)
     return result
 
 
@@ -63,8 +70,19 @@ def relative(path: str, wdir: str) -> str:
     return path if is_external(path) else posixpath.relpath(path, wdir)
 
 
-def _rows(wdir: str, items: Mapping[str, Saved | Mapping[str, Any]]) -> list[dict[str, Any]]:
-    named = {relative(path, wdir): item for path, item in items.items()}
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """How a stage's paths are spelled in its lock entry."""
+
+    wdir: str
+    written: Mapping[str, str]
+
+    def __call__(self, path: str) -> str:
+        return self.written.get(path) or relative(path, self.wdir)
+
+
+def _rows(spell: _Spelling, items: Mapping[str, Saved | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    named = {spell(path): item for path, item in items.items()}
     return [_row(path, named[path]) for path in sorted(named)]
 
 

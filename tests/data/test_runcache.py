@@ -63,6 +63,32 @@ def test_our_lock_entry_is_that_of_dvc(project: GitRepo, tmp_path: Path) -> None
     assert lockfile.dumps({"train": our_entry(project, tmp_path / "i.db")}) == (project.path / "dvc.lock").read_text()
 
 
+def test_paths_stay_spelled_as_the_user_wrote_them(project: GitRepo, tmp_path: Path) -> None:
+    (project.path / "sub").mkdir()
+    (project.path / "sub" / "b").write_text("b")
+    (project.path / "dvc.yaml").write_text(
+        "stages:\n  s:\n    cmd: cp a.txt ../o.txt\n    wdir: sub\n    deps: [./a.txt, ../sub/b, ../in/]\n"
+        "    outs: [./../o.txt]\n    params: [./p.yaml: [a]]\n"
+    )
+    project.write({"sub/a.txt": "a", "in/x": "x", "sub/p.yaml": "a: 1\n"})
+    run_dvc(project.path, "repro", "-q")
+    cache = cache_of(project, tmp_path / "i.db")
+    stage = Stage(Address("dvc.yaml", "s"), ("cp a.txt ../o.txt",), wdir="sub")
+    entry = lockfile.entry(
+        stage,
+        {path: cache.hash(project.path / path) for path in ("sub/a.txt", "sub/b", "in")},
+        {"sub/p.yaml": {"a": 1}},
+        {"o.txt": cache.hash(project.path / "o.txt")},
+        written={
+            "sub/a.txt": "./a.txt",
+            "sub/b": "../sub/b",
+            "in": "../in/",
+            "o.txt": "./../o.txt",
+        },
+    )
+    assert lockfile.dumps({"s": entry}) == (project.path / "dvc.lock").read_text()
+
+
 def test_what_dvc_wrote_is_found(project: GitRepo, tmp_path: Path) -> None:
     run_dvc(project.path, "repro", "-q")
     (project.path / "dvc.lock").unlink()
