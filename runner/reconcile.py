@@ -60,7 +60,7 @@ class Result:
             return ExitCode.INTERRUPTED
         if any(step.action is Action.FAILED for step in self.steps.values()):
             return ExitCode.FAILED
-        return ExitCode.HOST if self.host_errors else ExitCode.DONE
+        return next((error.exit_code for error in self.host_errors.values()), ExitCode.DONE)
 
 
 class PublisherPart(Protocol):

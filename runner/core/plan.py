@@ -144,6 +144,7 @@ class Walk:
         gathered = self._gatherer.gather(stage)
         if gathered.missing:
             self._missing(stage, gathered.missing)
+            return Step(address, Action.UNKNOWN, tuple(gathered.missing))
         if gathered.action is not None:
             return Step(address, gathered.action, tuple(gathered.reasons), fetch=tuple(gathered.fetch))
         return self._by_key(stage, self._material(stage, gathered))

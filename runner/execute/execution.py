@@ -14,7 +14,7 @@ from runner.core.nouns import Address, Stage
 from runner.core.plan import Plan, Step, Walk
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
-from runner.errors import HostError, RunnerError
+from runner.errors import HostError, RunnerError, SpecError
 from runner.execute.context import Context, Event
 from runner.execute.materials import BytesMissing, Materials
 from runner.execute.run import perform
@@ -155,6 +155,7 @@ class Execution:
         if step.action in (Action.UNKNOWN, Action.PROBE):
             known = self._resolver.resolve(step)
             if known is None:
+                self._note_findings(step)
                 return
             self.outcome.steps[step.address] = known
             if known.entry is not None:
@@ -167,6 +168,12 @@ class Execution:
             self._ended(step, restored)
         else:
             self._queue.push(self._stage(step))
+
+    def _note_findings(self, step: Step) -> None:
+        """An input that only turned out to be missing when what should hold it was there."""
+        if self._walk.findings:
+            found, self._walk.findings = self._walk.findings, []
+            self.outcome.host_errors[step.address] = SpecError(found)
 
     def _lost(self, step: Step, loss: BytesMissing) -> None:
         """The bytes of an input are gone: make them again, the one exception to running nothing twice."""

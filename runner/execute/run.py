@@ -103,7 +103,7 @@ def _prepare_outputs(walk: Walk, context: Context, materials: Materials, stage: 
 def _stage_run(context: Context, running: Running, private: Path, isolate: bool) -> StageRun:
     stage = running.stage
     env = {**context.environ, **_dvc_variables(context, stage), **dict(stage.env)}
-    env |= {name: context.secrets[name] for name in stage.secrets}
+    env |= _secrets_of(context, stage)
     if stage.seed is not None:
         env |= {"PYTHONHASHSEED": str(stage.seed), "RUNNER_SEED": str(stage.seed)}
     if stage.environment is not None:
@@ -116,12 +116,22 @@ def _stage_run(context: Context, running: Running, private: Path, isolate: bool)
         env=env,
         timeout_seconds=stage.timeout_seconds,
         log_path=context.logs / f"{running.run_id}.log",
-        redact={name: context.secrets[name] for name in stage.secrets},
+        redact=_secrets_of(context, stage),
         outs=stage.out_paths,
         private_dir=private,
         isolate=isolate,
         on_line=lambda line: context.on_event(Event("line", stage.address, line)),
     )
+
+
+def _secrets_of(context: Context, stage: Stage) -> dict[str, str]:
+    missing = [name for name in stage.secrets if name not in context.secrets]
+    if missing:
+        raise HostError(
+            f"stage {stage.address.stage} has to run again and needs the secrets {', '.join(missing)}",
+            "reconcile again: they are looked up for stages that the plan says may run",
+        )
+    return {name: context.secrets[name] for name in stage.secrets}
 
 
 def _dvc_variables(context: Context, stage: Stage) -> dict[str, str]:

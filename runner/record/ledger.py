@@ -13,7 +13,6 @@ from runner.core.records import RECONCILE_PREDICATE, RUN_PREDICATE, Head, RunFac
 from runner.ledger import layout
 from runner.ledger.state import State, key_lines
 
-
 Index = dict[str, tuple[int, bool]]
 """Run key to the record that counts for it, and whether that succeeded."""
 

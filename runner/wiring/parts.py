@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runner.core.actions import Action
 from runner.core.nouns import Address, Desired, Project, Trust
 from runner.core.plan import Plan, Walk, Wishes
 from runner.core.recorded import Hit
@@ -85,6 +86,7 @@ class RealParts:
     clock: Callable[[], float] = time.time
     reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _aims: dict[str, Aim] = field(default_factory=dict)
+    _wishes: Wishes | None = None
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
 
@@ -129,7 +131,8 @@ class RealParts:
         retry = None if request.retry is None else frozenset(_found(request.retry, stages))
         targets = None if request.targets is None else frozenset(_found(request.targets, stages))
         occasion = f"{observation.commit}+{self.reconcile_id}" if request.force else observation.commit
-        return Wishes(occasion=occasion, retry=retry, targets=targets)
+        self._wishes = Wishes(occasion=occasion, retry=retry, targets=targets)
+        return self._wishes
 
     # Execute
 
@@ -172,7 +175,7 @@ class RealParts:
         remotes = self.remotes(observation.desired)
 
         def standing(base: State | None, runs: Sequence[RunFacts]) -> Standing:
-            return standing_after(observation.walk(WithRuns(observation.recorded(base), runs)))
+            return standing_after(observation.walk(WithRuns(observation.recorded(base), runs), self._wishes))
 
         host = this_host()
         return Publisher(
@@ -318,7 +321,6 @@ class RealParts:
 
     def _context(self, observation: Observation, worktree: Worktree, plan: Plan) -> Context:
         trusted = observation.trust is Trust.TRUSTED
-        names = sorted({name for stage in observation.desired.stages() for name in stage.secrets}) if trusted else []
         remotes = self.remotes(observation.desired)
         self.home.logs.mkdir(parents=True, exist_ok=True)
         return Context(
@@ -331,7 +333,7 @@ class RealParts:
             environments=self.home_root / "environments",
             shell=observation.desired.project.shell or "bash",
             environ=base_environment(self.environ),
-            secrets=secret_values.resolve(names, self.environ),
+            secrets=self._secrets(observation, plan) if trusted else {},
             trust=observation.trust,
             actor=self.actor(),
             host=_host_json(),
@@ -342,6 +344,13 @@ class RealParts:
             clock=self.clock,
             run_ids=lambda: uuid.uuid4().hex,
         )
+
+    def _secrets(self, observation: Observation, plan: Plan) -> dict[str, str]:
+        """Values for every stage that may run now; raises InputError naming those that are missing."""
+        settled = (Action.KEEP, Action.REUSE, Action.FAILED, Action.REMOVE)
+        needed = [step.address for step in plan.steps if step.action not in settled]
+        names = {name for address in needed for name in observation.graph.stages[address].secrets}
+        return secret_values.resolve(sorted(names), self.environ)
 
     def _sources(self, observation: Observation) -> Sources:
         reader, commit = self.mirror.reader, observation.commit
