@@ -19,17 +19,21 @@ def lock_entry(
     stage: Stage, material: Mapping[str, Any], outs: Sequence[OutFact] | None, sizes: InputSizes | None = None
 ) -> dict[str, Any]:
     """The entry DVC would write for this result; without `outs` the form that DVC's run-cache keys are made of."""
+    written = dict(stage.spelled)
     entry: dict[str, Any] = {"cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0]}
-    deps = [_dep(path, digest, stage.wdir, sizes or {}) for path, digest in material.get("dep", {}).items()]
+    deps = [
+        _dep(path, digest, written.get(path) or relative(path, stage.wdir), sizes or {})
+        for path, digest in material.get("dep", {}).items()
+    ]
     if deps:
         entry["deps"] = sorted(deps, key=lambda row: str(row["path"]))
     params = _params(stage, material)
     if params:
         entry["params"] = params
     if outs is None:
-        rows: list[dict[str, Any]] = [{"path": relative(path, stage.wdir)} for path in stage.out_paths]
+        rows: list[dict[str, Any]] = [{"path": written.get(p) or relative(p, stage.wdir)} for p in stage.out_paths]
     else:
-        rows = [_out(out, stage.wdir) for out in outs]
+        rows = [_out(out, written.get(out.path) or relative(out.path, stage.wdir)) for out in outs]
     if rows:
         entry["outs"] = sorted(rows, key=lambda row: str(row["path"]))
     return entry
@@ -52,9 +56,9 @@ def relative(path: str, wdir: str) -> str:
     return path if is_external(path) else posixpath.relpath(path, wdir)
 
 
-def _dep(path: str, digest: str, wdir: str, sizes: InputSizes) -> dict[str, Any]:
+def _dep(path: str, digest: str, written: str, sizes: InputSizes) -> dict[str, Any]:
     kind, colon, value = digest.rpartition(":")
-    row: dict[str, Any] = {"path": relative(path, wdir)}
+    row: dict[str, Any] = {"path": written}
     if colon and kind == "md5-dos2unix":
         return row | {"md5": value}
     if colon:
@@ -64,8 +68,8 @@ def _dep(path: str, digest: str, wdir: str, sizes: InputSizes) -> dict[str, Any]
     return row | {name: known[name] for name in ("size", "nfiles", "isexec") if name in known}
 
 
-def _out(out: OutFact, wdir: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": relative(out.path, wdir)}
+def _out(out: OutFact, written: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": written}
     row |= {"md5": out.md5} if out.legacy else {"hash": "md5", "md5": out.md5}
     row |= {"size": out.size_bytes} if out.size_bytes is not None else {}
     row |= {"nfiles": out.nfiles} if out.nfiles is not None else {}

@@ -115,6 +115,9 @@ class Stage:
     not_handled: tuple[str, ...] = ()
     """Fields that were stated and that this version does not act on yet (`image`, `executor`, `uses`)."""
     place: Place = NOWHERE
+    spelled: tuple[tuple[str, str], ...] = ()
+    """Deps and outs, with what the file says where that is not the plain relative path (`./a`, `data/`): DVC tells
+    entries of `dvc.lock` apart by spelling."""
 
     @property
     def out_paths(self) -> tuple[str, ...]:

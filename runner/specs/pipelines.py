@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
 from runner.errors import Finding, Place
 from runner.specs import places, units, yaml12
@@ -88,6 +89,7 @@ class _StageReader:
         self._group = group
         self._wdir = "."
         self._runner_path: yaml12.Path = ()
+        self._spelled: dict[str, str] = {}
         self._runner = self._runner_fields()
 
     def read(self, mark: tuple[int, int]) -> Stage | None:
@@ -97,6 +99,7 @@ class _StageReader:
         deps, params, outs = self._deps(), self._params(), self._outs()
         environment = self._environment()
         not_handled = tuple(name for name in NOT_HANDLED_FIELDS if self._stated(name) is not None)
+        spelled = tuple(sorted(self._spelled.items()))
         self._check_no_own_input((*deps, *dict.fromkeys(param.file for param in params)), outs)
         stage = Stage(
             address=Address(self._reading.pipeline, self._name),
@@ -118,6 +121,7 @@ class _StageReader:
             environment=environment,
             seed=self._quantity("seed", units.whole_of, "a whole number"),
             not_handled=not_handled,
+            spelled=spelled,
             place=Place(self._reading.locator.file, *mark),
         )
         return stage if len(self._reading.findings) == count else None
@@ -165,7 +169,12 @@ class _StageReader:
             path = self._path_of(dep, ("deps", index), "dependency")
             if path is not None:
                 found.setdefault(path)
+                self._note_spelling(path, dep)
         return tuple(found)
+
+    def _note_spelling(self, path: str, written: str) -> None:
+        if not is_external(path) and written != relative(path, self._wdir):
+            self._spelled[path] = written
 
     def _path_of(self, value: Any, where: yaml12.Path, what: str) -> str | None:
         if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
@@ -232,6 +241,7 @@ class _StageReader:
             self._add(where, f"`{written}` belongs to DVC and cannot be an output", "choose another name")
             return None
         remote = flags.get("remote")
+        self._note_spelling(path, written)
         return Out(
             path=path,
             kind=kind,

@@ -49,6 +49,7 @@ def _rest_of(stage: Stage) -> dict[str, Any]:
         "mutex": list(stage.mutex),
         "environment": None if stage.environment is None else [stage.environment.lock, stage.environment.python],
         "not_handled": list(stage.not_handled),
+        "spelled": [list(pair) for pair in stage.spelled],
     }
     stated = {key: value for key, value in rest.items() if value or (key == "timeout_seconds" and value is not None)}
     if stage.seed is not None:
@@ -92,6 +93,7 @@ def _stage(row: list[Any], pipeline: str, file: str) -> Stage:
         more.get("seed"),
         tuple(more.get("not_handled", ())),
         place,
+        tuple([(path, written) for path, written in more.get("spelled", ())]),
     )
 
 
