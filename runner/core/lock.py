@@ -51,6 +51,16 @@ def out_facts(stage: Stage, entry: Mapping[str, Any]) -> tuple[OutFact, ...]:
     return tuple(facts[path] for path in stage.out_paths if path in facts)
 
 
+def input_sizes(stage: Stage, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an entry of DVC's says of inputs beside their digests, by root-relative path."""
+    found = {}
+    for row in entry.get("deps", ()):
+        path = row["path"]
+        path = path if is_external(path) else posixpath.normpath(posixpath.join(stage.wdir, path))
+        found[path] = {name: row[name] for name in ("size", "nfiles", "isexec") if name in row}
+    return found
+
+
 def relative(path: str, wdir: str) -> str:
     """A root-relative path as seen from a working directory."""
     return path if is_external(path) else posixpath.relpath(path, wdir)

@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from runner.core.actions import Action
-from runner.core.lock import lock_entry, out_facts
+from runner.core.lock import input_sizes, lock_entry, out_facts
 from runner.core.nouns import Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.records import RunFacts
@@ -49,8 +49,8 @@ class Resolver:
             return None
         if not runcache.eligible(stage):
             return None
-        inputs = self._executables(stage)
-        entry = runcache.lookup(self._context.cache.root, lock_entry(stage, step.material.as_json(), None, inputs))
+        wanted = lock_entry(stage, step.material.as_json(), None, self._executables(stage))
+        entry = runcache.lookup(self._context.cache.root, wanted)
         outs = out_facts(stage, entry) if entry is not None else ()
         if len(outs) < len(stage.outs) or any(self._context.cache.missing(out.md5) for out in outs):
             return None
@@ -71,7 +71,7 @@ class Resolver:
             host=self._context.host,
             actor=self._context.actor,
             trust=self._context.trust.value,
-            inputs=inputs,
+            inputs=input_sizes(stage, entry or {}),
             location=self._context.location,
         )
 
