@@ -14,6 +14,7 @@ from runner.core.nouns import Address, Out, Stage
 from runner.data import lockfile
 from runner.data.cache import Saved
 from runner.data.yaml_text import block
+from tests.data import entries
 
 _TRICKY_WORDS = r"""
 true True yes no on off null ~ 12345678e01234567890123456789012 1e-3 1e3 010 0o10 0x1f 0b101 12:30 +.5 .5 -.5e+3 08
@@ -118,7 +119,7 @@ def test_objects_that_are_shared_are_written_twice() -> None:
 
 def test_an_entry_has_the_order_and_the_relative_paths_of_dvc() -> None:
     stage = Stage(Address("dvc.yaml", "train"), ("python t.py",), wdir="sub", outs=(Out("sub/model"), Out("m.json")))
-    entry = lockfile.entry(
+    entry = entries.entry(
         stage,
         deps={
             "sub/t.py": Saved("1" * 32, 3, isexec=True),

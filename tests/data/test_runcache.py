@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from runner.core.nouns import Address, Out, OutKind, Param, Stage
 from runner.data import lockfile, runcache
 from runner.data.cache import Saved
+from tests.data import entries
 from tests.data.oracle import cache_of, run_dvc
 from tests.repositories import GitRepo
 
@@ -53,9 +54,9 @@ def project(dvc_project: GitRepo) -> GitRepo:
 def our_entry(project: GitRepo, index: Path, outs: bool = True) -> dict[str, Any]:
     """The lock entry of the stage, made by our own hands; its outs go into the cache."""
     cache = cache_of(project, index)
-    saved = {path: cache.save(project.path / path) if outs else {} for path in STAGE.out_paths}
+    saved = {path: cache.save(project.path / path) for path in STAGE.out_paths} if outs else None
     params = {"params.yaml": {"lr": 0.1, "deep.er": [1, "a"]}, "other.json": {"k": None}}
-    return lockfile.entry(STAGE, {"data.txt": cache.save(project.path / "data.txt")}, params, saved)
+    return entries.entry(STAGE, {"data.txt": cache.save(project.path / "data.txt")}, params, saved)
 
 
 def test_our_lock_entry_is_that_of_dvc(project: GitRepo, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_paths_stay_spelled_as_the_user_wrote_them(project: GitRepo, tmp_path: P
     run_dvc(project.path, "repro", "-q")
     cache = cache_of(project, tmp_path / "i.db")
     stage = Stage(Address("dvc.yaml", "s"), ("cp a.txt ../o.txt",), wdir="sub")
-    entry = lockfile.entry(
+    entry = entries.entry(
         stage,
         {path: cache.hash(project.path / path) for path in ("sub/a.txt", "sub/b", "in")},
         {"sub/p.yaml": {"a": 1}},
@@ -143,7 +144,7 @@ def test_key_and_value_are_those_of_dvc(
 
 def entry_of(params: dict[str, Any], out_md5: str = "2" * 32) -> dict[str, Any]:
     stage = Stage(Address("dvc.yaml", "s"), ("x",), deps=("d",), outs=(Out("o"),))
-    return lockfile.entry(stage, {"d": Saved("1" * 32, 1)}, {"params.yaml": params}, {"o": Saved(out_md5, 1)})
+    return entries.entry(stage, {"d": Saved("1" * 32, 1)}, {"params.yaml": params}, {"o": Saved(out_md5, 1)})
 
 
 @pytest.mark.parametrize("params", [{"size": 1}, {"a": {"b": [{"nfiles": 2}]}}, {"nfiles": None}])
