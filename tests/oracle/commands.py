@@ -31,6 +31,8 @@ class Reconciled:
     """The state commit it made, if any."""
     executed: tuple[Address, ...]
     """Stages whose commands it ran."""
+    restored: frozenset[Address]
+    """Stages whose results it took from evidence that only appeared at run time, such as DVC's run-cache."""
     actions: dict[Address, str]
     """How each stage ended."""
 
@@ -46,7 +48,8 @@ def reconcile(root: Path, *options: str) -> Reconciled:
     document = json.loads(runner(root, "reconcile", "--json", *options).stdout)
     return Reconciled(
         commit=document["commit"],
-        executed=tuple(_address(row) for row in document["runs"]),
+        executed=tuple(_address(row) for row in document["runs"] if row["outcome"] != "restored"),
+        restored=frozenset(_address(row) for row in document["runs"] if row["outcome"] == "restored"),
         actions={_parse(address): action for address, action in document["actions"].items()},
     )
 

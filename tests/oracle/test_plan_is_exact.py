@@ -98,10 +98,12 @@ def _holds(
         ran = executed[address] == 1
         if step.action in EXECUTES_NOTHING and ran:
             wrong.append(f"{address} was planned {step.action} and executed")
-        if step.action == "run" and not ran and not (evidence and ended == "reuse"):
+        if step.action == "run" and not ran and not (evidence and address in reconciled.restored):
             wrong.append(f"{address} was planned run, did not execute, and ended as {ended}")
         if step.action == "wait" and ended not in ("keep", "reuse", "run"):
             wrong.append(f"{address} was planned wait and ended as {ended}")
+        if ended == "reuse" and ran:
+            wrong.append(f"{address} ended as reuse and executed")
         if step.action not in EXECUTES_NOTHING | {"run", "wait"}:
             wrong.append(f"{address} was planned {step.action}: {step.reasons}")
     assert not wrong, "\n".join([*wrong, f"after: {edits}"])
@@ -123,7 +125,8 @@ def _may_run_again(model: Model) -> list[Stage]:
 def _stands_still(checkout: Checkout) -> None:
     """A plan right after a reconcile is all keep; a second reconcile makes no commit and executes nothing."""
     refs, trace = git(checkout.root, "for-each-ref"), checkout.trace()
-    assert {step.action for step in plan(checkout.root).values()} <= {"keep"}
+    left = {str(address): step for address, step in plan(checkout.root).items() if step.action != "keep"}
+    assert not left
     assert reconcile(checkout.root).commit is None
     assert git(checkout.root, "for-each-ref") == refs
     assert checkout.trace() == trace
