@@ -64,6 +64,11 @@ class Remotes:
         """Names of all remotes."""
         return tuple(self._config.remotes)
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Options of the committed configuration that are not followed, since they could run something."""
+        return self._config.ignored
+
     def default_name(self) -> str | None:
         """Name of the default remote (`core.remote`); None where there is none."""
         return self._config.default_remote

@@ -147,6 +147,7 @@ class RealParts:
         worktree = Worktree.take(self.home.root, content)
         try:
             context = self._context(observation, worktree, plan)
+            self._tell_of_remotes(context.remotes)
             jobs = self.settings.jobs or max(1, int(host_resources()[0]))
             cpu, memory_bytes = host_resources()
             queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
@@ -344,6 +345,12 @@ class RealParts:
             clock=self.clock,
             run_ids=lambda: uuid.uuid4().hex,
         )
+
+    def _tell_of_remotes(self, remotes: Remotes) -> None:
+        for option in remotes.ignored:
+            self.on_event(Event("notice", None, f"{option} of the committed DVC configuration is not followed"))
+        if remotes.default_name() is None:
+            self.on_event(Event("notice", None, "there is no DVC remote: the bytes of results stay on this host"))
 
     def _secrets(self, observation: Observation, plan: Plan) -> dict[str, str]:
         """Values for every stage that may run now; raises InputError naming those that are missing."""
