@@ -50,6 +50,8 @@ class Context:
     """Whether stages run on an overlay; only then may inputs be hard links into the cache."""
     git_bytes: Callable[[str], bytes | None]
     """Bytes of a blob of the state branch by its id."""
+    git_folder: Callable[[str], Mapping[str, bytes] | None]
+    """Files of a folder of the state branch by its id."""
     on_event: Callable[[Event], None]
     clock: Callable[[], float]
     """Seconds since the epoch."""

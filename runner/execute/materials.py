@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.core.digests import folder_listing
 from runner.core.graph import OutputIndex
 from runner.core.nouns import Address, Stage, is_external
 from runner.core.plan import Walk
@@ -96,10 +97,8 @@ class Materials:
     def fetch(self, material: Material) -> None:
         """Bring the bytes into the cache, from git or from the DVC remote; raises BytesMissing."""
         cache = self._context.cache
-        if material.git_id is not None:
-            data = self._context.git_bytes(material.git_id)
-            if data is not None and cache.put_bytes(data) == material.md5:
-                return
+        if material.git_id is not None and self._from_git(material.git_id, material.md5):
+            return
         remotes = self._context.remotes
         name = material.remote or remotes.default_name()
         if name is not None:
@@ -108,6 +107,19 @@ class Materials:
         missing = cache.missing(material.md5, legacy=material.legacy)
         if missing:
             raise BytesMissing(material.path, missing, material.producer)
+
+    def _from_git(self, git_id: str, md5: str) -> bool:
+        """Bring an uncached output into the cache; False where git does not have those very bytes."""
+        cache = self._context.cache
+        if not md5.endswith(".dir"):
+            data = self._context.git_bytes(git_id)
+            return data is not None and cache.put_bytes(data) == md5
+        files = self._context.git_folder(git_id)
+        if files is None:
+            return False
+        listing = cache.temporary()
+        listing.write_bytes(folder_listing((name, cache.put_bytes(data)) for name, data in files.items()))
+        return cache.admit(listing, md5)
 
     def _place(self, material: Material, writable: bool) -> None:
         self._context.worktree.place(

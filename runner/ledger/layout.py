@@ -20,6 +20,8 @@ SEALED = f"{ROOT}/ledger/sealed"
 """`<first>-<last>.jsonl`: older records, byte for byte, a line each."""
 SEALED_KEYS = f"{ROOT}/keys-sealed"
 """`<first two hex digits>`: the same lines as in `keys`, of records that are sealed."""
+ASIDE = f"{ROOT}/aside"
+"""`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
 """`<md5>`: folder listings and small files that a plan has to look into."""
 

@@ -40,12 +40,12 @@ def append_runs(base: State | None, runs: Sequence[RunFacts], adopted: Mapping[s
     """Records of runs, then copies of those taken over from other refs, and the key index that finds them.
 
     A key has one accepted result: a run whose key succeeded before is dropped, unless the earlier bytes were lost and
-    it was made again (`reason` is `remade`).
+    it was made again (`reason` is `remade`). So is a run that was published before without our hearing of it.
     """
     batch = Batch(head=base.summary.head if base else Head())
     for run in runs:
         known = _shard(base, batch, run.key).get(run.key) or (base.sealed_shard(run.key).get(run.key) if base else None)
-        if known is not None and known[1] and run.reason != "remade":
+        if known is not None and (_is_recorded(base, known[0], run) or (known[1] and run.reason != "remade")):
             batch.dropped.append({"key": run.key, "runId": run.run_id, "acceptedRecord": known[0]})
             continue
         number = _append(batch, {"run": run.as_json()}, run)
@@ -85,6 +85,11 @@ def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, En
         fresh = number is not None and number != entry.record
         result[address] = replace(entry, record=number) if fresh else entry
     return result
+
+
+def _is_recorded(base: State | None, number: int, run: RunFacts) -> bool:
+    record = base.record(number) if base is not None and number <= base.summary.head.sequence else None
+    return record is not None and record.run is not None and record.run.run_id == run.run_id
 
 
 def _append(batch: Batch, body: Mapping[str, Any], run: RunFacts) -> int:

@@ -5,16 +5,16 @@ On a lost race everything is decided again on the new state; on a lost acknowled
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner.core.actions import Action
+from runner.core.digests import parse_listing
 from runner.core.nouns import Address, Desired
-from runner.core.recorded import Entry, Hit
+from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
 from runner.errors import HostError, RaceLost
 from runner.git.commit import CommitRequest, FileContent, Identity
@@ -23,6 +23,7 @@ from runner.git.push import PushStatus
 from runner.ledger import layout
 from runner.ledger.state import State
 from runner.record import tree as tree_files
+from runner.record.git_ids import blob_id, folder_id
 from runner.record.ledger import Batch, append_reconcile, append_runs, numbered, write_index
 from runner.record.sealing import seal
 from runner.record.standing import Standing
@@ -61,6 +62,8 @@ class Publisher:
     clock: Callable[[], float]
     facts: Mapping[str, Any]
     """What the reconcile record says beside what changed: its id, host, actor, trigger."""
+    source: str | None = None
+    """The branch whose newest commit is desired; None for a commit that was asked for by name."""
     base: State | None = None
     fork: bool = False
     """The branch does not exist yet and begins at `base`, which is another branch's: a proposal."""
@@ -69,6 +72,7 @@ class Publisher:
     def publish(self, runs: Sequence[RunFacts]) -> Published:
         """Have these runs, and what stands after them, on the state branch; raises HostError or RaceLost."""
         self._push_bytes(runs)
+        runs = [replace(run, outs=tuple(self._located(out) for out in run.outs)) for run in runs]
         for attempt in range(self.tries):
             composed = self._compose(runs)
             if composed is None:
@@ -98,22 +102,31 @@ class Publisher:
         batch = append_runs(base, runs, adopted)
         entries = self._with_git_ids(numbered(standing.entries, batch))
         before = base.entries() if base else {}
-        if not batch.appended and entries == before and not (late and runs):
+        if not batch.appended and entries == before:
             return None
+        aside = self._aside(runs, batch, () if late else entries.values())
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
         seal(base, batch)
         write_index(batch)
-        request = self._late_request(base, batch) if late and base else self._request(base, entries, before, batch)
+        if late and base:
+            request = self._late_request(base, batch, aside)
+        else:
+            request = self._request(base, entries, before, batch, aside)
         return _Composed(request, batch)
 
     def _request(
-        self, base: State | None, entries: Mapping[Address, Entry], before: Mapping[Address, Entry], batch: Batch
+        self,
+        base: State | None,
+        entries: Mapping[Address, Entry],
+        before: Mapping[Address, Entry],
+        batch: Batch,
+        aside: Mapping[str, bytes],
     ) -> CommitRequest:
         files = Files(deletes=[".github"])  # a token of CI may not push changes to workflows
         tree_files.dvc_files(self.desired, entries, self.sources, files)
         tree_files.runner_files(self.desired, entries, before, self.sources, files, fresh=base is None)
-        files.data |= batch.files
-        files.deletes += batch.deletes
+        files.data |= {**batch.files, **aside}
+        files.deletes += [*batch.deletes, layout.ASIDE]  # what lay aside before stays in history
         files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head)
         parents = (base.commit, self.desired.commit) if base else (self.desired.commit,)
         recorded = {layout.ROOT: base.root_tree} if base else {}
@@ -129,15 +142,15 @@ class Publisher:
             time_epoch=int(self.clock()),
         )
 
-    def _late_request(self, base: State, batch: Batch) -> CommitRequest:
+    def _late_request(self, base: State, batch: Batch, aside: Mapping[str, bytes]) -> CommitRequest:
         """Results for an older commit enter as records only; everything else stays as it is."""
-        data = {**batch.files, layout.STATE: tree_files.state_file(base.summary.desired, batch.head)}
+        data = {**batch.files, **aside, layout.STATE: tree_files.state_file(base.summary.desired, batch.head)}
         return CommitRequest(
             parents=(base.commit,),
             base_tree=self.mirror.reader.commit(base.commit).tree,
             trees={},
             files=_contents(Files(data=data)),
-            deletes=tuple(batch.deletes),
+            deletes=(*batch.deletes, layout.ASIDE),
             message=self._message(batch, {}),
             author=self.author,
             time_epoch=int(self.clock()),
@@ -178,18 +191,37 @@ class Publisher:
     def _entry_with_git_ids(self, entry: Entry) -> Entry:
         if all(out.cached or out.git_id for out in entry.outs):
             return entry
-        outs = []
-        for out in entry.outs:
-            git_id = out.git_id
-            if not out.cached and git_id is None and not out.md5.endswith(".dir"):
-                data = self.sources.object_bytes(out.md5)
-                git_id = (
-                    _blob_id(data, len(self.desired.commit))
-                    if data is not None
-                    else self.sources.desired_blob(out.path)
-                )
-            outs.append(replace(out, git_id=git_id))
+        located = (self._located(out) for out in entry.outs)
+        # Of evidence the bytes may be where whoever ran the stage committed them, and nowhere else.
+        outs = (out if out.cached or out.git_id else replace(out, git_id=self._desired_id(out)) for out in located)
         return replace(entry, outs=tuple(outs))
+
+    def _located(self, out: OutFact) -> OutFact:
+        """An uncached output with the id of its bytes in git, where this host has them."""
+        data = None if out.cached or out.git_id else self.sources.object_bytes(out.md5)
+        if data is None:
+            return out
+        digits = len(self.desired.commit)
+        if not out.md5.endswith(".dir"):
+            return replace(out, git_id=blob_id(data, digits))
+        members = [(name, self.sources.object_bytes(md5)) for name, md5 in parse_listing(data)]
+        ids = [(name, blob_id(member, digits)) for name, member in members if member is not None]
+        return replace(out, git_id=folder_id(ids, digits)) if len(ids) == len(members) else out
+
+    def _desired_id(self, out: OutFact) -> str | None:
+        return self.sources.desired_id(out.path, out.md5.endswith(".dir"))
+
+    def _aside(self, runs: Sequence[RunFacts], batch: Batch, standing: Iterable[Entry]) -> dict[str, bytes]:
+        """Uncached outputs of recorded runs that do not stand now: they may be asked for again, by any host."""
+        dropped = {row["runId"] for row in batch.dropped}
+        keys = {entry.key for entry in standing}
+        found: dict[str, bytes] = {}
+        for run in runs:
+            if run.succeeded and run.run_id not in dropped and run.key not in keys:
+                for out in run.outs:
+                    if not out.cached:
+                        found |= tree_files.uncached_files(out, f"{layout.ASIDE}/{run.run_id}/{out.path}", self.sources)
+        return found
 
     def _push_bytes(self, runs: Sequence[RunFacts]) -> None:
         options = {(stage.address, out.path): out for stage in self.desired.stages() for out in stage.outs}
@@ -204,9 +236,11 @@ class Publisher:
 
     def _is_late(self, base: State) -> bool:
         recorded = base.summary.desired
+        reader = self.mirror.reader
         if recorded == self.desired.commit:
             return False
-        reader = self.mirror.reader
+        if self.source is not None and reader.ref(f"refs/heads/{self.source}") == self.desired.commit:
+            return False  # the branch itself went back
         return reader.exists(recorded) and reader.is_ancestor(self.desired.commit, recorded)
 
     def _arrived(self, commit: str) -> bool:
@@ -238,10 +272,3 @@ def _contents(files: Files) -> dict[str, FileContent]:
 
     known = {path: FileContent(mode(path), None, oid) for path, oid in files.blobs.items()}
     return known | {path: FileContent(mode(path), data, None) for path, data in sorted(files.data.items())}
-
-
-def _blob_id(data: bytes, hex_digits: int) -> str:
-    """The id git gives these bytes (gitformat: `blob <size>` NUL and the content), SHA-1 or SHA-256 by its length."""
-    digest = hashlib.sha256() if hex_digits == 64 else hashlib.sha1(usedforsecurity=False)
-    digest.update(b"blob %d\0" % len(data) + data)
-    return digest.hexdigest()

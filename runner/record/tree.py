@@ -52,10 +52,8 @@ class Sources:
     """DVC's own text for the stages of a `dvc.lock`."""
     in_git: Callable[[str], bool]
     """Whether an object is in the mirror already."""
-    desired_blob: Callable[[str], str | None]
-    """Id of the file the desired commit has at a path."""
-    standing_folder: Callable[[str], str | None]
-    """Id of the folder the state before has at a path."""
+    desired_id: Callable[[str, bool], str | None]
+    """Id of the file, or (True) of the folder, that the desired commit has at a path."""
 
 
 def dvc_files(desired: Desired, entries: Mapping[Address, Entry], sources: Sources, files: Files) -> None:
@@ -69,7 +67,7 @@ def dvc_files(desired: Desired, entries: Mapping[Address, Entry], sources: Sourc
         for stage in pipeline.stages:
             entry = entries.get(stage.address)
             if entry is not None:
-                _uncached(stage, entry, sources, files)
+                _uncached(entry, sources, files)
     files.data.update(sources.overlay)
     _dvc_root(desired, sources, files)
 
@@ -148,39 +146,36 @@ def _is_params(md5: str, desired: Desired, facts: Mapping[str, OutFact]) -> bool
     return any(known.get(path) == md5 for path in files)
 
 
-def _uncached(stage: Stage, entry: Entry, sources: Sources, files: Files) -> None:
-    for fact in entry.outs:
-        if fact.cached:
-            continue
-        if fact.git_id is not None and sources.in_git(fact.git_id):
-            files.blobs[fact.path] = fact.git_id
-            if fact.isexec:
-                files.executable.add(fact.path)
-        elif entry.provenance.startswith("dvc.lock@"):
-            continue  # the bytes are in the desired commit, where whoever ran the stage committed them
-        else:
-            _inline(stage, fact, sources, files)
-
-
-def _inline(stage: Stage, fact: OutFact, sources: Sources, files: Files) -> None:
+def uncached_files(fact: OutFact, path: str, sources: Sources) -> dict[str, bytes]:
+    """The files of an uncached output as they would lie at `path`; raises HostError where their bytes are gone."""
     data = sources.object_bytes(fact.md5)
-    standing = sources.standing_folder(fact.path) if data is None else None
-    if standing is not None:
-        files.folders[fact.path] = standing
-        return
     if data is None:
-        raise HostError(f"the bytes of {fact.path} of stage {stage.address.stage} are not in the cache any more")
-    files.deletes.append(fact.path)
+        raise HostError(f"the bytes of {fact.path} are not in the cache any more", "reconcile again to make them anew")
     if not fact.md5.endswith(".dir"):
-        files.data[fact.path] = data
-        if fact.isexec:
-            files.executable.add(fact.path)
-        return
+        return {path: data}
+    files: dict[str, bytes] = {}
     for name, md5 in parse_listing(data):
         member = sources.object_bytes(md5)
         if member is None:
             raise HostError(f"the bytes of {fact.path}/{name} are not in the cache any more")
-        files.data[f"{fact.path}/{name}"] = member
+        files[f"{path}/{name}"] = member
+    return files
+
+
+def _uncached(entry: Entry, sources: Sources, files: Files) -> None:
+    for fact in entry.outs:
+        if fact.cached:
+            continue
+        is_folder = fact.md5.endswith(".dir")
+        if fact.isexec:
+            files.executable.add(fact.path)
+        if fact.git_id is not None and sources.in_git(fact.git_id):
+            (files.folders if is_folder else files.blobs)[fact.path] = fact.git_id
+        elif entry.provenance.startswith("dvc.lock@") and sources.object_bytes(fact.md5) is None:
+            continue  # whoever ran the stage did not commit the bytes either
+        else:
+            files.deletes.append(fact.path)
+            files.data |= uncached_files(fact, fact.path, sources)
 
 
 def _dvc_root(desired: Desired, sources: Sources, files: Files) -> None:

@@ -67,6 +67,8 @@ class Aim:
     branch: str
     """The state branch that results go to."""
     trust: Trust
+    source: str | None
+    """The branch whose newest commit this is; None for a commit that was asked for by name."""
 
 
 @dataclass
@@ -198,6 +200,7 @@ class RealParts:
                 "watched": aim.watched,
                 "trust": aim.trust.value,
             },
+            source=aim.source,
             base=observation.state,
             fork=observation.state is not None and aim.branch not in _tips(self.mirror),
         )
@@ -257,13 +260,13 @@ class RealParts:
         first = project.branch or self.mirror.default_branch() or watched
         own = refs.state_branch(watched, first)
         if request.rev is None:
-            return Aim(watched_tip, watched, own, Trust.TRUSTED)
+            return Aim(watched_tip, watched, own, Trust.TRUSTED, watched)
         tip = reader.ref(f"refs/heads/{request.rev}")
         commit = tip or self._commit_on_remote(request.rev)
         if reader.is_ancestor(commit, watched_tip):
-            return Aim(commit, watched, own, Trust.TRUSTED)
+            return Aim(commit, watched, own, Trust.TRUSTED, None)
         name = request.rev if tip else self._branch_at(commit) or commit[:12]
-        return Aim(commit, watched, refs.proposed_branch(name), Trust.PROPOSED)
+        return Aim(commit, watched, refs.proposed_branch(name), Trust.PROPOSED, request.rev if tip else None)
 
     def _commit_on_remote(self, rev: str) -> str:
         try:
@@ -291,7 +294,9 @@ class RealParts:
         seen = seen_file.read_text().strip() if seen_file.is_file() else None
         tip = states.tips.get(branch)
         reader = self.mirror.reader
-        if seen and reader.exists(seen) and (tip is None or not reader.is_ancestor(seen, tip)):
+        # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
+        is_gone = tip is None and branch.startswith(refs.PROPOSED)
+        if seen and not is_gone and reader.exists(seen) and (tip is None or not reader.is_ancestor(seen, tip)):
             raise Held(
                 f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
                 f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
@@ -341,6 +346,7 @@ class RealParts:
             location=remotes.default_name() or "this host",
             isolate=self.settings.isolate and available_isolation(worktree.private) is Isolation.OVERLAY,
             git_bytes=self._git_bytes,
+            git_folder=self._git_folder,
             on_event=self.on_event,
             clock=self.clock,
             run_ids=lambda: uuid.uuid4().hex,
@@ -363,7 +369,9 @@ class RealParts:
         reader, commit = self.mirror.reader, observation.commit
         state = observation.state
 
-        def blob_at(path: str) -> str | None:
+        def desired_id(path: str, is_folder: bool) -> str | None:
+            if is_folder:
+                return observation.tree.folder(path)
             entry = observation.tree.get(path)
             return entry.oid if entry is not None else None
 
@@ -381,8 +389,7 @@ class RealParts:
             overlay=observation.overlay,
             dumps_lock=dumps_lock,
             in_git=reader.exists,
-            desired_blob=blob_at,
-            standing_folder=lambda path: reader.tree(state.commit).folder(path) if state else None,
+            desired_id=desired_id,
         )
 
     def _accepted_run(self, hit: Hit) -> RunFacts:
@@ -405,6 +412,15 @@ class RealParts:
     def _git_bytes(self, oid: str) -> bytes | None:
         with self._git_lock:
             return self.mirror.reader.blob(oid) if self.mirror.reader.exists(oid) else None
+
+    def _git_folder(self, oid: str) -> dict[str, bytes] | None:
+        reader = self.mirror.reader
+        with self._git_lock:
+            if not reader.exists(oid):
+                return None
+            files = reader.tree(oid).files
+            blobs = reader.blobs([entry.oid for entry in files.values()])
+            return {path: blobs[entry.oid] for path, entry in files.items()}
 
 
 def _only_branch(mirror: Mirror) -> str | None:
