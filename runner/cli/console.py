@@ -8,8 +8,11 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from runner.errors import Finding, RunnerError
+from runner.errors import ExitCode, Finding, HostError, RunnerError
 from runner.report.style import Style, plural
+
+_PLAIN = str.maketrans({"▶": ">", "↺": "<", "…": "~", "✗": "x", "✓": "+", "→": "->", "│": "|", "↻": "@", "·": "-"})
+"""For terminals that can show nothing but ASCII."""
 
 
 class Console:
@@ -17,47 +20,78 @@ class Console:
 
     def __init__(self, *, as_json: bool = False, colour: str = "auto") -> None:
         self.as_json = as_json
-        self.out = Style(_coloured(sys.stdout, colour))
-        self.err = Style(_coloured(sys.stderr, colour))
+        for stream in (sys.stdout, sys.stderr):
+            # Names in git may hold bytes that are no text; showing them escaped is better than failing.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        self.out = Style(_coloured(sys.stdout, colour), _width(sys.stdout))
+        self.err = Style(_coloured(sys.stderr, colour), _width(sys.stderr))
 
     def result(self, text: str, value: Any) -> None:
-        """The result: text for people, or the value as JSON."""
+        """The result: text for people, or the value as JSON. Raises HostError where stdout cannot take it."""
         if self.as_json:
-            json.dump(value, sys.stdout, indent=1, ensure_ascii=False)
-            sys.stdout.write("\n")
-        else:
-            sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+            text = json.dumps(value, indent=1, ensure_ascii=not _speaks_unicode(sys.stdout))
+        self._print(text if text.endswith("\n") or not text else text + "\n")
+
+    def row(self, value: Any) -> None:
+        """One of several results, as JSON on a line of its own, where JSON was asked for."""
+        if self.as_json:
+            self._print(json.dumps(value, ensure_ascii=not _speaks_unicode(sys.stdout)) + "\n")
 
     def say(self, text: str) -> None:
-        """A line beside the result."""
-        print(text, file=sys.stderr, flush=True)
+        """A line beside the result. Where nobody listens any more it is lost: work goes on."""
+        try:
+            sys.stderr.write(_shown(text, sys.stderr) + "\n")
+            sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr)
 
     def error(self, error: RunnerError) -> None:
         """An error for people, or as JSON beside nothing else."""
         if self.as_json:
-            value = {"error": {"message": error.message, "hint": error.hint, "exitCode": int(error.exit_code)}}
-            self.result("", value)
+            self.result("", {"error": _error_json(error)})
         self.say(self.err.red("error: ") + Style.safe(error.message))
         if error.hint:
             self.say("  " + Style.safe(error.hint))
 
-    def findings(self, findings: Iterable[Finding], form: str = "text") -> None:
+    def findings(self, error: RunnerError, findings: Iterable[Finding], form: str = "text") -> None:
         """What is wrong with the specs, all of it, where it is."""
-        from runner.report.findings_view import findings_json, github_annotation
+        from runner.report.findings_view import findings_json, github_annotation  # imported late: rare
 
         rows = list(findings)
         if self.as_json:
-            self.result("", {"findings": findings_json(rows)})
+            self.result("", {"error": _error_json(error), "findings": findings_json(rows)})
+        elif form == "github":
+            self._print("".join(github_annotation(finding) + "\n" for finding in rows))
         for finding in rows:
-            if form == "github":
-                print(github_annotation(finding))
             self.say(self.err.red("error: ") + Style.safe(str(finding)))
         self.say(f"{plural(len(rows), 'finding')}; nothing was run.")
+
+    def interrupted(self) -> None:
+        """Somebody pressed Ctrl-C."""
+        if self.as_json:
+            body = {"message": "interrupted", "hint": "", "exitCode": int(ExitCode.INTERRUPTED)}
+            self.result("", {"error": body})
+        self.say("interrupted")
 
     @property
     def interactive(self) -> bool:
         """Whether a person watches stderr in a terminal."""
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+
+    def _print(self, text: str) -> None:
+        try:
+            sys.stdout.write(_shown(text, sys.stdout))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard(sys.stdout)  # whoever read us has seen enough (`runner plan | head`)
+        except OSError as problem:
+            _discard(sys.stdout)
+            raise HostError(f"the output cannot be written: {problem.strerror}") from problem
+
+
+def _error_json(error: RunnerError) -> dict[str, Any]:
+    return {"message": error.message, "hint": error.hint, "exitCode": int(error.exit_code)}
 
 
 def _coloured(stream: TextIO, choice: str) -> bool:
@@ -65,3 +99,29 @@ def _coloured(stream: TextIO, choice: str) -> bool:
         return choice == "always"
     # NO_COLOR: https://no-color.org
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _width(stream: TextIO) -> int | None:
+    """Columns of the terminal; None where the text goes to a file or a program, which get all of it."""
+    if not stream.isatty():
+        return None
+    said = os.environ.get("COLUMNS", "")
+    try:
+        return int(said) if said.isdecimal() and int(said) > 0 else os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def _speaks_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")
+
+
+def _shown(text: str, stream: TextIO) -> str:
+    return text if _speaks_unicode(stream) else text.translate(_PLAIN)
+
+
+def _discard(stream: TextIO) -> None:
+    """Whatever is still written to the stream goes nowhere, also what Python writes when it ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from runner.cli.console import Console
+from runner.cli.faults import host_fault
 from runner.cli.stopping import stopping
 from runner.daemon import Rounds, serve
 from runner.errors import ExitCode
@@ -13,6 +14,7 @@ from runner.execute.context import Event
 from runner.reconcile import Request, Result
 from runner.reconcile import reconcile as run_reconcile
 from runner.report.progress import Progress, result_line
+from runner.report.result_view import result_json
 from runner.wiring.clone import working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
@@ -25,6 +27,15 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
     with stopping() as (stop, signals):
 
         def one_round() -> Result:
+            try:
+                return reconciled()
+            except OSError as error:
+                fault = host_fault(error)
+                if fault is None:
+                    raise
+                raise fault from error  # a full disk today is no reason to be gone tomorrow
+
+        def reconciled() -> Result:
             repository = open_repository(folder, arguments.repo, os.environ)
             progress = Progress(console.err, console.say, live=False)
 
@@ -42,6 +53,7 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
         def told(result: Result) -> None:
             failed = sum(not run.succeeded for run in result.runs)
             if result.commits or result.runs:
+                console.row(result_json(result))
                 console.say(result_line(result.commits, len(result.runs), failed, console.err))
 
         rounds = Rounds(one_round, told, lambda error, wait: console.say(f"{error}\n  trying again in {wait:.0f} s"))

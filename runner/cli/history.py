@@ -6,37 +6,40 @@ import argparse
 import os
 
 from runner.cli.console import Console
+from runner.cli.ground import ground_of
 from runner.core.actions import Action
 from runner.core.naming import find_stage, find_stages
 from runner.errors import ExitCode, InputError
-from runner.report.history_view import explain_json, explain_text, status_json, status_text
+from runner.report.history_view import Beside, status_json, status_text
+from runner.report.style import Style, plural, size
 from runner.wiring.clone import open_clone, working_folder
 
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
     """What stands for each stage, and whether that is what the specs ask for."""
     clone = open_clone(working_folder(arguments.folder), os.environ)
-    observation = clone.observation(arguments.rev)
+    observation, aim = clone.observed(arguments.rev)
     plan, _ = observation.plan()
-    age = clone.state_age(observation.state)
-    pending = clone.pending_runs(arguments.rev)
-    value = status_json(plan, observation, age, pending)
-    console.result(status_text(plan, observation, age, pending, console.out), value)
+    beside = Beside(clone.state_age(observation.state), clone.waiting_runs(), clone.proposals())
+    records = observation.state.summary.head.sequence if observation.state else 0
+    ground = ground_of(clone, observation, aim, arguments.rev, plural(records, "record"))
+    value = status_json(plan, observation, beside)
+    console.result(status_text(plan, observation, ground, beside, console.out), value)
     failed = any(step.action is Action.FAILED for step in plan.steps)
     return ExitCode.FAILED if failed else ExitCode.DONE
 
 
 def explain(arguments: argparse.Namespace, console: Console) -> int:
     """Everything that decides about one stage."""
+    from runner.report.explain_view import explain_json, explain_text
+    from runner.wiring.history import record_of_step
+
     clone = open_clone(working_folder(arguments.folder), os.environ)
     observation = clone.observation(arguments.rev)
     plan, _ = observation.plan()
     address = find_stage(arguments.stage, observation.graph.stages)
     step = next(step for step in plan.steps if step.address == address)
-    record = None
-    if observation.state is not None and step.entry is not None and step.entry.record is not None:
-        record = observation.state.record(step.entry.record)
-    value = explain_json(step, observation, record)
+    value = explain_json(step, observation, record_of_step(step, observation))
     console.result(explain_text(value, console.out), value)
     return ExitCode.DONE
 
@@ -47,12 +50,30 @@ def log(arguments: argparse.Namespace, console: Console) -> int:
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     found = find_log(clone, arguments.stage)
-    console.result(found.text, {"runId": found.run.run_id, "host": found.run.host.get("name"), "text": found.text})
+    run, host = found.run, str(found.run.host.get("name", "another host"))
+    value = {
+        "schema": 1,
+        "record": found.record,
+        "runId": run.run_id,
+        "stage": str(run.address),
+        "outcome": run.reason,
+        "host": host,
+        "whole": found.whole,
+        "text": found.text,
+    }
+    console.result(Style.safe(found.text), value)
     if not found.whole:
-        console.say(
-            f"The whole log is on {found.run.host.get('name', 'another host')}; this is what the record keeps of it."
-        )
+        console.say(_about_missing_log(found.text, run.log_bytes, run.run_id, host))
+    elif not found.text:
+        console.say(f"{run.address} printed nothing ({run.message or 'it succeeded'}).")
     return ExitCode.DONE
+
+
+def _about_missing_log(tail: str, size_bytes: int, run_id: str, host: str) -> str:
+    if not size_bytes:
+        return "That run printed nothing."
+    kept = "This is its end, as the record keeps it" if tail else "A record keeps the end of failed runs only"
+    return f"{kept}; the whole log ({size(size_bytes)}, {run_id}.log) is on {host} below its RUNNER_HOME."
 
 
 def pull(arguments: argparse.Namespace, console: Console) -> int:

@@ -3,67 +3,80 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runner import __version__
-from runner.cli.console import Console
-from runner.cli.options import add_commands
-from runner.errors import ExitCode, RunnerError, SpecError
+from runner.cli.options import Parser, UsageMistake, add_commands, add_common
+
+if TYPE_CHECKING:
+    from runner.cli.console import Console
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (see runner.errors.ExitCode)."""
+    words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
-    arguments = parser.parse_args(argv)
-    console = Console(as_json=getattr(arguments, "json", False), colour=getattr(arguments, "color", "auto"))
+    try:
+        arguments = parser.parse_args(words)
+    except UsageMistake as mistake:
+        return _usage(mistake, words)
     if getattr(arguments, "module", None) is None:
-        parser.print_help()
-        return ExitCode.DONE
+        arguments.parser.print_help()
+        return 0
+    from runner.cli.console import Console  # imported late: start-up of --help and --version
+
+    return _called(arguments, Console(as_json=arguments.json, colour=arguments.color))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = Parser(
+        prog="runner",
+        description="A GitOps runner for machine learning: makes recorded results match the specs in git.",
+        epilog="`runner COMMAND --help` shows the options of a command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"runner {__version__}")
+    add_common(parser)
+    parser.set_defaults(folder=None, json=False, color="auto", parser=parser)
+    add_commands(parser)
+    return parser
+
+
+def _called(arguments: argparse.Namespace, console: Console) -> int:
+    import importlib  # imported late: start-up
+
+    from runner.errors import ExitCode, RunnerError, SpecError
+
     try:
         command = importlib.import_module(f"runner.cli.{arguments.module}")
-        code = int(getattr(command, arguments.function)(arguments, console))
-        sys.stdout.flush()
-        return code
+        return int(getattr(command, arguments.function)(arguments, console))
     except SpecError as error:
-        console.findings(error.findings, getattr(arguments, "format", "text"))
+        console.findings(error, error.findings, getattr(arguments, "format", "text"))
         return error.exit_code
     except RunnerError as error:
         console.error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        console.say("interrupted")
+        console.interrupted()
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has seen enough (`runner plan | head`); nothing may be written to it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
-    except Exception as error:
-        return _bug(error, console)
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, people get a report
+        from runner.cli.faults import host_fault, report  # imported late: rare
+
+        fault = host_fault(error)
+        if fault is not None:
+            console.error(fault)
+            return fault.exit_code
+        report(error, console)
+        return ExitCode.BUG
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="runner",
-        description="A GitOps runner for machine learning: makes recorded results match the specs in git.",
-    )
-    parser.add_argument("--version", action="version", version=f"runner {__version__}")
-    add_commands(parser)
-    return parser
+def _usage(mistake: UsageMistake, words: Sequence[str]) -> int:
+    from runner.cli.console import Console  # imported late: start-up of --help and --version
+    from runner.errors import InputError
 
-
-def _bug(error: Exception, console: Console) -> int:
-    """A defect: everything needed for a report, on stderr, and exit code 70."""
-    import platform
-    import traceback
-
-    console.say(f"This is a defect of the runner: {type(error).__name__}: {error}")
-    console.say("Please report it with what follows:\n")
-    facts = {"runner": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    console.say(json.dumps(facts))
-    console.say("".join(traceback.format_exception(error)))
-    return ExitCode.BUG
+    error = InputError(mistake.message, mistake.hint)
+    Console(as_json="--json" in words).error(error)
+    return error.exit_code

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import re
+from typing import Any, NoReturn
 
-_Parser = argparse.ArgumentParser
+
+class UsageMistake(Exception):
+    """The arguments are wrong: what, and what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
-def add_commands(parser: _Parser) -> None:
+class Parser(argparse.ArgumentParser):
+    """Raises UsageMistake where argparse would print and exit with 2, which means something else here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong in our own words."""
+        raise UsageMistake(*_in_words(message, self.prog))
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
     """All commands, in the order a newcomer meets them."""
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for add in (_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay):
@@ -16,20 +32,42 @@ def add_commands(parser: _Parser) -> None:
     _daemon(commands)
 
 
-def _command(commands: Any, name: str, help_: str, module: str, function: str) -> _Parser:
-    parser: _Parser = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """What every command takes; accepted before the command and after it."""
+    # No defaults here: those of a command would hide what was said before it.
+    nothing = argparse.SUPPRESS
+    parser.add_argument(
+        "-C", dest="folder", metavar="DIR", default=nothing, help="work in this folder instead of the current one"
+    )
+    parser.add_argument("--json", action="store_true", default=nothing, help="print the result as JSON")
+    colours = ("auto", "always", "never")
+    parser.add_argument("--color", choices=colours, default=nothing, help="colour the output (default: auto)")
+
+
+def _command(commands: Any, name: str, help_: str, module: str, function: str) -> Parser:
+    parser: Parser = commands.add_parser(
+        name, help=help_, description=help_[0].upper() + help_[1:] + ".", allow_abbrev=False
+    )
     parser.set_defaults(module=module, function=function)
-    _common(parser)
+    add_common(parser)
     return parser
 
 
-def _common(parser: _Parser) -> None:
-    parser.add_argument("-C", dest="folder", metavar="DIR", help="work in this folder instead of the current one")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour the output")
+def _in_words(message: str, prog: str) -> tuple[str, str]:
+    """What argparse says, as a sentence and what to do."""
+    help_ = f"`{prog} --help` shows what there is"
+    choice = re.match(r"argument (.+?): invalid choice: '?(.*?)'? \(choose from (.*)\)$", message)
+    if choice is None:
+        return message.removeprefix("argument "), help_
+    what, said, known = choice[1], choice[2], re.findall(r"[\w-]+", choice[3])
+    import difflib  # imported late: start-up
+
+    close = difflib.get_close_matches(said, known, n=1)
+    what = {"COMMAND": "command", "ACTION": f"action of `{prog}`"}.get(what, f"value of {what}")
+    return f"there is no {what} {said!r}", f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
 
 
-def _rev(parser: _Parser, help_: str = "commit, branch or tag (default: HEAD)") -> None:
+def _rev(parser: Parser, help_: str = "commit, branch or tag (default: HEAD)") -> None:
     parser.add_argument("rev", nargs="?", metavar="REV", help=help_)
 
 
@@ -63,7 +101,7 @@ def _plan(commands: Any) -> None:
     )
 
 
-def _running(parser: _Parser) -> None:
+def _running(parser: Parser) -> None:
     parser.add_argument("--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores)")
     parser.add_argument("--repo", metavar="URL", help="the repository, where it is not the one of this folder")
     parser.add_argument("--branch", metavar="NAME", help="the watched branch (default: the remote's default branch)")
@@ -102,18 +140,26 @@ def _explain(commands: Any) -> None:
 
 
 def _runs(commands: Any) -> None:
-    parser = commands.add_parser("runs", help="list, show and compare recorded runs")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    help_ = "list, show and compare recorded runs"
+    parser = commands.add_parser("runs", help=help_, description=help_[0].upper() + help_[1:] + ".")
+    add_common(parser)
+    parser.set_defaults(parser=parser)
+    actions = parser.add_subparsers(metavar="ACTION", title="actions")
     listing = _command(actions, "list", "list recorded runs, the newest first", "runs", "list_runs")
     listing.add_argument("--stage", metavar="STAGE", help="only runs of this stage")
     listing.add_argument("--failed", action="store_true", help="only failed runs")
     listing.add_argument("--limit", "-n", type=_positive, default=20, metavar="N", help="how many (default: 20)")
-    listing.add_argument("--ref", metavar="REF", help="another state branch")
+    listing.add_argument("--ref", metavar="REF", help="another state branch, such as runner/proposed/BRANCH")
     show = _command(actions, "show", "show one recorded run", "runs", "show_run")
     show.add_argument("record", metavar="RECORD", help="number of the record, or the start of its run key")
-    compare = _command(actions, "compare", "compare parameters, inputs and metrics of runs", "runs", "compare_runs")
-    compare.add_argument("records", metavar="RECORD", nargs="*", help="two records (default: the last two of --stage)")
-    compare.add_argument("--stage", metavar="STAGE", help="the last two runs of this stage")
+    help_ = "compare parameters, inputs, outputs and metrics of two runs, or of two commits"
+    compare = _command(actions, "compare", help_, "runs", "compare_runs")
+    compare.add_argument(
+        "sides", metavar="A B", nargs="*", help="two records, or two revisions (default: HEAD~1 and HEAD)"
+    )
+    compare.add_argument(
+        "--stage", metavar="STAGE", help="the last two runs of this stage, or only it of two revisions"
+    )
 
 
 def _log(commands: Any) -> None:
@@ -147,10 +193,9 @@ def _daemon(commands: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 10**6:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
-    return value
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -160,6 +205,6 @@ def _seconds(text: str) -> float:
         value = float(text[:-1]) * unit if unit else float(text)
     except ValueError:
         value = 0.0
-    if value <= 0:
+    if not 0 < value <= 366 * 86400:
         raise argparse.ArgumentTypeError(f"{text} is no time; say 30s, 5m or 1h")
     return value

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.cli.console import Console
-from runner.errors import ExitCode, HostError
+from runner.cli.ground import ground_of
+from runner.errors import ExitCode, HostError, InputError
 from runner.report.plan_view import plan_json, plan_text
 from runner.wiring.clone import open_clone, working_folder
 
@@ -22,20 +23,19 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
 
         refresh(folder, os.environ)
     clone = open_clone(folder, os.environ)
-    observation = clone.observation(arguments.rev)
+    observation, aim = clone.observed(arguments.rev)
     found, _ = observation.plan()
-    age = clone.state_age(observation.state)
-    value = plan_json(found, observation.desired, age) | {"rev": arguments.rev}
+    value = plan_json(found, observation.desired, clone.state_age(observation.state)) | {"rev": aim.request}
     if arguments.out:
-        _write(Path(arguments.out), value)
+        _write(folder / arguments.out, value)
     if arguments.format == "markdown" and not console.as_json:
         from runner.report.markdown import rendered  # imported late: templates
 
         console.result(rendered("plan.md.j2", value), value)
     else:
-        text = plan_text(found, observation.desired, console.out, state_age=age, every=arguments.all)
-        console.result(text, value)
-    if clone.reader.is_dirty() and arguments.rev is None:
+        ground = ground_of(clone, observation, aim, arguments.rev)
+        console.result(plan_text(found, observation.desired, console.out, ground, every=arguments.all), value)
+    if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))
     return ExitCode.DONE if found.is_empty else ExitCode.CHANGES
 
@@ -43,5 +43,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
 def _write(file: Path, value: dict[str, Any]) -> None:
     try:
         file.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(f"{file}: {error.strerror}", "say a file in a folder that is there") from error
     except OSError as error:
         raise HostError(f"{file}: {error.strerror}", "choose another place for the plan") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from runner.reconcile import Request
 from runner.reconcile import reconcile as run_reconcile
 from runner.report.progress import Progress, result_line
 from runner.report.result_view import result_json, result_text
-from runner.wiring.clone import working_folder
+from runner.wiring.clone import Clone, working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import Repository, open_repository
+from runner.wiring.revision import remote_revision
 
 
 def reconcile(arguments: argparse.Namespace, console: Console) -> int:
@@ -26,6 +28,9 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
     only = tuple(arguments.only) if arguments.only else None
     request = Request(rev=arguments.rev, retry=retry, force=arguments.force, targets=only)
     repository = _repository(arguments)
+    if repository.clone is not None:
+        # `HEAD~1` is meant as it is here; on the remote's side it would be another commit.
+        request = replace(request, rev=remote_revision(repository.clone.reader, request.rev))
     if arguments.accept_state:
         from runner.wiring.acceptance import accept_state  # imported late: rare
 
@@ -35,7 +40,7 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
 
 def apply(arguments: argparse.Namespace, console: Console) -> int:
     """Do what a plan file says, unless its ground has moved."""
-    value = _plan_file(Path(arguments.plan))
+    value = _plan_file(working_folder(arguments.folder) / arguments.plan)
     request = Request(rev=value.get("rev"), expected=(value["desired"], value["recordedDigest"]))
     return _run(_repository(arguments), request, arguments, console)
 
@@ -75,11 +80,28 @@ def _run(repository: Repository, request: Request, arguments: argparse.Namespace
             parts.close()
     value = result_json(result)
     if arguments.markdown:
-        _markdown(Path(arguments.markdown), value)
+        _markdown(working_folder(arguments.folder) / arguments.markdown, value)
     failed = sum(not run.succeeded for run in result.runs)
     console.result(result_text(result, console.out), value)
     console.say(result_line(result.commits, len(result.runs), failed, console.err))
+    if request.rev is None and repository.clone is not None:
+        _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
     return signals[-1] if signals else result.exit_code
+
+
+def _tell_what_took_no_part(desired: str, repository: Repository, clone: Clone, console: Console) -> None:
+    """Say it where a person's newest work is not what was reconciled."""
+    if clone.reader.worktree is None:
+        return
+    try:
+        head = clone.reader.resolve("HEAD")
+    except InputError:
+        return  # no commit here yet, so nothing was left out
+    if not repository.mirror.reader.exists(head) or not clone.reader.is_ancestor(head, desired):
+        do = "name it: `runner reconcile HEAD`" if repository.mirror.has_remote_commit(head) else "push it first"
+        console.say(console.err.yellow(f"HEAD ({head[:12]}) is not part of {desired[:12]} and was left out; {do}."))
+    elif clone.reader.is_dirty():
+        console.say(console.err.dim("The working tree has changes that are not committed; they were left out."))
 
 
 def _repository(arguments: argparse.Namespace) -> Repository:
@@ -89,15 +111,12 @@ def _repository(arguments: argparse.Namespace) -> Repository:
 def _plan_file(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_bytes())
-        if (
-            value["schema"] != 1
-            or not isinstance(value["recordedDigest"], str)
-            or not isinstance(value["desired"], str)
-        ):
+        texts = (value["recordedDigest"], value["desired"], value["rev"] or "")
+        if value["schema"] != 1 or not all(isinstance(text, str) for text in texts):
             raise KeyError("schema")
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}", "write one with `runner plan --out FILE`") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{file} is not a plan of this runner", "write one with `runner plan --out FILE`") from error
     return dict(value)
 

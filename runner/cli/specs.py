@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import tempfile
+import textwrap
 from pathlib import Path
 
 from runner.cli.console import Console
-from runner.errors import ExitCode, InputError, SpecError
+from runner.errors import ExitCode, InputError
+from runner.report.style import Style, plural
 from runner.wiring.clone import open_clone, working_folder
 
 
 def init(arguments: argparse.Namespace, console: Console) -> int:
     """Write the fewest lines that adopt what is there, or a first pipeline to start from."""
+    from runner.git.draft import worktree_paths
     from runner.specs.adopt import initial_specs
 
     folder = working_folder(arguments.folder)
@@ -21,32 +26,37 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
     if root is None:
         raise InputError("this is a bare repository; specs are written in a working tree", "clone it first")
     target = root / "runner.yaml"
-    if target.exists() and not arguments.force:
+    if os.path.lexists(target) and not arguments.force:
         raise InputError(f"{target} exists", "edit it, or replace it with --force")
-    text = initial_specs(_paths(root))
-    target.write_text(text)
-    console.result(
-        f"Wrote {target}:\n\n{text}\nCommit it, then look at `runner plan`.\n", {"file": str(target), "text": text}
-    )
+    text = initial_specs(worktree_paths(clone.reader))
+    _replace(target, text)
+    then = "Check it with `runner validate`, commit it, then look at `runner plan`."
+    told = f"Wrote {target}:\n\n{textwrap.indent(text, '    ')}\n{then}\n"
+    console.result(told, {"schema": 1, "file": str(target), "text": text})
     return ExitCode.DONE
 
 
 def validate(arguments: argparse.Namespace, console: Console) -> int:
     """Say everything that is wrong with the specs; exit code 1 where anything is."""
+    from runner.report.plan_view import notice_json
     from runner.wiring.draft import validated
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     desired = validated(clone, arguments.rev)
-    stages = desired.stages()
+    rows = [(pipeline.name, len(pipeline.stages)) for pipeline in desired.pipelines]
     value = {
+        "schema": 1,
         "findings": [],
-        "pipelines": [{"name": pipeline.name, "stages": len(pipeline.stages)} for pipeline in desired.pipelines],
-        "notHandled": [str(notice.message) for notice in desired.not_handled],
+        "pipelines": [{"name": name, "stages": count} for name, count in rows],
+        "notices": [notice_json(notice) for notice in desired.notices],
+        "notHandled": [notice_json(notice) for notice in desired.not_handled],
     }
-    names = ", ".join(pipeline.name for pipeline in desired.pipelines) or "no pipeline yet"
-    console.result(f"{console.out.green('Valid:')} {len(stages)} stages in {names}.\n", value)
-    for notice in desired.not_handled:
-        console.say(f"not handled yet: {notice.place}: {notice.message}")
+    names = ", ".join(f"{Style.safe(name)} ({plural(count, 'stage')})" for name, count in rows)
+    console.result(f"{console.out.green('Valid:')} {names or 'no pipeline yet'}.\n", value)
+    for label, notices in (("not handled yet", desired.not_handled), ("notice", desired.notices)):
+        for notice in notices:
+            place = f"{notice.place}: " if notice.place.file else ""
+            console.say(console.err.yellow(f"{label}: ") + Style.safe(f"{place}{notice.message}"))
     return ExitCode.DONE
 
 
@@ -54,16 +64,14 @@ def schema(arguments: argparse.Namespace, console: Console) -> int:
     """Print the JSON Schema of a kind."""
     from runner.resources import schema_file
 
-    print(schema_file(arguments.kind).read_text(), end="")
+    text = schema_file(arguments.kind).read_text(encoding="utf-8")
+    console.result(text, json.loads(text))
     return ExitCode.DONE
 
 
-def _paths(root: Path) -> list[str]:
-    found: list[str] = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name not in (".git", ".dvc", ".venv", "node_modules")]
-        found += [str((Path(folder) / name).relative_to(root)) for name in files]
-    return sorted(found)
-
-
-__all__ = ["SpecError", "init", "schema", "validate"]
+def _replace(file: Path, text: str) -> None:
+    """Write a file whole or not at all, and never through a link to some other place."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".runner-", delete=False) as part:
+        part.write(text)
+    os.chmod(part.name, 0o644)
+    os.replace(part.name, file)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from runner.core.actions import Action
 from runner.core.nouns import Desired, Notice
 from runner.core.plan import Plan, Step
-from runner.report.style import Style, plural
+from runner.report.style import Style, cell_width, cut, padded, plural, wrapped
 
 _SIGN = {
     Action.KEEP: ("=", "dim"),
@@ -32,6 +33,23 @@ _PHRASE = {
 }
 _ORDER = tuple(_PHRASE)
 _MOST_REASONS = 4
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a plan stands on, in words for people."""
+
+    branch: str | None = None
+    """Branch or revision that the desired commit was named by."""
+    subject: str = ""
+    """First line of the desired commit's message."""
+    state: str | None = None
+    """Name of the state branch."""
+    of_state: tuple[str, ...] = ()
+    """More about the state, such as how long ago it was recorded."""
+    has_remote: bool = False
+    has_specs: bool = True
 
 
 def plan_json(plan: Plan, desired: Desired, state_age: str | None = None) -> dict[str, Any]:
@@ -68,34 +86,53 @@ def notice_json(notice: Notice) -> dict[str, Any]:
     return {"message": notice.message, "file": notice.place.file, "line": notice.place.line}
 
 
-def plan_text(plan: Plan, desired: Desired, style: Style, *, state_age: str | None, every: bool = False) -> str:
+def plan_text(plan: Plan, desired: Desired, style: Style, ground: Ground, *, every: bool = False) -> str:
     """The plan for a terminal: what changes, stage by stage, and one line for what stays."""
-    lines = [heading(plan, style, state_age), ""]
+    lines = [*ground_text(plan, ground, style), ""]
     shown = [step for step in plan.steps if every or step.action is not Action.KEEP]
     lines.extend(_steps(shown, style))
     if shown:
         lines.append("")
-    lines.append(summary_line(plan, style))
+    lines.append(summary_line(plan, style, ground))
+    lines.extend(after_failures(plan.steps, style))
     lines.extend(notices_text(desired, style))
     return "\n".join(lines) + "\n"
 
 
-def heading(plan: Plan, style: Style, state_age: str | None) -> str:
-    """Which commit is compared with which state."""
-    state = f"recorded {plan.state[:12]}" if plan.state else "nothing recorded yet"
-    age = f", {state_age}" if plan.state and state_age else ""
-    return style.bold(f"Plan for {plan.desired[:12]}") + style.dim(f"  ({state}{age})")
+def ground_text(plan: Plan, ground: Ground, style: Style) -> list[str]:
+    """What is desired and what is recorded, a line each."""
+    of_desired = [ground.branch or "", ground.subject]
+    lines = [_ground_line("desired", plan.desired[:12], of_desired, style)]
+    if plan.state is not None:
+        return [*lines, _ground_line("recorded", plan.state[:12], [ground.state or "", *ground.of_state], style)]
+    unknown = "nothing known here; --fetch asks the remote" if ground.has_remote else "nothing yet"
+    return [*lines, _ground_line("recorded", unknown, [], style)]
 
 
-def summary_line(plan: Plan, style: Style) -> str:
+def summary_line(plan: Plan, style: Style, ground: Ground) -> str:
     """How many stages of each kind, in words."""
     if not plan.steps:
-        return "There are no stages. `runner init` writes a first pipeline."
+        return no_stages(ground)
     counts = plan.counts()
     if plan.is_empty:
         return style.green("Nothing to do: ") + f"{plural(len(plan.steps), 'stage')}, all as recorded."
     parts = [f"{counts[action]} {_PHRASE[action]}" for action in _ORDER if counts[action]]
     return style.bold(", ".join(parts)) + "."
+
+
+def no_stages(ground: Ground) -> str:
+    """What to do where there is nothing to plan."""
+    if ground.has_specs:
+        return "There are no stages yet: runner.yaml names none; `runner schema pipeline` says what one may hold."
+    return "There are no stages yet: `runner init` writes a runner.yaml to start from; then commit it."
+
+
+def after_failures(steps: Iterable[Step], style: Style) -> Iterable[str]:
+    """What a person can do about stages that stand failed."""
+    failed = [step.address.stage for step in steps if step.action is Action.FAILED]
+    if failed:
+        name = Style.safe(failed[0])
+        yield style.dim(f"`runner log {name}` shows why; `runner reconcile --retry` tries again without a change.")
 
 
 def notices_text(desired: Desired, style: Style) -> Iterable[str]:
@@ -107,20 +144,43 @@ def notices_text(desired: Desired, style: Style) -> Iterable[str]:
         yield style.yellow(f"{label}: ") + style.safe(f"{place}{notice.message}")
 
 
+def sign(action: Action, style: Style) -> str:
+    """The sign of an action in its colour."""
+    letter, colour = _SIGN[action]
+    return style.paint(colour, letter)
+
+
+def _ground_line(title: str, name: str, facts: Sequence[str], style: Style) -> str:
+    text = " · ".join(style.safe(fact) for fact in facts if fact)
+    if style.width is not None:
+        text = cut(text, max(20, style.width - len(title.ljust(8)) - len(name) - 4))
+    return f"{style.dim(title.ljust(8))}  {style.bold(name)}  {text}".rstrip()
+
+
 def _steps(steps: Sequence[Step], style: Style) -> Iterable[str]:
-    several = len({step.address.pipeline for step in steps}) > 1
-    width = max((len(_name(step, several)) for step in steps), default=0)
+    """A line for each step and each of its reasons; below the names of pipelines where there are several."""
+    groups: dict[str, list[Step]] = {}
     for step in steps:
-        sign, colour = _SIGN[step.action]
-        label = style.paint(colour, f"{sign} {step.action.value:<7}")
-        first, *rest = step.reasons[:_MOST_REASONS] or ("",)
-        name = style.safe(_name(step, several))
-        yield f"  {label}  {name:<{min(width, 60)}}  {style.dim(style.safe(first))}".rstrip()
-        for reason in rest:
-            yield " " * (15 + min(width, 60)) + style.dim(style.safe(reason))
-        if len(step.reasons) > _MOST_REASONS:
-            yield " " * (15 + min(width, 60)) + style.dim(f"and {len(step.reasons) - _MOST_REASONS} more")
+        groups.setdefault(step.address.pipeline, []).append(step)
+    width = min(max((cell_width(style.safe(step.address.stage)) for step in steps), default=0), _LONGEST_NAME)
+    verb = max((len(step.action.value) for step in steps), default=0)
+    for pipeline, group in groups.items():
+        if len(groups) > 1:
+            yield f"  {style.bold(style.safe(pipeline))}"
+        for step in group:
+            yield from _step_lines(step, "    " if len(groups) > 1 else "  ", verb, width, style)
 
 
-def _name(step: Step, several: bool) -> str:
-    return str(step.address) if several else step.address.stage
+def _step_lines(step: Step, indent: str, verb: int, width: int, style: Style) -> Iterable[str]:
+    colour = _SIGN[step.action][1]
+    label = sign(step.action, style) + " " + style.paint(colour, step.action.value.ljust(verb))
+    name = padded(style.safe(step.address.stage), width)
+    start = len(indent) + 2 + verb + 2 + max(width, cell_width(name)) + 2
+    more = len(step.reasons) - _MOST_REASONS
+    reasons = [*step.reasons[:_MOST_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
+    texts = [line for reason in reasons for line in wrapped(style.safe(reason), style, start)] or [""]
+    is_dim = step.action in (Action.KEEP, Action.WAIT)
+    painted = [style.dim(text) if is_dim else text for text in texts]
+    yield f"{indent}{label}  {name}  {painted[0]}".rstrip()
+    for text in painted[1:]:
+        yield " " * start + text

@@ -8,6 +8,7 @@ from typing import Any
 from runner.core.actions import Action
 from runner.core.records import RunFacts
 from runner.reconcile import Result
+from runner.report.plan_view import after_failures
 from runner.report.style import Style, shown_value
 
 
@@ -69,10 +70,7 @@ def result_text(result: Result, style: Style) -> str:
         for file, values in run.metrics.items():
             numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in _leaves(values))
             lines.append(f"{style.dim('metrics')}  {Style.safe(f'{run.address.stage} {file}: {numbers}')}")
-    if any(step.action is Action.FAILED for step in result.steps.values()):
-        lines.append(
-            style.dim("A failed stage is tried again when an input changes, or with `runner reconcile --retry`.")
-        )
+    lines += after_failures(result.steps.values(), style)
     return "\n".join(lines) + ("\n" if lines else "")
 
 

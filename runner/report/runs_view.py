@@ -1,13 +1,15 @@
-"""Recorded runs, one or many or two side by side, for people and for programs."""
+"""Recorded runs, one or many, for people and for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.core.recorded import RUNNER
 from runner.core.records import Record, RunFacts
 from runner.core.runkey import shown
-from runner.report.style import Style, duration, size, table
+from runner.report.compare_view import leaves
+from runner.report.style import Style, duration, fields, plural, size, table
 
 Rows = Sequence[tuple[Record, RunFacts]]
 
@@ -20,11 +22,12 @@ def list_json(rows: Rows) -> dict[str, Any]:
 def list_text(rows: Rows, style: Style) -> str:
     """Runs as a table."""
     if not rows:
-        return "There are no recorded runs.\n"
+        return "There are no such recorded runs.\n"
+    pipelines = {run.address.pipeline for _, run in rows}
     cells = [
         [
             str(record.sequence),
-            str(run.address),
+            str(run.address) if len(pipelines) > 1 else run.address.stage,
             "ok" if run.succeeded else run.reason,
             run.started_at[:16].replace("T", " "),
             duration(run.seconds),
@@ -33,7 +36,9 @@ def list_text(rows: Rows, style: Style) -> str:
         ]
         for record, run in rows
     ]
-    return table(("record", "stage", "outcome", "started (UTC)", "took", "commit", "metrics"), cells, style)
+    colours = {(number, 2): "green" if run.succeeded else "red" for number, (_, run) in enumerate(rows)}
+    header = ("record", "stage", "outcome", "started (UTC)", "took", "commit", "metrics")
+    return table(header, cells, style, numbers=(0, 4), colours=colours) + "\n"
 
 
 def show_json(record: Record) -> dict[str, Any]:
@@ -53,91 +58,73 @@ def show_text(record: Record, style: Style) -> str:
     run = record.run
     signed = "signed" if record.signed else "not signed"
     if run is None:
-        facts = record.predicate.get("reconcile", {})
-        lines = [style.bold(f"Record {record.sequence}: a reconcile") + style.dim(f"  ({signed})")]
-        lines += [f"  {name:<10} {shown(value)}" for name, value in facts.items() if value not in ([], {}, None)]
-        return "\n".join(lines) + "\n"
-    outcome = style.green("ok") if run.succeeded else style.red(f"{run.reason}: {run.message}")
+        head = style.bold(f"Record {record.sequence}: a reconcile") + style.dim(f"  ({signed})")
+        rows = _reconcile_rows(record.predicate.get("reconcile", {}))
+        return "\n".join([head, *fields(rows, style, indent=2)]) + "\n"
+    outcome = style.green("ok") if run.succeeded else style.red(Style.safe(f"{run.reason}: {run.message}"))
     lines = [
-        style.bold(f"Record {record.sequence}: {Style.safe(str(run.address))}")
-        + f"  {outcome}"
-        + style.dim(f"  ({signed})")
+        f"{style.bold(f'Record {record.sequence}: {Style.safe(str(run.address))}')}  {outcome}"
+        + style.dim(f"  ({signed})"),
+        *fields(_run_rows(run), style, indent=2),
     ]
-    lines.append(
-        f"  ran        {run.started_at}, {duration(run.seconds)}, {run.cpu_seconds:.1f} CPU s, {size(run.max_rss_bytes)}"
-    )
-    lines.append(f"  by         {run.actor} on {run.host.get('name', '?')} ({run.isolation}, {run.trust})")
-    lines.append(f"  for        {run.desired}")
-    lines.append(f"  key        {run.key}")
-    for kind in ("cmd", "dep", "param", "env"):
-        value = run.material.get(kind)
-        for name, item in value.items() if isinstance(value, Mapping) else [("", value)] if value else []:
-            lines.append(f"  {kind:<10} {Style.safe(name)}  {style.dim(shown(item))}".replace("   ", "  ", 0))
-    lines += [f"  out        {Style.safe(out.path)}  {style.dim(out.md5)}" for out in run.outs]
-    lines += [f"  metric     {Style.safe(name)}  {shown(value)}" for name, value in _leaves(run)]
-    if run.undeclared:
-        lines.append(f"  dropped    {', '.join(map(Style.safe, run.undeclared[:5]))}")
+    material = run.material
+    cmd = material.get("cmd", "")
+    lines += _part("commands", [("", line) for line in ([cmd] if isinstance(cmd, str) else cmd)], style)
+    for kind, title in (("dep", "inputs"), ("param", "parameters"), ("env", "environment variables")):
+        lines += _part(title, [(name, shown(item)) for name, item in material.get(kind, {}).items()], style)
+    lines += _part("outputs", [(out.path, out.md5) for out in run.outs], style)
+    lines += _part("metrics", [(name, _cell(value)) for name, value in _leaves(run)], style)
+    lines += _part("wrote beside its outputs; dropped", [(path, "") for path in run.undeclared[:20]], style)
     if run.log_tail:
-        lines += ["  log        (its end)", *(f"    │ {Style.safe(line)}" for line in run.log_tail.splitlines())]
+        tail = [f"    {style.dim('│')} {Style.safe(line)}" for line in run.log_tail.splitlines()]
+        lines += ["", style.bold("  the end of its log"), *tail]
     return "\n".join(lines) + "\n"
 
 
-def compare_json(one: Record, other: Record) -> dict[str, Any]:
-    """What differs between two runs as plain JSON."""
-    return {
-        "schema": 1,
-        "records": [one.sequence, other.sequence],
-        "differences": [
-            {"what": what, "from": a, "to": b, "delta": _delta(a, b)} for what, a, b in _differing(one, other)
-        ],
-    }
+def _reconcile_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    for name, value in facts.items():
+        if name == "standing":
+            rows.append((name, plural(len(value), "stage")))
+        elif name == "host" and isinstance(value, Mapping):
+            rows.append((name, shown(value.get("name", "?"))))
+        elif value not in ([], {}, None):
+            rows.append((name, shown(value)))
+    return rows
 
 
-def compare_text(one: Record, other: Record, style: Style) -> str:
-    """What differs between two runs as a table."""
-    rows = [[what, _cell(a), _cell(b), _cell(_delta(a, b))] for what, a, b in _differing(one, other)]
+def _run_rows(run: RunFacts) -> list[tuple[str, str]]:
+    started = run.started_at[:19].replace("T", " ")
+    used = f"{run.cpu_seconds:.1f} CPU s, {size(run.max_rss_bytes)} of memory"
+    rows = [("started", f"{started} UTC, took {duration(run.seconds)}, {used}")]
+    rows.append(("by", f"{run.actor} on {run.host.get('name', '?')} ({run.isolation}, {run.trust})"))
+    rows += [("commit", run.desired), ("run key", run.key)]
+    if run.attempts > 1:
+        rows.append(("attempts", str(run.attempts)))
+    if run.provenance != RUNNER:
+        rows.append(("provenance", run.provenance))
+    if run.outs:
+        rows.append(
+            ("bytes", f"at DVC remote {run.location}" if run.location not in ("", "this host") else "on that host")
+        )
+    return rows
+
+
+def _part(title: str, rows: list[tuple[str, str]], style: Style) -> list[str]:
     if not rows:
-        return f"Records {one.sequence} and {other.sequence} are alike.\n"
-    return table(("what", f"record {one.sequence}", f"record {other.sequence}", "difference"), rows, style)
-
-
-def _differing(one: Record, other: Record) -> list[tuple[str, Any, Any]]:
-    left, right = _facts(one), _facts(other)
-    names = dict.fromkeys([*left, *right])
-    return [(name, left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)]
-
-
-def _facts(record: Record) -> dict[str, Any]:
-    run = record.run
-    if run is None:
-        return {}
-    facts: dict[str, Any] = {"stage": str(run.address), "outcome": run.reason, "commit": run.desired[:12]}
-    facts |= {f"param {name}": value for name, value in run.material.get("param", {}).items()}
-    facts |= {f"metric {name}": value for name, value in _leaves(run)}
-    facts |= {f"dep {name}": str(value)[:12] for name, value in run.material.get("dep", {}).items()}
-    facts |= {f"out {out.path}": out.md5[:12] for out in run.outs}
-    return facts | {"seconds": round(run.seconds, 2)}
+        return []
+    plain = [f"    {Style.safe(name or value)}" for name, value in rows if not name or not value]
+    return ["", style.bold(f"  {title}"), *(plain or fields(rows, style))]
 
 
 def _leaves(run: RunFacts) -> list[tuple[str, Any]]:
-    return [leaf for file, values in run.metrics.items() for leaf in _flat(file, values, ":")]
-
-
-def _flat(prefix: str, value: Any, joint: str = ".") -> list[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
-        return [(prefix, value)]
-    return [leaf for key, item in value.items() for leaf in _flat(f"{prefix}{joint}{key}", item)]
+    return [leaf for file, values in run.metrics.items() for leaf in leaves(file, values, ":")]
 
 
 def _metrics(run: RunFacts) -> str:
     leaves = _leaves(run)
     texts = [f"{name.rpartition(':')[2]} {_cell(value)}" for name, value in leaves[:3]]
     return ", ".join(texts) + (f" and {len(leaves) - 3} more" if len(leaves) > 3 else "")
-
-
-def _delta(one: Any, other: Any) -> float | None:
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (one, other))
-    return round(other - one, 12) if numbers else None
 
 
 def _cell(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _CODES = {
     "bold": "1",
@@ -16,12 +16,20 @@ _CODES = {
 }
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_GAP = 2
+_NARROWEST = 12
+"""Columns and wrapped texts are never made narrower than this."""
+
 
 class Style:
-    """Paints when `colour` is set; otherwise every method returns its text."""
+    """Paints when `colour` is set; otherwise every method returns its text.
 
-    def __init__(self, colour: bool) -> None:
+    `width` is the number of columns that text has to fit into; None where it may be as long as it likes.
+    """
+
+    def __init__(self, colour: bool, width: int | None = None) -> None:
         self.colour = colour
+        self.width = width
 
     def paint(self, name: str, text: str) -> str:
         """The text in a colour or weight by name."""
@@ -47,6 +55,10 @@ class Style:
         """Yellow text."""
         return self.paint("yellow", text)
 
+    def cyan(self, text: str) -> str:
+        """Cyan text."""
+        return self.paint("cyan", text)
+
     @staticmethod
     def safe(text: str) -> str:
         """Text from a repository without control and direction characters, which could redraw a terminal."""
@@ -59,7 +71,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people write them: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Seconds as people write them: `20 ms`, `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -79,13 +93,96 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -> str:
-    """Columns aligned with spaces; the header dim."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    style: Style,
+    *,
+    numbers: Sequence[int] = (),
+    colours: Mapping[tuple[int, int], str] | None = None,
+    indent: int = 0,
+) -> str:
+    """Columns aligned with spaces, the header dim, with no line end; columns of `numbers` stand to the right.
+
+    `colours` names a colour by row and column.
+    On a terminal that is too narrow the widest columns are cut, each cut marked with `…`.
+    """
     cells = [[style.safe(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
-    lines = [style.dim("  ".join(name.ljust(width) for name, width in zip(header, widths, strict=True)).rstrip())]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join(lines) + "\n"
+    widths = [max(cell_width(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+    if style.width is not None:
+        widths = _fitting(widths, style.width - indent - _GAP * (len(widths) - 1))
+
+    def texts(row: Sequence[str]) -> list[str]:
+        both = zip(row, widths, strict=True)
+        return [padded(cut(cell, width), width, right=i in numbers) for i, (cell, width) in enumerate(both)]
+
+    def painted(number: int, row: Sequence[str]) -> list[str]:
+        named = colours or {}
+        found = enumerate(texts(row))
+        return [style.paint(named[number, i], text) if (number, i) in named else text for i, text in found]
+
+    gap = " " * _GAP
+    lines = [style.dim(gap.join(texts(header)).rstrip())]
+    lines += [gap.join(painted(number, row)).rstrip() for number, row in enumerate(cells)]
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def fields(rows: Sequence[tuple[str, str]], style: Style, *, indent: int = 4) -> list[str]:
+    """Names and values as two columns, the values dim and where they are long wrapped below themselves."""
+    names = [(style.safe(name), style.safe(value)) for name, value in rows]
+    width = min(max((cell_width(name) for name, _ in names), default=0), 48)
+    lines: list[str] = []
+    for name, value in names:
+        first, *rest = wrapped(value, style, indent + width + _GAP)
+        lines.append((" " * indent + padded(name, width) + " " * _GAP + style.dim(first)).rstrip())
+        lines += [" " * (indent + width + _GAP) + style.dim(text) for text in rest]
+    return lines
+
+
+def wrapped(text: str, style: Style, start: int) -> list[str]:
+    """The text in lines that fit behind column `start`; one line where there is no width to keep to."""
+    room = None if style.width is None else style.width - start
+    if room is None or cell_width(text) <= room or room < _NARROWEST:
+        return [text]
+    import textwrap  # imported late: start-up
+
+    return textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+
+
+def cell_width(text: str) -> int:
+    """Columns that a terminal gives to a text: two for wide characters, none for those that combine."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # imported late: start-up
+
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """The text with spaces up to a width."""
+    space = " " * max(0, width - cell_width(text))
+    return space + text if right else text + space
+
+
+def cut(text: str, width: int) -> str:
+    """The text, or as much of it as fits, with `…` for the rest."""
+    if cell_width(text) <= width:
+        return text
+    kept = text[: max(0, width - 1)]
+    while kept and cell_width(kept) > width - 1:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def _fitting(widths: list[int], room: int) -> list[int]:
+    """The widths, the widest made narrower until all fit, but none narrower than is readable."""
+    widths = list(widths)
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def shown_value(value: object) -> str:

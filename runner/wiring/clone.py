@@ -1,4 +1,4 @@
-"""A person's clone: what `plan`, `status` and the other reading commands stand on. Reads, and never uses the network."""
+"""A clone of a person: what `plan`, `status` and other reading commands stand on; never uses the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.core.digests import md5_hex
@@ -18,10 +18,11 @@ from runner.ledger.state import State
 from runner.observe import refs
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import HostLimits, Observation, observe
-from runner.record.journal import waiting_runs
 from runner.report.style import duration
+from runner.specs.desired import read_desired
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
+from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import StateRefs, clone_states, opened
 
 
@@ -37,54 +38,82 @@ class Clone:
     cache: ParseCache
     memo: DigestMemo
 
-    def state_for(self, rev: str | None) -> str | None:
-        """The state branch that a plan of `rev` is compared with: its own proposal, its own state, or the first one."""
-        name = rev if rev not in (None, "HEAD") else self.reader.current_branch()
-        for branch in (refs.proposed_branch(name or ""), f"{refs.STATE_OF}/{name}", refs.STATE):
-            if branch in self.states.tips:
-                return branch
-        return None
-
     def state(self, rev: str | None = None) -> State | None:
-        """The recorded state for `rev`, None before the first reconcile."""
-        branch = self.state_for(rev)
-        return None if branch is None else State(self.reader, self.states.tips[branch], memo=self.cache)
+        """The recorded state that counts for `rev`, None where none is known."""
+        return self._opened(aimed(self.reader, self.states, rev, watched_name(self.reader)).state)
 
-    def observation(self, rev: str | None = None, policy: Project | None = None) -> Observation:
+    def observation(self, rev: str | None = None) -> Observation:
         """Desired at `rev` (HEAD by default) against what is recorded."""
-        commit = self.reader.resolve(rev or "HEAD")
-        own = self.state_for(rev)
-        others = [name for name in (refs.STATE, *self.states.proposals()) if name != own]
-        observed = observe(
-            self.reader,
-            commit,
-            state=self.state(rev),
-            others=opened(self.reader, self.states, others, self.cache),
-            trust=Trust.TRUSTED,
-            policy=policy,
-            cache=self.cache,
-            memo=self.memo,
-            object_bytes=cached_bytes(self.dvc_cache()),
-            limits=host_limits,
-        )
-        return observed
+        return self.observed(rev)[0]
+
+    def observed(self, rev: str | None = None) -> tuple[Observation, Aim]:
+        """The same, and what a plan of it is for."""
+        aim = aimed(self.reader, self.states, rev, watched_name(self.reader))
+        found = self._observed(aim)
+        named = found.desired.project.branch if aim.trust is Trust.TRUSTED else self._policy(aim).branch
+        if named is None or named == aim.watched:
+            return found, aim
+        # runner.yaml watches another branch than the remote's default one: what was assumed does not hold.
+        aim = aimed(self.reader, self.states, rev, named)
+        return self._observed(aim), aim
 
     def state_age(self, state: State | None) -> str | None:
         """How long ago the state was recorded, in words."""
-        if state is None:
-            return None
-        seconds = max(0.0, time.time() - self.reader.commit(state.commit).committed_at)
-        return f"{duration(seconds)} ago"
+        return None if state is None else self._age(state.commit)
 
-    def pending_runs(self, rev: str | None) -> list[RunFacts]:
-        """Runs that finished on this host and are not published yet."""
-        return waiting_runs(self.home.journal(self.state_for(rev) or refs.STATE))
+    def proposals(self) -> list[tuple[str, str, str]]:
+        """Branches with runs of proposals, the newest first: name, commit, and how long ago, in words."""
+        rows = [(name, self.states.tips[name]) for name in self.states.proposals()]
+        rows.sort(key=lambda row: self.reader.commit(row[1]).committed_at, reverse=True)
+        return [(name, tip, self._age(tip)) for name, tip in rows]
+
+    def waiting_runs(self) -> list[RunFacts]:
+        """Runs that finished on this host and are not published yet, for whichever branch."""
+        from runner.record.journal import waiting_runs  # imported late: start-up
+
+        folder = self.home.journal("x").parent
+        branches = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [run for branch in branches for run in waiting_runs(branch)]
+
+    def _observed(self, aim: Aim) -> Observation:
+        policy = self._policy(aim) if aim.trust is not Trust.TRUSTED else None
+        others = [name for name in (refs.STATE, *self.states.proposals()) if name != aim.state]
+        observed = observe(
+            self.reader,
+            aim.commit,
+            state=self._opened(aim.state),
+            others=opened(self.reader, self.states, others, self.cache),
+            trust=aim.trust,
+            policy=policy,
+            cache=self.cache,
+            memo=self.memo,
+            object_bytes=cached_bytes(self.dvc_cache),
+            limits=host_limits,
+        )
+        if observed.desired.project.reuse_proposed:
+            return observed
+        own = tuple(state for state in observed.others if not state.ref.startswith(refs.PROPOSED))
+        return replace(observed, others=own)
+
+    def _policy(self, aim: Aim) -> Project:
+        """The project as the watched branch has it; the defaults where it has no commit here."""
+        tip = watched_tip(self.reader, aim.watched)
+        return Project() if tip is None else read_desired(self.reader, tip, self.cache).project
+
+    def _opened(self, branch: str | None) -> State | None:
+        return None if branch is None else State(self.reader, self.states.tips[branch], memo=self.cache)
+
+    def _age(self, commit: str) -> str:
+        return f"{duration(max(0.0, time.time() - self.reader.commit(commit).committed_at))} ago"
 
     def dvc_cache(self) -> Path:
         """The DVC cache of this clone if it is a DVC repository, else the runner's own for it."""
-        if self.reader.worktree is not None and (self.reader.worktree / ".dvc").is_dir():
-            return self.reader.worktree / ".dvc" / "cache"
-        return self.home.cache
+        folder = self.reader.worktree / ".dvc" if self.reader.worktree is not None else None
+        if folder is None or not folder.is_dir():
+            return self.home.cache
+        from runner.wiring.data import dvc_cache_of  # imported late: start-up
+
+        return dvc_cache_of(folder)
 
 
 @functools.cache
@@ -98,7 +127,7 @@ def host_limits() -> HostLimits:
 def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
     """The repository that a folder lies in; raises InputError where there is none."""
     reader = Reader.discover(start)
-    url = reader.remote_url() or str(reader.worktree or reader.git_dir)
+    url = reader.remote_url() or _own_place(reader)
     home_root = home_folder(environ)
     home = repository_home(home_root, url)
     mirror: Reader | None = None
@@ -115,11 +144,22 @@ def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
     )
 
 
-def cached_bytes(root: Path) -> Callable[[str], bytes | None]:
+def _own_place(reader: Reader) -> str:
+    """Where a repository without a remote is found, the same from each of its worktrees."""
+    if reader.common_dir == reader.git_dir:
+        return str(reader.worktree or reader.git_dir)
+    return str(reader.common_dir.parent if reader.common_dir.name == ".git" else reader.common_dir)
+
+
+def cached_bytes(root: Path | Callable[[], Path]) -> Callable[[str], bytes | None]:
     """Small objects from a DVC cache, hashed before they are believed; None where they are missing or damaged."""
 
+    @functools.cache
+    def folder() -> Path:
+        return root() if callable(root) else root
+
     def read(md5: str) -> bytes | None:
-        file = root / "files" / "md5" / md5[:2] / md5[2:]
+        file = folder() / "files" / "md5" / md5[:2] / md5[2:]
         try:
             data = file.read_bytes()
         except OSError:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runner.core.naming import find_stages
 from runner.core.nouns import Address
-from runner.core.records import Record, RunFacts
-from runner.errors import InputError
+from runner.core.plan import Step
+from runner.core.records import BadRecord, Record, RunFacts
+from runner.errors import Held, InputError
 from runner.ledger.state import State
+from runner.observe.observation import Observation
 from runner.wiring.clone import Clone
 
-_SEARCHED = 5_000
+_SEARCHED = 50_000
+_FIRST_PAGE = 200
+_LISTED = "`runner runs list` shows them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,8 @@ class Log:
     """The log of a run, whole where this host ran it."""
 
     run: RunFacts
+    record: int | None
+    """Number of the run's record; None while it is not published."""
     text: str
     whole: bool
 
@@ -28,7 +35,7 @@ def the_state(clone: Clone, ref: str | None = None) -> State:
     if ref is not None:
         if ref not in clone.states.tips:
             known = ", ".join(sorted(clone.states.tips)) or "none yet"
-            raise InputError(f"there is no state branch {ref}", f"there are: {known}")
+            raise InputError(f"there is no state branch {ref} here", f"there are: {known}")
         return State(clone.reader, clone.states.tips[ref], memo=clone.cache)
     state = clone.state()
     if state is None:
@@ -39,81 +46,129 @@ def the_state(clone: Clone, ref: str | None = None) -> State:
 def recorded_runs(
     clone: Clone, stage: str | None, failed: bool, limit: int, ref: str | None
 ) -> list[tuple[Record, RunFacts]]:
-    """Runs, the newest first, of one stage or of all."""
+    """Runs, the newest first, of one stage or of all; raises InputError for a stage that never was."""
     if ref is None and clone.state() is None:
         return []
     state = the_state(clone, ref)
     found: list[tuple[Record, RunFacts]] = []
-    for record in state.records():
-        run = record.run
-        if run is not None and _is_wanted(run, stage) and not (failed and run.succeeded):
+    for record, run in _runs(state):
+        if _is_wanted(run, stage) and not (failed and run.succeeded):
             found.append((record, run))
         if len(found) >= limit:
             break
+    if not found and stage is not None:
+        find_stages(stage, _known_stages(clone, state))
     return found
 
 
-def find_record(clone: Clone, name: str) -> Record:
+def find_record(clone: Clone, name: str) -> tuple[Record, RunFacts | None]:
     """The record with this number, or of the run whose key or id starts so; raises InputError."""
     state = the_state(clone)
-    if name.isdecimal() and len(name) < 10:
-        record = state.record(int(name))
+    if name.isascii() and name.isdecimal() and len(name) < 10:
+        record = _checked(state, int(name))
         if record is None:
-            raise InputError(f"there is no record {name}", f"the newest one is {state.summary.head.sequence}")
-        return record
-    for record in state.records(_SEARCHED):
-        run = record.run
-        if run is not None and len(name) >= 4 and (run.key.startswith(name) or run.run_id.startswith(name)):
-            return record
-    raise InputError(f"there is no record {name}", "`runner runs list` shows them")
+            raise InputError(f"there is no record {int(name)}", f"the newest one is {state.summary.head.sequence}")
+        return record, record.run
+    for record, run in _runs(state):
+        if len(name) >= 4 and (run.key.startswith(name) or run.run_id.startswith(name)):
+            return record, run
+    known = _known_stages(clone, state)
+    if any(name in (str(address), address.stage) for address in known):
+        raise InputError(f"{name} is a stage, not a record", f"`runner runs list --stage {name}` shows its records")
+    raise InputError(f"there is no record {name}", _LISTED)
 
 
-def run_of(record: Record) -> RunFacts:
-    """The run a record states; raises InputError for a record of another kind."""
-    run = record.run
+def find_run(clone: Clone, name: str) -> tuple[Record, RunFacts]:
+    """The same for a record that states a run; raises InputError for one of another kind."""
+    record, run = find_record(clone, name)
     if run is None:
         raise InputError(f"record {record.sequence} is of no run", "`runner runs list` shows the runs")
-    return run
+    return record, run
 
 
-def compared(clone: Clone, names: list[str], stage: str | None) -> tuple[Record, Record]:
-    """Two records to be compared: those named, else the last two of a stage, the older first."""
-    if len(names) == 2:
-        one, other = (find_record(clone, name) for name in names)
-        run_of(one), run_of(other)
-        return one, other
-    if names and not stage:
-        stage = names[0]
-    if not stage:
-        raise InputError("say which runs to compare", "two records, or --stage STAGE for its last two runs")
+def record_of_step(step: Step, observation: Observation) -> Record | None:
+    """The record behind what a plan says of a stage: of the result that stands, or of the run that failed."""
+    hit = step.hit
+    if hit is not None and hit.ref:
+        other = next((state for state in observation.others if state.ref == hit.ref), None)
+        return None if other is None else _checked(other, hit.record)
+    sequence = step.entry.record if step.entry is not None else hit.record if hit is not None else None
+    return None if sequence is None or observation.state is None else _checked(observation.state, sequence)
+
+
+def last_two_runs(clone: Clone, stage: str) -> tuple[tuple[Record, RunFacts], tuple[Record, RunFacts]]:
+    """The last two runs of a stage, the older first; raises InputError where there are fewer."""
     rows = recorded_runs(clone, stage, False, 2, None)
     if len(rows) < 2:
         raise InputError(f"{stage} has fewer than two recorded runs", "`runner runs list` shows the runs")
-    return rows[1][0], rows[0][0]
+    return rows[1], rows[0]
 
 
 def find_log(clone: Clone, name: str) -> Log:
     """The log of a record's run, or of a stage's last one."""
-    run = run_of(find_record(clone, name)) if name.isdecimal() else _last_run(clone, name)
+    if name.isdecimal():
+        record, run = find_run(clone, name)
+        sequence: int | None = record.sequence
+    else:
+        sequence, run = _last_run(clone, name)
     file = clone.home.logs / f"{run.run_id}.log"
     if file.is_file():
-        return Log(run, file.read_text(errors="replace"), True)
-    return Log(run, run.log_tail, False)
+        return Log(run, sequence, file.read_text(errors="replace"), True)
+    return Log(run, sequence, run.log_tail, False)
 
 
-def _last_run(clone: Clone, name: str) -> RunFacts:
-    wanted = find_stages(name, _known_stages(clone))
-    for _, run in recorded_runs(clone, None, False, _SEARCHED, None):
+def _last_run(clone: Clone, name: str) -> tuple[int | None, RunFacts]:
+    waiting = clone.waiting_runs()
+    if not waiting or clone.state() is not None:
+        wanted = find_stages(name, _known_stages(clone, the_state(clone)))
+    else:
+        wanted = find_stages(name, [run.address for run in waiting])
+    for run in sorted(waiting, key=lambda run: run.started_at, reverse=True):
         if run.address in wanted:
-            return run
-    raise InputError(f"{name} has no recorded run", "`runner runs list` shows the runs")
+            return None, run
+    for record, run in _runs(the_state(clone)):
+        if run.address in wanted:
+            return record.sequence, run
+    raise InputError(f"{name} has no recorded run", "a stage that is kept by evidence, or never ran, has no log")
 
 
-def _known_stages(clone: Clone) -> list[Address]:
-    state = the_state(clone)
-    seen = {run.address for record in state.records(_SEARCHED) if (run := record.run) is not None}
+def _runs(state: State) -> Iterator[tuple[Record, RunFacts]]:
+    """Runs of a ledger, the newest first; few are read as long as few are asked for."""
+    seen = 0
+    try:
+        for limit in (_FIRST_PAGE, _SEARCHED):
+            records = list(state.records(limit))
+            for record in records[seen:]:
+                if record.run is not None:
+                    yield record, record.run
+            seen = len(records)
+            if seen < limit:
+                return
+    except BadRecord as error:
+        raise _damaged(state, error) from error
+
+
+def _checked(state: State, sequence: int) -> Record | None:
+    try:
+        return state.record(sequence)
+    except BadRecord as error:
+        raise _damaged(state, error) from error
+
+
+def _damaged(state: State, error: BadRecord) -> Held:
+    return Held(
+        f"a record of {state.ref or state.commit[:12]} is damaged: {error}",
+        "compare the state branch with a clone that is known to be good",
+    )
+
+
+def _known_stages(clone: Clone, state: State) -> list[Address]:
+    seen = {run.address for _, run in _runs(state)} | {run.address for run in clone.waiting_runs()}
     return sorted(seen | set(state.addresses()))
 
 
 def _is_wanted(run: RunFacts, stage: str | None) -> bool:
-    return stage is None or stage in (str(run.address), run.address.stage, run.address.stage.partition("@")[0])
+    if stage is None:
+        return True
+    name, group = run.address.stage, run.address.stage.partition("@")[0]
+    return stage in (str(run.address), name, group, f"{run.address.pipeline}:{group}")

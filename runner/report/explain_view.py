@@ -1,0 +1,145 @@
+"""Everything that decides about one stage, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from runner.core.actions import Action
+from runner.core.nouns import Stage
+from runner.core.plan import Step
+from runner.core.records import Record, RunFacts
+from runner.core.runkey import shown
+from runner.observe.observation import Observation
+from runner.report.plan_view import sign
+from runner.report.style import Style, duration, fields, size, wrapped
+
+_SAYS = {
+    Action.KEEP: "is up to date: what is recorded is what the specs ask for",
+    Action.REUSE: "ran before with the same inputs: a reconcile takes the result over and runs nothing",
+    Action.RUN: "would run",
+    Action.WAIT: "waits for an input that will be made again, and is decided then",
+    Action.PROBE: "has an input that only the network can tell of",
+    Action.UNKNOWN: "cannot be decided from git alone",
+    Action.FAILED: "failed with these very inputs, and is not tried again before something changes",
+    Action.REMOVE: "is not in the specs any more",
+}
+
+
+def explain_json(step: Step, observation: Observation, record: Record | None) -> dict[str, Any]:
+    """Everything that decides about one stage as plain JSON."""
+    stage = observation.graph.stages[step.address]
+    run = record.run if record else None
+    return {
+        "schema": 1,
+        "pipeline": step.address.pipeline,
+        "stage": step.address.stage,
+        "place": str(stage.place),
+        "desc": stage.desc,
+        "action": step.action.value,
+        "reasons": list(step.reasons),
+        "key": step.key,
+        "material": step.material.as_json() if step.material else None,
+        "cmd": list(stage.cmd),
+        "deps": list(stage.deps),
+        "settings": _settings(stage),
+        "needs": [str(address) for address in observation.graph.upstream[step.address]],
+        "neededBy": [str(address) for address in observation.graph.downstream[step.address]],
+        "declaredOuts": list(stage.out_paths),
+        "outs": [out.as_json() for out in step.entry.outs] if step.entry else [],
+        "provenance": step.entry.provenance if step.entry else None,
+        "adoptedFrom": step.entry.adopted_from if step.entry else None,
+        "record": record.sequence if record else None,
+        "run": _run_summary(run) if run else None,
+    }
+
+
+def explain_text(value: Mapping[str, Any], style: Style) -> str:
+    """The same for a terminal."""
+    action = Action(value["action"])
+    name = Style.safe(f"{value['pipeline']}:{value['stage']}")
+    lines = [f"{style.bold(name)}  {style.dim(Style.safe(value['place']))}"]
+    lines += [style.dim(f"  {line}") for line in wrapped(Style.safe(value["desc"]), style, 2) if line]
+    lines += [f"  {sign(action, style)} {value['action']}: {_SAYS[action]}"]
+    lines += [f"    {line}" for reason in value["reasons"] for line in wrapped(Style.safe(reason), style, 4)]
+    lines += _section("commands", [f"    {Style.safe(line)}" for line in value["cmd"]], style)
+    material = value["material"] or {}
+    lines += _section("inputs", fields(_inputs(value["deps"], material.get("dep", {})), style), style)
+    for kind, title in (("param", "parameters"), ("env", "environment variables")):
+        rows = [(name, shown(item)) for name, item in material.get(kind, {}).items()]
+        lines += _section(title, fields(rows, style), style)
+    lines += _section("outputs", fields(_outputs(value), style), style)
+    lines += _section("settings", fields([(key, shown(item)) for key, item in value["settings"].items()], style), style)
+    for key, title in (("needs", "needs"), ("neededBy", "needed by")):
+        lines += _section(title, [f"    {Style.safe(other)}" for other in value[key]], style)
+    lines += _section("run key", [f"    {value['key']}"] if value["key"] else [], style)
+    lines += _section("recorded", fields(_record(value, action), style), style)
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, rows: Sequence[str], style: Style) -> list[str]:
+    return ["", style.bold(f"  {title}"), *rows] if rows else []
+
+
+def _inputs(declared: Iterable[str], known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = dict.fromkeys([*declared, *known])
+    return [(name, str(known[name]) if name in known else "not known yet") for name in names]
+
+
+def _outputs(value: Mapping[str, Any]) -> list[tuple[str, str]]:
+    left = {out["path"]: out for out in value["outs"]}
+    rows = []
+    for path in dict.fromkeys([*value["declaredOuts"], *left]):
+        out = left.get(path)
+        told = "" if out is None else out["md5"] + (f"  {size(out['size'])}" if out.get("size") is not None else "")
+        rows.append((path, told or "not made yet"))
+    return rows
+
+
+def _record(value: Mapping[str, Any], action: Action) -> list[tuple[str, str]]:
+    run = value["run"]
+    if run is None:
+        return [("vouched for by", str(value["provenance"]))] if value["provenance"] else []
+    took = f"{run['startedAt'][:19].replace('T', ' ')} UTC, took {duration(run['seconds'])}"
+    rows = [("record", str(value["record"])), ("ran", took)]
+    rows.append(("by", f"{run['actor']} on {run['host'].get('name', '?')} ({run['isolation']})"))
+    if action is Action.FAILED:
+        rows.append(("log", f"`runner log {value['stage']}`"))
+    if value["adoptedFrom"]:
+        rows.append(("taken from", str(value["adoptedFrom"])))
+    return rows
+
+
+def _settings(stage: Stage) -> dict[str, Any]:
+    """What is stated beside the grammar of DVC, and not at its default."""
+    resources = stage.resources
+    found: dict[str, Any] = {
+        "wdir": stage.wdir if stage.wdir != "." else None,
+        "frozen": stage.frozen,
+        "always_changed": stage.always_changed,
+        "cpu": resources.cpu,
+        "memory": size(resources.memory_bytes) if resources.memory_bytes else None,
+        "timeout": duration(stage.timeout_seconds) if stage.timeout_seconds else None,
+        "retries": stage.retries,
+        "mutex": list(stage.mutex),
+        "secrets": list(stage.secrets),
+        "environment": stage.environment.lock if stage.environment else None,
+        "seed": stage.seed,
+    }
+    return {name: value for name, value in found.items() if value not in (None, False, 0, 0.0, [])}
+
+
+def _run_summary(run: RunFacts) -> dict[str, Any]:
+    return {
+        "runId": run.run_id,
+        "succeeded": run.succeeded,
+        "outcome": run.reason,
+        "message": run.message,
+        "startedAt": run.started_at,
+        "seconds": run.seconds,
+        "actor": run.actor,
+        "host": dict(run.host),
+        "isolation": run.isolation,
+        "undeclared": list(run.undeclared),
+        "metrics": dict(run.metrics),
+    }

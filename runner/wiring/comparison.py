@@ -1,0 +1,109 @@
+"""The two sides of `runner runs compare`: records by their numbers, or all that stands recorded for two revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runner.core.actions import Action
+from runner.core.naming import find_stages
+from runner.core.nouns import OutKind
+from runner.core.plan import Step
+from runner.core.records import Record, RunFacts
+from runner.errors import InputError
+from runner.observe.observation import Observation
+from runner.report.compare_view import Result, Side
+from runner.wiring.clone import Clone
+from runner.wiring.history import find_run, last_two_runs, record_of_step
+
+_WORDS = {
+    Action.RUN: "to run",
+    Action.WAIT: "waits for an input",
+    Action.FAILED: "failed",
+    Action.PROBE: "only the network can tell",
+}
+
+
+def compared(clone: Clone, names: Sequence[str], stage: str | None) -> tuple[Side, Side]:
+    """Two records, else two revisions, else the last two runs of a stage; raises InputError."""
+    if not names and stage is not None:
+        (one, run), (other, other_run) = last_two_runs(clone, stage)
+        return _of_run(clone, one, run), _of_run(clone, other, other_run)
+    if len(names) > 2:
+        raise InputError("two sides are compared, not more", "say two records, or two revisions")
+    first, second = names if len(names) == 2 else ("HEAD~1" if not names else names[0], "HEAD")
+    if _is_record(first) and _is_record(second):
+        one, run = find_run(clone, first)
+        other, other_run = find_run(clone, second)
+        return _of_run(clone, one, run), _of_run(clone, other, other_run)
+    if _is_record(first) or _is_record(second):
+        raise InputError(f"{first} and {second} are not of one kind", "say two records, or two revisions")
+    return _of_revision(clone, first, stage), _of_revision(clone, second, stage)
+
+
+def _is_record(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 7
+
+
+def _of_run(clone: Clone, record: Record, run: RunFacts) -> Side:
+    known = clone.reader.exists(run.desired)
+    message = clone.reader.commit(run.desired).message.strip().partition("\n")[0] if known else ""
+    subject = " · ".join(text for text in (str(run.address), message) if text)
+    # Under one name, so that runs of two stages (a renamed one, two members of a group) can be compared too.
+    results = {"": _result(record.sequence, run)}
+    return Side(f"record {record.sequence}", run.desired, subject, results)
+
+
+def _of_revision(clone: Clone, rev: str, stage: str | None) -> Side:
+    observation = clone.observation(rev)
+    plan, _ = observation.plan()
+    wanted = None if stage is None else set(find_stages(stage, observation.graph.stages))
+    results: dict[str, Result] = {}
+    missing: dict[str, str] = {}
+    several = len(observation.desired.pipelines) > 1
+    for step in plan.steps:
+        if step.action is Action.REMOVE or (wanted is not None and step.address not in wanted):
+            continue
+        name = str(step.address) if several else step.address.stage
+        result = _of_step(step, observation)
+        if result is None:
+            missing[name] = _WORDS.get(step.action, step.action.value)
+        else:
+            results[name] = result
+    subject = clone.reader.commit(observation.commit).message.strip().partition("\n")[0]
+    return Side(rev, observation.commit, subject, results, missing)
+
+
+def _of_step(step: Step, observation: Observation) -> Result | None:
+    """What is recorded under the key of a stage: it stands, it ran earlier or elsewhere, or a lock file vouches."""
+    record = record_of_step(step, observation)
+    run = record.run if record is not None else None
+    if record is not None and run is not None:
+        return _result(record.sequence, run)
+    if step.entry is None:
+        return None
+    return Result(
+        record=None,
+        provenance=step.entry.provenance,
+        material=step.entry.material,
+        outs={out.path: out.md5 for out in step.entry.outs},
+        metrics=_committed_metrics(step, observation),
+        outcome=step.entry.provenance[:17],
+    )
+
+
+def _result(sequence: int, run: RunFacts) -> Result:
+    outs = {out.path: out.md5 for out in run.outs}
+    return Result(sequence, run.provenance, run.material, outs, run.metrics, run.reason, run.seconds)
+
+
+def _committed_metrics(step: Step, observation: Observation) -> Mapping[str, Any]:
+    """Metric files that are committed beside the lock file that vouches for them."""
+    stage = observation.graph.stages[step.address]
+    files = [out.path for out in stage.outs if out.kind is OutKind.METRIC and not out.cache]
+    found: dict[str, Any] = {}
+    for path in files:
+        values = observation.inputs.params(path) if path.endswith((".json", ".yaml", ".yml", ".toml")) else None
+        if values is not None:
+            found[path] = dict(values)
+    return found
