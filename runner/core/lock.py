@@ -18,22 +18,27 @@ from runner.core.recorded import InputSizes, OutFact
 def lock_entry(
     stage: Stage, material: Mapping[str, Any], outs: Sequence[OutFact] | None, sizes: InputSizes | None = None
 ) -> dict[str, Any]:
-    """The entry DVC would write for this result; without `outs` the form that DVC's run-cache keys are made of."""
-    written = dict(stage.spelled)
-    entry: dict[str, Any] = {"cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0]}
-    deps = [
-        _dep(path, digest, written.get(path) or relative(path, stage.wdir), sizes or {})
-        for path, digest in material.get("dep", {}).items()
-    ]
+    """The entry DVC would write for this result; without `outs` the form that DVC's run-cache keys are made of.
+
+    What ran is told by the material: the stage may be another one by now, and its spelling of paths is all it gives.
+    """
+    wdir: str = material["wdir"]
+    spelled = dict(stage.spelled) if wdir == stage.wdir else {}
+
+    def written(path: str) -> str:
+        return spelled.get(path) or relative(path, wdir)
+
+    entry: dict[str, Any] = {"cmd": material["cmd"]}
+    deps = [_dep(path, digest, written(path), sizes or {}) for path, digest in material.get("dep", {}).items()]
     if deps:
         entry["deps"] = sorted(deps, key=lambda row: str(row["path"]))
-    params = _params(stage, material)
+    params = _params(stage, material.get("param", {}), wdir)
     if params:
         entry["params"] = params
     if outs is None:
-        rows: list[dict[str, Any]] = [{"path": written.get(p) or relative(p, stage.wdir)} for p in stage.out_paths]
+        rows: list[dict[str, Any]] = [{"path": written(path)} for path in material.get("out", {})]
     else:
-        rows = [_out(out, written.get(out.path) or relative(out.path, stage.wdir)) for out in outs]
+        rows = [_out(out, written(out.path)) for out in outs]
     if rows:
         entry["outs"] = sorted(rows, key=lambda row: str(row["path"]))
     return entry
@@ -86,16 +91,14 @@ def _out(out: OutFact, written: str) -> dict[str, Any]:
     return row | ({"isexec": True} if out.isexec else {})
 
 
-def _params(stage: Stage, material: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _params(stage: Stage, values: Mapping[str, Any], wdir: str) -> dict[str, dict[str, Any]]:
     """File to key to value: `params.yaml` first, then by name, keys sorted, as DVC writes them."""
-    values = material.get("param", {})
+    stated = {f"{param.file}:{param.key}" if param.key else param.file: (param.file, param.key) for param in stage.params}
     files: dict[str, dict[str, Any]] = {}
-    for param in stage.params:
-        value = restored(values.get(f"{param.file}:{param.key}" if param.key else param.file))
-        into = files.setdefault(relative(param.file, stage.wdir), {})
-        if param.key is None:
-            into.update(value or {})
-        else:
-            into[param.key] = value
+    for name, value in values.items():
+        file, _, key = name.partition(":")
+        file, key_or_none = stated.get(name, (file, key or None))
+        into = files.setdefault(relative(file, wdir), {})
+        into.update((restored(value) or {}) if key_or_none is None else {key_or_none: restored(value)})
     ordered = sorted(files, key=lambda name: (name != "params.yaml", name))
     return {name: dict(sorted(files[name].items())) for name in ordered}
