@@ -186,7 +186,7 @@ class Walk:
             return Step(address, Action.KEEP, (), key, material, current)
         hit = self.recorded.find(key)
         self._read(address, current, hit)
-        if hit is not None and hit.succeeded and not self._bound_to_branch(stage):
+        if hit is not None and hit.succeeded and not (hit.ref and self._bound_to_branch(stage)):
             return self._reuse(stage, key, material, hit)
         evidence = self._evidence(stage, material)
         if evidence is not None:

@@ -22,13 +22,11 @@ class WithRuns:
     def __init__(self, base: Recorded, runs: Sequence[RunFacts]) -> None:
         self._base = base
         self._runs = {run.key: run for run in runs if run.succeeded}
-        self._replacing = {run.address: run for run in runs if run.succeeded and (run.started_from or _is_remade(run))}
+        self._remade = {run.address: run for run in runs if run.succeeded and run.reason == "remade"}
 
     def current(self, address: Address) -> Entry | None:
-        """What stands in the base, except where a run of the same key replaces it: of a stage that goes on from its own
-        output, or of one whose bytes were lost.
-        """
-        run = self._replacing.get(address)
+        """What stands in the base, except where its bytes were lost and it was made again."""
+        run = self._remade.get(address)
         return entry_of(run) if run is not None else self._base.current(address)
 
     def addresses(self) -> Iterable[Address]:
@@ -61,10 +59,6 @@ class Standing:
     """By key the runs of other refs that stand here from now on."""
     removed: tuple[Address, ...]
     steps: tuple[Step, ...]
-
-
-def _is_remade(run: RunFacts) -> bool:
-    return run.reason == "remade"
 
 
 def entry_of(run: RunFacts) -> Entry:
