@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from runner.core.digests import Member
 from runner.core.nouns import Address
 
+SMALL_BYTES = 1 << 20
+"""Largest uncached output, and largest file that is kept because a plan looks into it (DESIGN §4)."""
+
 RUNNER = "runner"
 """Provenance of results that the runner made itself; anything else is evidence by others."""
 

@@ -12,9 +12,9 @@ from typing import Any
 from runner.core.lock import lock_entry
 from runner.core.nouns import Out, OutKind, Stage, Trust, is_external
 from runner.core.plan import Step, Walk
-from runner.core.recorded import InputSizes, OutFact
+from runner.core.recorded import SMALL_BYTES, InputSizes, OutFact
 from runner.core.records import RunFacts
-from runner.errors import HostError, RunnerError
+from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
 from runner.execute.written import Stamps, changed, stamps
@@ -182,18 +182,38 @@ def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -
     )
     if outcome.reason != "ok":
         return replace(facts, message=_failure(stage, outcome), log_tail=outcome.log_tail)
-    missing = [out.path for out in stage.outs if not _exists(outcome.output_root / out.path)]
-    if missing:
-        message = f"exit code 0, but {', '.join(missing)} was not written"
-        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
-    if outcome.undeclared and context.desired.project.strict:
-        message = f"wrote to places it does not declare: {', '.join(outcome.undeclared[:5])}"
-        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
-    outs = tuple(_take(context, out, outcome) for out in stage.outs)
+    wrong = _wrong_outputs(context, stage, outcome)
+    if wrong:
+        return replace(facts, reason="outputs", message=wrong, log_tail=outcome.log_tail)
+    try:
+        outs = tuple(_take(context, out, outcome) for out in stage.outs)
+    except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
+        return replace(facts, reason="outputs", message=error.message, log_tail=outcome.log_tail)
     metrics = _metrics(stage, outcome.output_root)
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)
     return done
+
+
+def _wrong_outputs(context: Context, stage: Stage, outcome: Outcome) -> str:
+    """What is wrong with the outputs of a command that ended well; empty where nothing is."""
+    missing = [out.path for out in stage.outs if not _exists(outcome.output_root / out.path)]
+    if missing:
+        return f"exit code 0, but {', '.join(missing)} was not written"
+    if outcome.undeclared and context.desired.project.strict:
+        return f"wrote to places it does not declare: {', '.join(outcome.undeclared[:5])}"
+    for out in stage.outs:
+        size_bytes = 0 if out.cache else _size_bytes(outcome.output_root / out.path)
+        if size_bytes > SMALL_BYTES:
+            return (
+                f"{out.path} has {size_bytes / SMALL_BYTES:.1f} MiB: an output with `cache: false` is committed to git "
+                "and may have 1 MiB; take `cache: false` away"
+            )
+    return ""
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
 
 
 def _tell_dvc(context: Context, stage: Stage, run: RunFacts) -> None:

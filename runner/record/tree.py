@@ -14,13 +14,10 @@ from runner.core.digests import parse_listing
 from runner.core.graph import OutputIndex
 from runner.core.lock import lock_entry
 from runner.core.nouns import Address, Desired, Pipeline, Stage, is_external
-from runner.core.recorded import Entry, OutFact
+from runner.core.recorded import SMALL_BYTES, Entry, OutFact
 from runner.core.records import SCHEMA, Head
 from runner.errors import HostError
 from runner.ledger import layout
-
-SMALL_BYTES = 1 << 20
-"""Largest uncached output, and largest file that is kept because a plan looks into it (DESIGN §4)."""
 
 _DVC_IGNORED = "# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n"
 
