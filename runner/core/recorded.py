@@ -177,6 +177,9 @@ class Inputs(Protocol):
     def is_executable(self, path: str) -> bool:
         """Whether a file in git may be executed."""
 
+    def is_ignored(self, path: str) -> bool:
+        """Whether DVC leaves a file out of the folders it lists."""
+
     def probe(self, path: str) -> str | None:
         """Digest of an input outside the repository; None where nobody has looked yet."""
 

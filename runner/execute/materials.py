@@ -7,7 +7,7 @@ that can make it again where there is one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Materials:
             data = self._walk.desired.tracked[path]
             row = {"size": data.size, "nfiles": data.nfiles}
         else:
-            row = _sizes_on_disk(self._context.worktree.folder / path)
+            row = _sizes_on_disk(self._context.worktree.folder, path, self._walk.inputs.is_ignored)
         return {name: value for name, value in row.items() if value is not None}
 
     def place_one(self, material: Material, *, writable: bool) -> None:
@@ -144,9 +144,11 @@ class Materials:
         return left[path]
 
 
-def _sizes_on_disk(path: Path) -> dict[str, Any]:
-    if path.is_file():
-        status = path.stat()
+def _sizes_on_disk(root: Path, path: str, ignored: Callable[[str], bool]) -> dict[str, Any]:
+    target = root / path
+    if target.is_file():
+        status = target.stat()
         return {"size": status.st_size, "isexec": True if status.st_mode & 0o100 else None}
-    sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+    files = [file for file in target.rglob("*") if file.is_file()] if target.is_dir() else []
+    sizes = [file.stat().st_size for file in files if not ignored(file.relative_to(root).as_posix())]
     return {"size": sum(sizes), "nfiles": len(sizes)} if sizes else {}

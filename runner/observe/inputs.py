@@ -131,6 +131,10 @@ class GitInputs:
         entry = self._tree.get(path)
         return entry is not None and entry.mode == EXECUTABLE
 
+    def is_ignored(self, path: str) -> bool:
+        """Whether a `.dvcignore` leaves the file out of folders."""
+        return self._ignores(path)
+
     def probe(self, path: str) -> str | None:
         """What somebody found who looked at an input outside the repository."""
         return self._probed.get(path)

@@ -68,6 +68,9 @@ class FakeInputs:
     def is_executable(self, path: str) -> bool:
         return False
 
+    def is_ignored(self, path: str) -> bool:
+        return False
+
     def probe(self, path: str) -> str | None:
         return self.probed.get(path)
 
