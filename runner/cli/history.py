@@ -11,7 +11,7 @@ from runner.core.actions import Action
 from runner.core.naming import find_stage, find_stages
 from runner.errors import ExitCode, InputError
 from runner.report.history_view import Beside, status_json, status_text
-from runner.report.style import Style, plural, size
+from runner.report.style import Style, log_text, plural, size
 from runner.wiring.clone import open_clone, working_folder
 
 
@@ -61,7 +61,7 @@ def log(arguments: argparse.Namespace, console: Console) -> int:
         "whole": found.whole,
         "text": found.text,
     }
-    console.result(Style.safe(found.text), value)
+    console.result(log_text(found.text, console.out), value)
     if not found.whole:
         console.say(_about_missing_log(found.text, run.log_bytes, run.run_id, host))
     elif not found.text:
@@ -78,20 +78,21 @@ def _about_missing_log(tail: str, size_bytes: int, run_id: str, host: str) -> st
 
 def pull(arguments: argparse.Namespace, console: Console) -> int:
     """Recorded outputs into the working tree."""
-    from runner.wiring.pull import pull_outputs
+    from runner.wiring.pull import DIFFERS, PULLED, pull_outputs
 
-    folder = working_folder(arguments.folder)
-    clone = open_clone(folder, os.environ)
+    clone = open_clone(working_folder(arguments.folder), os.environ)
     state = clone.state()
     if state is None:
-        raise InputError("nothing is recorded yet", "run `runner reconcile` first")
+        raise InputError("nothing is recorded yet", "run `runner reconcile` first, or fetch the state branch")
     wanted = None
     if arguments.stages:
         wanted = {address for name in arguments.stages for address in find_stages(name, state.addresses())}
-    pulled = pull_outputs(folder, clone, state, wanted, force=arguments.force, environ=os.environ)
-    lines = [f"{what:<9} {path}" for path, what in sorted(pulled.items())]
-    console.result("\n".join(lines) + "\n" if lines else "There is nothing to pull.\n", {"outputs": pulled})
-    refused = [path for path, what in pulled.items() if what == "differs"]
-    if refused:
+    done = pull_outputs(clone, state, wanted, force=arguments.force, environ=os.environ)
+    rows = [(what, path) for path, what in sorted(done.items())]
+    colours = {PULLED: "green", DIFFERS: "yellow"}
+    lines = [f"{console.out.paint(colours.get(what, 'dim'), what.ljust(7))}  {Style.safe(path)}" for what, path in rows]
+    value = {"schema": 1, "state": state.commit, "desired": state.summary.desired, "outputs": done}
+    console.result("\n".join(lines) or "There is nothing to pull.", value)
+    if DIFFERS in done.values():
         console.say("Files that differ were left alone; --force replaces them.")
-    return ExitCode.INPUT if refused else ExitCode.DONE
+    return ExitCode.INPUT if DIFFERS in done.values() else ExitCode.DONE

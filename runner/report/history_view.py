@@ -15,11 +15,11 @@ from runner.report.style import Style, plural, size, table
 
 _WORDS = {
     Action.KEEP: ("up to date", "green"),
-    Action.REUSE: ("known, to be taken over", "cyan"),
+    Action.REUSE: ("to reuse", "cyan"),
     Action.RUN: ("to run", "yellow"),
-    Action.WAIT: ("waits for an input", "yellow"),
-    Action.PROBE: ("only the network can tell", "yellow"),
-    Action.UNKNOWN: ("cannot be told", "magenta"),
+    Action.WAIT: ("waits", "yellow"),
+    Action.PROBE: ("to probe", "yellow"),
+    Action.UNKNOWN: ("unknown", "magenta"),
     Action.FAILED: ("failed", "red"),
     Action.REMOVE: ("to be removed", "red"),
 }

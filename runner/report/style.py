@@ -14,6 +14,8 @@ _CODES = {
     "magenta": "35",
     "cyan": "36",
 }
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""Colours and other orders to a terminal (ECMA-48: CSI and OSC sequences, and single ones)."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _GAP = 2
@@ -91,6 +93,14 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def log_text(text: str, style: Style) -> str:
+    """The log of a stage: byte for byte for programs; on a terminal nothing in it can move the cursor."""
+    if style.width is None:
+        return text
+    lines = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return style.safe(lines)
 
 
 def table(

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 from runner.errors import InputError
 from runner.observe import refs
 from runner.wiring.repository import Repository
 
+_GONE = "none"
+"""What to say of a branch that is not there any more."""
 
-def accept_state(repository: Repository, sha: str, branch: str = refs.STATE) -> None:
-    """Forget what this host has seen of the branch, if it is at `sha` now; raises InputError otherwise."""
+
+def accept_state(repository: Repository, sha: str) -> None:
+    """Forget what this host has seen of the state branches that are at `sha` now (`none`: of those that are gone).
+
+    Raises InputError where no branch that this host knows is there.
+    """
+    if sha != _GONE and not re.fullmatch(r"[0-9a-f]{7,64}", sha):
+        raise InputError(f"{sha!r} is not the name of a commit", "say at least its first seven digits")
     repository.mirror.fetch()
-    tip = repository.mirror.reader.ref(f"refs/heads/{branch}")
-    if (tip or "none") != sha and not (tip or "").startswith(sha if len(sha) >= 7 else "-"):
-        raise InputError(
-            f"{branch} is at {tip or 'no commit'}, not at {sha}", "look at it again, then say its full name"
-        )
-    seen = repository.home.seen(branch)
-    seen.unlink(missing_ok=True)
+    folder = repository.home.seen(refs.STATE).parent
+    known = {unquote(file.name): file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
+    tips = {branch: repository.mirror.reader.ref(f"refs/heads/{branch}") for branch in known}
+    accepted = [
+        branch for branch, tip in tips.items() if (tip is None if sha == _GONE else (tip or "").startswith(sha))
+    ]
+    if not accepted:
+        places = ", ".join(f"{branch} is at {tip or _GONE}" for branch, tip in tips.items())
+        raise InputError(f"no state branch is at {sha}", places or "this host has seen none yet, so none is held")
+    for branch in accepted:
+        known[branch].unlink(missing_ok=True)

@@ -31,7 +31,7 @@ def compared(clone: Clone, names: Sequence[str], stage: str | None) -> tuple[Sid
         return _of_run(clone, one, run), _of_run(clone, other, other_run)
     if len(names) > 2:
         raise InputError("two sides are compared, not more", "say two records, or two revisions")
-    first, second = names if len(names) == 2 else ("HEAD~1" if not names else names[0], "HEAD")
+    first, second = _sides(clone, names)
     if _is_record(first) and _is_record(second):
         one, run = find_run(clone, first)
         other, other_run = find_run(clone, second)
@@ -39,6 +39,16 @@ def compared(clone: Clone, names: Sequence[str], stage: str | None) -> tuple[Sid
     if _is_record(first) or _is_record(second):
         raise InputError(f"{first} and {second} are not of one kind", "say two records, or two revisions")
     return _of_revision(clone, first, stage), _of_revision(clone, second, stage)
+
+
+def _sides(clone: Clone, names: Sequence[str]) -> tuple[str, str]:
+    if len(names) == 2:
+        return names[0], names[1]
+    if names:
+        return names[0], "HEAD"
+    if not clone.reader.commit(clone.reader.resolve("HEAD")).parents:
+        raise InputError("there is no commit before HEAD to compare it with", "say two records, or two revisions")
+    return "HEAD~1", "HEAD"
 
 
 def _is_record(name: str) -> bool:

@@ -2,64 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.nouns import Address
 from runner.core.recorded import OutFact
 from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
+from runner.data.remotes import Remotes
 from runner.errors import HostError, InputError
+from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from runner.ledger.state import State
+from runner.specs.desired import read_desired
 from runner.wiring.clone import Clone
 from runner.wiring.data import remotes_at
 from runner.wiring.home import home_folder
 
+PULLED, THERE, DIFFERS = "pulled", "there", "differs"
+"""What can become of an output: brought, there already, or something else is there and was left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """Where outputs come from and go to."""
+
+    clone: Clone
+    root: Path
+    state: State
+    cache: Cache
+    environ: Mapping[str, str]
+
 
 def pull_outputs(
-    folder: Path, clone: Clone, state: State, wanted: set[Address] | None, *, force: bool, environ: Mapping[str, str]
+    clone: Clone, state: State, wanted: set[Address] | None, *, force: bool, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Path to what was done with it: `pulled`, `there` or `differs`; raises HostError where bytes are nowhere."""
+    """Path to what became of it; nothing is written before all bytes are here.
+
+    Raises InputError for a bare repository and for paths that lead elsewhere, HostError where bytes are nowhere.
+    """
     root = clone.reader.worktree
     if root is None:
-        raise InputError(f"{folder} is a bare repository", "outputs are pulled into a working tree")
-    cache = Cache(clone.dvc_cache(), HashIndex(home_folder(environ) / "hashes.sqlite"))
-    facts = [
-        fact for address, entry in state.entries().items() if wanted is None or address in wanted for fact in entry.outs
-    ]
-    _fetch(clone, state, cache, [fact for fact in facts if fact.cached], environ)
-    return {fact.path: _pull_one(root, clone, cache, fact, force) for fact in facts}
+        raise InputError(f"{clone.reader.git_dir} is a bare repository", "outputs are pulled into a working tree")
+    ground = _Ground(
+        clone, root, state, Cache(clone.dvc_cache(), HashIndex(home_folder(environ) / "hashes.sqlite")), environ
+    )
+    entries = [entry for address, entry in state.entries().items() if wanted is None or address in wanted]
+    facts = [fact for entry in entries for fact in entry.outs]
+    for fact in facts:
+        _check_place(root, fact.path)
+    found = {fact.path: _found(ground, fact) for fact in facts}
+    take = [fact for fact in facts if found[fact.path] != THERE and (force or found[fact.path] != DIFFERS)]
+    _fetch(ground, [fact for fact in take if not _is_in_git(fact)])
+    for fact in take:
+        _put(ground, fact)
+    taken = {fact.path for fact in take}
+    return {path: PULLED if path in taken else what or DIFFERS for path, what in found.items()}
 
 
-def _fetch(clone: Clone, state: State, cache: Cache, facts: list[OutFact], environ: Mapping[str, str]) -> None:
-    lacking = [fact for fact in facts if cache.missing(fact.md5, legacy=fact.legacy)]
+def _is_in_git(fact: OutFact) -> bool:
+    return not fact.cached and fact.git_id is not None
+
+
+def _check_place(root: Path, path: str) -> None:
+    """Nothing recorded may lead out of the working tree, or into git's own folder."""
+    parts = path.split("/")
+    if path.startswith("/") or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+        raise InputError(f"the recorded path {path!r} is not one of the repository", "look at the state branch")
+    parent = (root / path).parent.resolve()
+    if parent != root.resolve() and root.resolve() not in parent.parents:
+        raise InputError(f"{path} goes through a link that leaves the repository", "replace the link by a folder")
+
+
+def _found(ground: _Ground, fact: OutFact) -> str | None:
+    """Whether the output is there, or something else; None where nothing is."""
+    target = ground.root / fact.path
+    if not os.path.lexists(target):
+        return None
+    if target.is_symlink() or not (target.is_file() or target.is_dir()):
+        return DIFFERS
+    return THERE if ground.cache.hash(target).md5 == fact.md5 else DIFFERS
+
+
+def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> None:
+    """Bring what the cache lacks from the DVC remotes, each output from its own one."""
+    lacking = [fact for fact in facts if ground.cache.missing(fact.md5, legacy=fact.legacy)]
     if not lacking:
         return
-    configs = [path for path in clone.reader.tree(state.commit).files if path.endswith(".dvc/config")]
-    dvc_root = min(configs, key=len, default=".dvc/config").removesuffix("/.dvc/config").removesuffix(".dvc/config")
-    folder = (clone.reader.worktree or Path()) / dvc_root / ".dvc"
-    remotes = remotes_at(
-        clone.reader, state.commit, dvc_root or ".", folder if folder.is_dir() else None, environ, cache
-    )
-    if remotes.default_name() is None:
-        names = ", ".join(fact.path for fact in lacking[:5])
-        raise HostError(f"the bytes of {names} are on another host", "configure a DVC remote, so that results travel")
-    remotes.pull([fact.md5 for fact in lacking])
+    remotes = _remotes(ground)
+    named = _remote_names(ground)
+    groups: dict[tuple[str, bool], list[OutFact]] = {}
+    for fact in lacking:
+        name = named.get(fact.path) or remotes.default_name()
+        if name is None:
+            raise HostError(
+                f"the bytes of {_names(lacking)} are on another host, and there is no DVC remote",
+                "configure a DVC remote, so that results travel (`dvc remote add -d NAME URL`)",
+            )
+        groups.setdefault((name, fact.legacy), []).append(fact)
+    for (name, legacy), group in groups.items():
+        remotes.pull([fact.md5 for fact in group], name, legacy=legacy)
 
 
-def _pull_one(root: Path, clone: Clone, cache: Cache, fact: OutFact, force: bool) -> str:
-    target = root / fact.path
-    parent = target.parent.resolve()
-    if parent != root.resolve() and root.resolve() not in parent.parents:
-        raise InputError(f"{fact.path} goes through a link that leaves the repository", "replace the link by a folder")
-    if target.exists():
-        if cache.hash(target).md5 == fact.md5:
-            return "there"
-        if not force:
-            return "differs"
+def _remotes(ground: _Ground) -> Remotes:
+    reader = ground.clone.reader
+    configs = [path for path in reader.tree(ground.state.commit).files if f"/{path}".endswith("/.dvc/config")]
+    outermost = min(configs, key=lambda path: (path.count("/"), path), default=".dvc/config")
+    dvc_root = outermost.removesuffix(".dvc/config").rstrip("/") or "."
+    folder = ground.root / dvc_root / ".dvc"
+    here = folder if folder.is_dir() else None
+    return remotes_at(reader, ground.state.commit, dvc_root, here, ground.environ, ground.cache)
+
+
+def _remote_names(ground: _Ground) -> dict[str, str]:
+    """Outputs that the specs send to a DVC remote of their own."""
+    commit = ground.state.summary.desired
+    if not ground.clone.reader.exists(commit):
+        return {}
+    desired = read_desired(ground.clone.reader, commit, ground.clone.cache)
+    return {out.path: out.remote for stage in desired.stages() for out in stage.outs if out.remote is not None}
+
+
+def _put(ground: _Ground, fact: OutFact) -> None:
+    target = ground.root / fact.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not fact.cached and fact.git_id is not None:
-        target.write_bytes(clone.reader.blob(fact.git_id))
+    if fact.git_id is None or fact.cached:
+        ground.cache.materialise(fact.md5, target, writable=True, isexec=fact.isexec, legacy=fact.legacy)
+        return
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
     else:
-        cache.materialise(fact.md5, target, writable=True, isexec=fact.isexec, legacy=fact.legacy)
-    return "pulled"
+        target.unlink(missing_ok=True)
+    if not fact.md5.endswith(".dir"):
+        _write(target, ground.clone.reader.blob(fact.git_id), fact.isexec)
+        return
+    tree = ground.clone.reader.tree(fact.git_id)
+    for path, entry in tree.files.items():
+        if entry.mode not in (SYMLINK, SUBMODULE):
+            _write(target / path, ground.clone.reader.blob(entry.oid), entry.mode == EXECUTABLE)
+
+
+def _write(file: Path, data: bytes, isexec: bool) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    if isexec:
+        file.chmod(file.stat().st_mode | 0o111)
+
+
+def _names(facts: Sequence[OutFact]) -> str:
+    return ", ".join(fact.path for fact in facts[:5]) + (f" and {len(facts) - 5} more" if len(facts) > 5 else "")
