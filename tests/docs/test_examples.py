@@ -128,7 +128,7 @@ def test_the_program_that_reads_the_ledger_finds_one_unbroken_chain(
 
 _CALLS = {
     "init": "init --force",
-    "validate": "validate",
+    "validate": "validate HEAD",
     "plan": "plan",
     "reconcile": "reconcile",
     "status": "status",
