@@ -93,7 +93,9 @@ def _out(out: OutFact, written: str) -> dict[str, Any]:
 
 def _params(stage: Stage, values: Mapping[str, Any], wdir: str) -> dict[str, dict[str, Any]]:
     """File to key to value: `params.yaml` first, then by name, keys sorted, as DVC writes them."""
-    stated = {f"{param.file}:{param.key}" if param.key else param.file: (param.file, param.key) for param in stage.params}
+    stated = {
+        f"{param.file}:{param.key}" if param.key else param.file: (param.file, param.key) for param in stage.params
+    }
     files: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         file, _, key = name.partition(":")

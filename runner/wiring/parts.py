@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -107,7 +108,7 @@ class RealParts:
         watched_tip, watched, project = self._watched()
         aim = self._aim(request, watched_tip, watched, project)
         states = StateRefs(_tips(self.mirror))
-        self._check_not_rewritten(aim.branch, states)
+        self._check_not_rewritten(aim.branch)
         self._check_not_rewound(watched, watched_tip, project)
         own_name = aim.branch if aim.branch in states.tips else refs.STATE
         own = State(reader, states.tips[own_name], memo=self.parsed) if own_name in states.tips else None
@@ -168,9 +169,13 @@ class RealParts:
         self._journal(observation).add(run)
 
     def published(self, runs: Sequence[RunFacts], observation: Observation) -> None:
-        """Forget what is on the remote."""
+        """Forget what is on the remote, and remember where its branch is: from here on it only goes forward."""
         self._published_at = time.monotonic()
         self._journal(observation).remove(runs)
+        branch = self._aims[observation.commit].branch
+        tip = self.mirror.tip(branch)
+        if tip is not None:
+            _write_seen(self.home.seen(branch), tip)
 
     def publisher(self, observation: Observation) -> PublisherPart:
         """Publishes to the observation's state branch."""
@@ -288,22 +293,22 @@ class RealParts:
         names = [refs.STATE] + (states.proposals() if project.reuse_proposed else [])
         return opened(self.mirror.reader, states, [name for name in names if name != own], self.parsed)
 
-    def _check_not_rewritten(self, branch: str, states: StateRefs) -> None:
+    def _check_not_rewritten(self, branch: str) -> None:
         """Hold where the state branch no longer holds what this host has seen of it."""
         seen_file = self.home.seen(branch)
         seen = seen_file.read_text().strip() if seen_file.is_file() else None
-        tip = states.tips.get(branch)
         reader = self.mirror.reader
+        # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
+        tip = reader.ref(f"refs/heads/{branch}")
         # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
         is_gone = tip is None and branch.startswith(refs.PROPOSED)
-        if seen and not is_gone and reader.exists(seen) and (tip is None or not reader.is_ancestor(seen, tip)):
+        if seen and not is_gone and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
             raise Held(
                 f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
                 f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
             )
         if tip is not None and tip != seen:
-            seen_file.parent.mkdir(parents=True, exist_ok=True)
-            seen_file.write_text(tip + "\n")
+            _write_seen(seen_file, tip)
 
     def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
         """Hold where a protected watched branch no longer holds what this host has seen of it."""
@@ -316,8 +321,7 @@ class RealParts:
                 f"push {seen[:12]} again, or remove {seen_file} to accept {tip[:12]}",
             )
         if tip != seen:
-            seen_file.parent.mkdir(parents=True, exist_ok=True)
-            seen_file.write_text(tip + "\n")
+            _write_seen(seen_file, tip)
 
     def _journal(self, observation: Observation) -> Journal:
         branch = self._aims[observation.commit].branch
@@ -421,6 +425,13 @@ class RealParts:
             files = reader.tree(oid).files
             blobs = reader.blobs([entry.oid for entry in files.values()])
             return {path: blobs[entry.oid] for path, entry in files.items()}
+
+
+def _write_seen(file: Path, commit: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.write_text(commit + "\n")
+    os.replace(part, file)
 
 
 def _only_branch(mirror: Mirror) -> str | None:
