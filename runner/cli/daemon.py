@@ -51,10 +51,10 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
             return result
 
         def told(result: Result) -> None:
-            failed = sum(not run.succeeded for run in result.runs)
+            failed, not_run = sum(not run.succeeded for run in result.runs), len(result.host_errors)
             if result.commits or result.runs:
                 console.row(result_json(result))
-                console.say(result_line(result.commits, len(result.runs), failed, console.err))
+                console.say(result_line(result.commits, len(result.runs), failed, console.err, not_run=not_run))
 
         rounds = Rounds(one_round, told, lambda error, wait: console.say(f"{error}\n  trying again in {wait:.0f} s"))
         last = serve(rounds, arguments.interval, stop, once=arguments.once)

@@ -30,8 +30,9 @@ def host_fault(error: Exception) -> HostError | None:
     if isinstance(error, MemoryError):
         return HostError("this host has not enough memory for that", "free memory, then run this again")
     if isinstance(error, OSError) and error.errno in _HINTS:
-        place = f"{error.filename}: " if error.filename else ""
-        return HostError(f"{place}{error.strerror}", _HINTS[error.errno])
+        return HostError(f"{error.filename or 'this host'}: {error.strerror}", _HINTS[error.errno])
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
+        return HostError("there is no folder for temporary files, or it is full", "make room, or set TMPDIR")
     if type(error).__module__ == "sqlite3":
         return HostError(f"a small database of the runner cannot be used: {error}", "look at the disk of RUNNER_HOME")
     return None

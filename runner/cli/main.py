@@ -77,6 +77,8 @@ def _usage(mistake: UsageMistake, words: Sequence[str]) -> int:
     from runner.cli.console import Console  # imported late: start-up of --help and --version
     from runner.errors import InputError
 
-    error = InputError(mistake.message, mistake.hint)
+    command = next((word for word in words if not word.startswith("-")), None)
+    stray = mistake.message.startswith("unrecognized") and command is not None  # told by the parser above the command's
+    error = InputError(mistake.message, f"`runner {command} --help` shows what it takes" if stray else mistake.hint)
     Console(as_json="--json" in words).error(error)
     return error.exit_code

@@ -63,8 +63,10 @@ def _in_words(message: str, prog: str) -> tuple[str, str]:
     import difflib  # imported late: start-up
 
     close = difflib.get_close_matches(said, known, n=1)
-    what = {"COMMAND": "command", "ACTION": f"action of `{prog}`"}.get(what, f"value of {what}")
-    return f"there is no {what} {said!r}", f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+    if what == "COMMAND":
+        return f"there is no command {said!r}", hint
+    return (f"`{prog}` has no action {said!r}" if what == "ACTION" else f"{what} cannot be {said!r}"), hint
 
 
 def _rev(parser: Parser, help_: str = "commit, branch or tag (default: HEAD)") -> None:

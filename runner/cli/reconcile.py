@@ -81,9 +81,9 @@ def _run(repository: Repository, request: Request, arguments: argparse.Namespace
     value = result_json(result)
     if arguments.markdown:
         _markdown(working_folder(arguments.folder) / arguments.markdown, value)
-    failed = sum(not run.succeeded for run in result.runs)
+    failed, not_run = sum(not run.succeeded for run in result.runs), len(result.host_errors)
     console.result(result_text(result, console.out), value)
-    console.say(result_line(result.commits, len(result.runs), failed, console.err))
+    console.say(result_line(result.commits, len(result.runs), failed, console.err, not_run=not_run))
     if request.rev is None and repository.clone is not None:
         _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
     return signals[-1] if signals else result.exit_code

@@ -126,8 +126,10 @@ class Progress:
         return Style.safe(line)[:110]
 
 
-def result_line(commits: list[str], runs: int, failed: int, style: Style) -> str:
-    """The last line of a reconcile."""
+def result_line(commits: list[str], runs: int, failed: int, style: Style, *, not_run: int = 0) -> str:
+    """The last line of a reconcile; `not_run` stages were stopped by this host."""
+    if not commits and not_run:
+        return style.red("Nothing was recorded: ") + f"this host could not run {plural(not_run, 'stage')}."
     if not commits:
         return style.green("Nothing to record: ") + "the state branch says it all."
     what = f"{plural(runs, 'run')}" + (f", {failed} failed" if failed else "")
