@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from runner.core.digests import Member, parse_listing
 from runner.core.nouns import Address
-from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.core.recorded import Entry, Hit, Recorded
+from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger import layout
@@ -140,7 +140,7 @@ class State:
         """Records of the ledger, the newest first."""
         tree = self._reader.tree(self.root_tree)
         below = layout.RECORDS.removeprefix(layout.ROOT + "/")
-        paths = [path for path in reversed(tree.below(below))][:limit]
+        paths = tree.below(below)[::-1][:limit]
         blobs = self._reader.blobs([tree.files[path].oid for path in paths])
         for path in paths:
             yield parse_record(blobs[tree.files[path].oid])

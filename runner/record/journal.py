@@ -1,8 +1,8 @@
 """The local journal: a finished run is written here, synced, before anybody is told of it.
 
 A file for each reconcile, a line for each run, in a folder for each state branch. A published run gets a line that says
-so; a file with nothing left in it goes. While its reconcile lives the file is locked: only what a dead one left behind is
-for others to publish.
+so; a file with nothing left in it goes. While its reconcile lives the file is locked: only what a dead one left behind
+is for others to publish.
 """
 
 from __future__ import annotations
