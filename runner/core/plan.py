@@ -119,8 +119,9 @@ class Walk:
 
     def made_again(self, stage: Stage) -> Step:
         """The step of a stage whose result is known but whose bytes are lost: it runs once more, if it can."""
+        if stage.frozen:
+            return Step(stage.address, Action.UNKNOWN, ("it is frozen",))
         gathered = self._gatherer.gather(stage)
-        self.outs[stage.address] = None
         if gathered.action is not None or gathered.missing:
             return Step(stage.address, Action.UNKNOWN, tuple(gathered.reasons + gathered.missing))
         material = self._material(stage, gathered)

@@ -68,6 +68,8 @@ class Execution:
         self._finished: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
         self._remaking: dict[Address, list[Address]] = {}
         """Stages that run again because their bytes are lost, and who asked for them."""
+        self._renewed = False
+        """Whether a stage that ran again left something else: what was decided from its old result is asked again."""
         self._settled: collections.deque[Address] = collections.deque()
         self.outcome = Outcome(steps={step.address: step for step in plan.steps})
 
@@ -82,6 +84,7 @@ class Execution:
                 self._take_one()
                 self._ask_waiting()
                 self._start(pool)
+                self._ask_waiting()
                 self._sink.tick(self._queue.running > 0)
         self.outcome.cancelled = self._stop.is_set()
         return self.outcome
@@ -91,7 +94,22 @@ class Execution:
             self._queue.clear()
             return
         for stage in self._queue.take():
-            pool.submit(self._work, self.outcome.steps[stage.address])
+            if self._renewed and not self._runs_still(stage):
+                self._queue.done(stage.address)
+            else:
+                pool.submit(self._work, self.outcome.steps[stage.address])
+
+    def _runs_still(self, stage: Stage) -> bool:
+        """Ask again for a stage that was ready before an input of it was renewed."""
+        step = self._asked_again(stage)
+        self.outcome.steps[stage.address] = step
+        if step.entry is not None:
+            self._settled.append(stage.address)
+        return step.action is Action.RUN
+
+    def _asked_again(self, stage: Stage) -> Step:
+        remade = stage.address in self._remaking
+        return self._walk.made_again(stage) if remade else self._walk.decide(stage)
 
     def _work(self, step: Step) -> None:
         remade = step.address in self._remaking
@@ -116,6 +134,7 @@ class Execution:
             self._lost(step, result)
         elif isinstance(result, RunnerError):
             self.outcome.host_errors[step.address] = result
+            self._disappoint(step.address)
             self._context.on_event(Event("notice", step.address, str(result)))
         else:
             self._stop.set()
@@ -125,16 +144,45 @@ class Execution:
         if run.reason == "cancelled":
             self._context.on_event(Event("finished", step.address, run=run))
             return
+        remade = step.address in self._remaking
+        if remade and run.succeeded:
+            run = replace(run, reason="remade")
         self._sink.keep(run)
         self.outcome.runs.append(run)
         self._context.on_event(Event("finished", step.address, run=run))
         if not run.succeeded:
             self.outcome.steps[step.address] = replace(step, action=Action.FAILED, reasons=(run.message,))
+            self._disappoint(step.address)
             return
+        before = self._walk.outs.get(step.address) or {}
         self._walk.settle(step.address, run.outs)
+        if remade and {path: fact.md5 for path, fact in before.items()} != {out.path: out.md5 for out in run.outs}:
+            self._renew(step.address)
         for address in self._remaking.pop(step.address, []):
-            self._enter(self.outcome.steps[address])
+            step_again = self._asked_again(self._walk.graph.stages[address])
+            self.outcome.steps[address] = step_again
+            self._enter(step_again)
         self._settled.append(step.address)
+
+    def _disappoint(self, producer: Address) -> None:
+        """Stages that asked for lost bytes, and do not get them."""
+        for address in self._remaking.pop(producer, []):
+            reason = f"waits for {producer.stage}, which was to run again"
+            self.outcome.steps[address] = replace(self.outcome.steps[address], action=Action.WAIT, reasons=(reason,))
+            self._disappoint(address)
+
+    def _renew(self, producer: Address) -> None:
+        """What stood on a result that came out differently, and is not under way, is decided anew."""
+        self._renewed = True
+        behind = {producer}
+        for address in self._walk.graph.order:
+            if behind.isdisjoint(self._walk.graph.upstream[address]):
+                continue
+            behind.add(address)
+            step = self.outcome.steps.get(address)
+            if step is not None and step.action in (Action.KEEP, Action.REUSE):
+                self.outcome.steps[address] = step = self._walk.decide(self._walk.graph.stages[address])
+                self._enter(step)
 
     def _ask_waiting(self) -> None:
         """Decide the stages that waited for what is settled now, and those behind them that thereby are settled."""
@@ -180,6 +228,7 @@ class Execution:
         if loss.producer is None:
             hint = "push it to the DVC remote (`dvc push`), or give this host access to it"
             self.outcome.host_errors[step.address] = HostError(f"stage {step.address.stage}: {loss}", hint)
+            self._disappoint(step.address)
             self._context.on_event(Event("notice", step.address, str(loss)))
             return
         asked = self._remaking.setdefault(loss.producer, [])
@@ -198,6 +247,7 @@ class Execution:
             self.outcome.host_errors[step.address] = HostError(
                 f"stage {step.address.stage} has to run again, and cannot: {'; '.join(step.reasons)}"
             )
+            self._disappoint(step.address)
 
     def _stage(self, step: Step) -> Stage:
         return self._walk.graph.stages[step.address]

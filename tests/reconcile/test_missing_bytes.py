@@ -1,0 +1,175 @@
+"""Bytes that are lost are fetched, or else made again; bytes that are damaged are never used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.worlds import World, dvc_pull, dvc_status
+
+STAGES = """\
+stages:
+  first:
+    cmd: echo first >> @TRACE@; cp in first
+    deps: [in]
+    outs: [first]
+  second:
+    cmd: echo second >> @TRACE@; (echo 2; cat first) > second; echo ${a} > m
+    deps: [first]
+    params: [a]
+    outs: [second]
+    metrics: [m: {cache: false}]
+  third:
+    cmd: echo third >> @TRACE@; cat second m > third
+    deps: [second, m]
+    outs: [third]
+  other:
+    cmd: echo other >> @TRACE@; cat first second > other; echo ${b} >> other
+    deps: [first, second]
+    params: [b]
+    outs: [other]
+"""
+FILES = {"dvc.yaml": STAGES, "in": "1\n", "params.yaml": "a: 1\nb: 1\n"}
+
+
+def lose_bytes(world: World, host: str = "a") -> None:
+    """Everything that DVC's cache holds for this host is gone, and so is its memory of runs."""
+    world.forget_cache(host)
+
+
+def test_lost_bytes_are_made_again_only_where_they_are_needed(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES)
+    world.reconcile()
+    world.trace()
+    lose_bytes(world)
+    assert set(world.plan().values()) == {"keep"}
+    assert world.reconcile().ran == []
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    assert world.plan() == {"first": "keep", "second": "keep", "third": "keep", "other": "run"}
+    told = world.reconcile()
+    assert world.trace() == ["first", "other", "second"]
+    assert told.outcomes == {"first": "remade", "second": "remade", "other": "ok"}
+    assert set(world.plan().values()) == {"keep"}
+    assert world.reconcile().commit is None
+    check_ledger(world.remote)
+
+
+def test_lost_bytes_come_back_from_the_dvc_remote(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.reconcile()
+    world.trace()
+    lose_bytes(world)
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    assert world.reconcile().ran == ["other"]
+    assert world.trace() == ["other"]
+    check_ledger(world.remote)
+
+
+def test_several_stages_may_ask_for_the_same_lost_bytes(tmp_path: Path) -> None:
+    readers = "".join(
+        f"  r{n}:\n    cmd: echo r{n} >> @TRACE@; cat first > r{n}; echo ${{b}} >> r{n}\n"
+        f"    deps: [first]\n    params: [b]\n    outs: [r{n}]\n"
+        for n in range(5)
+    )
+    world = World.create(
+        tmp_path, {**FILES, "dvc.yaml": STAGES.replace("cp in first", "sleep 0.2; cp in first") + readers}
+    )
+    world.reconcile()
+    world.trace()
+    lose_bytes(world)
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    world.reconcile("--jobs", "3")
+    assert world.trace() == sorted(["first", "second", "other", *(f"r{n}" for n in range(5))])
+    assert set(world.plan().values()) == {"keep"}
+    check_ledger(world.remote)
+
+
+def test_a_result_that_comes_out_differently_the_second_time_is_followed_up(tmp_path: Path) -> None:
+    stages = STAGES.replace("cp in first", "date +%N > first")
+    world = World.create(tmp_path, {**FILES, "dvc.yaml": stages}, dvc=True)
+    (world.repo.path / ".dvc/config").write_text("")
+    world.edit(message="No remote")
+    world.reconcile()
+    world.trace()
+    lose_bytes(world)
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    world.reconcile()
+    assert world.trace() == ["first", "other", "second", "third"]
+    assert set(world.plan().values()) == {"keep"}
+    assert world.reconcile().commit is None
+    check_ledger(world.remote)
+    root = world.clone("fresh")
+    (root / ".dvc/config.local").write_text(f"[cache]\n    dir = {world.repo.path / '.dvc/cache'}\n")
+    from tests.oracle.checkouts import repo
+
+    with repo(root) as opened:
+        opened.checkout()
+    assert dvc_status(root) == {}
+
+
+def test_a_stage_that_cannot_make_its_bytes_again_fails_and_its_readers_wait(tmp_path: Path) -> None:
+    stages = STAGES.replace("cp in first", "test ! -e @TRACE@.broken && cp in first")
+    world = World.create(tmp_path, {**FILES, "dvc.yaml": stages})
+    world.reconcile()
+    lose_bytes(world)
+    (world.folder / "trace.broken").touch()
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    told = world.reconcile(ok=(3,))
+    assert told.actions == {"first": "failed", "second": "keep", "third": "keep", "other": "wait"}
+    (world.folder / "trace.broken").unlink()
+    assert world.reconcile().outcomes == {"first": "remade", "second": "remade", "other": "ok"}
+    check_ledger(world.remote)
+
+
+def test_a_damaged_object_is_found_and_replaced(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.reconcile()
+    world.trace()
+    objects = list(world.repo.path.glob(".dvc/cache/files/md5/*/*"))
+    for path in objects:
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes() + b"damage")
+        path.chmod(0o444)
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    assert world.reconcile().ran == ["other"]
+    assert world.output("other") == "1\n2\n1\n2\n"
+    root = world.clone("fresh")
+    dvc_pull(root)
+    assert dvc_status(root) == {}
+    assert world.trace() == ["other"]
+    check_ledger(world.remote)
+
+
+def test_a_damaged_object_on_the_dvc_remote_is_not_believed(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.reconcile()
+    world.trace()
+    lose_bytes(world)
+    for path in world.store.glob("files/md5/*/*"):
+        path.chmod(0o644)
+        path.write_bytes(b"damage")
+    world.edit({"params.yaml": "a: 1\nb: 2\n"})
+    told = world.reconcile(ok=(4,))
+    assert "damaged" in told.err
+    assert "delete them there" in told.err
+    assert (told.ran, world.trace()) == ([], [])
+    for path in world.store.glob("files/md5/*/*"):
+        path.unlink()
+    assert world.reconcile().outcomes == {"first": "remade", "second": "remade", "other": "ok"}
+    check_ledger(world.remote)
+
+
+def test_a_dvc_remote_that_cannot_be_reached_keeps_the_results_here(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.store.rmdir()
+    world.store.write_text("no folder")
+    assert "store" in world.reconcile(ok=(4,)).err
+    assert world.tip() is None
+    assert world.trace() == ["first", "other", "second", "third"]
+    world.store.unlink()
+    told = world.reconcile()
+    assert (told.actions, world.trace()) == (dict.fromkeys(told.actions, "keep"), [])
+    root = world.clone("fresh")
+    dvc_pull(root)
+    assert dvc_status(root) == {}
+    check_ledger(world.remote)
