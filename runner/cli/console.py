@@ -20,6 +20,9 @@ class Console:
 
     def __init__(self, *, as_json: bool = False, colour: str = "auto") -> None:
         self.as_json = as_json
+        if sys.stdout is None or sys.stderr is None:  # started without them (`>&-`): nobody listens
+            null = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+            sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null
         for stream in (sys.stdout, sys.stderr):
             # Names in git may hold bytes that are no text; showing them escaped is better than failing.
             if hasattr(stream, "reconfigure"):

@@ -20,7 +20,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 _GAP = 2
 _NARROWEST = 12
-"""Columns and wrapped texts are never made narrower than this."""
+"""A text is not wrapped into less than this."""
+_NARROWEST_COLUMN = 5
 
 
 class Style:
@@ -190,7 +191,7 @@ def cut(text: str, width: int) -> str:
 def _fitting(widths: list[int], room: int) -> list[int]:
     """The widths, the widest made narrower until all fit, but none narrower than is readable."""
     widths = list(widths)
-    while sum(widths) > room and max(widths) > _NARROWEST:
+    while sum(widths) > room and max(widths) > _NARROWEST_COLUMN:
         widths[widths.index(max(widths))] -= 1
     return widths
 
