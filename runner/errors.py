@@ -102,6 +102,9 @@ class SpecError(InputError):
         count = len(self.findings)
         super().__init__(f"{count} finding{'s' if count != 1 else ''} in the specs")
 
+    def __str__(self) -> str:
+        return "\n".join([self.message + ":", *(f"  {finding}" for finding in self.findings)])
+
 
 class StageFailed(RunnerError):
     """A stage or a gate failed, or stands failed."""

@@ -48,6 +48,8 @@ class Context:
     location: str
     isolate: bool
     """Whether stages run on an overlay; only then may inputs be hard links into the cache."""
+    run_cache: bool
+    """Whether DVC's run-cache is asked and told; not where a command has to run for certain."""
     git_bytes: Callable[[str], bytes | None]
     """Bytes of a blob of the state branch by its id."""
     git_folder: Callable[[str], Mapping[str, bytes] | None]

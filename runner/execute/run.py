@@ -221,7 +221,7 @@ def _tell_dvc(context: Context, stage: Stage, run: RunFacts) -> None:
     from runner.data import runcache  # imported late: only where something ran
 
     beyond_dvc = stage.environment is not None or stage.env or stage.seed is not None
-    if context.trust is Trust.TRUSTED and runcache.saved_by_dvc(stage) and not beyond_dvc:
+    if context.run_cache and context.trust is Trust.TRUSTED and runcache.saved_by_dvc(stage) and not beyond_dvc:
         runcache.save(context.cache.root, lock_entry(stage, run.material, run.outs, run.inputs))
 
 

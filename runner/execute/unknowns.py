@@ -47,7 +47,7 @@ class Resolver:
         beyond_dvc = stage.environment is not None or stage.env or stage.seed is not None
         if self._context.trust is not Trust.TRUSTED or step.material is None or beyond_dvc:
             return None
-        if not runcache.eligible(stage):
+        if not self._context.run_cache or not runcache.eligible(stage):
             return None
         wanted = lock_entry(stage, step.material.as_json(), None, self._executables(stage))
         entry = runcache.lookup(self._context.cache.root, wanted)

@@ -57,6 +57,8 @@ class Settings:
     """Watched branch; None for the project's, else the remote's default."""
     isolate: bool = True
     trigger: str = "command"
+    run_cache: bool = True
+    """Whether DVC's run-cache may stand for a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +351,7 @@ class RealParts:
             host=_host_json(),
             location=remotes.default_name() or "this host",
             isolate=self.settings.isolate and available_isolation(worktree.private) is Isolation.OVERLAY,
+            run_cache=self.settings.run_cache,
             git_bytes=self._git_bytes,
             git_folder=self._git_folder,
             on_event=self.on_event,

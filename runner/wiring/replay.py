@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from runner.core.plan import Plan
 from runner.core.records import RunFacts
@@ -27,6 +28,7 @@ def replay_record(
     stop: threading.Event,
 ) -> Replay:
     """Run record `name` again; nothing is recorded of it. Raises InputError where its inputs are not what they were."""
+    settings = replace(settings, run_cache=False)  # a replay is a run, or it proves nothing
     parts = repository.parts(settings, environ, on_event, lambda plan, observation: None)
     parts.mirror.fetch()
     before, sequence = _recorded(repository, name)
