@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from tests.cli.command import call
 from tests.repositories import GitRepo, new_bare_remote, new_repository
 
@@ -89,12 +91,18 @@ def new_team(folder: Path) -> Team:
 
 
 def copy_of(team: Team, folder: Path) -> Team:
-    """The same, for a test that goes on with it."""
+    """The same with the bytes of its results, for a test that goes on with it."""
     shutil.copytree(team.path, folder / "churn", symlinks=True)
     shutil.copytree(team.remote, folder / "remote.git", symlinks=True)
     repo = GitRepo(folder / "churn")
     repo.git("remote", "set-url", "origin", str(folder / "remote.git"))
+    shutil.copytree(home_of(team.remote).cache, home_of(folder / "remote.git").cache)
     return Team(repo, folder / "remote.git", team.first, team.deeper, team.broken)
+
+
+def home_of(remote: Path) -> RepositoryHome:
+    """Where the runner keeps what it knows of a repository."""
+    return repository_home(home_folder(os.environ), str(remote))
 
 
 def _reconcile(repo: GitRepo, code: int, *words: str) -> None:
