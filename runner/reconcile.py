@@ -100,6 +100,9 @@ class Parts(Protocol):
     def due(self, observation: Observation) -> bool:
         """Whether it is time to publish a batch while stages still run."""
 
+    def insists(self, observation: Observation) -> bool:
+        """Whether there is something to record though no stage changes: a person's word, or a new place for bytes."""
+
     def trouble(self, error: RunnerError) -> None:
         """A batch could not be published; it is kept and tried again."""
 
@@ -114,7 +117,7 @@ def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
     result = Result(plan, observation, {step.address: step for step in plan.steps}, state=observation.state)
     if _has_work(plan):
         _execute_and_record(parts, walk, result, stop)
-    elif plan.changes_state:
+    elif plan.changes_state or parts.insists(observation):
         _record(parts.publisher(observation), parts, [], result)
     return result
 
@@ -142,7 +145,9 @@ def _check_expected(request: Request, plan: Plan) -> None:
 
 
 def _has_work(plan: Plan) -> bool:
-    return any(step.action in (Action.RUN, Action.PROBE, Action.UNKNOWN) for step in plan.steps)
+    """Whether anything runs, or has to be looked up first; what is not handled yet is neither."""
+    looked_up = [step for step in plan.steps if step.action is Action.UNKNOWN and step.fetch]
+    return bool(looked_up) or any(step.action in (Action.RUN, Action.PROBE) for step in plan.steps)
 
 
 def _execute_and_record(parts: Parts, walk: Walk, result: Result, stop: threading.Event) -> None:

@@ -18,6 +18,6 @@ def ground_of(clone: Clone, observation: Observation, aim: Aim, rev: str | None,
         subject=message.splitlines()[0] if message else "",
         state=aim.state,
         of_state=tuple(text for text in (age, *more) if text),
-        has_remote=clone.reader.remote_url() is not None,
+        has_remote=clone.has_remote,
         has_specs="runner.yaml" in observation.tree.files or bool(observation.desired.pipelines),
     )

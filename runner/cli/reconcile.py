@@ -31,11 +31,12 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
     if repository.clone is not None:
         # `HEAD~1` is meant as it is here; on the remote's side it would be another commit.
         request = replace(request, rev=remote_revision(repository.clone.reader, request.rev))
+    accepted = None
     if arguments.accept_state:
         from runner.wiring.acceptance import accept_state  # imported late: rare
 
-        accept_state(repository, arguments.accept_state)
-    return _run(repository, request, arguments, console)
+        accepted = accept_state(repository, arguments.accept_state)
+    return _run(repository, request, arguments, console, accepted)
 
 
 def apply(arguments: argparse.Namespace, console: Console) -> int:
@@ -62,12 +63,19 @@ def replay(arguments: argparse.Namespace, console: Console) -> int:
     return ExitCode.DONE if outcome.same else ExitCode.FAILED
 
 
-def _run(repository: Repository, request: Request, arguments: argparse.Namespace, console: Console) -> int:
+def _run(
+    repository: Repository,
+    request: Request,
+    arguments: argparse.Namespace,
+    console: Console,
+    accepted_state: str | None = None,
+) -> int:
     settings = Settings(
         jobs=arguments.jobs,
         branch=arguments.branch,
         isolate=not arguments.no_isolation,
         trigger=os.environ.get("GITHUB_EVENT_NAME", "command"),
+        accepted_state=accepted_state,
     )
     progress = Progress(console.err, console.say, live=console.interactive)
     with stopping() as (stop, signals):

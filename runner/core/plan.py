@@ -182,7 +182,7 @@ class Walk:
     def _by_key(self, stage: Stage, material: Material) -> Step:
         address, key = stage.address, run_key(material)
         current = self.recorded.current(address)
-        if current is not None and current.key == key:
+        if current is not None and (current.key == key or self._ran_for_this_commit(stage, current, material)):
             self._read(address, current, None)
             return Step(address, Action.KEEP, (), key, material, current)
         hit = self.recorded.find(key)
@@ -199,6 +199,13 @@ class Walk:
                 return Step(address, Action.FAILED, (hit.why or "failed before", *reasons), key, material, hit=hit)
             return Step(address, Action.RUN, ("another try was asked for", *reasons), key, material, hit=hit)
         return Step(address, Action.RUN, reasons, key, material)
+
+    def _ran_for_this_commit(self, stage: Stage, current: Entry, material: Material) -> bool:
+        """Whether an always-changed stage stands by a run that a person forced for this same commit: it lasts."""
+        occasion = str(current.material.get("occasion", ""))
+        if not stage.always_changed or occasion.partition("+")[0] != self.wishes.occasion:
+            return False
+        return {**current.material, "occasion": self.wishes.occasion} == material.as_json()
 
     def _reuse(self, stage: Stage, key: str, material: Material, hit: Hit) -> Step:
         entry = Entry(

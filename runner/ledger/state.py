@@ -33,6 +33,8 @@ class Summary:
     desired: str
     """The newest desired commit that was recorded."""
     head: Head
+    location: str = ""
+    """Where the bytes of what stands are: the name of a DVC remote, or `this host`."""
 
 
 class State:
@@ -162,7 +164,7 @@ class State:
                     f"the state at {self.commit[:12]} has schema {schema}, this runner knows {SCHEMA}",
                     "update the runner; an older one never writes to a newer state",
                 )
-            return Summary(row["desired"], Head(row["sequence"], row["digest"]))
+            return Summary(row["desired"], Head(row["sequence"], row["digest"]), row.get("location", ""))
         except (ValueError, KeyError, TypeError) as error:
             raise Held(
                 f"{layout.STATE} of {self.commit[:12]} cannot be read: {error}",

@@ -67,6 +67,10 @@ class Publisher:
     base: State | None = None
     fork: bool = False
     """The branch does not exist yet and begins at `base`, which is another branch's: a proposal."""
+    location: str = ""
+    """Where the bytes of results are: the name of a DVC remote, or `this host`."""
+    insists: bool = False
+    """Record something even where no stage changes."""
     tries: int = field(default=_TRIES)
 
     def publish(self, runs: Sequence[RunFacts]) -> Published:
@@ -80,7 +84,7 @@ class Publisher:
             commit = self.mirror.write_commit(composed.request)
             result = self.mirror.push(commit, self.branch, self._expected())
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
-                self.base, self.fork = self.open_state(commit), False
+                self.base, self.fork, self.insists = self.open_state(commit), False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
                 raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
@@ -102,7 +106,7 @@ class Publisher:
         batch = append_runs(base, runs, adopted)
         entries = self._with_git_ids(numbered(standing.entries, batch))
         before = base.entries() if base else {}
-        if not batch.appended and entries == before:
+        if not batch.appended and entries == before and not self.insists:
             return None
         aside = self._aside(runs, batch, () if late else entries.values())
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
@@ -122,12 +126,13 @@ class Publisher:
         batch: Batch,
         aside: Mapping[str, bytes],
     ) -> CommitRequest:
-        files = Files(deletes=[".github"])  # a token of CI may not push changes to workflows
+        # A token of CI may not push changes to workflows; pipelines are rendered anew, so that none is left behind.
+        files = Files(deletes=[".github", layout.PIPELINES])
         tree_files.dvc_files(self.desired, entries, self.sources, files)
         tree_files.runner_files(self.desired, entries, before, self.sources, files, fresh=base is None)
         files.data |= {**batch.files, **aside}
         files.deletes += [*batch.deletes, layout.ASIDE]  # what lay aside before stays in history
-        files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head)
+        files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head, self.location)
         parents = (base.commit, self.desired.commit) if base else (self.desired.commit,)
         recorded = {layout.ROOT: base.root_tree} if base else {}
         desired_tree = self.mirror.reader.commit(self.desired.commit).tree
@@ -144,7 +149,11 @@ class Publisher:
 
     def _late_request(self, base: State, batch: Batch, aside: Mapping[str, bytes]) -> CommitRequest:
         """Results for an older commit enter as records only; everything else stays as it is."""
-        data = {**batch.files, **aside, layout.STATE: tree_files.state_file(base.summary.desired, batch.head)}
+        data = {
+            **batch.files,
+            **aside,
+            layout.STATE: tree_files.state_file(base.summary.desired, batch.head, self.location),
+        }
         return CommitRequest(
             parents=(base.commit,),
             base_tree=self.mirror.reader.commit(base.commit).tree,
@@ -231,8 +240,16 @@ class Publisher:
                 out = options.get((run.address, fact.path))
                 if fact.cached and (out is None or out.push):
                     wanted.append((fact.md5, out.remote if out else None))
+        wanted += self._standing_bytes()
         if wanted:
             self.push_bytes(wanted)
+
+    def _standing_bytes(self) -> list[tuple[str, str | None]]:
+        """What stood before, where results have a new place: it goes there too, as far as this host has it."""
+        if self.base is None or self.base.summary.location in ("", self.location):
+            return []
+        facts = [out for entry in self.base.entries().values() for out in entry.outs if out.cached and not out.legacy]
+        return [(out.md5, None) for out in facts if self.sources.has_object(out.md5)]
 
     def _is_late(self, base: State) -> bool:
         recorded = base.summary.desired

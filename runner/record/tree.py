@@ -41,6 +41,8 @@ class Sources:
 
     object_bytes: Callable[[str], bytes | None]
     """Bytes of a cached or kept object by its MD5."""
+    has_object: Callable[[str], bool]
+    """Whether this host's cache has a file, or a folder with all of its files."""
     desired_file: Callable[[str], bytes | None]
     """Bytes of a file of the desired commit."""
     overlay: Mapping[str, bytes]
@@ -108,9 +110,10 @@ def runner_files(
             files.data[layout.object_path(md5)] = data
 
 
-def state_file(desired_commit: str, head: Head) -> bytes:
-    """The bytes of `.runner/state.json`."""
-    return _pretty({"schema": SCHEMA, "desired": desired_commit, "sequence": head.sequence, "digest": head.digest})
+def state_file(desired_commit: str, head: Head, location: str) -> bytes:
+    """The bytes of `.runner/state.json`; `location` is where the bytes of what stands are."""
+    facts = {"schema": SCHEMA, "desired": desired_commit, "location": location}
+    return _pretty({**facts, "sequence": head.sequence, "digest": head.digest})
 
 
 def needed_objects(desired: Desired, entries: Mapping[Address, Entry]) -> set[str]:

@@ -24,6 +24,8 @@ def replay_json(replay: Replay) -> dict[str, Any]:
 def replay_text(replay: Replay, style: Style) -> str:
     """The comparison for a terminal."""
     name = Style.safe(str(replay.before.address))
+    if replay.same and not replay.after.succeeded:
+        return f"{style.green('Same:')} {name} failed again, as record {replay.record} says.\n"
     if replay.same:
         return f"{style.green('Same:')} {name} left the bytes that record {replay.record} names.\n"
     lines = [f"{style.red('Different:')} {name} did not repeat record {replay.record}."]

@@ -13,9 +13,10 @@ _GONE = "none"
 """What to say of a branch that is not there any more."""
 
 
-def accept_state(repository: Repository, sha: str) -> None:
+def accept_state(repository: Repository, sha: str) -> str:
     """Forget what this host has seen of the state branches that are at `sha` now (`none`: of those that are gone).
 
+    Returns the whole name of that commit, for the record.
     Raises InputError where no branch that this host knows is there.
     """
     if sha != _GONE and not re.fullmatch(r"[0-9a-f]{7,64}", sha):
@@ -32,3 +33,4 @@ def accept_state(repository: Repository, sha: str) -> None:
         raise InputError(f"no state branch is at {sha}", places or "this host has seen none yet, so none is held")
     for branch in accepted:
         known[branch].unlink(missing_ok=True)
+    return tips[accepted[0]] or _GONE

@@ -33,6 +33,7 @@ class Clone:
     reader: Reader
     url: str
     """URL of its remote, or its own path where it has none."""
+    has_remote: bool
     home: RepositoryHome
     states: StateRefs
     cache: ParseCache
@@ -127,7 +128,8 @@ def host_limits() -> HostLimits:
 def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
     """The repository that a folder lies in; raises InputError where there is none."""
     reader = Reader.discover(start)
-    url = reader.remote_url() or _own_place(reader)
+    remote = reader.remote_url()
+    url = remote or _own_place(reader)
     home_root = home_folder(environ)
     home = repository_home(home_root, url)
     mirror: Reader | None = None
@@ -137,6 +139,7 @@ def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
     return Clone(
         reader,
         url,
+        remote is not None,
         home,
         clone_states(reader, mirror),
         ParseCache(home_root / "parsed"),

@@ -19,6 +19,7 @@ from runner.core.records import RunFacts
 from runner.core.schedule import Queue
 from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
+from runner.data.moving import take_over
 from runner.data.remotes import Remotes
 from runner.errors import Held, HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
@@ -59,6 +60,8 @@ class Settings:
     trigger: str = "command"
     run_cache: bool = True
     """Whether DVC's run-cache may stand for a run."""
+    accepted_state: str | None = None
+    """A rewritten state branch's commit that a person accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class RealParts:
         self.parsed = ParseCache(self.home_root / "parsed")
         self.memo = DigestMemo(self.home_root / "digests.sqlite")
         self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"))
+        if self.cache_root != self.home.cache:
+            take_over(self.cache, self.home.cache)
         self._git_lock = threading.Lock()
 
     # Observe
@@ -206,7 +211,10 @@ class RealParts:
                 "host": _host_json(),
                 "watched": aim.watched,
                 "trust": aim.trust.value,
+                **({"acceptedState": self.settings.accepted_state} if self.settings.accepted_state else {}),
             },
+            location=_location(remotes),
+            insists=self.insists(observation),
             source=aim.source,
             base=observation.state,
             fork=observation.state is not None and aim.branch not in _tips(self.mirror),
@@ -215,6 +223,13 @@ class RealParts:
     def planned(self, plan: Plan, observation: Observation) -> None:
         """Tell who watches."""
         self.on_plan(plan, observation)
+
+    def insists(self, observation: Observation) -> bool:
+        """Whether a person accepted a rewritten state, or results have a new place that lacks the old ones."""
+        if self.settings.accepted_state is not None:
+            return True
+        before = observation.state.summary.location if observation.state else ""
+        return before not in ("", _location(self.remotes(observation.desired)))
 
     def due(self, observation: Observation) -> bool:
         """Whether the last publication is `record.every` ago."""
@@ -349,7 +364,7 @@ class RealParts:
             trust=observation.trust,
             actor=self.actor(),
             host=_host_json(),
-            location=remotes.default_name() or "this host",
+            location=_location(remotes),
             isolate=self.settings.isolate and available_isolation(worktree.private) is Isolation.OVERLAY,
             run_cache=self.settings.run_cache,
             git_bytes=self._git_bytes,
@@ -396,6 +411,7 @@ class RealParts:
             overlay=observation.overlay,
             dumps_lock=dumps_lock,
             in_git=reader.exists,
+            has_object=lambda md5: not self.cache.missing(md5),
             desired_id=desired_id,
         )
 
@@ -443,6 +459,10 @@ def _only_branch(mirror: Mirror) -> str | None:
     desired = sorted(name for name in names if not name.startswith(refs.OWN_PREFIX))
     usual = [name for name in ("main", "master") if name in names]
     return usual[0] if usual else desired[0] if len(desired) == 1 else None
+
+
+def _location(remotes: Remotes) -> str:
+    return remotes.default_name() or "this host"
 
 
 def _tips(mirror: Mirror) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
 from runner.data.remotes import Remotes
 from runner.errors import HostError, InputError
+from runner.git.command import path_bytes
 from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from runner.ledger.state import State
 from runner.specs.desired import read_desired
@@ -56,10 +58,28 @@ def pull_outputs(
     found = {fact.path: _found(ground, fact) for fact in facts}
     take = [fact for fact in facts if found[fact.path] != THERE and (force or found[fact.path] != DIFFERS)]
     _fetch(ground, [fact for fact in take if not _is_in_git(fact)])
+    _hide(clone, [fact.path for fact in facts if fact.cached])
     for fact in take:
         _put(ground, fact)
     taken = {fact.path for fact in take}
     return {path: PULLED if path in taken else what or DIFFERS for path, what in found.items()}
+
+
+def _hide(clone: Clone, paths: list[str]) -> None:
+    """Have git overlook cached outputs, in this clone alone: nobody shall commit by accident what DVC holds."""
+    file = clone.reader.common_dir / "info" / "exclude"
+    before = file.read_bytes() if file.is_file() else b""
+    present = set(before.splitlines())
+    lines = [line for line in (b"/" + path_bytes(_escaped(path)) for path in paths) if line not in present]
+    if lines:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(before + (b"\n" if before and not before.endswith(b"\n") else b"") + b"\n".join(lines) + b"\n")
+
+
+def _escaped(path: str) -> str:
+    """A path as a pattern of gitignore that matches it alone."""
+    escaped = re.sub(r"([\\*?\[\]])", r"\\\1", path)
+    return re.sub(r" +$", lambda spaces: "\\ " * len(spaces[0]), escaped)
 
 
 def _is_in_git(fact: OutFact) -> bool:

@@ -52,7 +52,7 @@ def _append(mirror: Mirror, base: State | None, runs: list[RunFacts]) -> State:
     append_reconcile(batch, {"id": "x"}, COMMIT)
     seal(base, batch, kept=10, segment=5)
     write_index(batch)
-    files = {**batch.files, layout.STATE: state_file(COMMIT, batch.head)}
+    files = {**batch.files, layout.STATE: state_file(COMMIT, batch.head, "this host")}
     tip = mirror.tip("main")
     assert tip is not None
     commit = mirror.write_commit(
