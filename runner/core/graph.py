@@ -65,6 +65,28 @@ def build_graph(stages: Sequence[Stage]) -> Graph:
     )
 
 
+def depth_first(graph: Graph) -> list[Address]:
+    """Every stage right after what it needs, in the order in which DVC runs stages and first writes them down.
+
+    DVC's is the post-order of a depth-first search (`dfs_postorder_nodes` of networkx) along what stages read, without
+    what frozen stages read.
+    """
+    order: list[Address] = []
+    seen: set[Address] = set()
+    for start in graph.stages:
+        pending: list[tuple[Address, bool]] = [(start, False)]
+        while pending:
+            address, is_done = pending.pop()
+            if is_done:
+                order.append(address)
+            elif address not in seen:
+                seen.add(address)
+                needs = () if graph.stages[address].frozen else graph.upstream[address]
+                pending.append((address, True))
+                pending.extend((need, False) for need in reversed(needs))
+    return order
+
+
 class OutputIndex:
     """Which outputs overlap a path: the same path, an output above it, or outputs below it."""
 

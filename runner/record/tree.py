@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.digests import parse_listing
-from runner.core.graph import OutputIndex
+from runner.core.graph import OutputIndex, build_graph, depth_first
 from runner.core.lock import lock_entry
-from runner.core.nouns import Address, Desired, Pipeline, Stage, is_external
+from runner.core.nouns import Address, Desired, Stage, is_external
 from runner.core.recorded import SMALL_BYTES, Entry, OutFact
 from runner.core.records import SCHEMA, Head
 from runner.errors import HostError
@@ -57,10 +57,12 @@ class Sources:
 
 def dvc_files(desired: Desired, entries: Mapping[Address, Entry], sources: Sources, files: Files) -> None:
     """What every DVC client reads: locks, rendered pipelines, ignore files, configuration, uncached outputs."""
+    position = {address: number for number, address in enumerate(depth_first(build_graph(desired.stages())))}
     for pipeline in desired.pipelines:
         if pipeline.rendered is not None:
             files.data[pipeline.dvc_file] = pipeline.rendered.encode()
-        text = lock_text(desired, pipeline, entries, sources)
+        in_order = sorted(pipeline.stages, key=lambda stage: position[stage.address])
+        text = lock_text(desired, in_order, entries, sources)
         if text is not None:
             files.data[pipeline.lock_file] = text.encode()
         for stage in pipeline.stages:
@@ -71,13 +73,15 @@ def dvc_files(desired: Desired, entries: Mapping[Address, Entry], sources: Sourc
     _dvc_root(desired, sources, files)
 
 
-def lock_text(desired: Desired, pipeline: Pipeline, entries: Mapping[Address, Entry], sources: Sources) -> str | None:
-    """Text of a pipeline's `dvc.lock`; None where there is nothing to say.
+def lock_text(
+    desired: Desired, stages: Iterable[Stage], entries: Mapping[Address, Entry], sources: Sources
+) -> str | None:
+    """Text of a pipeline's `dvc.lock` with its stages in this order; None where there is nothing to say.
 
     A stage without a result keeps the entry it had in the commit, as DVC leaves it.
     """
     rows: dict[str, Any] = {}
-    for stage in pipeline.stages:
+    for stage in stages:
         entry = entries.get(stage.address)
         lock = desired.locks.get(stage.address)
         if entry is None:

@@ -14,6 +14,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # DVC's own
 
 STAGES = """\
 stages:
+  last:
+    cmd: cat each-eu.txt out/one.csv score.txt > last.txt && chmod +x last.txt
+    deps: [each-eu.txt, out/one.csv, score.txt]
+    params:
+      - whole.json:
+      - conf.py: [RATE, Net.depth]
+    outs: [last.txt]
   zeta:
     cmd: echo zeta >> @TRACE@; mkdir -p out/deep; cut -d, -f1 data/raw.csv > out/one.csv; echo 2 > "out/deep/zwei ü.csv"
     deps: [data]
@@ -56,6 +63,8 @@ FILES: Mapping[str, Content] = {
     "params.yaml": "depth: 3\nmodel: {rate: 1e-3, name: 'null'}\nlimits: [1.0, 0x10, true, null, '1e3']\n",
     "other.toml": '[table]\nname = "ü"\n',
     ".gitignore": "*.log",
+    "whole.json": '{"b": [1.50, 1e10, true, null, {"z": 1, "a": "x"}], "a": {"deep": -0.0}}',
+    "conf.py": "RATE = 1e-3\n\n\nclass Net:\n    depth = -3\n    name = 'x'\n",
 }
 PIPELINE = """\
 apiVersion: runner/v1
@@ -89,8 +98,10 @@ def assert_dvc_agrees(world: World, folder: str = ".") -> Path:
 def adopted(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Two `dvc.yaml` files, reconciled twice: the second time one parameter was another one."""
     world = World.create(tmp_path_factory.mktemp("adopted"), FILES, dvc=True)
+    (world.repo.path / "run.sh").chmod(0o755)
+    world.edit(message="May be executed")
     first = world.reconcile()
-    assert first.ran == ["alpha", "each@eu", "each@us", "sub", "zeta"]
+    assert first.ran == ["alpha", "each@eu", "each@us", "last", "sub", "zeta"]
     assert world.trace() == sorted(["zeta", "alpha", "each-eu", "each-us", "sub"])
     return world
 
