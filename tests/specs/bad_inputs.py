@@ -834,7 +834,7 @@ spec:
             "runner.yaml:8:7: `timeout` cannot be `2 hours` (Longest time one try may take; for example: 2h)",
             "runner.yaml:9:19: `cpu` must be more than 0, not 0 (Cores; for example: 2)",
             "runner.yaml:9:27: `memory` cannot be `4Gb` (Bytes, or with a unit; for example: 4Gi)",
-            "runner.yaml:9:40: unknown key `disk` in `resources` (allowed here: cpu, memory, gpu)",
+            "runner.yaml:9:40: unknown key `disk` in `resources` (allowed here: cpu, memory)",
             "runner.yaml:10:7: `retries` must be at least 0, not -1 (How many times a failed run is tried again)",
             (
                 "runner.yaml:11:13: `A B` is not a name that can stand here (a variable's name: letters, digits "
