@@ -1,0 +1,131 @@
+"""Text with fixed values: columns, widths and words."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.report.compare_view import Result, Side, compare_json, compare_text
+from runner.report.style import Style, cell_width, cut, duration, fields, log_text, plural, size, table, wrapped
+
+PLAIN = Style(False)
+
+
+def test_columns_stand_below_each_other_and_numbers_to_the_right() -> None:
+    rows = [["train", "1", "ok"], ["evaluate@us", "12", "failed"]]
+    assert table(("stage", "record", "outcome"), rows, PLAIN, numbers=(1,)).splitlines() == [
+        "stage        record  outcome",
+        "train             1  ok",
+        "evaluate@us      12  failed",
+    ]
+
+
+def test_columns_are_as_wide_as_a_terminal_shows_their_letters() -> None:
+    rows = [["訓練", "a"], ["e\u0301tude", "b"]]
+    lines = table(("stage", "x"), rows, PLAIN).splitlines()
+    assert [line[: -len(mark)] for line, mark in zip(lines, ["x", "a", "b"], strict=True)] == [
+        "stage  ",
+        "訓練   ",
+        "e\u0301tude  ",
+    ]
+    assert cell_width("訓練") == 4
+
+
+def test_the_widest_columns_are_cut_until_a_table_fits() -> None:
+    rows = [["a", "x" * 50, "y" * 10]]
+    lines = table(("s", "long", "short"), rows, Style(False, 40)).splitlines()
+    assert max(map(len, lines)) == 40
+    assert lines[1] == "a  " + "x" * 24 + "…  " + "y" * 10
+
+
+def test_colours_do_not_move_columns() -> None:
+    painted = table(("a", "b"), [["x", "y"]], Style(True), colours={(0, 0): "red"})
+    assert painted.splitlines()[1] == "\x1b[31mx\x1b[0m  y"
+
+
+def test_orders_to_the_terminal_are_taken_out_of_names() -> None:
+    assert table(("a",), [["\x1b[2J\u202eevil"]], PLAIN).splitlines()[1] == "�[2J�evil"
+    assert fields([("na\x07me", "va\x1blue")], PLAIN) == ["    na�me  va�lue"]
+
+
+def test_a_log_is_itself_for_programs_and_tame_on_a_terminal() -> None:
+    text = "10%\r20%\r\n\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 \x1b(B\n"
+    assert log_text(text, PLAIN) == text
+    assert log_text(text, Style(False, 80)) == "10%\n20%\nred link �(B\n"
+
+
+def test_long_values_go_on_below_themselves() -> None:
+    narrow = Style(False, 40)
+    assert fields([("name", "one two three four five six seven eight")], narrow) == [
+        "    name  one two three four five six",
+        "          seven eight",
+    ]
+    assert wrapped("x" * 100, PLAIN, 4) == ["x" * 100]
+    assert wrapped("a b", Style(False, 5), 4) == ["a b"]  # too narrow to be of use
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (0.0994, "99 ms"),
+        (0.0996, "0.1 s"),
+        (9.94, "9.9 s"),
+        (12.4, "12 s"),
+        (200, "3 min 20 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (273600, "3 d 4 h"),
+    ],
+)
+def test_durations_are_as_people_write_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_sizes_and_counts_have_their_units() -> None:
+    assert [size(count) for count in (0, 1023, 1536, 5 << 30, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5.0 GiB",
+        "3.0 TiB",
+    ]
+    assert (plural(1, "run"), plural(2, "run"), cut("abcdef", 4)) == ("1 run", "2 runs", "abc…")
+
+
+def _side(name: str, **changes: object) -> Side:
+    result = {"record": 1, "provenance": "runner", "material": {"cmd": "x", "param": {"p.yaml:a": 1}}, "outs": {}}
+    return Side(name, "c" * 40, "", {"train": Result(**(result | changes))})  # type: ignore[arg-type] # a few of many
+
+
+def test_two_sides_that_are_alike_say_so() -> None:
+    assert "Nothing differs." in compare_text(_side("a"), _side("b"), PLAIN)
+    assert compare_json(_side("a"), _side("b"))["differences"] == []
+
+
+def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
+    one = _side("a", metrics={"m.json": {"auc": 0.5, "n": {"rows": 3}, "same": 1}}, seconds=1.0)
+    other = _side(
+        "b", metrics={"m.json": {"auc": 0.75, "n": {"rows": 3}, "same": 1}}, seconds=1.01, outs={"o": "1" * 32}
+    )
+    assert compare_text(one, other, PLAIN).splitlines()[3:] == [
+        "metrics          a     b  change",
+        "m.json:auc      0.5  0.75   +0.25",
+        "m.json:n.rows     3     3",
+        "m.json:same       1     1",
+        "",
+        "outputs  a  b",
+        "o        -  111111111111",
+    ]
+    value = compare_json(one, other)
+    assert [row["name"] for row in value["metrics"]] == ["m.json:auc", "m.json:n.rows", "m.json:same"]
+    assert [(row["kind"], row["name"], row["delta"]) for row in value["differences"]] == [
+        ("metric", "m.json:auc", 0.25),
+        ("out", "o", None),
+    ]
+
+
+def test_a_stage_that_is_recorded_on_one_side_only_is_named() -> None:
+    empty = Side("HEAD", "d" * 40, "", {}, {"train": "to run"})
+    text = compare_text(_side("HEAD~1"), empty, PLAIN)
+    assert "Not recorded for HEAD: train (to run)." in text
+    assert compare_json(_side("HEAD~1"), empty)["to"]["missing"] == {"train": "to run"}
