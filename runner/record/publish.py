@@ -246,7 +246,7 @@ class Publisher:
 
     def _standing_bytes(self) -> list[tuple[str, str | None]]:
         """What stood before, where results have a new place: it goes there too, as far as this host has it."""
-        if self.base is None or self.base.summary.location in ("", self.location):
+        if self.base is None or not self.insists:
             return []
         facts = [out for entry in self.base.entries().values() for out in entry.outs if out.cached and not out.legacy]
         return [(out.md5, None) for out in facts if self.sources.has_object(out.md5)]

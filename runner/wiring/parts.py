@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.actions import Action
-from runner.core.nouns import Address, Desired, Project, Trust
+from runner.core.nouns import Address, Project, Trust
 from runner.core.plan import Plan, Walk, Wishes
 from runner.core.recorded import Hit
 from runner.core.records import RunFacts
@@ -21,7 +20,7 @@ from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
 from runner.data.moving import take_over
 from runner.data.remotes import Remotes
-from runner.errors import Held, HostError, InputError, RunnerError
+from runner.errors import HostError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
 from runner.execute.worktree import Content, Worktree
@@ -40,12 +39,15 @@ from runner.record.journal import Journal
 from runner.record.publish import Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
 from runner.record.tree import Sources
-from runner.specs.desired import read_desired
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
 from runner.wiring.home import RepositoryHome
 from runner.wiring.states import StateRefs, opened
+from runner.wiring.target import Target, Targets
+
+THIS_HOST = "this host"
+"""Where the bytes of results are when there is no DVC remote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +66,6 @@ class Settings:
     """A rewritten state branch's commit that a person accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What one reconcile is for."""
-
-    commit: str
-    watched: str
-    branch: str
-    """The state branch that results go to."""
-    trust: Trust
-    source: str | None
-    """The branch whose newest commit this is; None for a commit that was asked for by name."""
-
-
 @dataclass
 class RealParts:
     """Implements `runner.reconcile.Parts` for one repository on this host."""
@@ -93,7 +82,7 @@ class RealParts:
     on_plan: Callable[[Plan, Observation], None]
     clock: Callable[[], float] = time.time
     reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _aims: dict[str, Aim] = field(default_factory=dict)
+    _chosen: dict[str, Target] = field(default_factory=dict)
     _wishes: Wishes | None = None
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
@@ -104,6 +93,7 @@ class RealParts:
         self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"))
         if self.cache_root != self.home.cache:
             take_over(self.cache, self.home.cache)
+        self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch)
         self._git_lock = threading.Lock()
 
     # Observe
@@ -112,27 +102,23 @@ class RealParts:
         """Fetch, choose the desired commit and its state, and read both."""
         self.mirror.fetch()
         reader = self.mirror.reader
-        watched_tip, watched, project = self._watched()
-        aim = self._aim(request, watched_tip, watched, project)
+        target = self._targets.choose(request.rev)
         states = StateRefs(_tips(self.mirror))
-        self._check_not_rewritten(aim.branch)
-        self._check_not_rewound(watched, watched_tip, project)
-        own_name = aim.branch if aim.branch in states.tips else refs.STATE
+        own_name = target.branch if target.branch in states.tips else refs.STATE
         own = State(reader, states.tips[own_name], memo=self.parsed) if own_name in states.tips else None
         observation = observe(
             reader,
-            aim.commit,
+            target.commit,
             state=own,
-            others=self._others(states, own_name, project),
-            trust=aim.trust,
-            policy=project if aim.trust is not Trust.TRUSTED else None,
+            others=self._others(states, own_name, target.project),
+            trust=target.trust,
+            policy=target.project if target.trust is not Trust.TRUSTED else None,
             cache=self.parsed,
             memo=self.memo,
             object_bytes=cached_bytes(self.cache_root),
             limits=host_limits,
         )
-        self._aims[observation.commit] = aim
-        self._policy_commit = watched_tip
+        self._chosen[observation.commit] = target
         return observation
 
     def wishes(self, request: Request, observation: Observation) -> Wishes:
@@ -179,15 +165,12 @@ class RealParts:
         """Forget what is on the remote, and remember where its branch is: from here on it only goes forward."""
         self._published_at = time.monotonic()
         self._journal(observation).remove(runs)
-        branch = self._aims[observation.commit].branch
-        tip = self.mirror.tip(branch)
-        if tip is not None:
-            _write_seen(self.home.seen(branch), tip)
+        self._targets.published(self._chosen[observation.commit].branch)
 
     def publisher(self, observation: Observation) -> PublisherPart:
         """Publishes to the observation's state branch."""
-        aim = self._aims[observation.commit]
-        remotes = self.remotes(observation.desired)
+        target = self._chosen[observation.commit]
+        remotes = self.remotes(observation)
 
         def standing(base: State | None, runs: Sequence[RunFacts]) -> Standing:
             return standing_after(observation.walk(WithRuns(observation.recorded(base), runs), self._wishes))
@@ -195,7 +178,7 @@ class RealParts:
         host = this_host()
         return Publisher(
             mirror=self.mirror,
-            branch=aim.branch,
+            branch=target.branch,
             desired=observation.desired,
             push_bytes=lambda wanted: self._push_bytes(remotes, wanted),
             sources=self._sources(observation),
@@ -209,15 +192,15 @@ class RealParts:
                 "trigger": self.settings.trigger,
                 "actor": self.actor(),
                 "host": _host_json(),
-                "watched": aim.watched,
-                "trust": aim.trust.value,
+                "watched": target.watched,
+                "trust": target.trust.value,
                 **({"acceptedState": self.settings.accepted_state} if self.settings.accepted_state else {}),
             },
             location=_location(remotes),
             insists=self.insists(observation),
-            source=aim.source,
+            source=target.source,
             base=observation.state,
-            fork=observation.state is not None and aim.branch not in _tips(self.mirror),
+            fork=observation.state is not None and target.branch not in _tips(self.mirror),
         )
 
     def planned(self, plan: Plan, observation: Observation) -> None:
@@ -229,7 +212,7 @@ class RealParts:
         if self.settings.accepted_state is not None:
             return True
         before = observation.state.summary.location if observation.state else ""
-        return before not in ("", _location(self.remotes(observation.desired)))
+        return before == THIS_HOST and _location(self.remotes(observation)) != THIS_HOST
 
     def due(self, observation: Observation) -> bool:
         """Whether the last publication is `record.every` ago."""
@@ -244,11 +227,10 @@ class RealParts:
         """Who asked: the person of a CI job, else the user of this host."""
         return self.environ.get("GITHUB_ACTOR") or this_host().user
 
-    def remotes(self, desired: Desired) -> Remotes:
+    def remotes(self, observation: Observation) -> Remotes:
         """DVC remotes by the configuration of the watched branch, the user's own and the host's."""
-        return remotes_at(
-            self.mirror.reader, self._policy_commit, desired.dvc_root, self.clone_dvc, self.environ, self.cache
-        )
+        commit, root = self._chosen[observation.commit].watched_tip, observation.desired.dvc_root
+        return remotes_at(self.mirror.reader, commit, root, self.clone_dvc, self.environ, self.cache)
 
     def close(self) -> None:
         """Let go of what is held: journals, the index of hashes, the processes that read git."""
@@ -259,96 +241,19 @@ class RealParts:
 
     # Parts of the above
 
-    def _watched(self) -> tuple[str, str, Project]:
-        """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
-        reader = self.mirror.reader
-        default = self.settings.branch or self.mirror.default_branch() or _only_branch(self.mirror)
-        tip = reader.ref(f"refs/heads/{default}") if default else None
-        if default is None or tip is None:
-            raise InputError(
-                f"{self.mirror.url} has no branch {default or ''}".rstrip() + " yet",
-                "push a first commit, or say which branch to watch with --branch",
-            )
-        project = read_desired(reader, tip, self.parsed).project
-        if self.settings.branch is None and project.branch and project.branch != default:
-            named = reader.ref(f"refs/heads/{project.branch}")
-            if named is None:
-                raise InputError(f"runner.yaml watches {project.branch}, and {self.mirror.url} has no such branch")
-            return named, project.branch, read_desired(reader, named, self.parsed).project
-        return tip, default, project
-
-    def _aim(self, request: Request, watched_tip: str, watched: str, project: Project) -> Aim:
-        reader = self.mirror.reader
-        first = project.branch or self.mirror.default_branch() or watched
-        own = refs.state_branch(watched, first)
-        if request.rev is None:
-            return Aim(watched_tip, watched, own, Trust.TRUSTED, watched)
-        tip = reader.ref(f"refs/heads/{request.rev}")
-        commit = tip or self._commit_on_remote(request.rev)
-        if reader.is_ancestor(commit, watched_tip):
-            return Aim(commit, watched, own, Trust.TRUSTED, None)
-        name = request.rev if tip else self._branch_at(commit) or commit[:12]
-        return Aim(commit, watched, refs.proposed_branch(name), Trust.PROPOSED, request.rev if tip else None)
-
-    def _commit_on_remote(self, rev: str) -> str:
-        try:
-            return self.mirror.reader.resolve(rev)
-        except InputError as error:
-            raise InputError(
-                f"{rev}: {self.mirror.url} has no such commit or branch",
-                "push it first: a reconcile only works on what the remote has",
-            ) from error
-
-    def _branch_at(self, commit: str) -> str | None:
-        for name, tip in self.mirror.reader.refs("refs/heads/").items():
-            branch = name.removeprefix("refs/heads/")
-            if tip == commit and not branch.startswith(refs.OWN_PREFIX):
-                return branch
-        return None
-
     def _others(self, states: StateRefs, own: str, project: Project) -> list[State]:
         names = [refs.STATE] + (states.proposals() if project.reuse_proposed else [])
         return opened(self.mirror.reader, states, [name for name in names if name != own], self.parsed)
 
-    def _check_not_rewritten(self, branch: str) -> None:
-        """Hold where the state branch no longer holds what this host has seen of it."""
-        seen_file = self.home.seen(branch)
-        seen = seen_file.read_text().strip() if seen_file.is_file() else None
-        reader = self.mirror.reader
-        # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
-        tip = reader.ref(f"refs/heads/{branch}")
-        # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
-        is_gone = tip is None and branch.startswith(refs.PROPOSED)
-        if seen and not is_gone and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
-            raise Held(
-                f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
-                f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
-            )
-        if tip is not None and tip != seen:
-            _write_seen(seen_file, tip)
-
-    def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
-        """Hold where a protected watched branch no longer holds what this host has seen of it."""
-        seen_file = self.home.seen(watched)
-        seen = seen_file.read_text().strip() if seen_file.is_file() else None
-        reader = self.mirror.reader
-        if project.protect and seen and reader.exists(seen) and not reader.is_ancestor(seen, tip):
-            raise Held(
-                f"{watched} was rewound: {seen[:12]} is not part of it any more, and the project says `protect`",
-                f"push {seen[:12]} again, or remove {seen_file} to accept {tip[:12]}",
-            )
-        if tip != seen:
-            _write_seen(seen_file, tip)
-
     def _journal(self, observation: Observation) -> Journal:
-        branch = self._aims[observation.commit].branch
+        branch = self._chosen[observation.commit].branch
         if branch not in self._journals:
             self._journals[branch] = Journal(self.home.journal(branch), self.reconcile_id)
         return self._journals[branch]
 
     def _context(self, observation: Observation, worktree: Worktree, plan: Plan) -> Context:
         trusted = observation.trust is Trust.TRUSTED
-        remotes = self.remotes(observation.desired)
+        remotes = self.remotes(observation)
         self.home.logs.mkdir(parents=True, exist_ok=True)
         return Context(
             reader=observation.reader,
@@ -446,23 +351,8 @@ class RealParts:
             return {path: blobs[entry.oid] for path, entry in files.items()}
 
 
-def _write_seen(file: Path, commit: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.write_text(commit + "\n")
-    os.replace(part, file)
-
-
-def _only_branch(mirror: Mirror) -> str | None:
-    """Where the remote's HEAD names no branch (a detached one): `main`, `master`, or the only branch there is."""
-    names = {name.removeprefix("refs/heads/") for name in mirror.reader.refs("refs/heads/")}
-    desired = sorted(name for name in names if not name.startswith(refs.OWN_PREFIX))
-    usual = [name for name in ("main", "master") if name in names]
-    return usual[0] if usual else desired[0] if len(desired) == 1 else None
-
-
 def _location(remotes: Remotes) -> str:
-    return remotes.default_name() or "this host"
+    return remotes.default_name() or THIS_HOST
 
 
 def _tips(mirror: Mirror) -> dict[str, str]:

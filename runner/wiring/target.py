@@ -1,0 +1,157 @@
+"""What one reconcile is for: which commit, how far it is trusted, and which state branch its results go to.
+
+Read from the mirror, after a fetch. What this host has seen of a branch is remembered, so that a state branch that was
+rewritten is noticed.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.core.nouns import Project, Trust
+from runner.errors import Held, InputError
+from runner.git.mirror import Mirror
+from runner.observe import refs
+from runner.specs.desired import read_desired
+from runner.specs.parse_cache import ParseCache
+from runner.wiring.home import RepositoryHome
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one reconcile is for."""
+
+    commit: str
+    watched: str
+    watched_tip: str
+    """Policy and the configuration of DVC come from this commit."""
+    project: Project
+    """The project as the watched branch has it."""
+    branch: str
+    """The state branch that results go to."""
+    trust: Trust
+    source: str | None
+    """The branch whose newest commit this is; None for a commit that was asked for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Chooses targets in one repository."""
+
+    mirror: Mirror
+    home: RepositoryHome
+    parsed: ParseCache
+    branch: str | None
+    """Watched branch as a person said it; None for the project's, else the remote's default."""
+
+    def choose(self, rev: str | None) -> Target:
+        """The target of a revision, None for the newest commit of the watched branch.
+
+        Raises InputError for what the remote does not have, Held where a branch was rewritten.
+        """
+        watched_tip, watched, project = self._watched()
+        target = self._target(rev, watched_tip, watched, project)
+        self._check_not_rewritten(target.branch)
+        self._check_not_rewound(watched, watched_tip, project)
+        return target
+
+    def published(self, branch: str) -> None:
+        """Remember where a state branch is after a push of ours: from here on it only goes forward."""
+        tip = self.mirror.tip(branch)
+        if tip is not None:
+            _write_seen(self.home.seen(branch), tip)
+
+    def _watched(self) -> tuple[str, str, Project]:
+        """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
+        reader = self.mirror.reader
+        default = self.branch or self.mirror.default_branch() or _only_branch(self.mirror)
+        tip = reader.ref(f"refs/heads/{default}") if default else None
+        if default is None or tip is None:
+            raise InputError(
+                f"{self.mirror.url} has no branch {default or ''}".rstrip() + " yet",
+                "push a first commit, or say which branch to watch with --branch",
+            )
+        project = read_desired(reader, tip, self.parsed).project
+        if self.branch is None and project.branch and project.branch != default:
+            named = reader.ref(f"refs/heads/{project.branch}")
+            if named is None:
+                raise InputError(f"runner.yaml watches {project.branch}, and {self.mirror.url} has no such branch")
+            return named, project.branch, read_desired(reader, named, self.parsed).project
+        return tip, default, project
+
+    def _target(self, rev: str | None, watched_tip: str, watched: str, project: Project) -> Target:
+        reader = self.mirror.reader
+        first = project.branch or self.mirror.default_branch() or watched
+        own = refs.state_branch(watched, first)
+        if rev is None:
+            return Target(watched_tip, watched, watched_tip, project, own, Trust.TRUSTED, watched)
+        tip = reader.ref(f"refs/heads/{rev}")
+        commit = tip or self._commit_on_remote(rev)
+        if reader.is_ancestor(commit, watched_tip):
+            return Target(commit, watched, watched_tip, project, own, Trust.TRUSTED, None)
+        name = rev if tip else self._branch_at(commit) or commit[:12]
+        proposed = refs.proposed_branch(name)
+        return Target(commit, watched, watched_tip, project, proposed, Trust.PROPOSED, rev if tip else None)
+
+    def _commit_on_remote(self, rev: str) -> str:
+        try:
+            return self.mirror.reader.resolve(rev)
+        except InputError as error:
+            raise InputError(
+                f"{rev}: {self.mirror.url} has no such commit or branch",
+                "push it first: a reconcile only works on what the remote has",
+            ) from error
+
+    def _branch_at(self, commit: str) -> str | None:
+        for name, tip in self.mirror.reader.refs("refs/heads/").items():
+            branch = name.removeprefix("refs/heads/")
+            if tip == commit and not branch.startswith(refs.OWN_PREFIX):
+                return branch
+        return None
+
+    def _check_not_rewritten(self, branch: str) -> None:
+        """Hold where the state branch no longer holds what this host has seen of it."""
+        seen_file = self.home.seen(branch)
+        seen = seen_file.read_text().strip() if seen_file.is_file() else None
+        reader = self.mirror.reader
+        # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
+        tip = reader.ref(f"refs/heads/{branch}")
+        # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
+        is_gone = tip is None and branch.startswith(refs.PROPOSED)
+        if seen and not is_gone and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
+            raise Held(
+                f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
+                f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
+            )
+        if tip is not None and tip != seen:
+            _write_seen(seen_file, tip)
+
+    def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
+        """Hold where a protected watched branch no longer holds what this host has seen of it."""
+        seen_file = self.home.seen(watched)
+        seen = seen_file.read_text().strip() if seen_file.is_file() else None
+        reader = self.mirror.reader
+        if project.protect and seen and reader.exists(seen) and not reader.is_ancestor(seen, tip):
+            raise Held(
+                f"{watched} was rewound: {seen[:12]} is not part of it any more, and the project says `protect`",
+                f"push {seen[:12]} again, or remove {seen_file} to accept {tip[:12]}",
+            )
+        if tip != seen:
+            _write_seen(seen_file, tip)
+
+
+def _write_seen(file: Path, commit: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.write_text(commit + "\n")
+    os.replace(part, file)
+
+
+def _only_branch(mirror: Mirror) -> str | None:
+    """Where the remote's HEAD names no branch (a detached one): `main`, `master`, or the only branch there is."""
+    names = {name.removeprefix("refs/heads/") for name in mirror.reader.refs("refs/heads/")}
+    desired = sorted(name for name in names if not name.startswith(refs.OWN_PREFIX))
+    usual = [name for name in ("main", "master") if name in names]
+    return usual[0] if usual else desired[0] if len(desired) == 1 else None
