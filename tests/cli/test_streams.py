@@ -135,17 +135,16 @@ def test_colours_can_be_forced_and_forbidden(team: Team) -> None:
     assert "\x1b[" not in in_terminal(team.path, ["--color", "never", "status"], columns=80, env={"NO_COLOR": ""})
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [60, 100])
 @pytest.mark.parametrize("words", [["status"], ["runs", "list"], ["plan", "--all"]], ids=" ".join)
 def test_tables_fit_the_terminal(words: list[str], columns: int, team: Team) -> None:
     shown = in_terminal(team.path, words, columns=columns, env={})
     tables = [line for line in shown.splitlines() if not line.startswith(("`", "proposal"))]
     assert max(map(len, tables)) <= columns
-    wide = in_terminal(team.path, words, columns=300, env={})
-    assert "…" not in wide.replace("… wait", "")
 
 
-def test_what_is_piped_is_not_cut(team: Team) -> None:
+def test_nothing_is_cut_where_there_is_room(team: Team) -> None:
+    assert "…" not in in_terminal(team.path, ["runs", "list"], columns=300, env={})
     answer = spawn(team.path, "runs", "list", env={"COLUMNS": "40"})
     assert "acc.de 0.75, acc.us 0.5, auc 0.85" in answer.out
 

@@ -109,9 +109,9 @@ def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
     )
     assert compare_text(one, other, PLAIN).splitlines()[3:] == [
         "metrics          a     b  change",
-        "m.json:auc      0.5  0.75   +0.25",
-        "m.json:n.rows     3     3",
-        "m.json:same       1     1",
+        "m.json:auc     0.5  0.75   +0.25",
+        "m.json:n.rows    3     3",
+        "m.json:same      1     1",
         "",
         "outputs  a  b",
         "o        -  111111111111",
