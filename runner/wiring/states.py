@@ -43,10 +43,17 @@ def _by_name(reader: Reader, patterns: list[str]) -> Iterable[tuple[str, str]]:
 
 
 def _newer(reader: Reader, one: str | None, other: str) -> str:
-    """Of two tips of one branch the one that holds the other; where neither does, the one that was there first."""
-    if one is None or one == other:
+    """Of two tips of one branch the one that holds the other; where neither does, the one that was made later.
+
+    Neither does after somebody rewrote the branch: a copy that nobody fetched since must not win for ever.
+    """
+    if one is None or one == other or not reader.exists(one):
         return other
-    return other if reader.exists(other) and reader.is_ancestor(one, other) else one
+    if not reader.exists(other) or reader.is_ancestor(other, one):
+        return one
+    if reader.is_ancestor(one, other):
+        return other
+    return max(one, other, key=lambda tip: reader.commit(tip).committed_at)
 
 
 def opened(reader: Reader, states: StateRefs, names: Iterable[str], memo: Memo | None) -> list[State]:

@@ -93,3 +93,17 @@ def test_a_branch_may_be_named_as_git_allows(rev: str, branch: str, team: Team) 
     answer = call(team.path, "plan", rev, "--json")
     assert (answer.code, answer.json["rev"]) == (0, branch)
     assert answer.json["state"] == team.repo.git("rev-parse", "origin/runner/proposed/feature")
+
+
+def test_a_copy_of_a_rewritten_state_branch_does_not_count_for_ever(
+    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = copy_of(team, tmp_path)
+    old = own.repo.git("rev-parse", "origin/runner/state")
+    first = own.repo.git("rev-parse", "origin/runner/state~1")
+    tree = own.repo.git("rev-parse", f"{first}^{{tree}}")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2090-01-01T00:00:00Z")
+    new = own.repo.git("commit-tree", tree, "-p", first, "-p", own.deeper, "-m", "Rewritten")
+    own.repo.git("branch", "runner/state", old)
+    own.repo.git("update-ref", "refs/remotes/origin/runner/state", new)
+    assert call(own.path, "plan", "--json").json["state"] == new
