@@ -12,7 +12,7 @@ from runner.core.nouns import Address
 from runner.core.plan import Plan
 from runner.core.records import RunFacts
 from runner.execute.context import Event
-from runner.report.style import Style, duration, plural
+from runner.report.style import Style, cut, duration, plural
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LOG_LINES = 20
@@ -80,7 +80,7 @@ class Progress:
         if event.kind == "finished" and event.run is not None:
             return self._finished(name, event.run)
         if event.kind == "restored":
-            return f"  {self._style.paint('cyan', '↺')} {name}  {self._style.dim(event.text)}"
+            return f"  {self._style.paint('cyan', '↺')} {name}  {self._style.dim(Style.safe(event.text))}"
         if event.kind == "retried":
             return f"  {self._style.yellow('↻')} {name}  {Style.safe(event.text)}"
         if event.kind == "notice":
@@ -92,9 +92,9 @@ class Progress:
     def _finished(self, name: str, run: RunFacts) -> str:
         took = self._style.dim(duration(run.seconds))
         if run.succeeded:
-            note = f"  {self._style.dim(run.message)}" if run.message else ""
+            note = f"  {self._style.dim(Style.safe(run.message))}" if run.message else ""
             return f"  {self._style.green('✓')} {name}  {took}{note}"
-        lines = [f"  {self._style.red('✗')} {name}  {took}  {self._style.red(run.message)}"]
+        lines = [f"  {self._style.red('✗')} {name}  {took}  {self._style.red(Style.safe(run.message))}"]
         tail = run.log_tail.rstrip("\n").splitlines()[-_LOG_LINES:]
         lines += [self._style.dim("    │ ") + Style.safe(line) for line in tail]
         return "\n".join(lines)
@@ -123,7 +123,7 @@ class Progress:
         names = [f"{a.stage} {duration(now - since)}" for a, since in list(self._running.items())[:4]]
         more = f" and {len(self._running) - 4} more" if len(self._running) > 4 else ""
         line = f"{_FRAMES[frame % len(_FRAMES)]} {self._done}/{self._total}  {', '.join(names)}{more}"
-        return Style.safe(line)[:110]
+        return cut(Style.safe(line), (self._style.width or 80) - 1)  # a line that wraps cannot be taken back
 
 
 def result_line(commits: list[str], runs: int, failed: int, style: Style, *, not_run: int = 0) -> str:
