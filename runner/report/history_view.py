@@ -23,6 +23,7 @@ _WORDS = {
     Action.FAILED: ("failed", "red"),
     Action.REMOVE: ("to be removed", "red"),
 }
+_MOST_PROPOSALS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,10 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     lines.append("")
     lines += _stage_lines(plan, observation, style) if plan.steps else [no_stages(ground)]
     notes = [*after_failures(plan.steps, style), *_waiting_lines(beside.waiting)]
-    notes += [f"proposal: {style.safe(name)} at {tip[:12]}, {age}" for name, tip, age in beside.proposals]
+    shown = beside.proposals[:_MOST_PROPOSALS]
+    notes += [f"proposal: {style.safe(name)} at {tip[:12]}, {age}" for name, tip, age in shown]
+    if len(beside.proposals) > len(shown):
+        notes.append(f"and {len(beside.proposals) - len(shown)} older proposals")
     notes += notices_text(observation.desired, style)
     lines += ["", *notes] if notes else []
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -80,7 +81,8 @@ class Progress:
         if event.kind == "finished" and event.run is not None:
             return self._finished(name, event.run)
         if event.kind == "restored":
-            return f"  {self._style.paint('cyan', '↺')} {name}  {self._style.dim(Style.safe(event.text))}"
+            letter = self._style.dim("=") if event.text == "keep" else self._style.cyan("↺")
+            return f"  {letter} {name}  {self._style.dim(Style.safe(event.text))}"
         if event.kind == "retried":
             return f"  {self._style.yellow('↻')} {name}  {Style.safe(event.text)}"
         if event.kind == "notice":
@@ -102,7 +104,7 @@ class Progress:
     def _print(self, text: str) -> None:
         with self._lock:
             if self._live:
-                sys.stderr.write("\r\x1b[2K")
+                self._draw("")
             self._say(text)
 
     def _tick(self) -> None:
@@ -110,10 +112,14 @@ class Progress:
         while not self._stop.wait(0.1):
             frame += 1
             with self._lock:
-                sys.stderr.write("\r\x1b[2K" + self._live_line(frame))
-                sys.stderr.flush()
+                self._draw(self._live_line(frame))
         with self._lock:
-            sys.stderr.write("\r\x1b[2K")
+            self._draw("")
+
+    @staticmethod
+    def _draw(line: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone: stages go on without it
+            sys.stderr.write("\r\x1b[2K" + line)
             sys.stderr.flush()
 
     def _live_line(self, frame: int) -> str:
@@ -123,6 +129,8 @@ class Progress:
         names = [f"{a.stage} {duration(now - since)}" for a, since in list(self._running.items())[:4]]
         more = f" and {len(self._running) - 4} more" if len(self._running) > 4 else ""
         line = f"{_FRAMES[frame % len(_FRAMES)]} {self._done}/{self._total}  {', '.join(names)}{more}"
+        if len(self._running) == 1:
+            line += f"  {next(iter(self._last_line.values()), '').strip()}"
         return cut(Style.safe(line), (self._style.width or 80) - 1)  # a line that wraps cannot be taken back
 
 
