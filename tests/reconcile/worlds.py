@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.oracle.checkouts import repo as opened
 from tests.repositories import Content, GitRepo, git, new_bare_remote, new_repository
@@ -53,7 +57,7 @@ class Told:
 
 @dataclass
 class World:
-    """One story's places; every method that runs the runner does so as a process, on the host that is named."""
+    """One story's places; every method that runs the runner does so on the host that is named."""
 
     folder: Path
     repo: GitRepo
@@ -117,14 +121,7 @@ class World:
         self, *arguments: str, host: str = "a", ok: tuple[int, ...] = (0,), cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; an exit code that is not expected fails the test with all that was said."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=cwd or self.repo.path,
-            env=self.environment(host),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _called(arguments, cwd or self.repo.path, self.environment(host))
         assert done.returncode in ok, f"runner {' '.join(arguments)}: {done.returncode}\n{_said(done)}"
         return done
 
@@ -213,6 +210,23 @@ class World:
     def runs(self, branch: str = STATE) -> list[dict[str, Any]]:
         """The runs among the records."""
         return [record["run"] for record in self.records(branch) if "run" in record]
+
+
+def _called(arguments: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The entry point as a process would call it, within this one: no interpreter has to start."""
+    from runner.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        for name in os.environ.keys() - environ.keys():
+            patch.delenv(name)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+    return subprocess.CompletedProcess(list(arguments), code, out.getvalue(), err.getvalue())
 
 
 def dvc(root: Path, *arguments: str) -> str:
