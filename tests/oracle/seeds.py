@@ -7,7 +7,7 @@ import os
 QUICK = 8
 
 
-def seeds(offset: int = 0) -> list[int]:
-    """The seeds of one test; `offset` lets tests look at different repositories."""
+def seeds(offset: int = 0, *, one_in: int = 1) -> list[int]:
+    """The seeds of one test; `offset` lets tests look at different repositories, `one_in` goes through fewer of them."""
     count = int(os.environ.get("ORACLE_SEEDS", QUICK))
-    return [offset + number for number in range(count)]
+    return list(range(offset, offset + count, one_in))
