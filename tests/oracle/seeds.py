@@ -8,6 +8,6 @@ QUICK = 8
 
 
 def seeds(offset: int = 0, *, one_in: int = 1) -> list[int]:
-    """The seeds of one test; `offset` lets tests look at different repositories, `one_in` goes through fewer of them."""
+    """The seeds of one test: others with another `offset`, fewer with a larger `one_in`."""
     count = int(os.environ.get("ORACLE_SEEDS", QUICK))
     return list(range(offset, offset + count, one_in))
