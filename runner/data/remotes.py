@@ -80,6 +80,10 @@ class Remotes:
         url = options.get("url") if options else None
         return re.sub(r"(\w+://)[^/@]*@", r"\1", str(url)) if url else None
 
+    def check(self, name: str | None = None) -> None:
+        """Raise what `push` would say of the description of a remote, without reaching it."""
+        self._place(name)
+
     def exists(self, md5s: Iterable[str], name: str | None = None, *, legacy: bool = False) -> set[str]:
         """Those of the objects that are on the remote; a folder's listing says nothing of its members."""
         return self._place(name).exists(list(dict.fromkeys(md5s)), legacy)

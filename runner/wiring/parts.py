@@ -143,7 +143,7 @@ class RealParts:
         worktree = Worktree.take(self.home.root, content)
         try:
             context = self._context(observation, worktree, plan)
-            self._tell_of_remotes(context.remotes)
+            self._check_remotes(context.remotes, observation)
             jobs = self.settings.jobs or max(1, int(host_resources()[0]))
             cpu, memory_bytes = host_resources()
             queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
@@ -279,7 +279,11 @@ class RealParts:
             run_ids=lambda: uuid.uuid4().hex,
         )
 
-    def _tell_of_remotes(self, remotes: Remotes) -> None:
+    def _check_remotes(self, remotes: Remotes, observation: Observation) -> None:
+        """Find out before anything runs that its bytes could not be sent to where they belong."""
+        outs = [out for stage in observation.desired.stages() for out in stage.outs if out.cache and out.push]
+        for name in sorted({out.remote or remotes.default_name() or "" for out in outs} - {""}):
+            remotes.check(name)
         for option in remotes.ignored:
             self.on_event(Event("notice", None, f"{option} of the committed DVC configuration is not followed"))
         if remotes.default_name() is None:

@@ -141,6 +141,18 @@ def test_bytes_go_where_their_outputs_say(tmp_path: Path) -> None:
     check_ledger(world.remote)
 
 
+def test_a_remote_that_is_badly_described_is_told_before_anything_runs(tmp_path: Path) -> None:
+    stages = "stages: {s: {cmd: echo s >> @TRACE@; cp in s, deps: [in], outs: [s: {remote: other}]}}\n"
+    world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n"}, dvc=True)
+    assert "no DVC remote 'other'" in world.reconcile(ok=(1,)).err
+    config = "[core]\n    remote = near\n['remote \"near\"']\n    url = ../../near\n"
+    world.edit({"dvc.yaml": stages.replace("other", "near"), ".dvc/config": config})
+    assert "relative" in world.reconcile(host="b", elsewhere=True, ok=(1,)).err
+    assert world.trace() == []
+    world.reconcile()
+    assert len(list((tmp_path / "near").glob("files/md5/*/*"))) == 1
+
+
 PRODUCED = """\
 stages:
   choose:
