@@ -196,7 +196,8 @@ class Walk:
         reasons = tuple(self._why(stage, material, current))
         if hit is not None and not hit.succeeded:
             if not self.wishes.retries(address):
-                return Step(address, Action.FAILED, (hit.why or "failed before", *reasons), key, material, hit=hit)
+                since = reasons if current is not None or address in self.desired.locks else ()
+                return Step(address, Action.FAILED, (hit.why or "failed before", *since), key, material, hit=hit)
             return Step(address, Action.RUN, ("another try was asked for", *reasons), key, material, hit=hit)
         return Step(address, Action.RUN, reasons, key, material)
 
@@ -235,6 +236,8 @@ class Walk:
         lock = self.desired.locks.get(stage.address)
         if lock is not None:
             old = _lock_material(stage, lock, self.shell()).as_json()
+            if any(digest.startswith("md5-dos2unix:") for digest in lock.deps.values()):
+                return ["dvc.lock is of a DVC before 3.0, whose digests are of another kind"]
             return [f"{why} (since dvc.lock)" for why in differences(old, new)] or ["dvc.lock cannot vouch for it"]
         return ["never ran"]
 

@@ -109,12 +109,10 @@ class Clone:
 
     def dvc_cache(self) -> Path:
         """The DVC cache of this clone if it is a DVC repository, else the runner's own for it."""
-        folder = self.reader.worktree / ".dvc" if self.reader.worktree is not None else None
-        if folder is None or not folder.is_dir():
-            return self.home.cache
-        from runner.wiring.data import dvc_cache_of  # imported late: start-up
+        from runner.wiring.data import dvc_cache_of, dvc_folder_of  # imported late: start-up
 
-        return dvc_cache_of(folder)
+        folder = dvc_folder_of(self.reader)
+        return self.home.cache if folder is None else dvc_cache_of(folder)
 
 
 @functools.cache

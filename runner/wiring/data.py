@@ -8,7 +8,27 @@ from pathlib import Path
 from runner.data.cache import Cache
 from runner.data.config import DvcConfig
 from runner.data.remotes import Remotes
+from runner.errors import InputError
 from runner.git.read import Reader
+
+
+def dvc_folder_of(reader: Reader) -> Path | None:
+    """The `.dvc` of a working tree: at its root, else where HEAD has one below it; None where there is none."""
+    if reader.worktree is None:
+        return None
+    if (reader.worktree / ".dvc").is_dir():
+        return reader.worktree / ".dvc"
+    head = _head(reader)
+    configs = [] if head is None else [path for path in reader.tree(head).paths if path.endswith("/.dvc/config")]
+    folders = [reader.worktree / path.removesuffix("/config") for path in sorted(configs, key=len)]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _head(reader: Reader) -> str | None:
+    try:
+        return reader.resolve("HEAD")
+    except InputError:
+        return None  # no commit yet
 
 
 def dvc_cache_of(dvc_folder: Path) -> Path:

@@ -14,7 +14,7 @@ from runner.git.network import network_config
 from runner.observe import refs
 from runner.observe.observation import Observation
 from runner.wiring.clone import Clone, open_clone
-from runner.wiring.data import dvc_cache_of
+from runner.wiring.data import dvc_cache_of, dvc_folder_of
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.parts import RealParts, Settings
 
@@ -32,10 +32,7 @@ class Repository:
     @property
     def dvc_folder(self) -> Path | None:
         """`.dvc` of the user's clone, where there is one."""
-        if self.clone is None or self.clone.reader.worktree is None:
-            return None
-        folder = self.clone.reader.worktree / ".dvc"
-        return folder if folder.is_dir() else None
+        return None if self.clone is None else dvc_folder_of(self.clone.reader)
 
     def cache_root(self) -> Path:
         """The DVC cache: the clone's own, where it is a DVC repository, else the runner's."""
@@ -67,8 +64,12 @@ class Repository:
         """Let the clone's remote-tracking branches know the state branches as new as the mirror does."""
         if self.clone is None or self.clone.reader.remote_url() is None:
             return
-        for name in self.mirror.reader.refs(f"refs/heads/{refs.OWN_PREFIX}"):
-            self.mirror.update_tracking(self.clone.reader, name.removeprefix("refs/heads/"))
+        place = f"refs/remotes/origin/{refs.OWN_PREFIX}"
+        known = self.clone.reader.refs(place)
+        for name, tip in self.mirror.reader.refs(f"refs/heads/{refs.OWN_PREFIX}").items():
+            branch = name.removeprefix("refs/heads/")
+            if known.get(f"refs/remotes/origin/{branch}") != tip:
+                self.mirror.update_tracking(self.clone.reader, branch)
 
 
 def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -> Repository:
