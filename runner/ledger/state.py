@@ -89,6 +89,11 @@ class State:
         """Bytes the state keeps because a plan looks into them."""
         return self._reader.file(self.commit, layout.object_path(md5))
 
+    def objects(self) -> list[str]:
+        """Digests of the objects that the state keeps because a plan looks into them."""
+        names = self._reader.tree(self.root_tree).below(layout.OBJECTS.removeprefix(layout.ROOT + "/"))
+        return [name.rpartition("/")[2] for name in names]
+
     def known(self, key: str) -> tuple[int, bool] | None:
         """The record that counts for a key, and whether it succeeded."""
         return self.shard(key).get(key) or self.sealed_shard(key).get(key)

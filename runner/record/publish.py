@@ -129,7 +129,8 @@ class Publisher:
         # A token of CI may not push changes to workflows; pipelines are rendered anew, so that none is left behind.
         files = Files(deletes=[".github", layout.PIPELINES])
         tree_files.dvc_files(self.desired, entries, self.sources, files)
-        tree_files.runner_files(self.desired, entries, before, self.sources, files, fresh=base is None)
+        objects = base.objects() if base else []
+        tree_files.runner_files(self.desired, entries, before, self.sources, files, objects, fresh=base is None)
         files.data |= {**batch.files, **aside}
         files.deletes += [*batch.deletes, layout.ASIDE]  # what lay aside before stays in history
         files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head, self.location)
@@ -187,9 +188,10 @@ class Publisher:
         }
 
     def _message(self, batch: Batch, entries: Mapping[Address, Entry]) -> str:
-        count = len(batch.appended)
+        count, standing = len(batch.appended), len(entries)
         what = f"{count} run{'s' if count != 1 else ''}" if count else "no run"
-        lines = [f"Reconcile {self.desired.commit[:12]}: {what}, {len(entries)} stages stand", ""]
+        stand = "1 stage stands" if standing == 1 else f"{standing} stages stand"
+        lines = [f"Reconcile {self.desired.commit[:12]}: {what}, {stand}", ""]
         lines += [f"Desired: {self.desired.commit}", f"Reconcile-Id: {self.facts['id']}"]
         return "\n".join(lines) + "\n"
 

@@ -6,7 +6,7 @@ Everything here is computed from what stands; the same entries give the same byt
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,15 +100,18 @@ def runner_files(
     before: Mapping[Address, Entry],
     sources: Sources,
     files: Files,
+    objects_before: Collection[str],
     *,
     fresh: bool,
 ) -> None:
-    """What stands, and the small objects a plan looks into; `before` is what the state had of it."""
+    """What stands, and the small objects a plan looks into; `before` is what the state had of these."""
     for address, entry in entries.items():
         if fresh or before.get(address) != entry:
             files.data[layout.recorded_path(address)] = _pretty(entry.as_json())
     files.deletes.extend(layout.recorded_path(address) for address in before if address not in entries)
-    for md5 in needed_objects(desired, entries):
+    needed = needed_objects(desired, entries, sources.object_bytes)
+    files.deletes.extend(layout.object_path(md5) for md5 in objects_before if md5 not in needed)
+    for md5 in sorted(needed.difference(objects_before)):
         data = sources.object_bytes(md5)
         if data is not None and len(data) <= SMALL_BYTES:
             files.data[layout.object_path(md5)] = data
@@ -120,34 +123,31 @@ def state_file(desired_commit: str, head: Head, location: str) -> bytes:
     return _pretty({**facts, "sequence": head.sequence, "digest": head.digest})
 
 
-def needed_objects(desired: Desired, entries: Mapping[Address, Entry]) -> set[str]:
+def needed_objects(
+    desired: Desired, entries: Mapping[Address, Entry], object_bytes: Callable[[str], bytes | None]
+) -> set[str]:
     """Digests of folders and files that the next plan looks into: deps inside or around them, parameters in them."""
-    facts = {fact.path: fact for entry in entries.values() for fact in entry.outs}
-    outputs = OutputIndex({path: Address("", path) for path in facts})
-    data = OutputIndex({path: Address("", path) for path in desired.tracked})
+    known = {path: data.md5 for path, data in desired.tracked.items()}
+    known |= {fact.path: fact.md5 for entry in entries.values() for fact in entry.outs}
+    index = OutputIndex({path: Address("", path) for path in known})
     needed: set[str] = set()
     for stage in desired.stages():
-        for path in _looked_into(stage, set(facts) | set(desired.tracked)):
-            for out in outputs.overlapping(path):
-                needed.add(facts[out].md5)
-            for name in data.overlapping(path):
-                needed.add(desired.tracked[name].md5)
+        for path in stage.deps:
+            if path not in known and not is_external(path):
+                needed |= {md5 for name in index.overlapping(path) if (md5 := known[name]).endswith(".dir")}
         for param in stage.params:
-            if param.file in facts:
-                needed.add(facts[param.file].md5)
-            elif param.file in desired.tracked:
-                needed.add(desired.tracked[param.file].md5)
-    return {md5 for md5 in needed if md5.endswith(".dir") or _is_params(md5, desired, facts)}
+            above = index.at_or_above(param.file)
+            if above is not None:
+                needed.add(known[above])
+                needed |= _member(object_bytes(known[above]), param.file[len(above) + 1 :])
+    return needed
 
 
-def _looked_into(stage: Stage, exact: set[str]) -> Iterable[str]:
-    return (path for path in stage.deps if not is_external(path) and path not in exact)
-
-
-def _is_params(md5: str, desired: Desired, facts: Mapping[str, OutFact]) -> bool:
-    files = {param.file for stage in desired.stages() for param in stage.params}
-    known = {path: fact.md5 for path, fact in facts.items()} | {p: d.md5 for p, d in desired.tracked.items()}
-    return any(known.get(path) == md5 for path in files)
+def _member(listing: bytes | None, relpath: str) -> set[str]:
+    """The digest of a file in a folder; nothing where the path is the folder itself, or the listing is not known."""
+    if not relpath or listing is None:
+        return set()
+    return {md5 for name, md5 in parse_listing(listing) if name == relpath}
 
 
 def uncached_files(fact: OutFact, path: str, sources: Sources) -> dict[str, bytes]:

@@ -187,7 +187,7 @@ def test_parameters_and_folders_that_stages_make(tmp_path: Path) -> None:
     world.reconcile()
     assert set(world.plan().values()) == {"keep"}
     assert world.reconcile().commit is None
-    assert world.plan(host="new") == dict.fromkeys(world.plan(), "keep")
+    assert len([path for path in world.files() if path.startswith(".runner/objects/")]) == 4
     world.trace()
     world.edit({"dvc.yaml": files["dvc.yaml"].replace('rate\\":2', 'rate\\":2, \\"other\\":1')})
     assert world.plan()["use"] == "wait"
@@ -199,6 +199,11 @@ def test_parameters_and_folders_that_stages_make(tmp_path: Path) -> None:
     root = world.clone("fresh")
     dvc_pull(root)
     assert dvc_status(root) == {}
+    world.forget_cache()
+    assert set(world.plan("--fetch", host="new").values()) == {"keep"}, "a plan needs no data"
+    world.edit({"dvc.yaml": PRODUCED[: PRODUCED.index("  use:")]})
+    world.reconcile()
+    assert [path for path in world.files() if path.startswith(".runner/objects/")] == []
     check_ledger(world.remote)
 
 
