@@ -18,6 +18,12 @@ class DigestMemo:
         self._known: dict[str, str] = {}
         self._db = _opened(file) if file is not None else None
 
+    def close(self) -> None:
+        """Close the file; what was remembered in this process stays."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
     def get_many(self, names: Iterable[str]) -> dict[str, str]:
         """The digests that are known among these names."""
         wanted = [name for name in names if name not in self._known]

@@ -233,10 +233,11 @@ class RealParts:
         return remotes_at(self.mirror.reader, commit, root, self.clone_dvc, self.environ, self.cache)
 
     def close(self) -> None:
-        """Let go of what is held: journals, the index of hashes, the processes that read git."""
+        """Let go of what is held: journals, digests and hashes, the processes that read git."""
         for journal in self._journals.values():
             journal.close()
         self.cache.index.close()
+        self.memo.close()
         self.mirror.close()
 
     # Parts of the above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -120,6 +121,10 @@ def test_the_daemon_follows_the_branch_until_it_is_told_to_stop(world: World) ->
     world.edit({**GOOD, "in": "9\n"}, "Mend")
     until(lambda: world.tip() != broken)
     assert process.poll() is None
+    files = [
+        os.path.basename(os.readlink(entry)) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.exists()
+    ]
+    assert files.count("digests.sqlite") <= 1, "what a round opens it closes"
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0, err

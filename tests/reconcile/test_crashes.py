@@ -99,6 +99,30 @@ def test_results_that_the_remote_refuses_are_kept_and_published_later(tmp_path: 
     check_ledger(world.remote)
 
 
+CHAIN = "stages:\n" + "".join(
+    f"  s{n}:\n    cmd: sleep 0.35; cp {source} s{n}\n    deps: [{source}]\n    outs: [s{n}]\n"
+    for n, source in enumerate(["in", "s0", "s1", "s2"])
+)
+
+
+def test_results_are_published_while_other_stages_run(tmp_path: Path) -> None:
+    project = PROJECT.replace("1h", "300ms")
+    world = World.create(tmp_path, {"dvc.yaml": CHAIN, "in": "1\n", "runner.yaml": project}, dvc=True)
+    hook = world.remote / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntest -e {tmp_path}/once && exit 0\ntouch {tmp_path}/once\necho later >&2\nexit 1\n")
+    hook.chmod(0o755)
+    told = world.reconcile()
+    assert "later; " in told.err.replace("\n", " ")
+    assert "kept here and tried again" in told.err
+    assert told.ran == ["s0", "s1", "s2", "s3"]
+    assert len(told.value["commits"]) >= 2
+    reconciles = {record["reconcile"]["id"] for record in world.records() if "reconcile" in record}
+    assert len(reconciles) == 1
+    assert world.reconcile().commit is None
+    check_ledger(world.remote)
+
+
 def test_an_acknowledgement_that_is_lost_makes_no_second_record(tmp_path: Path) -> None:
     world = World.create(tmp_path, {"dvc.yaml": STAGES.replace("cp quick slow", "exit 1"), "in": "1\n"})
     (world.folder / "trace.go").touch()

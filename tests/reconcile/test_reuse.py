@@ -125,6 +125,32 @@ def test_a_proposal_gets_no_secrets(world: World) -> None:
     world.repo.git("switch", "--quiet", "main")
 
 
+def test_the_dvc_configuration_of_a_proposal_is_not_followed(world: World) -> None:
+    world.repo.git("switch", "--quiet", "--create", "elsewhere")
+    there = world.folder / "there"
+    config = f"[core]\n    remote = there\n['remote \"there\"']\n    url = {there}\n"
+    world.edit({".dvc/config": config, "params.yaml": "rate: 9\n"}, "Send it there")
+    before = len(list(world.store.glob("files/md5/*/*")))
+    assert world.reconcile("elsewhere").ran == ["report", "train"]
+    assert not there.exists()
+    assert len(list(world.store.glob("files/md5/*/*"))) > before
+    world.repo.git("switch", "--quiet", "main")
+    world.trace()
+
+
+def test_evidence_whose_metrics_were_not_committed(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {**FILES, ".gitignore": "/m.json\n/few\n"}, dvc=True)
+    dvc_repro(world.repo.path)
+    world.edit(message="Reproduced, without the metrics")
+    world.trace()
+    assert world.reconcile().ran == []
+    assert world.file("m.json") == "1\n"
+    assert world.file("few/deep/b") == "1\n"
+    world.edit({"dvc.yaml": STAGES.replace("> report.txt", "> report.txt; echo >> report.txt")})
+    assert world.reconcile(host="b", elsewhere=True).ran == ["report"]
+    check_ledger(world.remote)
+
+
 def test_what_ran_on_a_laptop_counts_as_evidence(tmp_path: Path) -> None:
     world = World.create(tmp_path, FILES, dvc=True)
     dvc_repro(world.repo.path)
