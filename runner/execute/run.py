@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from runner.core.records import RunFacts
 from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
+from runner.execute.output_links import mend_links
 from runner.execute.written import Stamps, changed, stamps
 from runner.process.private_folder import discard
 from runner.process.stage_run import Outcome, StageRun, run_stage
@@ -188,7 +190,8 @@ def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -
     try:
         outs = tuple(_take(context, out, outcome) for out in stage.outs)
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
-        return replace(facts, reason="outputs", message=error.message, log_tail=outcome.log_tail)
+        message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
+        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
     metrics = _metrics(stage, outcome.output_root)
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)
@@ -242,6 +245,8 @@ def _exists(path: Path) -> bool:
 def _take(context: Context, out: Out, outcome: Outcome) -> OutFact:
     """An output goes into the cache; from the worktree itself it stays where it is for the stages after it."""
     source = outcome.output_root / out.path
+    if outcome.output_root != context.worktree.folder:
+        mend_links(outcome.output_root, context.worktree.folder, out.path)
     saved = context.cache.save(source)
     if outcome.output_root == context.worktree.folder:
         context.worktree.placed(out.path, saved.md5)

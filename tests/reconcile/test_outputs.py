@@ -86,10 +86,37 @@ stages:
     world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n"})
     told = world.reconcile(ok=(3,))
     assert told.outcomes == {"large": "outputs", "link": "outputs", "fine": "ok"}
+    assert next(run["message"] for run in told.value["runs"] if run["stage"] == "link").startswith("link/broken: ")
     message = next(run["message"] for run in told.value["runs"] if run["stage"] == "large")
     assert "1 MiB" in message
     assert "cache" in message
     assert world.reconcile(ok=(3,)).commit is None
+
+
+def test_links_in_outputs_stand_for_what_they_lead_to(tmp_path: Path) -> None:
+    stages = """\
+stages:
+  link:
+    cmd: ln -s data/in link
+    deps: [data]
+    outs: [link]
+  many:
+    cmd: mkdir many && cp data/in many/a && ln -s a many/b && ln -s ../data/in many/c && ln -s "$PWD/data/in" many/d
+    deps: [data]
+    outs: [many]
+  reads:
+    cmd: cat link many/a many/b many/c many/d > reads
+    deps: [link, many]
+    outs: [reads]
+"""
+    world = World.create(tmp_path, {"dvc.yaml": stages, "data/in": "1\n"}, dvc=True)
+    assert world.reconcile().ran == ["link", "many", "reads"]
+    assert world.output("reads") == "1\n" * 5
+    first = world.file("dvc.lock")
+    world.edit({"data/in": "2\n"})
+    world.edit({"data/in": "1\n", "dvc.yaml": stages.replace("ln -s data/in link", "ln -s ./data/in link")})
+    world.reconcile("--no-isolation")
+    assert world.file("dvc.lock") == first.replace("ln -s data/in link", "ln -s ./data/in link")
 
 
 REMOTES = """\
