@@ -15,7 +15,7 @@ from runner.core.actions import Action
 from runner.core.nouns import Address
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
-from runner.errors import ExitCode, HostError, RaceLost, RunnerError
+from runner.errors import ExitCode, RaceLost, RunnerError
 from runner.execute.execution import Outcome, Sink
 from runner.ledger.state import State
 from runner.observe.observation import Observation
@@ -79,8 +79,8 @@ class Parts(Protocol):
     def wishes(self, request: Request, observation: Observation) -> Wishes:
         """The request in the planner's words; raises InputError for a stage that is not there."""
 
-    def journal(self, observation: Observation) -> list[RunFacts]:
-        """Runs that finished before and were never published."""
+    def left_over(self, observation: Observation) -> list[RunFacts]:
+        """Runs that finished before and were never published; one whose bytes are lost counts as not having run."""
 
     def publisher(self, observation: Observation) -> PublisherPart:
         """Publishes to the observation's state ref."""
@@ -124,7 +124,7 @@ def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
 
 def _publish_left_over(parts: Parts, request: Request, observation: Observation) -> Observation:
     """Runs that a killed reconcile finished are published first; then they are recorded like any other."""
-    left_over = parts.journal(observation)
+    left_over = parts.left_over(observation)
     if not left_over:
         return observation
     parts.publisher(observation).publish(left_over)
@@ -163,7 +163,7 @@ def _execute_and_record(parts: Parts, walk: Walk, result: Result, stop: threadin
         if running and waiting and parts.due(result.observation):
             try:
                 _record(publisher, parts, waiting, result)
-            except (HostError, RaceLost) as error:
+            except RunnerError as error:
                 parts.trouble(error)
 
     outcome = parts.execute(walk, result.plan, result.observation, Sink(keep, tick), stop)

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
-from runner.errors import ExitCode, HostError, InputError
+from runner.errors import ExitCode, HostError, InputError, RunnerError
 from runner.reconcile import Request
 from runner.reconcile import reconcile as run_reconcile
 from runner.report.progress import Progress, result_line
@@ -84,8 +84,8 @@ def _run(
             result = run_reconcile(parts, request, stop)
         finally:
             progress.close()
-            repository.share_states()
             parts.close()
+    _share(repository, console)
     value = result_json(result)
     if arguments.markdown:
         _markdown(working_folder(arguments.folder) / arguments.markdown, value)
@@ -95,6 +95,13 @@ def _run(
     if request.rev is None and repository.clone is not None:
         _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
     return signals[-1] if signals else result.exit_code
+
+
+def _share(repository: Repository, console: Console) -> None:
+    try:
+        repository.share_states()
+    except RunnerError as error:  # the results are recorded; only this clone does not know of them yet
+        console.say(f"This clone does not see the newest state yet: {error}")
 
 
 def _tell_what_took_no_part(desired: str, repository: Repository, clone: Clone, console: Console) -> None:

@@ -16,6 +16,7 @@ from runner.core.digests import Member, folder_digest, inside
 from runner.core.graph import OutputIndex
 from runner.core.nouns import Address, Param, Stage, TrackedData, is_external
 from runner.core.recorded import Inputs, OutFact, Recorded
+from runner.errors import InputError
 
 Left = Mapping[Address, "dict[str, OutFact] | None"]
 """What each stage leaves, by path; None while it is not known."""
@@ -138,11 +139,16 @@ class Gatherer:
             present, value = self._inputs.lookup(values, param.key)
             if present:
                 found.params[param.file, param.key] = value
+            elif self._is_made(param.file):
+                raise _NotKnown(Action.UNKNOWN, f"{param.file}, which a stage made, has no {param.key}")
             else:
                 found.missing.append(f"parameter {param.key} is not in {param.file}")
 
+    def _is_made(self, file: str) -> bool:
+        return self._outputs.at_or_above(file) is not None or self._data.at_or_above(file) is not None
+
     def _values(self, file: str) -> Mapping[str, Any] | None:
-        if self._outputs.at_or_above(file) is None and self._data.at_or_above(file) is None:
+        if not self._is_made(file):
             return self._inputs.params(file)
         digest = self.digest(file)
         if digest is None:
@@ -150,7 +156,10 @@ class Gatherer:
         data = self._recorded.small(digest)
         if data is None:
             raise _NotKnown(Action.UNKNOWN, f"the values in {file} are not recorded here", digest)
-        return self._inputs.parse_params(file, data)
+        try:
+            return self._inputs.parse_params(file, data)
+        except InputError as error:
+            raise _NotKnown(Action.UNKNOWN, f"{file}, which a stage made, cannot be read: {error.message}") from error
 
     def _external(self, path: str) -> str:
         digest = self._inputs.probe(path)

@@ -46,13 +46,22 @@ def lock_entry(
 
 def out_facts(stage: Stage, entry: Mapping[str, Any]) -> tuple[OutFact, ...]:
     """The outputs that an entry of DVC's states for the stage, in the order of the stage."""
-    cached = {out.path: out.cache for out in stage.outs}
+    stated = {out.path: out for out in stage.outs}
     facts = {}
     for row in entry.get("outs", ()):
         path = posixpath.normpath(posixpath.join(stage.wdir, row["path"]))
-        facts[path] = OutFact(
-            path, row["md5"], row.get("size"), row.get("nfiles"), row.get("isexec", False), cached.get(path, True)
-        )
+        out = stated.get(path)
+        if out is not None:
+            facts[path] = OutFact(
+                path,
+                row["md5"],
+                row.get("size"),
+                row.get("nfiles"),
+                row.get("isexec", False),
+                cached=out.cache,
+                push=out.push,
+                remote=out.remote,
+            )
     return tuple(facts[path] for path in stage.out_paths if path in facts)
 
 

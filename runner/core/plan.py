@@ -195,11 +195,28 @@ class Walk:
             return Step(address, Action.KEEP, vouched, key, material, evidence, changed=True)
         reasons = tuple(self._why(stage, material, current))
         if hit is not None and not hit.succeeded:
+            made_executable = self._modes_changed(stage, hit)
+            if made_executable:
+                return Step(
+                    address, Action.RUN, (f"{made_executable} got another mode since it failed",), key, material
+                )
             if not self.wishes.retries(address):
                 since = reasons if current is not None or address in self.desired.locks else ()
                 return Step(address, Action.FAILED, (hit.why or "failed before", *since), key, material, hit=hit)
             return Step(address, Action.RUN, ("another try was asked for", *reasons), key, material, hit=hit)
         return Step(address, Action.RUN, reasons, key, material)
+
+    def _modes_changed(self, stage: Stage, hit: Hit) -> str:
+        """A dep in git that may be executed now and could not when the run failed, or the other way round.
+
+        Modes are not in the key, as they are not in DVC's comparison; but a mended one is reason for another try.
+        """
+        for path in stage.deps:
+            is_in_git = path not in self.graph.producers and path not in self.desired.tracked
+            could = bool(hit.inputs.get(path, {}).get("isexec"))
+            if is_in_git and path in hit.inputs and could != self.inputs.is_executable(path):
+                return path
+        return ""
 
     def _ran_for_this_commit(self, stage: Stage, current: Entry, material: Material) -> bool:
         """Whether an always-changed stage stands by a run that a person forced for this same commit: it lasts."""

@@ -31,6 +31,10 @@ class OutFact:
     git_id: str | None = None
     """Blob or tree id of the bytes on the state branch, where `cached` is false."""
     legacy: bool = False
+    push: bool = True
+    """False: its bytes never go to a DVC remote."""
+    remote: str | None = None
+    """The DVC remote its bytes go to; None means the default one."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON without what is at its default."""
@@ -41,6 +45,8 @@ class OutFact:
         row |= {"cache": False} if not self.cached else {}
         row |= {"git": self.git_id} if self.git_id else {}
         row |= {"legacy": True} if self.legacy else {}
+        row |= {"push": False} if not self.push else {}
+        row |= {"remote": self.remote} if self.remote else {}
         return row
 
     @staticmethod
@@ -55,6 +61,8 @@ class OutFact:
             cached=row.get("cache", True),
             git_id=row.get("git"),
             legacy=row.get("legacy", False),
+            push=row.get("push", True),
+            remote=row.get("remote"),
         )
 
 

@@ -17,7 +17,7 @@ class Queue:
 
     def __init__(self, *, jobs: int, cpu: float, memory_bytes: int, heights: Mapping[Address, int]) -> None:
         self._jobs = jobs
-        self._cpu = cpu
+        self._cpu = _thousandths(cpu)
         self._memory_bytes = memory_bytes
         self._heights = heights
         self._ready: list[tuple[int, int, Stage]] = []
@@ -48,7 +48,7 @@ class Queue:
     def done(self, address: Address) -> None:
         """A running stage has ended, whatever the outcome."""
         stage = self._running.pop(address)
-        self._cpu += stage.resources.cpu
+        self._cpu += _thousandths(stage.resources.cpu)
         self._memory_bytes += stage.resources.memory_bytes
         self._held.difference_update(stage.mutex)
 
@@ -62,6 +62,10 @@ class Queue:
         """Whether nothing runs and nothing is ready."""
         return not self._running and not self._ready
 
+    def begin(self, stage: Stage) -> None:
+        """A stage that starts without having been ready: it counts as running from here on."""
+        self._start(stage)
+
     def clear(self) -> list[Stage]:
         """Forget what has not started, for a stop; returns it."""
         dropped = [stage for _, _, stage in self._ready]
@@ -70,13 +74,18 @@ class Queue:
 
     def _fits(self, stage: Stage) -> bool:
         return (
-            stage.resources.cpu <= self._cpu
+            _thousandths(stage.resources.cpu) <= self._cpu
             and stage.resources.memory_bytes <= self._memory_bytes
             and self._held.isdisjoint(stage.mutex)
         )
 
     def _start(self, stage: Stage) -> None:
         self._running[stage.address] = stage
-        self._cpu -= stage.resources.cpu
+        self._cpu -= _thousandths(stage.resources.cpu)
         self._memory_bytes -= stage.resources.memory_bytes
         self._held.update(stage.mutex)
+
+
+def _thousandths(cores: float) -> int:
+    """Cores as whole thousandths: sums of fractions come out even."""
+    return round(cores * 1000)

@@ -71,33 +71,64 @@ class Execution:
         self._renewed = False
         """Whether a stage that ran again left something else: what was decided from its old result is asked again."""
         self._settled: collections.deque[Address] = collections.deque()
+        self._to_remake: collections.deque[Stage] = collections.deque()
+        self._alone = False
+        """Whether a stage runs again: it clears and places what others may read, so nothing runs beside it."""
+        self._error: Exception | None = None
         self.outcome = Outcome(steps={step.address: step for step in plan.steps})
 
     def go(self) -> Outcome:
-        """Run until nothing is ready and nothing runs, or a stop is asked for."""
+        """Run until nothing is ready and nothing runs, or a stop is asked for.
+
+        An error on the way starts nothing more; what runs is heard out, so that every result is kept, and then it is
+        raised.
+        """
+        with ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="stage") as pool:
+            self._guarded(self._enter_all)
+            self._guarded(lambda: self._start(pool))
+            while self._queue.running:
+                self._guarded(self._take_one)
+                self._guarded(self._ask_waiting)
+                self._guarded(lambda: self._start(pool))
+                self._guarded(lambda: self._sink.tick(self._queue.running > 0))
+        if self._error is not None:
+            raise self._error
+        self.outcome.cancelled = self._stop.is_set()
+        if not self.outcome.cancelled and not self._queue.idle:
+            raise AssertionError("stages are ready and none of them can start")
+        return self.outcome
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - raised by `go` when nothing runs any more
+            self._error = self._error or error
+
+    def _enter_all(self) -> None:
         for step in list(self.outcome.steps.values()):
             self._enter(step)
         self._ask_waiting()
-        with ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="stage") as pool:
-            self._start(pool)
-            while self._queue.running:
-                self._take_one()
-                self._ask_waiting()
-                self._start(pool)
-                self._ask_waiting()
-                self._sink.tick(self._queue.running > 0)
-        self.outcome.cancelled = self._stop.is_set()
-        return self.outcome
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
-        if self._stop.is_set():
+        if self._stop.is_set() or self._error is not None:
             self._queue.clear()
+            self._to_remake.clear()
             return
-        for stage in self._queue.take():
-            if self._renewed and not self._runs_still(stage):
-                self._queue.done(stage.address)
-            else:
-                pool.submit(self._work, self.outcome.steps[stage.address])
+        while not self._to_remake and not self._alone:
+            taken = self._queue.take()
+            for stage in taken:
+                if self._renewed and not self._runs_still(stage):
+                    self._queue.done(stage.address)
+                else:
+                    pool.submit(self._work, self.outcome.steps[stage.address])
+            self._ask_waiting()
+            if not taken:
+                return
+        if self._to_remake and not self._queue.running:
+            stage = self._to_remake.popleft()
+            self._queue.begin(stage)
+            self._alone = True
+            pool.submit(self._work, self.outcome.steps[stage.address])
 
     def _runs_still(self, stage: Stage) -> bool:
         """Ask again for a stage that was ready before an input of it was renewed."""
@@ -128,6 +159,7 @@ class Execution:
             except queue.Empty:
                 self._sink.tick(True)
         self._queue.done(step.address)
+        self._alone = False
         if isinstance(result, RunFacts):
             self._ended(step, result)
         elif isinstance(result, BytesMissing):
@@ -137,7 +169,6 @@ class Execution:
             self._disappoint(step.address)
             self._context.on_event(Event("notice", step.address, str(result)))
         else:
-            self._stop.set()
             raise result
 
     def _ended(self, step: Step, run: RunFacts) -> None:
@@ -201,7 +232,7 @@ class Execution:
     def _enter(self, step: Step) -> None:
         """A step that can start now goes to the queue; one that only lacks knowledge is looked into first."""
         if step.action in (Action.UNKNOWN, Action.PROBE):
-            known = self._resolver.resolve(step)
+            known = self._looked_up(step)
             if known is None:
                 self._note_findings(step)
                 return
@@ -216,6 +247,14 @@ class Execution:
             self._ended(step, restored)
         else:
             self._queue.push(self._stage(step))
+
+    def _looked_up(self, step: Step) -> Step | None:
+        try:
+            return self._resolver.resolve(step)
+        except HostError as error:
+            self.outcome.host_errors[step.address] = error
+            self._context.on_event(Event("notice", step.address, str(error)))
+            return None
 
     def _note_findings(self, step: Step) -> None:
         """An input that only turned out to be missing when what should hold it was there."""
@@ -242,7 +281,7 @@ class Execution:
 
     def _enter_remade(self, step: Step) -> None:
         if step.action is Action.RUN:
-            self._queue.push(self._stage(step))
+            self._to_remake.append(self._stage(step))
         else:
             self.outcome.host_errors[step.address] = HostError(
                 f"stage {step.address.stage} has to run again, and cannot: {'; '.join(step.reasons)}"

@@ -58,7 +58,7 @@ def perform(
     for attempt in range(1, stage.retries + 2):
         private = context.worktree.stage_folder()
         before = stamps(context.worktree.folder, _own_inputs(stage))
-        outcome = run_stage(_stage_run(context, running, private, isolate), cancel)
+        outcome = run_stage(_stage_run(context, running, private, isolate, cancel), cancel)
         if outcome.output_root == context.worktree.folder:
             outcome = _with_written_inputs(context, stage, before, outcome)
         facts = _facts(context, running, outcome, attempt)
@@ -102,14 +102,14 @@ def _prepare_outputs(walk: Walk, context: Context, materials: Materials, stage: 
     return started_from
 
 
-def _stage_run(context: Context, running: Running, private: Path, isolate: bool) -> StageRun:
+def _stage_run(context: Context, running: Running, private: Path, isolate: bool, cancel: threading.Event) -> StageRun:
     stage = running.stage
     env = {**context.environ, **_dvc_variables(context, stage), **dict(stage.env)}
     env |= _secrets_of(context, stage)
     if stage.seed is not None:
         env |= {"PYTHONHASHSEED": str(stage.seed), "RUNNER_SEED": str(stage.seed)}
     if stage.environment is not None:
-        env = _in_environment(context, stage, env)
+        env = _in_environment(context, stage, env, cancel)
     return StageRun(
         commands=stage.cmd,
         shell=context.shell,
@@ -131,7 +131,7 @@ def _secrets_of(context: Context, stage: Stage) -> dict[str, str]:
     if missing:
         raise HostError(
             f"stage {stage.address.stage} has to run again and needs the secrets {', '.join(missing)}",
-            "reconcile again: they are looked up for stages that the plan says may run",
+            "put them into the environment, as for its first run",
         )
     return {name: context.secrets[name] for name in stage.secrets}
 
@@ -142,14 +142,14 @@ def _dvc_variables(context: Context, stage: Stage) -> dict[str, str]:
     return {"DVC_ROOT": str(root), "DVC_STAGE": stage.address.stage}
 
 
-def _in_environment(context: Context, stage: Stage, env: Mapping[str, str]) -> dict[str, str]:
+def _in_environment(context: Context, stage: Stage, env: Mapping[str, str], cancel: threading.Event) -> dict[str, str]:
     from runner.process.environments import ensure  # imported late: only stages with an environment need it
 
     spec = stage.environment
     if spec is None:
         return dict(env)
     lock = (context.worktree.folder / spec.lock).read_bytes()
-    venv = ensure(lock, spec.python, context.environments)
+    venv = ensure(lock, spec.python, context.environments, cancel=cancel)
     return {**env, "VIRTUAL_ENV": str(venv.bin_dir.parent), "PATH": f"{venv.bin_dir}:{env.get('PATH', '')}"}
 
 
@@ -192,7 +192,7 @@ def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
         message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
-    metrics = _metrics(stage, outcome.output_root)
+    metrics = _metrics(stage, outcome.output_root, _secrets_of(context, stage))
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)
     return done
@@ -250,10 +250,19 @@ def _take(context: Context, out: Out, outcome: Outcome) -> OutFact:
     saved = context.cache.save(source)
     if outcome.output_root == context.worktree.folder:
         context.worktree.placed(out.path, saved.md5)
-    return OutFact(out.path, saved.md5, saved.size_bytes, saved.nfiles, saved.isexec, cached=out.cache)
+    return OutFact(
+        out.path,
+        saved.md5,
+        saved.size_bytes,
+        saved.nfiles,
+        saved.isexec,
+        cached=out.cache,
+        push=out.push,
+        remote=out.remote,
+    )
 
 
-def _metrics(stage: Stage, root: Path) -> dict[str, Any]:
+def _metrics(stage: Stage, root: Path, secrets: Mapping[str, str]) -> dict[str, Any]:
     """Values of metric files, as far as all of them together stay small; gates and comparisons read these."""
     from runner.specs.params import load_params  # imported late: only where something ran
 
@@ -264,6 +273,8 @@ def _metrics(stage: Stage, root: Path) -> dict[str, Any]:
         if out.kind is not OutKind.METRIC or not path.is_file() or path.stat().st_size > left:
             continue
         data = path.read_bytes()
+        if any(value.encode() in data for value in secrets.values()):
+            continue  # a secret enters no record, wherever a stage writes it
         try:
             found[out.path] = load_params(data, out.path)
         except (RunnerError, ValueError):

@@ -11,8 +11,7 @@ from runner.core.nouns import Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.records import RunFacts
 from runner.data.external import probe
-from runner.errors import HostError
-from runner.execute.context import Context, Event
+from runner.execute.context import Context
 
 
 class Resolver:
@@ -23,19 +22,18 @@ class Resolver:
         self._context = context
 
     def resolve(self, step: Step) -> Step | None:
-        """The step decided anew after looking; None where looking does not help."""
+        """The step decided anew after looking; None where looking does not help.
+
+        Raises HostError where this host cannot look.
+        """
         stage = self._walk.graph.stages[step.address]
         if stage.not_handled or (stage.secrets and self._context.trust is not Trust.TRUSTED):
             return None
-        try:
-            for md5 in step.fetch:
-                self._fetch(md5)
-            for path in stage.deps:
-                if is_external(path):
-                    self._walk.inputs.learn(path, probe(path))
-        except HostError as error:
-            self._context.on_event(Event("notice", step.address, str(error)))
-            return None
+        for md5 in step.fetch:
+            self._fetch(md5)
+        for path in stage.deps:
+            if is_external(path):
+                self._walk.inputs.learn(path, probe(path))
         again = self._walk.decide(stage)
         return again if again.action not in (Action.UNKNOWN, Action.PROBE) else None
 

@@ -46,7 +46,8 @@ class Worktree:
         self.folder = place / "tree"
         self.private = place / "s"
         self._runs = itertools.count(1)
-        self._placed: dict[str, str] = {}
+        self._placed: dict[str, tuple[str, bool]] = {}
+        """Path to digest, and whether a stage may write to it without reaching the cache."""
         self._guard = threading.Lock()
         self._filling = threading.Lock()
         self._is_filled = False
@@ -87,16 +88,16 @@ class Worktree:
     def place(self, cache: Cache, path: str, md5: str, *, legacy: bool, isexec: bool, writable: bool) -> None:
         """Have the bytes of `md5` at `path`; raises MissingObjects where the cache lacks them."""
         with self._lock_of(path):
-            if self._placed.get(path) == md5:
+            if self._placed.get(path) in ((md5, True), (md5, writable)):
                 return
             target = self.inside(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             cache.materialise(md5, target, writable=writable, isexec=isexec, legacy=legacy)
-            self._placed[path] = md5
+            self._placed[path] = (md5, writable)
 
     def placed(self, path: str, md5: str) -> None:
         """A stage left these bytes at `path` itself."""
-        self._placed[path] = md5
+        self._placed[path] = (md5, True)
 
     def clear(self, path: str) -> None:
         """Take away what is at `path`."""

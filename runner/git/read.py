@@ -20,6 +20,7 @@ from runner.git.command import (
     path_text,
     run,
 )
+from runner.git.index import differs, index_entries
 from runner.git.objects import DamagedObjects, Found, ObjectPipe, too_large
 from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree
 
@@ -271,21 +272,20 @@ class Reader:
             return False
 
     def is_dirty(self) -> bool:
-        """Whether tracked files in the worktree differ from HEAD; False where there is no worktree."""
+        """Whether tracked files in the worktree differ from HEAD; False where there is no worktree.
+
+        `git status` would run the clean filters that the clone's configuration names, so the index and the files are
+        compared here: by size and time, and by their bytes where only the time differs.
+        """
         if self.worktree is None:
             return False
-        answer = self._run(
-            f"--work-tree={self.worktree}",
-            "status",
-            "--porcelain",
-            "-z",
-            "--untracked-files=no",
-            "--ignore-submodules=all",
-            cwd=self.worktree,
-        )
-        if answer.code:
-            raise self._failed(answer)
-        return bool(answer.out)
+        staged = self._run("diff-index", "--cached", "--quiet", "--ignore-submodules=all", "HEAD", "--")
+        if staged.code:
+            return True
+        listed = self._run("ls-files", "--stage", "--debug", "-z")
+        if listed.code:
+            raise self._failed(listed)
+        return any(differs(self.worktree, entry) for entry in index_entries(listed.out))
 
     # How
 

@@ -87,7 +87,7 @@ class GitInputs:
         if oid is None and not any(True for _ in self._names_below(path)):
             return None
         over = sorted((name, md5) for name, md5 in self._overlay_md5.items() if _is_below(name, path))
-        name = f"folder:{oid}:{canonical_digest([path, self._ignore_digest, over])}"
+        name = f"folder2:{oid}:{canonical_digest([path, self._ignore_digest, over])}"
         known = self._memo.get_many([name]).get(name)
         if known is not None:
             return known
@@ -120,7 +120,7 @@ class GitInputs:
     def environment_digest(self, lock: str, python: str | None) -> str | None:
         """SHA-256 over the lock file's bytes and the interpreter's version; None where there is no such file."""
         entry = self._tree.get(lock)
-        if entry is None:
+        if entry is None or entry.mode in (_SYMLINK, _SUBMODULE):
             return None
         digest = hashlib.sha256(self._reader.blob(entry.oid))
         digest.update(f"\0{python or ''}".encode())

@@ -113,7 +113,7 @@ def ignore_rules(reader: Reader, tree: Tree, stages: Sequence[Stage]) -> tuple[C
 
     texts = {name: reader.blob(tree.files[name].oid) for name in names}
     ignore = Ignore(texts)
-    return (lambda path: ignore.ignores(path, False)), ",".join(sorted(tree.files[name].oid for name in names))
+    return (lambda path: ignore.ignores(path, False)), ",".join(f"{name}={tree.files[name].oid}" for name in names)
 
 
 def _under_policy(project: Project, policy: Project) -> Project:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 STATE = "runner/state"
 STATE_OF = "runner/state-of"
 PROPOSED = "runner/proposed"
@@ -17,10 +15,8 @@ def state_branch(watched: str, first: str) -> str:
 
 
 def proposed_branch(name: str) -> str:
-    """The state branch of a proposal: a branch's name, or the start of a commit's."""
-    return f"{PROPOSED}/{name}"
+    """The state branch of a proposal: a branch's name, or the start of a commit's.
 
-
-def is_commit_name(text: str) -> bool:
-    """Whether a revision is the name of a commit rather than of a branch."""
-    return re.fullmatch(r"[0-9a-f]{7,64}", text) is not None
+    Slashes are percent-encoded, so that what is left of a proposal `fix` is never in the way of one `fix/login`.
+    """
+    return f"{PROPOSED}/{name.replace('%', '%25').replace('/', '%2F')}"

@@ -68,6 +68,12 @@ class Journal:
         self._folder.mkdir(parents=True, exist_ok=True)
         file = open(self._path, "ab")  # noqa: SIM115 - open for as long as the reconcile
         fcntl.flock(file, fcntl.LOCK_EX)
+        while not os.fstat(
+            file.fileno()
+        ).st_nlink:  # somebody took it for one that is left behind, before it was locked
+            file.close()
+            file = open(self._path, "ab")  # noqa: SIM115 - as above
+            fcntl.flock(file, fcntl.LOCK_EX)
         handle = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -112,7 +118,10 @@ def _row(line: bytes) -> dict[str, Any]:
 
 
 def _forget(path: Path, run_ids: set[str]) -> None:
-    left = [run for run in _unpublished(path) if run.run_id not in run_ids]
+    before = _unpublished(path)
+    left = [run for run in before if run.run_id not in run_ids]
+    if len(left) == len(before):
+        return
     if not left:
         path.unlink(missing_ok=True)
         return

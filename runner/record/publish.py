@@ -235,13 +235,7 @@ class Publisher:
         return found
 
     def _push_bytes(self, runs: Sequence[RunFacts]) -> None:
-        options = {(stage.address, out.path): out for stage in self.desired.stages() for out in stage.outs}
-        wanted: list[tuple[str, str | None]] = []
-        for run in runs:
-            for fact in run.outs:
-                out = options.get((run.address, fact.path))
-                if fact.cached and (out is None or out.push):
-                    wanted.append((fact.md5, out.remote if out else None))
+        wanted = [(fact.md5, fact.remote) for run in runs for fact in run.outs if fact.cached and fact.push]
         wanted += self._standing_bytes()
         if wanted:
             self.push_bytes(wanted)
@@ -250,8 +244,9 @@ class Publisher:
         """What stood before, where results have a new place: it goes there too, as far as this host has it."""
         if self.base is None or not self.insists:
             return []
-        facts = [out for entry in self.base.entries().values() for out in entry.outs if out.cached and not out.legacy]
-        return [(out.md5, None) for out in facts if self.sources.has_object(out.md5)]
+        facts = [out for entry in self.base.entries().values() for out in entry.outs]
+        meant = [out for out in facts if out.cached and out.push and not out.legacy]
+        return [(out.md5, out.remote) for out in meant if self.sources.has_object(out.md5)]
 
     def _is_late(self, base: State) -> bool:
         recorded = base.summary.desired

@@ -140,5 +140,7 @@ def result_line(commits: list[str], runs: int, failed: int, style: Style, *, not
         return style.red("Nothing was recorded: ") + f"this host could not run {plural(not_run, 'stage')}."
     if not commits:
         return style.green("Nothing to record: ") + "the state branch says it all."
+    if not runs:
+        return f"Recorded what stands now in {style.bold(commits[-1][:12])}; nothing had to run."
     what = f"{plural(runs, 'run')}" + (f", {failed} failed" if failed else "")
     return f"Recorded {what} in {style.bold(commits[-1][:12])}."

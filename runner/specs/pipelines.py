@@ -57,6 +57,10 @@ class StageReading:
         self.findings.append(self.locator.finding(path, message, hint))
 
 
+_RESERVED = frozenset([".git", ".dvc", ".runner", ".github"])
+"""Folders of git, of DVC, of the runner and of the host of the repository."""
+
+
 def check_handwritten_name(reading: StageReading, name: str) -> None:
     """Note a finding for a stage or group name that DVC could not address.
 
@@ -235,6 +239,11 @@ class _StageReader:
             return None
         if path == "." or not places.is_inside(path, self._reading.dvc_root) or path == self._reading.dvc_root:
             self._add(where, f"the output `{written}` is not inside the DVC project", "write it to a path of its own")
+            return None
+        reserved = next((part for part in path.split("/") if part.lower() in _RESERVED), None)
+        if reserved is not None:
+            hint = "write it to another folder"
+            self._add(where, f"the output `{written}` lies in `{reserved}`, which is not for outputs", hint)
             return None
         name = path.rpartition("/")[2]
         if name in ("dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore") or name.endswith(".dvc"):

@@ -43,6 +43,14 @@ class RepositoryHome:
         return self.root / "journal" / branch.replace("/", "%2F")
 
 
+def prune_logs(folder: Path, kept: int = 2_000) -> None:
+    """Remove the oldest logs but for the newest `kept`, once there are a quarter more than that."""
+    files = sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []
+    if len(files) > kept * 1.25:
+        for file in files[:-kept]:
+            file.unlink(missing_ok=True)
+
+
 def home_folder(environ: Mapping[str, str]) -> Path:
     """The runner's folder on this host."""
     if environ.get("RUNNER_HOME"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -20,7 +21,7 @@ from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
 from runner.data.moving import take_over
 from runner.data.remotes import Remotes
-from runner.errors import HostError, RunnerError
+from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
 from runner.execute.worktree import Content, Worktree
@@ -42,7 +43,7 @@ from runner.record.tree import Sources
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
-from runner.wiring.home import RepositoryHome
+from runner.wiring.home import RepositoryHome, prune_logs
 from runner.wiring.states import StateRefs, opened
 from runner.wiring.target import Target, Targets
 
@@ -153,9 +154,15 @@ class RealParts:
 
     # Record
 
-    def journal(self, observation: Observation) -> list[RunFacts]:
-        """Finished runs that were never published."""
-        return self._journal(observation).left_over()
+    def left_over(self, observation: Observation) -> list[RunFacts]:
+        """Finished runs that were never published, without those whose bytes are lost: they are forgotten."""
+        journal = self._journal(observation)
+        runs = journal.left_over()
+        lost = [run for run in runs if any(self.cache.missing(out.md5) for out in run.outs if not out.legacy)]
+        for run in lost:
+            self.on_event(Event("notice", run.address, "finished before, but its bytes are lost: it counts as not run"))
+        journal.remove(lost)
+        return [run for run in runs if run not in lost]
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
         """Have a finished run in the journal."""
@@ -238,6 +245,9 @@ class RealParts:
             journal.close()
         self.cache.index.close()
         self.memo.close()
+        with contextlib.suppress(HostError):  # tidying up can wait for the next time
+            self.mirror.tidy()
+            prune_logs(self.home.logs)
         self.mirror.close()
 
     # Parts of the above
@@ -295,7 +305,13 @@ class RealParts:
         settled = (Action.KEEP, Action.REUSE, Action.FAILED, Action.REMOVE)
         needed = [step.address for step in plan.steps if step.action not in settled]
         names = {name for address in needed for name in observation.graph.stages[address].secrets}
-        return secret_values.resolve(sorted(names), self.environ)
+        values = secret_values.resolve(sorted(names), self.environ)
+        # A stage that stands runs again where its bytes are lost; what it needs then is looked up, but not asked for.
+        others = {name for stage in observation.desired.stages() for name in stage.secrets} - names
+        for name in sorted(others):
+            with contextlib.suppress(InputError):
+                values |= secret_values.resolve([name], self.environ)
+        return values
 
     def _sources(self, observation: Observation) -> Sources:
         reader, commit = self.mirror.reader, observation.commit

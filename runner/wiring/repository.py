@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.plan import Plan
-from runner.errors import InputError
+from runner.errors import HostError, InputError
 from runner.execute.context import Event
 from runner.git.mirror import Mirror
 from runner.git.network import network_config
@@ -75,6 +75,11 @@ class Repository:
 def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -> Repository:
     """The repository at `url`, or else the one that `folder` lies in."""
     home_root = home_folder(environ)
+    try:
+        home_root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "set RUNNER_HOME to a folder that can be written"
+        raise HostError(f"{home_root}: the runner's own folder cannot be made: {error.strerror}", hint) from error
     if url is not None:
         place = Path(url)
         located = str(place.absolute()) if place.exists() else url

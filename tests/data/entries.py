@@ -29,6 +29,8 @@ def entry(
         spelled=tuple((written or {}).items()),
     )
     material = {
+        "cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0],
+        "wdir": stage.wdir,
         "dep": {path: _digest(item) for path, item in deps.items()},
         "param": {f"{file}:{key}": plain(value) for file, key, value in pairs},
     }

@@ -79,8 +79,8 @@ def test_a_merge_takes_over_what_ran_for_the_proposal(world: World) -> None:
     told = world.reconcile("feature/x")
     assert told.ran == ["report", "train"]
     assert _run_cache(world) == caches, "a proposal wrote DVC's run-cache"
-    assert {run["trust"] for run in world.runs("runner/proposed/feature/x")[-2:]} == {"proposed"}
-    assert world.tip("runner/proposed/feature/x") is not None
+    assert {run["trust"] for run in world.runs("runner/proposed/feature%2Fx")[-2:]} == {"proposed"}
+    assert world.tip("runner/proposed/feature%2Fx") is not None
     assert world.reconcile("feature/x").commit is None
     world.repo.git("switch", "--quiet", "main")
     world.repo.git("merge", "--quiet", "--no-ff", "--no-edit", "feature/x")
@@ -91,9 +91,9 @@ def test_a_merge_takes_over_what_ran_for_the_proposal(world: World) -> None:
     assert world.file("m.json") == "3\n"
     assert world.file("few/a") == "3\n"
     adopted = [record for record in world.records() if "adoptedFrom" in record]
-    assert [record["adoptedFrom"]["ref"] for record in adopted] == ["runner/proposed/feature/x"] * 2
+    assert [record["adoptedFrom"]["ref"] for record in adopted] == ["runner/proposed/feature%2Fx"] * 2
     assert world.trace() == ["report", "train"]
-    world.repo.git("push", "--quiet", "origin", ":feature/x", ":runner/proposed/feature/x")
+    world.repo.git("push", "--quiet", "origin", ":feature/x", ":runner/proposed/feature%2Fx")
     assert world.reconcile().commit is None
     assert set(world.plan().values()) == {"keep"}
     check_ledger(world.remote)
@@ -109,7 +109,7 @@ def test_a_branch_name_that_is_used_again_is_a_new_proposal(world: World) -> Non
     assert world.reconcile("feature/x").ran == ["report", "train"]
     world.repo.git("switch", "--quiet", "main")
     world.trace()
-    check_ledger(world.remote, "runner/proposed/feature/x")
+    check_ledger(world.remote, "runner/proposed/feature%2Fx")
 
 
 def test_a_proposal_gets_no_secrets(world: World) -> None:
