@@ -38,7 +38,8 @@ def test_dvc_finds_nothing_to_do_on_the_state_branch(seed: int, tmp_path: Path) 
         str(address): answer.status for address, answer in answers.items() if answer.changed and not answer.frozen
     }
     assert {status for row in changed.values() for status in row} <= {"always changed"}, changed
-    assert {str(address) for address in dvc_would_run(clone)} <= changed.keys()
+    # of a frozen stage whose command was edited DVC only verifies the outputs, and lists it
+    assert {str(address) for address in dvc_would_run(clone) if not answers[address].frozen} <= changed.keys()
 
 
 @pytest.mark.parametrize("seed", seeds(500, one_in=4))
