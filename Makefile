@@ -14,7 +14,7 @@ READY := $(VENV)/ready
 JOBS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: help venv demo test check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test oracle check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -153,7 +153,8 @@ def _plain(text: str, column: int, indent: int) -> str:
         if number % 2 == 0:
             if len(part) + column > _WIDTH and column > indent:
                 if out and len(out[-1]) > 1 and out[-1].isspace():
-                    return f"'{text}'"  # several spaces would read back as one
+                    quoted = text.replace("'", "''")
+                    return f"'{quoted}'"  # several spaces would read back as one
                 out.append(new_line)
                 column = indent
         elif len(part) == 1 and column >= _WIDTH:

@@ -31,6 +31,7 @@ def entry(
     material = {
         "cmd": list(stage.cmd) if stage.cmd_is_list else stage.cmd[0],
         "wdir": stage.wdir,
+        "out": {path: {} for path in stage.out_paths},
         "dep": {path: _digest(item) for path, item in deps.items()},
         "param": {f"{file}:{key}": plain(value) for file, key, value in pairs},
     }
