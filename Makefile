@@ -34,7 +34,7 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 check: check-format check-lint check-types check-imports check-schemas ## Check all that is no test; -k shows all that is wrong
 

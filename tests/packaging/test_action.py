@@ -25,8 +25,6 @@ spec:
 """
 RUN = "Run it"
 
-pytestmark = pytest.mark.xdist_group("action")  # one machine serves all of them
-
 
 @pytest.fixture(scope="module")
 def action() -> Any:

@@ -19,8 +19,6 @@ from tests.packaging.workflows import ROOT, library
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-pytestmark = pytest.mark.xdist_group("wheel")  # it is built once
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:

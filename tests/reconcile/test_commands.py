@@ -33,9 +33,6 @@ FILES = {"dvc.yaml": STAGES, "in": "1\n"}
 GOOD = {**FILES, "dvc.yaml": STAGES[: STAGES.index("  fails")]}
 
 
-pytestmark = pytest.mark.xdist_group("commands")  # its tests go on from each other
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Reconciled once."""

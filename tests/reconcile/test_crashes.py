@@ -28,9 +28,6 @@ stages:
 PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: x}\nspec: {record: {every: 1h}}\n"
 
 
-pytestmark = pytest.mark.xdist_group("crashes")  # they count processes of the whole host
-
-
 def sleepers() -> int:
     done = subprocess.run(["pgrep", "-fc", "^sleep 4321$"], capture_output=True, text=True, check=False)
     return int(done.stdout or 0)

@@ -94,9 +94,6 @@ def assert_dvc_agrees(world: World, folder: str = ".") -> Path:
     return root
 
 
-pytestmark = pytest.mark.xdist_group("dvc-finds-its-own")  # its tests go on from each other
-
-
 @pytest.fixture(scope="module")
 def adopted(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Two `dvc.yaml` files, reconciled twice: the second time one parameter was another one."""

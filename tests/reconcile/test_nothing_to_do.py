@@ -26,9 +26,6 @@ stages:
 FILES = {"dvc.yaml": STAGES, "data.txt": "1\n", "params.yaml": "rate: 1\n", "README": "words\n"}
 
 
-pytestmark = pytest.mark.xdist_group("nothing-to-do")  # its tests go on from each other
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Reconciled once, with a DVC remote; each test leaves it reconciled."""

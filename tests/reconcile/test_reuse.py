@@ -38,9 +38,6 @@ stages:
 FILES = {"dvc.yaml": STAGES, "data.txt": "1\n", "params.yaml": "rate: 1\n"}
 
 
-pytestmark = pytest.mark.xdist_group("reuse")  # its tests go on from each other
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Reconciled once; each test leaves `main` as it was."""
