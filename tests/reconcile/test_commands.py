@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +39,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.reconcile()
     world.trace()
     return world
+
+
+@pytest.fixture(autouse=True)
+def untraced(request: pytest.FixtureRequest) -> None:
+    """What other tests ran in the shared world does not count."""
+    if "world" in request.fixturenames:
+        request.getfixturevalue("world").trace()
 
 
 def test_a_replay_runs_a_record_again_and_compares(world: World) -> None:
@@ -113,10 +119,12 @@ def test_the_daemon_does_one_round(world: World) -> None:
 
 
 def test_the_daemon_follows_the_branch_until_it_is_told_to_stop(world: World) -> None:
-    process = world.start("daemon", "--repo", str(world.remote), "--interval", "0.2s", host="d", cwd=world.folder)
-    time.sleep(0.5)
+    options = ("--repo", str(world.remote), "--interval", "0.2s")
+    log = world.folder / "daemon.log"
+    process = world.start("daemon", *options, host="d", cwd=world.folder, log=log)
+    until(lambda: bool(list(world.home("d").glob("r/*/seen/*"))))
     world.edit({"dvc.yaml": "stages: [\n"}, "Break")
-    time.sleep(1)
+    until(lambda: "dvc.yaml:" in log.read_text())
     broken = world.tip()
     world.edit({**GOOD, "in": "9\n"}, "Mend")
     until(lambda: world.tip() != broken)
@@ -126,9 +134,7 @@ def test_the_daemon_follows_the_branch_until_it_is_told_to_stop(world: World) ->
     ]
     assert files.count("digests.sqlite") <= 1, "what a round opens it closes"
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err
-    assert "dvc.yaml" in err
+    assert process.wait(timeout=20) == 0, log.read_text()
     assert world.trace() == ["fixed", "random"]
     check_ledger(world.remote)
 

@@ -14,14 +14,17 @@ from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import World, until
 from tests.repositories import git
 
-STAGES = """\
+SLEEP = f"sleep 4{os.getpid()}"
+"""How this process's stages sleep, so that those of tests beside it are told apart."""
+
+STAGES = f"""\
 stages:
   quick:
     cmd: echo quick >> @TRACE@; cp in quick
     deps: [in]
     outs: [quick]
   slow:
-    cmd: echo slow >> @TRACE@; test -e @TRACE@.go || sleep 4321; cp quick slow
+    cmd: echo slow >> @TRACE@; test -e @TRACE@.go || {SLEEP}; cp quick slow
     deps: [quick]
     outs: [slow]
 """
@@ -29,7 +32,7 @@ PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: x}\nspec: {rec
 
 
 def sleepers() -> int:
-    done = subprocess.run(["pgrep", "-fc", "^sleep 4321$"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["pgrep", "-fc", f"^{SLEEP}$"], capture_output=True, text=True, check=False)
     return int(done.stdout or 0)
 
 
@@ -141,6 +144,10 @@ def test_an_acknowledgement_that_is_lost_makes_no_second_record(tmp_path: Path) 
 def test_a_crash_after_the_push_makes_no_second_record(tmp_path: Path) -> None:
     world = World.create(tmp_path, {"dvc.yaml": STAGES.replace("cp quick slow", "exit 1"), "in": "1\n"})
     (world.folder / "trace.go").touch()
+    hook = world.remote / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nsleep 0.5\n")
+    hook.chmod(0o755)
     process = world.start("reconcile", "--json")
     journal: dict[Path, bytes] = {}
 

@@ -47,6 +47,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
+@pytest.fixture(autouse=True)
+def untraced(request: pytest.FixtureRequest) -> None:
+    """What other tests ran in the shared world does not count."""
+    if "world" in request.fixturenames:
+        request.getfixturevalue("world").trace()
+
+
 def test_a_revert_brings_back_what_was_recorded(world: World) -> None:
     world.edit({"params.yaml": "rate: 2\n"}, "Two")
     assert world.reconcile().ran == ["report", "train"]

@@ -274,11 +274,15 @@ def test_odd_names(tmp_path: Path) -> None:
 def test_as_many_stages_at_once_as_jobs_allow(tmp_path: Path, jobs: int) -> None:
     stage = """\
   s{n}:
-    cmd: echo + >> @TRACE@; sleep 0.15; echo - >> @TRACE@; echo > s{n}
+    cmd:
+      - echo + >> @TRACE@
+      - for i in $(seq 200); do test $(grep -c + @TRACE@) -ge {jobs} && break; sleep 0.05; done
+      - echo - >> @TRACE@
+      - echo > s{n}
     deps: [in]
     outs: [s{n}]
 """
-    text = "stages:\n" + "".join(stage.replace("{n}", str(n)) for n in range(3))
+    text = "stages:\n" + "".join(stage.replace("{n}", str(n)).replace("{jobs}", str(jobs)) for n in range(3))
     world = World.create(tmp_path, {"dvc.yaml": text, "in": ""})
     world.reconcile("--jobs", str(jobs))
     running = most = 0

@@ -125,16 +125,16 @@ class World:
         assert done.returncode in ok, f"runner {' '.join(arguments)}: {done.returncode}\n{_said(done)}"
         return done
 
-    def start(self, *arguments: str, host: str = "a", cwd: Path | None = None) -> subprocess.Popen[str]:
-        """Start a command and return at once."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=cwd or self.repo.path,
-            env=self.environment(host),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(
+        self, *arguments: str, host: str = "a", cwd: Path | None = None, log: Path | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a command and return at once; with `log` all that it says goes to that file."""
+        cwd, env = cwd or self.repo.path, self.environment(host)
+        if log is not None:
+            with open(log, "w") as file:
+                return subprocess.Popen(self.command(*arguments), cwd=cwd, env=env, stdout=file, stderr=file, text=True)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.command(*arguments), cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True)
 
     def reconcile(self, *options: str, host: str = "a", ok: tuple[int, ...] = (0,), elsewhere: bool = False) -> Told:
         """Reconcile and return what it said; `elsewhere` names the repository by its URL, not by the clone."""
