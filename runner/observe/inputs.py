@@ -7,6 +7,7 @@ and a `.gitignore` holds the lines of the outputs beside it.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +21,8 @@ from runner.git.tree import EXECUTABLE, Tree
 from runner.ledger.state import Memo
 from runner.observe.memo import DigestMemo
 
+_RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""What an environment that names no interpreter is built with."""
 _WHOLE_BYTES = 16 << 20
 """Larger blobs are digested in chunks."""
 _SYMLINK, _SUBMODULE = "120000", "160000"
@@ -123,7 +126,7 @@ class GitInputs:
         if entry is None or entry.mode in (_SYMLINK, _SUBMODULE):
             return None
         digest = hashlib.sha256(self._reader.blob(entry.oid))
-        digest.update(f"\0{python or ''}".encode())
+        digest.update(f"\0{python or _RUNNING_PYTHON}".encode())
         return digest.hexdigest()
 
     def is_executable(self, path: str) -> bool:
