@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -23,6 +24,10 @@ from tests.repositories import Content, GitRepo, git, new_bare_remote, new_repos
 STATE = "runner/state"
 TRACE = "@TRACE@"
 """Stands in specs for the file that commands write their names to."""
+
+
+STARTED: list[subprocess.Popen[str]] = []
+"""Runners that were started; those that a failed test left behind are ended after it."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +135,11 @@ class World:
     ) -> subprocess.Popen[str]:
         """Start a command and return at once; with `log` all that it says goes to that file."""
         cwd, env = cwd or self.repo.path, self.environment(host)
-        if log is not None:
-            with open(log, "w") as file:
-                return subprocess.Popen(self.command(*arguments), cwd=cwd, env=env, stdout=file, stderr=file, text=True)
-        pipe = subprocess.PIPE
-        return subprocess.Popen(self.command(*arguments), cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True)
+        with contextlib.ExitStack() as stack:
+            out = subprocess.PIPE if log is None else stack.enter_context(open(log, "w"))
+            process = subprocess.Popen(self.command(*arguments), cwd=cwd, env=env, stdout=out, stderr=out, text=True)
+        STARTED.append(process)
+        return process
 
     def reconcile(self, *options: str, host: str = "a", ok: tuple[int, ...] = (0,), elsewhere: bool = False) -> Told:
         """Reconcile and return what it said; `elsewhere` names the repository by its URL, not by the clone."""
