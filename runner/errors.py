@@ -2,7 +2,6 @@
 
     RunnerError                 a sentence for people: where, what is wrong, what to do
     ├── InputError        1     the input or the usage is wrong: mend it and call again
-    ├── StageFailed       3     a stage or a gate failed, or stands failed
     ├── HostError         4     this host or the network let us down: the same call may work later
     ├── RaceLost          5     somebody else was first, or a plan is no longer the plan
     └── Held              6     a person has to say something first (approval, window, rewritten state)
@@ -104,12 +103,6 @@ class SpecError(InputError):
 
     def __str__(self) -> str:
         return "\n".join([self.message + ":", *(f"  {finding}" for finding in self.findings)])
-
-
-class StageFailed(RunnerError):
-    """A stage or a gate failed, or stands failed."""
-
-    exit_code = ExitCode.FAILED
 
 
 class HostError(RunnerError):

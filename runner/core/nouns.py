@@ -120,6 +120,11 @@ class Stage:
     entries of `dvc.lock` apart by spelling."""
 
     @property
+    def is_beyond_dvc(self) -> bool:
+        """Whether its result depends on what DVC's keys do not hold, so that DVC's word counts neither way."""
+        return self.environment is not None or bool(self.env) or self.seed is not None
+
+    @property
     def out_paths(self) -> tuple[str, ...]:
         """Paths of all outputs in the order stated."""
         return tuple(out.path for out in self.outs)

@@ -302,7 +302,7 @@ def _may_be_evidence(stage: Stage) -> bool:
 
     The last one is a defect of DVC (its issue 10296): parameters named `size` or `nfiles` do not enter its keys.
     """
-    if stage.always_changed or stage.environment is not None or stage.env or stage.seed is not None:
+    if stage.always_changed or stage.is_beyond_dvc:
         return False
     return not any((param.key or "").rsplit(".", 1)[-1] in ("size", "nfiles") for param in stage.params)
 

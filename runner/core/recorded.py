@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runner.core.digests import Member
@@ -114,10 +114,6 @@ class Entry:
             adopted_from=row.get("adoptedFrom"),
             inputs=row.get("inputs", {}),
         )
-
-    def moved_to(self, address: Address) -> Entry:
-        """The same result standing for another stage."""
-        return replace(self, address=address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,8 +223,12 @@ def _tell_dvc(context: Context, stage: Stage, run: RunFacts) -> None:
     """DVC's run-cache learns of trusted runs, so that `dvc repro` elsewhere does not repeat them (DESIGN §8)."""
     from runner.data import runcache  # imported late: only where something ran
 
-    beyond_dvc = stage.environment is not None or stage.env or stage.seed is not None
-    if context.run_cache and context.trust is Trust.TRUSTED and runcache.saved_by_dvc(stage) and not beyond_dvc:
+    if (
+        context.run_cache
+        and context.trust is Trust.TRUSTED
+        and runcache.saved_by_dvc(stage)
+        and not stage.is_beyond_dvc
+    ):
         runcache.save(context.cache.root, lock_entry(stage, run.material, run.outs, run.inputs))
 
 

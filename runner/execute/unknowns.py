@@ -42,8 +42,7 @@ class Resolver:
         from runner.data import runcache  # imported late: only where something runs
 
         stage = self._walk.graph.stages[step.address]
-        beyond_dvc = stage.environment is not None or stage.env or stage.seed is not None
-        if self._context.trust is not Trust.TRUSTED or step.material is None or beyond_dvc:
+        if self._context.trust is not Trust.TRUSTED or step.material is None or stage.is_beyond_dvc:
             return None
         if not self._context.run_cache or not runcache.eligible(stage):
             return None
