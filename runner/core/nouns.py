@@ -224,6 +224,8 @@ class Project:
     branch: str | None = None
     """Watched branch; None means the remote's default branch."""
     record_every_seconds: float = 60.0
+    record_branch: str | None = None
+    """Where results of the watched branch are recorded, which may be that branch itself; None means `runner/state`."""
     accept_dvc_lock: bool = True
     """`trust.dvcLock: accept`: a committed lock entry counts as evidence."""
     reuse_proposed: bool = True

@@ -135,6 +135,22 @@ class Tree:
             return self.paths[start:end]
         return sorted(self._walk(path)[0]) if self._part(path) is not None else []
 
+    def without(self, folders: Sequence[str]) -> Tree:
+        """This tree as it would be without these folders; itself where it has none of them."""
+        gone = [folder for folder in folders if folder in self.folders]
+        if not gone:
+            return self
+
+        def stays(path: str) -> bool:
+            return not any(path == folder or path.startswith(folder + "/") for folder in gone)
+
+        # Not the name of any object: what is remembered by it must not be taken for the whole tree's.
+        rest = Tree(f"{self.oid} without {' '.join(gone)}", Part({}, {}, ()), self._parts_of)
+        rest._files = {path: entry for path, entry in self.files.items() if stays(path)}
+        rest._folders = {path: oid for path, oid in self._folders.items() if stays(path)}
+        rest._refused = [path for path in self._refused if stays(path)]
+        return rest
+
     def _part(self, path: str) -> Part | None:
         known = self._known.get(path)
         if known is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stage, TrackedData
-from runner.errors import Finding, Place, SpecError
+from runner.errors import Finding, InputError, Place, SpecError
+from runner.git.command import checked_branch
 from runner.specs import documents, dvcfiles, graph_checks, loading, params, places, units
 from runner.specs.documents import Document
 from runner.specs.layout import Layout
@@ -21,6 +22,7 @@ from runner.specs.places import Locator
 if TYPE_CHECKING:
     from runner.git.read import Reader
 
+_OWN_PREFIX, _STATE = "runner/", "runner/state"
 _TRACKED_NAMESPACE = "tracked"
 _LOCK_NAMESPACE = "locks"
 _CLEAN_NAMESPACE = "clean"
@@ -42,6 +44,18 @@ def read_desired(
     return desired
 
 
+def read_project(reader: Reader, commit: str, cache: ParseCache) -> Project:
+    """The Project at a commit alone: what decides about others' commits must not depend on its pipelines.
+
+    Raises SpecError with every finding about it.
+    """
+    reading = _Reading(reader, commit, cache, None)
+    project = reading.read_project()
+    if reading.findings:
+        raise SpecError(list(dict.fromkeys(reading.findings)))
+    return project
+
+
 def validate(reader: Reader, commit: str, cache: ParseCache) -> list[Finding]:
     """Everything that is wrong with the specs at a commit, sorted by place; empty if nothing is."""
     try:
@@ -49,6 +63,12 @@ def validate(reader: Reader, commit: str, cache: ParseCache) -> list[Finding]:
     except SpecError as error:
         return error.findings
     return []
+
+
+def _records_on_branch(document: Document | None) -> bool:
+    """Whether results may be recorded on the watched branch, so that people's commits hold them too."""
+    record = document.spec.get("record") if document is not None else None
+    return isinstance(record, dict) and "branch" in record
 
 
 class _Reading:
@@ -68,7 +88,8 @@ class _Reading:
         root_documents = documents.read_documents(self._layout, documents.PROJECT_FILE, self._cache, self.findings)
         globs, project_document = documents.project_specs(root_documents)
         self._choose_dvc_root(project_document)
-        self.findings.extend(self._layout.runner_folder_findings())
+        if not _records_on_branch(project_document):
+            self.findings.extend(self._layout.runner_folder_findings())
         locator = self._locator(project_document) if project_document else None
         files = documents.find_files(self._layout, globs, locator, self.findings)
         every = [*root_documents]
@@ -96,6 +117,10 @@ class _Reading:
         )
 
     # ----- Project
+
+    def read_project(self) -> Project:
+        root_documents = documents.read_documents(self._layout, documents.PROJECT_FILE, self._cache, self.findings)
+        return self._project(documents.project_specs(root_documents)[1])
 
     def _locator(self, document: Document) -> Locator:
         text = functools.partial(self._layout.blob, document.oid)
@@ -131,8 +156,9 @@ class _Reading:
         record, trust = spec.get("record") or {}, spec.get("trust") or {}
         return Project(
             name=document.name,
-            branch=spec.get("branch"),
+            branch=self._branch_name(document, ("branch",), spec.get("branch")),
             record_every_seconds=self._seconds(document, record.get("every"), 60.0),
+            record_branch=self._branch_name(document, ("record", "branch"), record.get("branch")),
             accept_dvc_lock=trust.get("dvcLock", "accept") == "accept",
             reuse_proposed=trust.get("reuse", "members") == "members",
             strict=spec.get("strict", False),
@@ -141,6 +167,20 @@ class _Reading:
             objective=spec.get("objective", ""),
             owners=tuple(spec.get("owners", ())),
         )
+
+    def _branch_name(self, document: Document, path: tuple[str, ...], name: str | None) -> str | None:
+        if name is None:
+            return None
+        locator = self._locator(document)
+        try:
+            checked_branch(name)
+        except InputError as error:
+            self.findings.append(locator.finding(path, error.message, error.hint))
+            return None
+        if name.startswith(_OWN_PREFIX) and (name != _STATE or path == ("branch",)):
+            message = f"branches below `{_OWN_PREFIX}` belong to the runner"
+            self.findings.append(locator.finding(path, message, "choose another name"))
+        return name
 
     def _seconds(self, document: Document, value: Any, default: float) -> float:
         seconds = default if value is None else units.seconds_of(value)
@@ -161,8 +201,6 @@ class _Reading:
                 for name in _NOT_HANDLED_PROJECT_FIELDS:
                     if name in document.spec:
                         self._not_handled.append(Notice(f"`{name}` of the Project is not handled yet", place))
-                if "branch" in (document.spec.get("record") or {}):
-                    self._not_handled.append(Notice("`record.branch` of the Project is not handled yet", place))
         for loaded in pipelines:
             self._notices.extend(loaded.notices)
             for name in loaded.not_handled:

@@ -19,6 +19,18 @@ RUNNER_FOLDER = ".runner"
 _IGNORE_NAMESPACE = "dvcignore"
 
 
+def runner_folders(tree: Tree) -> list[str]:
+    """The `.runner/` folders of a tree: at the root, and beside each `.dvc` folder."""
+    roots = [folder.removesuffix(".dvc") for folder in tree.folders if folder == ".dvc" or folder.endswith("/.dvc")]
+    named = dict.fromkeys(["", *sorted(roots)])
+    return [place + RUNNER_FOLDER for place in named if place + RUNNER_FOLDER in tree.folders]
+
+
+def without_runner_folders(tree: Tree) -> Tree:
+    """The tree as people wrote it: where results are recorded on the watched branch, they are in it too."""
+    return tree.without(runner_folders(tree))
+
+
 class Layout:
     """One commit's tree, seen as DVC and the runner see it; files are fetched from git when they are asked for."""
 
@@ -26,7 +38,9 @@ class Layout:
         self._reader = reader
         self._cache = cache
         self._blobs: dict[str, bytes] = {}
-        self.tree: Tree = reader.tree(commit)
+        self._whole: Tree = reader.tree(commit)
+        self.tree: Tree = without_runner_folders(self._whole)
+        """The tree without what the runner itself wrote."""
         self.dvc_roots = self._find_dvc_roots()
         self.dvc_root = dvc_root if dvc_root is not None else self._main_root()
 
@@ -36,7 +50,7 @@ class Layout:
         for folder in self.tree.folders:
             if folder == ".dvc":
                 found.append(".")
-            elif folder.endswith("/.dvc") and not folder.startswith(RUNNER_FOLDER + "/"):
+            elif folder.endswith("/.dvc"):
                 found.append(folder.removesuffix("/.dvc"))
         return sorted(found, key=lambda folder: (folder != ".", folder.count("/"), folder))
 
@@ -71,21 +85,15 @@ class Layout:
         if missing:
             self._blobs.update(self._reader.blobs(missing))
 
-    def is_runner_folder(self, path: str) -> bool:
-        """Whether a path lies in a `.runner/` folder of the root or of the DVC root."""
-        return any(places.is_inside(path, folder) for folder in self._runner_folders())
-
-    def _runner_folders(self) -> list[str]:
-        below = RUNNER_FOLDER if self.dvc_root == "." else f"{self.dvc_root}/{RUNNER_FOLDER}"
-        return list(dict.fromkeys([RUNNER_FOLDER, below]))
-
     def runner_folder_findings(self) -> list[Finding]:
-        """A finding if the commit holds a `.runner/` folder of the user's own."""
-        for folder in self._runner_folders():
-            if self.tree.is_folder(folder) or self.tree.get(folder) is not None:
-                hint = "remove it from the branch: the runner keeps this folder on its own branch"
-                return [places.file_finding(f"{folder}/", "the folder `.runner/` belongs to the runner", hint)]
-        return []
+        """A finding if the commit holds a `.runner/` folder (or a file of that name) of the user's own."""
+        found = runner_folders(self._whole)
+        found += [RUNNER_FOLDER] if self._whole.get(RUNNER_FOLDER) is not None else []
+        hint = "remove it from the branch: the runner keeps this folder on its own branch"
+        return [
+            places.file_finding(f"{folder}/", "the folder `.runner/` belongs to the runner", hint)
+            for folder in found[:1]
+        ]
 
     # ----- what DVC looks at
 
@@ -113,7 +121,7 @@ class Layout:
         return self._dvc_paths[1]
 
     def _in_project(self, path: str) -> bool:
-        if not places.is_inside(path, self.dvc_root) or self.is_runner_folder(path):
+        if not places.is_inside(path, self.dvc_root):
             return False
         inner = path if self.dvc_root == "." else path[len(self.dvc_root) + 1 :]
         if inner.startswith((".dvc/", ".git/")) or "/.dvc/" in inner:

@@ -122,6 +122,7 @@ spec:
         name="churn",
         branch="prod",
         record_every_seconds=300.0,
+        record_branch="prod",
         accept_dvc_lock=False,
         reuse_proposed=False,
         strict=True,
@@ -132,7 +133,6 @@ spec:
     )
     assert [notice.message for notice in desired.not_handled] == [
         "`kpis` of the Project is not handled yet",
-        "`record.branch` of the Project is not handled yet",
     ]
 
 
