@@ -8,7 +8,6 @@ import os
 from runner.cli.console import Console
 from runner.cli.ground import ground_of
 from runner.core.actions import Action
-from runner.core.naming import find_stage, find_stages
 from runner.errors import ExitCode, InputError
 from runner.report.history_view import Beside, status_json, status_text
 from runner.report.style import Style, log_text, plural, size
@@ -32,12 +31,18 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
 def explain(arguments: argparse.Namespace, console: Console) -> int:
     """Everything that decides about one stage."""
     from runner.report.explain_view import explain_json, explain_text
-    from runner.wiring.history import record_of_step
+    from runner.wiring.history import find_planned, record_of_step
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     observation = clone.observation(arguments.rev)
     plan, _ = observation.plan()
-    address = find_stage(arguments.stage, observation.graph.stages)
+    try:
+        address = find_planned(observation, arguments.stage)
+    except InputError as error:
+        if arguments.rev is not None or not clone.reader.is_dirty():
+            raise
+        hint = f"{error.hint}; changes of the working tree count once they are committed"
+        raise InputError(error.message, hint) from error
     step = next(step for step in plan.steps if step.address == address)
     value = explain_json(step, observation, record_of_step(step, observation))
     console.result(explain_text(value, console.out), value)
@@ -78,15 +83,14 @@ def _about_missing_log(tail: str, size_bytes: int, run_id: str, host: str) -> st
 
 def pull(arguments: argparse.Namespace, console: Console) -> int:
     """Recorded outputs into the working tree."""
+    from runner.wiring.history import find_results, the_state
     from runner.wiring.pull import DIFFERS, PULLED, pull_outputs
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
-    state = clone.state()
-    if state is None:
-        raise InputError("nothing is recorded yet", "run `runner reconcile` first, or fetch the state branch")
+    state = the_state(clone)
     wanted = None
     if arguments.stages:
-        wanted = {address for name in arguments.stages for address in find_stages(name, state.addresses())}
+        wanted = {address for name in arguments.stages for address in find_results(clone, name, state)}
     done = pull_outputs(clone, state, wanted, force=arguments.force, environ=os.environ)
     rows = [(what, path) for path, what in sorted(done.items())]
     colours = {PULLED: "green", DIFFERS: "yellow"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from runner.core.naming import find_stages
+from runner.core.actions import Action
+from runner.core.naming import find_stage, find_stages
 from runner.core.nouns import Address
 from runner.core.plan import Step
 from runner.core.records import BadRecord, Record, RunFacts
@@ -57,8 +58,55 @@ def recorded_runs(
         if len(found) >= limit:
             break
     if not found and stage is not None:
-        find_stages(stage, _known_stages(clone, state))
+        find_stages(stage, sorted({*_known_stages(clone, state), *_planned(clone)}))
     return found
+
+
+def find_recorded(clone: Clone, name: str, recorded: Iterable[Address]) -> list[Address]:
+    """Every one of the recorded stages that a name stands for.
+
+    Raises InputError that tells a stage which the specs have, and which has not run, from one that is nowhere.
+    """
+    known = list(recorded)
+    try:
+        return find_stages(name, known)
+    except InputError:
+        planned = _planned(clone)
+        found = find_stages(name, sorted({*known, *planned}))
+    among = [address for address in found if address in known]
+    if not among:
+        raise _not_run(clone, _one(name, found), planned[found[0]])
+    return among
+
+
+def find_results(clone: Clone, name: str, state: State) -> list[Address]:
+    """Every stage with a result that a name stands for; raises InputError, also for one that never succeeded."""
+    standing = list(state.addresses())
+    try:
+        return find_stages(name, standing)
+    except InputError:  # the whole ledger is only read where that is not enough
+        found = find_recorded(clone, name, _known_stages(clone, state))
+    among = [address for address in found if address in standing]
+    if not among:
+        hint = f"`runner status` says why, and `runner log {_one(name, found)}` shows its last run"
+        raise InputError(f"{name} has no recorded result yet", hint)
+    return among
+
+
+def find_planned(observation: Observation, name: str) -> Address:
+    """The one stage of the specs that a name stands for; raises InputError, for one that left them with that."""
+    desired = observation.graph.stages
+    try:
+        return find_stage(name, desired)
+    except InputError:
+        recorded = observation.state.addresses() if observation.state is not None else ()
+        found = find_stages(name, sorted({*desired, *recorded}))
+        if any(address in desired for address in found):
+            raise
+    raise InputError(
+        f"{name} is recorded, but the specs of {observation.commit[:12]} have it no more",
+        f"`runner runs list --stage {_one(name, found)}` shows its runs; to explain it, name a commit that has it",
+    )
 
 
 def find_record(clone: Clone, name: str) -> tuple[Record, RunFacts | None]:
@@ -120,9 +168,9 @@ def find_log(clone: Clone, name: str) -> Log:
 def _last_run(clone: Clone, name: str) -> tuple[int | None, RunFacts]:
     waiting = clone.waiting_runs()
     if not waiting or clone.state() is not None:
-        wanted = find_stages(name, _known_stages(clone, the_state(clone)))
+        wanted = find_recorded(clone, name, _known_stages(clone, the_state(clone)))
     else:
-        wanted = find_stages(name, [run.address for run in waiting])
+        wanted = find_recorded(clone, name, [run.address for run in waiting])
     for run in sorted(waiting, key=lambda run: run.started_at, reverse=True):
         if run.address in wanted:
             return None, run
@@ -165,6 +213,33 @@ def _damaged(state: State, error: BadRecord) -> Held:
 def _known_stages(clone: Clone, state: State) -> list[Address]:
     seen = {run.address for _, run in _runs(state)} | {run.address for run in clone.waiting_runs()}
     return sorted(seen | set(state.addresses()))
+
+
+def _planned(clone: Clone) -> dict[Address, Step]:
+    """What the plan of HEAD says of its stages; nothing where its specs cannot be read, which other commands say."""
+    try:
+        plan, _ = clone.observation().plan()
+    except InputError:
+        return {}
+    return {step.address: step for step in plan.steps if step.action is not Action.REMOVE}
+
+
+def _not_run(clone: Clone, name: str, step: Step) -> InputError:
+    """What to say of a stage that has no record, and what to do."""
+    more = f"`runner explain {name}` says what it needs"
+    if step.action in (Action.FAILED, Action.REUSE):  # the same work ran as another stage
+        return InputError(f"{name} has no run of its own", f"{'; '.join(step.reasons[:1])}; {more}")
+    if step.action is Action.KEEP:
+        return InputError(f"{name} has not run yet: {'; '.join(step.reasons[:1])}", more)
+    if step.action is Action.UNKNOWN:
+        return InputError(f"{name} has not run yet", f"it cannot: {'; '.join(step.reasons[:1])}; {more}")
+    first = "push its commit, then `runner reconcile` runs it" if clone.has_remote else "`runner reconcile` runs it"
+    return InputError(f"{name} has not run yet", f"{first}; {more}")
+
+
+def _one(name: str, found: Sequence[Address]) -> str:
+    """What to say in a command for one stage, where a name may stand for a group."""
+    return name if len(found) == 1 else found[0].stage
 
 
 def _is_wanted(run: RunFacts, stage: str | None) -> bool:
