@@ -7,14 +7,15 @@ stages that run) comes in as `Parts`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.core.actions import Action
 from runner.core.nouns import Address
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
+from runner.data.remotes import Transferred
 from runner.errors import ExitCode, RaceLost, RunnerError
 from runner.execute.execution import Outcome, Sink
 from runner.ledger.state import State
@@ -52,6 +53,12 @@ class Result:
     host_errors: dict[Address, RunnerError] = field(default_factory=dict)
     cancelled: bool = False
     state: State | None = None
+    retry: frozenset[Address] | None = frozenset()
+    """Failed stages that were to be tried again; None for all of them."""
+    dropped: list[Mapping[str, Any]] = field(default_factory=list)
+    """Runs that were not recorded, since the same work was recorded first."""
+    sent: Mapping[str, Transferred] = field(default_factory=dict)
+    """By DVC remote what really went there."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -103,33 +110,38 @@ class Parts(Protocol):
     def insists(self, observation: Observation) -> bool:
         """Whether there is something to record though no stage changes: a person's word, or a new place for bytes."""
 
+    def sent(self) -> Mapping[str, Transferred]:
+        """By DVC remote what was sent there so far."""
+
     def trouble(self, error: RunnerError) -> None:
         """A batch could not be published; it is kept and tried again."""
 
 
 def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
     """Make what is recorded match what is desired; raises RunnerError where it cannot even begin."""
-    observation = parts.observe(request)
-    observation = _publish_left_over(parts, request, observation)
-    plan, walk = observation.plan(parts.wishes(request, observation))
+    observation, commits = _publish_left_over(parts, request, parts.observe(request))
+    wishes = parts.wishes(request, observation)
+    plan, walk = observation.plan(wishes)
     _check_expected(request, plan)
     parts.planned(plan, observation)
-    result = Result(plan, observation, {step.address: step for step in plan.steps}, state=observation.state)
+    steps = {step.address: step for step in plan.steps}
+    result = Result(plan, observation, steps, commits=commits, state=observation.state, retry=wishes.retry)
     if _has_work(plan):
         _execute_and_record(parts, walk, result, stop)
     elif plan.changes_state or parts.insists(observation):
         _record(parts.publisher(observation), parts, [], result)
+    result.sent = parts.sent()
     return result
 
 
-def _publish_left_over(parts: Parts, request: Request, observation: Observation) -> Observation:
+def _publish_left_over(parts: Parts, request: Request, observation: Observation) -> tuple[Observation, list[str]]:
     """Runs that a killed reconcile finished are published first; then they are recorded like any other."""
     left_over = parts.left_over(observation)
     if not left_over:
-        return observation
-    parts.publisher(observation).publish(left_over)
+        return observation, []
+    commit = parts.publisher(observation).publish(left_over).commit
     parts.published(left_over, observation)
-    return parts.observe(request)
+    return parts.observe(request), [commit] if commit else []
 
 
 def _check_expected(request: Request, plan: Plan) -> None:
@@ -179,5 +191,6 @@ def _record(publisher: PublisherPart, parts: Parts, waiting: list[RunFacts], res
     parts.published(waiting, result.observation)
     waiting.clear()
     result.state = published.state
+    result.dropped += published.dropped
     if published.commit is not None:
         result.commits.append(published.commit)

@@ -13,8 +13,8 @@ from runner.errors import ExitCode
 from runner.execute.context import Event
 from runner.reconcile import Request, Result
 from runner.reconcile import reconcile as run_reconcile
-from runner.report.progress import Progress, result_line
-from runner.report.result_view import result_json
+from runner.report.progress import Progress
+from runner.report.result_view import result_json, result_line
 from runner.wiring.clone import working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
@@ -51,10 +51,9 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
             return result
 
         def told(result: Result) -> None:
-            failed, not_run = sum(not run.succeeded for run in result.runs), len(result.host_errors)
             if result.commits or result.runs:
                 console.row(result_json(result))
-                console.say(result_line(result.commits, len(result.runs), failed, console.err, not_run=not_run))
+                console.say(result_line(result, console.err))
 
         rounds = Rounds(one_round, told, lambda error, wait: console.say(f"{error}\n  trying again in {wait:.0f} s"))
         last = serve(rounds, arguments.interval, stop, once=arguments.once)

@@ -14,8 +14,9 @@ from runner.cli.stopping import stopping
 from runner.errors import ExitCode, HostError, InputError, RunnerError
 from runner.reconcile import Request
 from runner.reconcile import reconcile as run_reconcile
-from runner.report.progress import Progress, result_line
-from runner.report.result_view import result_json, result_text
+from runner.report.progress import Progress
+from runner.report.result_view import result_json, result_line, result_notices, result_text
+from runner.report.style import Style
 from runner.wiring.clone import Clone, working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import Repository, open_repository
@@ -89,9 +90,10 @@ def _run(
     value = result_json(result)
     if arguments.markdown:
         _markdown(working_folder(arguments.folder) / arguments.markdown, value)
-    failed, not_run = sum(not run.succeeded for run in result.runs), len(result.host_errors)
     console.result(result_text(result, console.out), value)
-    console.say(result_line(result.commits, len(result.runs), failed, console.err, not_run=not_run))
+    for notice in result_notices(result):
+        console.say(console.err.yellow("notice: ") + Style.safe(notice))
+    console.say(result_line(result, console.err))
     if request.rev is None and repository.clone is not None:
         _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
     return signals[-1] if signals else result.exit_code

@@ -41,6 +41,7 @@ class Published:
     state: State | None
     """The state as it is now."""
     dropped: tuple[Mapping[str, Any], ...] = ()
+    """Runs whose key somebody else had recorded first, as the record of a reconcile names them."""
 
 
 @dataclass
@@ -79,8 +80,8 @@ class Publisher:
         runs = [replace(run, outs=tuple(self._located(out) for out in run.outs)) for run in runs]
         for attempt in range(self.tries):
             composed = self._compose(runs)
-            if composed is None:
-                return Published(None, self.base)
+            if composed.request is None:
+                return Published(None, self.base, tuple(composed.batch.dropped))
             commit = self.mirror.write_commit(composed.request)
             result = self.mirror.push(commit, self.branch, self._expected())
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
@@ -98,7 +99,7 @@ class Publisher:
     def _expected(self) -> str | None:
         return self.base.commit if self.base is not None and not self.fork else None
 
-    def _compose(self, runs: Sequence[RunFacts]) -> _Composed | None:
+    def _compose(self, runs: Sequence[RunFacts]) -> _Composed:
         base = self.base
         late = base is not None and self._is_late(base)
         standing = Standing(dict(base.entries()), {}, (), ()) if late and base else self.standing(base, runs)
@@ -107,7 +108,7 @@ class Publisher:
         entries = self._with_git_ids(numbered(standing.entries, batch))
         before = base.entries() if base else {}
         if not batch.appended and entries == before and not self.insists:
-            return None
+            return _Composed(None, batch)
         aside = self._aside(runs, batch, () if late else entries.values())
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
         seal(base, batch)
@@ -276,7 +277,8 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class _Composed:
-    request: CommitRequest
+    request: CommitRequest | None
+    """None where there is nothing to say."""
     batch: Batch
 
 

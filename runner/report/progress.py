@@ -13,7 +13,7 @@ from runner.core.nouns import Address
 from runner.core.plan import Plan
 from runner.core.records import RunFacts
 from runner.execute.context import Event
-from runner.report.style import Style, cut, duration, plural
+from runner.report.style import Style, cut, duration
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LOG_LINES = 20
@@ -132,15 +132,3 @@ class Progress:
         if len(self._running) == 1:
             line += f"  {next(iter(self._last_line.values()), '').strip()}"
         return cut(Style.safe(line), (self._style.width or 80) - 1)  # a line that wraps cannot be taken back
-
-
-def result_line(commits: list[str], runs: int, failed: int, style: Style, *, not_run: int = 0) -> str:
-    """The last line of a reconcile; `not_run` stages were stopped by this host."""
-    if not commits and not_run:
-        return style.red("Nothing was recorded: ") + f"this host could not run {plural(not_run, 'stage')}."
-    if not commits:
-        return style.green("Nothing to record: ") + "the state branch says it all."
-    if not runs:
-        return f"Recorded what stands now in {style.bold(commits[-1][:12])}; nothing had to run."
-    what = f"{plural(runs, 'run')}" + (f", {failed} failed" if failed else "")
-    return f"Recorded {what} in {style.bold(commits[-1][:12])}."

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from runner.core.actions import Action
 from runner.core.records import RunFacts
 from runner.reconcile import Result
 from runner.report.plan_view import after_failures
-from runner.report.style import Style, shown_value
+from runner.report.style import Style, plural, shown_value, size
+
+_NOT_RETRIED = {
+    Action.KEEP: "it is up to date",
+    Action.REUSE: "its work succeeded before",
+    Action.WAIT: "it waits for an input",
+    Action.UNKNOWN: "it cannot be decided",
+    Action.PROBE: "it has an input that only the network can tell of",
+}
 
 
 def result_json(result: Result) -> dict[str, Any]:
@@ -35,6 +44,13 @@ def result_json(result: Result) -> dict[str, Any]:
             for step in result.steps.values()
         ],
         "hostErrors": [{"stage": str(address), "message": str(e)} for address, e in result.host_errors.items()],
+        "dropped": [{"stage": _stage_of(row, result), **row} for row in result.dropped],
+        "sent": [
+            {"remote": name, "objects": sent.objects, "sizeBytes": sent.size_bytes}
+            for name, sent in result.sent.items()
+            if sent.objects
+        ],
+        "notices": [{"message": message, "file": "", "line": 0} for message in result_notices(result)],
     }
 
 
@@ -70,8 +86,78 @@ def result_text(result: Result, style: Style) -> str:
         for file, values in run.metrics.items():
             numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in _leaves(values))
             lines.append(f"{style.dim('metrics')}  {Style.safe(f'{run.address.stage} {file}: {numbers}')}")
+    for row in result.dropped:
+        why = f"the same work is record {row['acceptedRecord']} already; this run was not recorded"
+        lines.append(f"{style.yellow('dropped')}  {Style.safe(_stage_of(row, result))}  {why}")
+    for name, sent in result.sent.items():
+        if sent.objects:
+            what = f"{plural(sent.objects, 'object')} ({size(sent.size_bytes)}) to the DVC remote {name}"
+            lines.append(f"{style.dim('sent')}     {Style.safe(what)}")
     lines += after_failures(result.steps.values(), style)
     return "\n".join(lines) + ("\n" if lines else "")
+
+
+def result_notices(result: Result) -> list[str]:
+    """What was asked for and had no effect."""
+    ran = {run.address for run in result.runs}
+    if result.retry is None:
+        idle = not ran and not any(step.action is Action.FAILED for step in result.steps.values())
+        return ["no stage stands failed, so there was nothing to try again"] if idle else []
+    found = []
+    for address in sorted(result.retry - ran):
+        why = _NOT_RETRIED.get(result.steps[address].action) if address in result.steps else None
+        if why is not None:
+            found.append(f"{address} did not fail, so it was not tried again: {why}")
+    return found
+
+
+def result_line(result: Result, style: Style) -> str:
+    """The last line of a reconcile: what was recorded, or why nothing was."""
+    dropped = len(result.dropped)
+    recorded = len(result.runs) - dropped
+    failed = sum(not run.succeeded for run in result.runs)
+    if not result.commits:
+        return _nothing_recorded(result, style)
+    commit = style.bold(result.commits[-1][:12])
+    if recorded > 0:
+        what = plural(recorded, "run") + (f", {failed} failed" if failed else "")
+        text = f"Recorded {what} in {commit}"
+    else:
+        text = f"Recorded what stands now in {commit}"
+        text += "" if result.runs else "; nothing had to run"
+    if dropped:
+        text += f"; {_was_first(dropped)}"
+    if result.cancelled:
+        return style.yellow("Stopped: ") + text[0].lower() + text[1:] + "; the next reconcile does the rest."
+    return text + "."
+
+
+def _nothing_recorded(result: Result, style: Style) -> str:
+    if result.cancelled:
+        return style.yellow("Stopped: ") + "nothing was recorded; what did not finish runs the next time."
+    if result.host_errors:
+        count = plural(len(result.host_errors), "stage")
+        return style.red("Nothing was recorded: ") + f"this host could not run {count}."
+    if result.dropped:
+        return style.yellow("Nothing new to record: ") + _was_first(len(result.dropped)) + "."
+    counts = Counter(step.action for step in result.steps.values())
+    failed, unknown = counts[Action.FAILED], counts[Action.UNKNOWN]
+    waiting = counts[Action.WAIT] + counts[Action.PROBE]
+    parts = [f"{plural(failed, 'stage')} {'stands' if failed == 1 else 'stand'} failed"] if failed else []
+    parts += [f"{waiting} {'waits' if waiting == 1 else 'wait'}"] if waiting else []
+    parts += [f"{unknown} cannot be decided"] if unknown else []
+    if parts:
+        return style.yellow("Nothing new to record: ") + ", ".join(parts) + "."
+    return style.green("Nothing to record: ") + "the state branch says it all."
+
+
+def _was_first(dropped: int) -> str:
+    of = f"{plural(dropped, 'run')} {'was' if dropped == 1 else 'were'} dropped"
+    return f"{of}, since another runner recorded the same work first"
+
+
+def _stage_of(row: Mapping[str, Any], result: Result) -> str:
+    return next((str(run.address) for run in result.runs if run.run_id == row["runId"]), "a run of before")
 
 
 def _leaves(values: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -20,7 +20,7 @@ from runner.core.schedule import Queue
 from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
 from runner.data.moving import take_over
-from runner.data.remotes import Remotes
+from runner.data.remotes import Remotes, Transferred
 from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
@@ -87,6 +87,7 @@ class RealParts:
     _wishes: Wishes | None = None
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
+    _sent: dict[str, Transferred] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parsed = ParseCache(self.home_root / "parsed")
@@ -225,6 +226,10 @@ class RealParts:
         """Whether the last publication is `record.every` ago."""
         return time.monotonic() - self._published_at >= observation.desired.project.record_every_seconds
 
+    def sent(self) -> Mapping[str, Transferred]:
+        """By DVC remote what really went there."""
+        return self._sent
+
     def trouble(self, error: RunnerError) -> None:
         """Say that a batch could not be published."""
         self._published_at = time.monotonic()
@@ -356,7 +361,7 @@ class RealParts:
             if remote is not None:
                 by_remote.setdefault(remote, []).append(md5)
         for remote, md5s in by_remote.items():
-            remotes.push(md5s, remote)
+            self._sent[remote] = self._sent.get(remote, Transferred()) + remotes.push(md5s, remote)
 
     def _git_bytes(self, oid: str) -> bytes | None:
         with self._git_lock:

@@ -148,6 +148,19 @@ def test_a_reconcile_lists_what_waits_and_not_a_failure_twice() -> None:
     assert [row[1] for row in page.rows] == ["stage", "tumour:train", "stage", "tumour:evaluate"]
 
 
+def test_a_reconcile_tells_of_stops_of_races_and_of_bytes_that_moved() -> None:
+    assert "Stopped before anything ran." in rendered("reconcile.md.j2", result_document(exitCode=130))
+    document = result_document(
+        dropped=[{"stage": "tumour:train", "key": "k", "runId": "r", "acceptedRecord": 7}],
+        sent=[{"remote": "store", "objects": 2, "sizeBytes": 10}],
+        notices=[{"message": "train did not fail", "file": "", "line": 0}],
+    )
+    text = " ".join(_Page(rendered("reconcile.md.j2", document)).text.split())
+    assert "2 objects went to the DVC remote store." in text
+    assert "dropped tumour:train: the same work is record 7 already; this run was not recorded" in text
+    assert "notice: train did not fail" in text
+
+
 def test_a_reconcile_that_did_nothing_says_so() -> None:
     page = _Page(rendered("reconcile.md.j2", result_document(stages=[step("a", "keep")], runs=[])))
     assert "Nothing to do: 1 stage, all as recorded." in page.text

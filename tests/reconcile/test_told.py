@@ -1,0 +1,137 @@
+"""What a reconcile says at its end is true: of stops, of failures that stand, of races, of bytes that moved."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.worlds import World, until
+
+STAGES = """\
+stages:
+  good:
+    cmd: cp in good
+    deps: [in]
+    outs: [good]
+  bad:
+    cmd: test $(cat in) != 1 && cp in bad
+    deps: [in]
+    outs: [bad]
+  after:
+    cmd: cp bad after
+    deps: [bad]
+    outs: [after]
+"""
+SLOW = """\
+stages:
+  slow:
+    cmd: echo slow >> @TRACE@; until test -e @TRACE@.go; do sleep 0.05; done; cp in slow
+    deps: [in]
+    outs: [slow]
+"""
+
+
+def test_failures_that_stand_are_said_when_there_is_nothing_new(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
+    world.reconcile(ok=(3,))
+    said = world.runner("reconcile", ok=(3,)).stderr
+    assert "Nothing new to record: 1 stage stands failed, 1 waits." in said
+    world.edit({"in": "2\n"})
+    world.reconcile()
+    assert "Nothing to record: the state branch says it all." in world.runner("reconcile").stderr
+
+
+def test_a_retry_of_what_did_not_fail_is_said_and_no_error(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
+    world.reconcile(ok=(3,))
+    told = world.reconcile("--retry", "good", "after", "bad", ok=(3,))
+    assert told.ran == ["bad"]
+    assert [row["message"] for row in told.value["notices"]] == [
+        "dvc.yaml:after did not fail, so it was not tried again: it waits for an input",
+        "dvc.yaml:good did not fail, so it was not tried again: it is up to date",
+    ]
+    world.edit({"in": "2\n"})
+    assert world.reconcile("--retry", "good").value["notices"] == []  # it ran anyway
+    done = world.runner("reconcile", "--retry", "good")
+    assert "notice: dvc.yaml:good did not fail, so it was not tried again: it is up to date" in done.stderr
+    assert "no stage stands failed, so there was nothing to try again" in world.runner("reconcile", "--retry").stderr
+
+
+def test_a_stop_before_anything_finished_is_not_called_done(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": SLOW, "in": "1\n"})
+    summary = tmp_path / "summary.md"
+    process = world.start("reconcile", "--markdown", str(summary))
+    until(lambda: written(world) == ["slow"])
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Stopped: nothing was recorded; what did not finish runs the next time." in err
+    assert "says it all" not in err
+    assert "Stopped before anything ran." in summary.read_text()
+
+
+def test_a_stop_in_the_middle_says_what_was_recorded(tmp_path: Path) -> None:
+    quick = "  quick: {cmd: echo quick >> @TRACE@; cp in quick, deps: [in], outs: [quick]}\n"
+    after = "  after: {cmd: 'sleep 600 & echo after >> @TRACE@; wait', deps: [quick], outs: [after]}\n"
+    world = World.create(tmp_path, {"dvc.yaml": f"stages:\n{quick}{after}", "in": "1\n"})
+    process = world.start("reconcile")
+    until(lambda: "after" in written(world))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"Stopped: recorded 1 run in {str(world.tip())[:12]}; the next reconcile does the rest." in err
+
+
+def test_a_run_that_lost_a_race_is_said_to_be_dropped(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": SLOW, "in": "1\n"})
+    both = [world.start("reconcile", "--json", "--repo", str(world.remote), host=host, cwd=tmp_path) for host in "ab"]
+    until(lambda: len(written(world)) == 2)
+    (tmp_path / "trace.go").touch()
+    said = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    values = [json.loads(out) for out, _ in said]
+    (lost,) = [number for number, value in enumerate(values) if value["dropped"]]
+    (row,) = values[lost]["dropped"]
+    (run,) = values[lost]["runs"]
+    assert row == {"stage": "dvc.yaml:slow", "key": run["key"], "runId": run["runId"], "acceptedRecord": 1}
+    assert "1 run was dropped, since another runner recorded the same work first" in said[lost][1]
+    assert "dropped" not in said[1 - lost][1]
+    check_ledger(world.remote)
+
+
+def test_bytes_that_move_to_a_new_remote_are_counted(tmp_path: Path) -> None:
+    stages = "stages:\n  a: {cmd: cp in a; mkdir d; cp in d/x; echo 2 > d/y, deps: [in], outs: [a, d]}\n"
+    world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n"})
+    assert world.reconcile().value["sent"] == []
+    config = f"[core]\n    remote = store\n['remote \"store\"']\n    url = {world.store}\n"
+    world.edit({".dvc/config": config}, "Add a DVC remote")
+    done = world.runner("reconcile")
+    objects = [path for path in world.store.rglob("*") if path.is_file()]
+    assert f"sent     {len(objects)} objects (" in done.stdout
+    assert "to the DVC remote store" in done.stdout
+    assert "Recorded what stands now in" in done.stderr
+    world.edit({"in": "7\n"})
+    told = world.reconcile()
+    fresh = [path for path in world.store.rglob("*") if path.is_file() and path not in objects]
+    assert told.value["sent"] == [
+        {"remote": "store", "objects": len(fresh), "sizeBytes": sum(path.stat().st_size for path in fresh)}
+    ]
+    assert world.runner("reconcile").stdout == ""
+
+
+def test_runs_of_a_killed_reconcile_that_are_recorded_late_are_said(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "2\n"})
+    hook = world.remote / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    world.runner("reconcile", ok=(4,))
+    hook.unlink()
+    done = world.runner("reconcile")
+    assert f"Recorded what stands now in {str(world.tip())[:12]}; nothing had to run." in done.stderr
+
+
+def written(world: World) -> list[str]:
+    """What commands wrote so far, left where it is."""
+    return (world.folder / "trace").read_text().split()
