@@ -252,6 +252,16 @@ class Reader:
             commits.append(self.commit(parent))
         return commits[:limit]
 
+    def commits_saying(self, sha: str, pattern: str, limit: int) -> list[str]:
+        """The newest commits, from this one on along all parents, with a line of the message that a pattern matches.
+
+        `pattern` is a basic regular expression of git's.
+        """
+        answer = self._run("rev-list", f"--max-count={limit}", f"--grep={pattern}", checked_oid(sha), "--")
+        if answer.code:
+            raise self._failed(answer)
+        return path_text(answer.out).split()
+
     # The clone itself
 
     def remote_url(self, name: str = "origin") -> str | None:

@@ -49,8 +49,8 @@ class State:
         root = reader.tree(commit).folder(layout.ROOT)
         if root is None:
             raise Held(
-                f"{ref or commit} is not a state of the runner: it has no {layout.ROOT}/",
-                "the state branch belongs to the runner alone; restore it or name another one",
+                f"{ref or commit[:12]} is not a state of the runner: it has no {layout.ROOT}/",
+                "a state branch belongs to the runner alone; restore it, or name another one in `record.branch`",
             )
         self.root_tree = root
         self._entries: dict[Address, Entry] | None = None

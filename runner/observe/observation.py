@@ -16,6 +16,7 @@ from runner.ledger.state import Chain, Nothing, State
 from runner.observe.inputs import GitInputs, overlay_files
 from runner.observe.memo import DigestMemo
 from runner.specs.desired import read_desired
+from runner.specs.layout import without_runner_folders
 from runner.specs.parse_cache import ParseCache
 
 
@@ -94,7 +95,7 @@ def observe(
         raise SpecError(
             [Finding(place.file, place.line, place.column, f"stages wait for each other: {error}")]
         ) from error
-    tree = reader.tree(commit)
+    tree = without_runner_folders(reader.tree(commit))
     overlay = overlay_files(desired, tree, reader, cache)
     ignores, ignore_digest = ignore_rules(reader, tree, stages)
     inputs = GitInputs(

@@ -9,9 +9,15 @@ OWN_PREFIX = "runner/"
 """Branches below this prefix belong to the runner; they are never desired."""
 
 
-def state_branch(watched: str, first: str) -> str:
-    """The state branch of a watched branch; `first` is the project's own one."""
-    return STATE if watched == first else f"{STATE_OF}/{watched}"
+def state_branch(watched: str, first: str, record_branch: str | None = None) -> str:
+    """Where results of a watched branch are recorded.
+
+    `first` is the branch that the project watches, `record_branch` what it says of the place; a branch may hold its
+    own results.
+    """
+    if record_branch == watched:
+        return watched
+    return (record_branch or STATE) if watched == first else f"{STATE_OF}/{watched}"
 
 
 def proposed_branch(name: str) -> str:

@@ -20,7 +20,7 @@ from runner.errors import HostError, RaceLost
 from runner.git.commit import CommitRequest, FileContent, Identity
 from runner.git.mirror import Mirror
 from runner.git.push import PushStatus
-from runner.ledger import layout
+from runner.ledger import in_place, layout
 from runner.ledger.state import State
 from runner.record import tree as tree_files
 from runner.record.git_ids import blob_id, folder_id
@@ -68,6 +68,10 @@ class Publisher:
     base: State | None = None
     fork: bool = False
     """The branch does not exist yet and begins at `base`, which is another branch's: a proposal."""
+    in_place: bool = False
+    """The branch is the watched one itself: `base` is somewhere behind its `tip`."""
+    tip: str | None = None
+    """Where the branch was when `base` was read; None where there is none yet."""
     location: str = ""
     """Where the bytes of results are: the name of a DVC remote, or `this host`."""
     insists: bool = False
@@ -85,7 +89,7 @@ class Publisher:
             commit = self.mirror.write_commit(composed.request)
             result = self.mirror.push(commit, self.branch, self._expected())
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
-                self.base, self.fork, self.insists = self.open_state(commit), False, False
+                self.base, self.tip, self.fork, self.insists = self.open_state(commit), commit, False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
                 raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
@@ -97,27 +101,27 @@ class Publisher:
         )
 
     def _expected(self) -> str | None:
+        if self.in_place:
+            return self.tip
         return self.base.commit if self.base is not None and not self.fork else None
 
     def _compose(self, runs: Sequence[RunFacts]) -> _Composed:
         base = self.base
-        late = base is not None and self._is_late(base)
-        standing = Standing(dict(base.entries()), {}, (), ()) if late and base else self.standing(base, runs)
+        late = self._is_late()
+        before = base.entries() if base else {}
+        standing = Standing(dict(before), {}, (), ()) if late else self.standing(base, runs)
         adopted = {key: (hit, self.accepted_run(hit)) for key, hit in standing.adopted.items()}
         batch = append_runs(base, runs, adopted)
         entries = self._with_git_ids(numbered(standing.entries, batch))
-        before = base.entries() if base else {}
         if not batch.appended and entries == before and not self.insists:
             return _Composed(None, batch)
         aside = self._aside(runs, batch, () if late else entries.values())
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
         seal(base, batch)
         write_index(batch)
-        if late and base:
-            request = self._late_request(base, batch, aside)
-        else:
-            request = self._request(base, entries, before, batch, aside)
-        return _Composed(request, batch)
+        if late:
+            return _Composed(self._late_request(base, batch, aside), batch)
+        return _Composed(self._request(base, entries, before, batch, aside), batch)
 
     def _request(
         self,
@@ -127,39 +131,61 @@ class Publisher:
         batch: Batch,
         aside: Mapping[str, bytes],
     ) -> CommitRequest:
-        # A token of CI may not push changes to workflows; pipelines are rendered anew, so that none is left behind.
-        files = Files(deletes=[".github", layout.PIPELINES])
+        files = Files(deletes=self._cleared(entries, before))
         tree_files.dvc_files(self.desired, entries, self.sources, files)
         objects = base.objects() if base else []
         tree_files.runner_files(self.desired, entries, before, self.sources, files, objects, fresh=base is None)
         files.data |= {**batch.files, **aside}
         files.deletes += [*batch.deletes, layout.ASIDE]  # what lay aside before stays in history
         files.data[layout.STATE] = tree_files.state_file(self.desired.commit, batch.head, self.location)
-        parents = (base.commit, self.desired.commit) if base else (self.desired.commit,)
-        recorded = {layout.ROOT: base.root_tree} if base else {}
         desired_tree = self.mirror.reader.commit(self.desired.commit).tree
         return CommitRequest(
-            parents=parents,
+            parents=self._parents(base),
             base_tree=desired_tree,
             deletes=tuple(files.deletes),
-            trees={**recorded, **files.folders},
+            trees={**_recorded_tree(base), **files.folders},
             files=_contents(files),
             message=self._message(batch, entries),
             author=self.author,
             time_epoch=int(self.clock()),
         )
 
-    def _late_request(self, base: State, batch: Batch, aside: Mapping[str, bytes]) -> CommitRequest:
+    def _parents(self, base: State | None) -> tuple[str, ...]:
+        if self.in_place:
+            return (self.tip or self.desired.commit,)
+        return (base.commit, self.desired.commit) if base else (self.desired.commit,)
+
+    def _cleared(self, entries: Mapping[Address, Entry], before: Mapping[Address, Entry]) -> list[str]:
+        """What of the desired commit's tree a state commit does not take over.
+
+        Pipelines are rendered anew, so that none is left behind. On a branch of the runner's own there are no
+        workflows, which a token of CI may not push. On the watched branch, people's commits hold what was recorded.
+        """
+        if not self.in_place:
+            return [".github", layout.PIPELINES]
+        rendered = layout.PIPELINES if self.desired.dvc_root == "." else f"{self.desired.dvc_root}/{layout.PIPELINES}"
+        own = [] if self.base is not None else [layout.ROOT]
+        return [*own, rendered, *self._left_behind(entries, before)]
+
+    def _left_behind(self, entries: Mapping[Address, Entry], before: Mapping[Address, Entry]) -> list[str]:
+        """Uncached outputs that no stage makes any more, as far as nobody changed them since."""
+        made = {out.path for entry in entries.values() for out in entry.outs}
+        old = [out for entry in before.values() for out in entry.outs if not out.cached and out.path not in made]
+        return [out.path for out in old if out.git_id is not None and self._desired_id(out) == out.git_id]
+
+    def _late_request(self, base: State | None, batch: Batch, aside: Mapping[str, bytes]) -> CommitRequest:
         """Results for an older commit enter as records only; everything else stays as it is."""
+        desired = base.summary.desired if base else self.desired.commit
         data = {
             **batch.files,
             **aside,
-            layout.STATE: tree_files.state_file(base.summary.desired, batch.head, self.location),
+            layout.STATE: tree_files.state_file(desired, batch.head, self.location),
         }
+        parent = (self.tip if self.in_place else base and base.commit) or self.desired.commit
         return CommitRequest(
-            parents=(base.commit,),
-            base_tree=self.mirror.reader.commit(base.commit).tree,
-            trees={},
+            parents=(parent,),
+            base_tree=self.mirror.reader.commit(parent).tree,
+            trees=_recorded_tree(base),
             files=_contents(Files(data=data)),
             deletes=(*batch.deletes, layout.ASIDE),
             message=self._message(batch, {}),
@@ -193,7 +219,8 @@ class Publisher:
         what = f"{count} run{'s' if count != 1 else ''}" if count else "no run"
         stand = "1 stage stands" if standing == 1 else f"{standing} stages stand"
         lines = [f"Reconcile {self.desired.commit[:12]}: {what}, {stand}", ""]
-        lines += [f"Desired: {self.desired.commit}", f"Reconcile-Id: {self.facts['id']}"]
+        lines += [f"Reconcile-Id: {self.facts['id']}"]
+        lines += [f"{in_place.TRAILER if self.in_place else 'Desired'}: {self.desired.commit}"]
         return "\n".join(lines) + "\n"
 
     def _with_git_ids(self, entries: Mapping[Address, Entry]) -> dict[Address, Entry]:
@@ -249,9 +276,14 @@ class Publisher:
         meant = [out for out in facts if out.cached and out.push and not out.legacy]
         return [(out.md5, out.remote) for out in meant if self.sources.has_object(out.md5)]
 
-    def _is_late(self, base: State) -> bool:
-        recorded = base.summary.desired
+    def _is_late(self) -> bool:
+        """Whether something newer than this desired commit is recorded, or asked for where the results would go."""
         reader = self.mirror.reader
+        if self.in_place:
+            return self.tip is not None and in_place.desired_at(reader, self.tip) != self.desired.commit
+        if self.base is None:
+            return False
+        recorded = self.base.summary.desired
         if recorded == self.desired.commit:
             return False
         if self.source is not None and reader.ref(f"refs/heads/{self.source}") == self.desired.commit:
@@ -266,13 +298,19 @@ class Publisher:
 
     def _refresh(self) -> None:
         self.mirror.fetch()
-        tip = self.mirror.reader.ref(f"refs/heads/{self.branch}")
-        if tip is not None:
-            self.base, self.fork = self.open_state(tip), False
+        tip = self.mirror.tip(self.branch)
+        state = in_place.newest_state(self.mirror.reader, [tip]) if self.in_place and tip is not None else tip
+        self.tip = tip
+        if state is not None:
+            self.base, self.fork = self.open_state(state), False
 
     def _wait(self, attempt: int) -> None:
         # Full jitter, doubling up to two seconds: many writers on one branch all get through (facts on git, 3).
         time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
+
+
+def _recorded_tree(base: State | None) -> dict[str, str]:
+    return {layout.ROOT: base.root_tree} if base else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from runner.errors import InputError
+from runner.errors import Held, InputError
+from runner.git.mirror import Mirror
+from runner.ledger.in_place import newest_state
 from runner.observe import refs
 from runner.wiring.repository import Repository
 
@@ -22,9 +24,9 @@ def accept_state(repository: Repository, sha: str) -> str:
     if sha != _GONE and not re.fullmatch(r"[0-9a-f]{7,64}", sha):
         raise InputError(f"{sha!r} is not the name of a commit", "say at least its first seven digits")
     repository.mirror.fetch()
-    folder = repository.home.seen(refs.STATE).parent
+    folder = repository.home.seen_state(refs.STATE).parent
     known = {unquote(file.name): file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
-    tips = {branch: repository.mirror.reader.ref(f"refs/heads/{branch}") for branch in known}
+    tips = {branch: _state_of(repository.mirror, branch) for branch in known}
     accepted = [
         branch for branch, tip in tips.items() if (tip is None if sha == _GONE else (tip or "").startswith(sha))
     ]
@@ -34,3 +36,14 @@ def accept_state(repository: Repository, sha: str) -> str:
     for branch in accepted:
         known[branch].unlink(missing_ok=True)
     return tips[accepted[0]] or _GONE
+
+
+def _state_of(mirror: Mirror, branch: str) -> str | None:
+    """The newest commit of the runner on a branch, which may be a watched one."""
+    tip = mirror.tip(branch)
+    if tip is None or branch.startswith(refs.OWN_PREFIX):
+        return tip
+    try:
+        return newest_state(mirror.reader, [tip])
+    except Held:
+        return tip  # a branch of another name that is the runner's alone

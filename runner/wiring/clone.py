@@ -12,14 +12,15 @@ from pathlib import Path
 from runner.core.digests import md5_hex
 from runner.core.nouns import Project, Trust
 from runner.core.records import RunFacts
-from runner.errors import InputError
+from runner.errors import InputError, SpecError
 from runner.git.read import Reader
+from runner.ledger.in_place import desired_at
 from runner.ledger.state import State
 from runner.observe import refs
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import HostLimits, Observation, observe
 from runner.report.style import duration
-from runner.specs.desired import read_desired
+from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
@@ -27,6 +28,16 @@ from runner.wiring.states import StateRefs, clone_states, opened
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What the watched branch says of all others."""
+
+    watched: str | None
+    """Its name; None where nothing tells."""
+    project: Project
+    """The project as that branch has it; the defaults where it has no commit here, or none that can be read."""
+
+
+@dataclass(frozen=True)
 class Clone:
     """A repository on this host as somebody works in it, with what the runner's mirror of it knows."""
 
@@ -35,13 +46,29 @@ class Clone:
     """URL of its remote, or its own path where it has none."""
     has_remote: bool
     home: RepositoryHome
-    states: StateRefs
+    mirror: Reader | None
     cache: ParseCache
     memo: DigestMemo
 
+    @functools.cached_property
+    def policy(self) -> Policy:
+        """The watched branch and its project."""
+        name = watched_name(self.reader)
+        project = self._project_of(name)
+        if project.branch is not None and project.branch != name:
+            # runner.yaml watches another branch than the remote's default one: what was assumed does not hold.
+            name, project = project.branch, self._project_of(project.branch)
+        return Policy(name, project)
+
+    @functools.cached_property
+    def states(self) -> StateRefs:
+        """The state branches that are known here."""
+        first = self.policy.project.record_branch or refs.STATE
+        return clone_states(self.reader, self.mirror, self.policy.watched, first)
+
     def state(self, rev: str | None = None) -> State | None:
         """The recorded state that counts for `rev`, None where none is known."""
-        return self._opened(aimed(self.reader, self.states, rev, watched_name(self.reader)).state)
+        return self._opened(aimed(self.reader, self.states, rev, self.policy.watched).state)
 
     def observation(self, rev: str | None = None) -> Observation:
         """Desired at `rev` (HEAD by default) against what is recorded."""
@@ -49,13 +76,7 @@ class Clone:
 
     def observed(self, rev: str | None = None) -> tuple[Observation, Aim]:
         """The same, and what a plan of it is for."""
-        aim = aimed(self.reader, self.states, rev, watched_name(self.reader))
-        found = self._observed(aim)
-        named = found.desired.project.branch if aim.trust is Trust.TRUSTED else self._policy(aim).branch
-        if named is None or named == aim.watched:
-            return found, aim
-        # runner.yaml watches another branch than the remote's default one: what was assumed does not hold.
-        aim = aimed(self.reader, self.states, rev, named)
+        aim = aimed(self.reader, self.states, rev, self.policy.watched)
         return self._observed(aim), aim
 
     def state_age(self, state: State | None) -> str | None:
@@ -77,8 +98,8 @@ class Clone:
         return [run for branch in branches for run in waiting_runs(branch)]
 
     def _observed(self, aim: Aim) -> Observation:
-        policy = self._policy(aim) if aim.trust is not Trust.TRUSTED else None
-        others = [name for name in (refs.STATE, *self.states.proposals()) if name != aim.state]
+        policy = self.policy.project if aim.trust is not Trust.TRUSTED else None
+        others = self.states.others(aim.state, proposals=True)
         observed = observe(
             self.reader,
             aim.commit,
@@ -96,10 +117,14 @@ class Clone:
         own = tuple(state for state in observed.others if not state.ref.startswith(refs.PROPOSED))
         return replace(observed, others=own)
 
-    def _policy(self, aim: Aim) -> Project:
-        """The project as the watched branch has it; the defaults where it has no commit here."""
-        tip = watched_tip(self.reader, aim.watched)
-        return Project() if tip is None else read_desired(self.reader, tip, self.cache).project
+    def _project_of(self, branch: str | None) -> Project:
+        tip = watched_tip(self.reader, branch)
+        if tip is None:
+            return Project()
+        try:
+            return read_project(self.reader, desired_at(self.reader, tip), self.cache)
+        except SpecError:
+            return Project()  # whoever plans or reconciles that commit is told; another one may mend it
 
     def _opened(self, branch: str | None) -> State | None:
         return None if branch is None else State(self.reader, self.states.tips[branch], memo=self.cache)
@@ -139,7 +164,7 @@ def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
         url,
         remote is not None,
         home,
-        clone_states(reader, mirror),
+        mirror,
         ParseCache(home_root / "parsed"),
         DigestMemo(home_root / "digests.sqlite"),
     )

@@ -35,8 +35,12 @@ class RepositoryHome:
         return self.root / "logs"
 
     def seen(self, branch: str) -> Path:
-        """The newest commit of a state branch that this host has seen."""
+        """The newest commit of a watched branch that this host has seen."""
         return self.root / "seen" / branch.replace("/", "%2F")
+
+    def seen_state(self, branch: str) -> Path:
+        """The newest commit of the runner that this host has seen on a branch that results go to."""
+        return self.root / "seen-states" / branch.replace("/", "%2F")
 
     def journal(self, branch: str) -> Path:
         """Finished runs that are not on the state branch yet."""

@@ -28,7 +28,6 @@ from runner.execute.worktree import Content, Worktree
 from runner.git.commit import Identity
 from runner.git.mirror import Mirror
 from runner.ledger.state import State
-from runner.observe import refs
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
 from runner.process import secrets as secret_values
@@ -105,8 +104,8 @@ class RealParts:
         self.mirror.fetch()
         reader = self.mirror.reader
         target = self._targets.choose(request.rev)
-        states = StateRefs(_tips(self.mirror))
-        own_name = target.branch if target.branch in states.tips else refs.STATE
+        states = target.states
+        own_name = target.branch if target.branch in states.tips else states.first
         own = State(reader, states.tips[own_name], memo=self.parsed) if own_name in states.tips else None
         observation = observe(
             reader,
@@ -173,7 +172,8 @@ class RealParts:
         """Forget what is on the remote, and remember where its branch is: from here on it only goes forward."""
         self._published_at = time.monotonic()
         self._journal(observation).remove(runs)
-        self._targets.published(self._chosen[observation.commit].branch)
+        target = self._chosen[observation.commit]
+        self._targets.published(target, self._targets.state_of(target.branch, target))
 
     def publisher(self, observation: Observation) -> PublisherPart:
         """Publishes to the observation's state branch."""
@@ -192,7 +192,7 @@ class RealParts:
             sources=self._sources(observation),
             open_state=lambda commit: State(self.mirror.reader, commit, memo=self.parsed),
             standing=standing,
-            accepted_run=self._accepted_run,
+            accepted_run=lambda hit: self._accepted_run(hit, target.states),
             author=Identity("runner", f"runner@{host.hostname}"),
             clock=self.clock,
             facts={
@@ -208,7 +208,9 @@ class RealParts:
             insists=self.insists(observation),
             source=target.source,
             base=observation.state,
-            fork=observation.state is not None and target.branch not in _tips(self.mirror),
+            fork=observation.state is not None and target.branch not in target.states.tips,
+            in_place=target.in_place,
+            tip=target.tip,
         )
 
     def planned(self, plan: Plan, observation: Observation) -> None:
@@ -258,8 +260,8 @@ class RealParts:
     # Parts of the above
 
     def _others(self, states: StateRefs, own: str, project: Project) -> list[State]:
-        names = [refs.STATE] + (states.proposals() if project.reuse_proposed else [])
-        return opened(self.mirror.reader, states, [name for name in names if name != own], self.parsed)
+        names = states.others(own, proposals=project.reuse_proposed)
+        return opened(self.mirror.reader, states, names, self.parsed)
 
     def _journal(self, observation: Observation) -> Journal:
         branch = self._chosen[observation.commit].branch
@@ -346,9 +348,8 @@ class RealParts:
             desired_id=desired_id,
         )
 
-    def _accepted_run(self, hit: Hit) -> RunFacts:
-        tip = _tips(self.mirror)[hit.ref]
-        record = State(self.mirror.reader, tip, ref=hit.ref).record(hit.record)
+    def _accepted_run(self, hit: Hit, states: StateRefs) -> RunFacts:
+        record = State(self.mirror.reader, states.tips[hit.ref], ref=hit.ref).record(hit.record)
         if record is None or record.run is None:
             raise HostError(f"record {hit.record} of {hit.ref} is gone", "the next reconcile decides again")
         return record.run
@@ -379,11 +380,6 @@ class RealParts:
 
 def _location(remotes: Remotes) -> str:
     return remotes.default_name() or THIS_HOST
-
-
-def _tips(mirror: Mirror) -> dict[str, str]:
-    found = mirror.reader.refs(f"refs/heads/{refs.OWN_PREFIX}")
-    return {name.removeprefix("refs/heads/"): tip for name, tip in found.items()}
 
 
 def _found(names: Sequence[str], stages: Sequence[Address]) -> list[Address]:

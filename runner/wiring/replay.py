@@ -13,7 +13,6 @@ from runner.errors import HostError, InputError
 from runner.execute.context import Event
 from runner.execute.execution import Sink
 from runner.ledger.state import State
-from runner.observe import refs
 from runner.reconcile import Request
 from runner.wiring.parts import Settings
 from runner.wiring.repository import Repository
@@ -30,8 +29,10 @@ def replay_record(
     """Run record `name` again; nothing is recorded of it. Raises InputError where its inputs are not what they were."""
     settings = replace(settings, run_cache=False)  # a replay is a run, or it proves nothing
     parts = repository.parts(settings, environ, on_event, lambda plan, observation: None)
-    parts.mirror.fetch()
-    before, sequence = _recorded(repository, name)
+    state = parts.observe(Request()).state
+    if state is None:
+        raise InputError("nothing is recorded yet", "run `runner reconcile` first")
+    before, sequence = _recorded(state, name)
     observation = parts.observe(Request(rev=before.desired))
     if before.address not in observation.graph.stages:
         raise InputError(f"{before.address} is not in the specs of {before.desired[:12]} any more")
@@ -53,12 +54,7 @@ def replay_record(
     return Replay(sequence, before, found)
 
 
-def _recorded(repository: Repository, name: str) -> tuple[RunFacts, int]:
-    reader = repository.mirror.reader
-    tip = reader.ref(f"refs/heads/{refs.STATE}")
-    if tip is None:
-        raise InputError("nothing is recorded yet", "run `runner reconcile` first")
-    state = State(reader, tip)
+def _recorded(state: State, name: str) -> tuple[RunFacts, int]:
     if not name.isdecimal():
         raise InputError(f"{name} is not the number of a record", "`runner runs list` shows them")
     record = state.record(int(name))

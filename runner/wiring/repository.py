@@ -64,9 +64,12 @@ class Repository:
         """Let the clone's remote-tracking branches know the state branches as new as the mirror does."""
         if self.clone is None or self.clone.reader.remote_url() is None:
             return
-        place = f"refs/remotes/origin/{refs.OWN_PREFIX}"
-        known = self.clone.reader.refs(place)
-        for name, tip in self.mirror.reader.refs(f"refs/heads/{refs.OWN_PREFIX}").items():
+        # Where results are on the watched branch itself, the clone has it at the next `git pull`.
+        policy = self.clone.policy
+        first = policy.project.record_branch or refs.STATE
+        shared = [refs.OWN_PREFIX] + ([first] if first not in (refs.STATE, policy.watched) else [])
+        known = self.clone.reader.refs(*(f"refs/remotes/origin/{name}" for name in shared))
+        for name, tip in self.mirror.reader.refs(*(f"refs/heads/{name}" for name in shared)).items():
             branch = name.removeprefix("refs/heads/")
             if known.get(f"refs/remotes/origin/{branch}") != tip:
                 self.mirror.update_tracking(self.clone.reader, branch)

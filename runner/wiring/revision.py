@@ -8,6 +8,7 @@ from runner.core.nouns import Trust
 from runner.errors import InputError
 from runner.git.command import is_oid
 from runner.git.read import Reader
+from runner.ledger.in_place import desired_at
 from runner.observe import refs
 from runner.wiring.states import StateRefs
 
@@ -31,16 +32,17 @@ class Aim:
 
 def aimed(reader: Reader, states: StateRefs, rev: str | None, watched: str | None) -> Aim:
     """What a plan of `rev` (HEAD by default) is for; raises InputError for a revision that is not here."""
-    commit = reader.resolve(rev or "HEAD")
+    commit = desired_at(reader, reader.resolve(rev or "HEAD"))
     branch = branch_named(reader, rev)
     if branch is not None and f"{refs.STATE_OF}/{branch}" in states.tips and branch != watched:
         return Aim(commit, Trust.TRUSTED, f"{refs.STATE_OF}/{branch}", branch, branch)
-    first = refs.STATE if refs.STATE in states.tips else None
+    first = states.first if states.first in states.tips else None
     if branch is not None and branch == watched:
         return Aim(commit, Trust.TRUSTED, first, watched, None)
     tip = watched_tip(reader, watched)
     if watched is None or (tip is not None and reader.is_ancestor(commit, tip)):
-        return Aim(commit, Trust.TRUSTED, first, watched, None if tip == commit else commit)
+        is_newest = tip is not None and desired_at(reader, tip) == commit
+        return Aim(commit, Trust.TRUSTED, first, watched, None if is_newest else commit)
     branch = branch or _branch_at(reader, commit)
     own = refs.proposed_branch(branch or commit[:12])
     return Aim(commit, Trust.PROPOSED, own if own in states.tips else first, watched, branch or commit)
@@ -61,10 +63,8 @@ def branch_named(reader: Reader, rev: str | None) -> str | None:
     return name if _HEADS + name in found or _REMOTE + name in found else None
 
 
-def watched_name(reader: Reader, project_branch: str | None = None) -> str | None:
-    """The watched branch as far as a clone can tell without the network: the project's, else the remote's default."""
-    if project_branch is not None:
-        return project_branch
+def watched_name(reader: Reader) -> str | None:
+    """The branch to look at first, as far as a clone can tell without the network: the remote's default one."""
     current = reader.current_branch()
     try:
         text = (reader.common_dir / _REMOTE / "HEAD").read_text()

@@ -6,33 +6,56 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.git.read import Reader
+from runner.ledger.in_place import newest_state
 from runner.ledger.state import Memo, State
 from runner.observe import refs
 
 
 @dataclass(frozen=True, slots=True)
 class StateRefs:
-    """Branch name (`runner/state`, …) to the commit it is at."""
+    """Where recorded states are."""
 
     tips: dict[str, str]
+    """Branch (`runner/state`, …) to its newest commit that the runner made."""
+    first: str = refs.STATE
+    """The branch on which results of the project's own watched branch are recorded."""
 
     def proposals(self) -> list[str]:
         """Branches that hold runs of proposals."""
         return sorted(name for name in self.tips if name.startswith(refs.PROPOSED + "/"))
 
+    def others(self, own: str | None, *, proposals: bool) -> list[str]:
+        """Branches whose runs may be taken over by `own`."""
+        names = dict.fromkeys([self.first, refs.STATE, *(self.proposals() if proposals else [])])
+        return [name for name in names if name != own]
+
 
 _PLACES = ("refs/remotes/origin/", "refs/heads/")
 
 
-def clone_states(reader: Reader, mirror: Reader | None) -> StateRefs:
+def clone_states(reader: Reader, mirror: Reader | None, watched: str | None, first: str) -> StateRefs:
     """Every state branch as new as a clone and the mirror know it, without the network."""
-    patterns = [f"{place}{refs.OWN_PREFIX}" for place in _PLACES]
-    tips: dict[str, str] = {}
-    for full_name, tip in _by_name(reader, patterns):
-        tips[full_name] = _newer(reader, tips.get(full_name), tip)
-    for name, tip in _by_name(mirror, patterns) if mirror is not None else ():
-        tips[name] = _newer(reader, tips.get(name), tip)
-    return StateRefs(tips)
+    patterns = [f"{place}{name}" for place in _PLACES for name in (refs.OWN_PREFIX, first)]
+    known: dict[str, list[str]] = {}
+    for place in (reader, mirror):
+        for name, tip in _by_name(place, patterns) if place is not None else ():
+            known.setdefault(name, []).append(tip)
+    in_place = known.pop(first, []) if first == watched else []
+    tips = {name: _newest(reader, found) for name, found in known.items()}
+    return _with_in_place(reader, StateRefs(tips, first), in_place)
+
+
+def mirror_states(reader: Reader, watched: str, first: str) -> StateRefs:
+    """Every state branch in the mirror."""
+    found = dict(_by_name(reader, [f"refs/heads/{refs.OWN_PREFIX}", f"refs/heads/{first}"]))
+    in_place = [found.pop(first)] if first == watched and first in found else []
+    return _with_in_place(reader, StateRefs(found, first), in_place)
+
+
+def _with_in_place(reader: Reader, states: StateRefs, tips: list[str]) -> StateRefs:
+    """The same, and what is recorded on the watched branch itself, which is at these commits."""
+    state = newest_state(reader, [tip for tip in tips if reader.exists(tip)])
+    return states if state is None else StateRefs({**states.tips, states.first: state}, states.first)
 
 
 def _by_name(reader: Reader, patterns: list[str]) -> Iterable[tuple[str, str]]:
@@ -42,12 +65,19 @@ def _by_name(reader: Reader, patterns: list[str]) -> Iterable[tuple[str, str]]:
                 yield full_name.removeprefix(place), tip
 
 
-def _newer(reader: Reader, one: str | None, other: str) -> str:
+def _newest(reader: Reader, tips: list[str]) -> str:
+    newest = tips[0]
+    for tip in tips[1:]:
+        newest = _newer(reader, newest, tip)
+    return newest
+
+
+def _newer(reader: Reader, one: str, other: str) -> str:
     """Of two tips of one branch the one that holds the other; where neither does, the one that was made later.
 
     Neither does after somebody rewrote the branch: a copy that nobody fetched since must not win for ever.
     """
-    if one is None or one == other or not reader.exists(one):
+    if one == other or not reader.exists(one):
         return other
     if not reader.exists(other) or reader.is_ancestor(other, one):
         return one

@@ -13,10 +13,12 @@ from pathlib import Path
 from runner.core.nouns import Project, Trust
 from runner.errors import Held, InputError
 from runner.git.mirror import Mirror
+from runner.ledger.in_place import desired_at, newest_state
 from runner.observe import refs
-from runner.specs.desired import read_desired
+from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome
+from runner.wiring.states import StateRefs, mirror_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,20 @@ class Target:
     """Policy and the configuration of DVC come from this commit."""
     project: Project
     """The project as the watched branch has it."""
+    states: StateRefs
+    """The recorded states there were."""
     branch: str
-    """The state branch that results go to."""
+    """The branch that results go to."""
+    tip: str | None
+    """Where that branch was; None where there is none yet."""
     trust: Trust
     source: str | None
     """The branch whose newest commit this is; None for a commit that was asked for by name."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether results are recorded on the watched branch itself."""
+        return self.branch == self.watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +64,17 @@ class Targets:
         """
         watched_tip, watched, project = self._watched()
         target = self._target(rev, watched_tip, watched, project)
-        self._check_not_rewritten(target.branch)
+        self._check_not_rewritten(target)
         self._check_not_rewound(watched, watched_tip, project)
         return target
 
-    def published(self, branch: str) -> None:
-        """Remember where a state branch is after a push of ours: from here on it only goes forward."""
-        tip = self.mirror.tip(branch)
-        if tip is not None:
-            _write_seen(self.home.seen(branch), tip)
+    def published(self, target: Target, state: str | None) -> None:
+        """Remember the state after a push of ours: from here on it only goes forward."""
+        if state is not None:
+            _write_seen(self._seen(target), state)
+
+    def _seen(self, target: Target) -> Path:
+        return self.home.seen_state(target.branch)
 
     def _watched(self) -> tuple[str, str, Project]:
         """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
@@ -73,27 +86,35 @@ class Targets:
                 f"{self.mirror.url} has no branch {default or ''}".rstrip() + " yet",
                 "push a first commit, or say which branch to watch with --branch",
             )
-        project = read_desired(reader, tip, self.parsed).project
+        project = self._project(tip)
         if self.branch is None and project.branch and project.branch != default:
             named = reader.ref(f"refs/heads/{project.branch}")
             if named is None:
                 raise InputError(f"runner.yaml watches {project.branch}, and {self.mirror.url} has no such branch")
-            return named, project.branch, read_desired(reader, named, self.parsed).project
+            return named, project.branch, self._project(named)
         return tip, default, project
+
+    def _project(self, tip: str) -> Project:
+        return read_project(self.mirror.reader, desired_at(self.mirror.reader, tip), self.parsed)
 
     def _target(self, rev: str | None, watched_tip: str, watched: str, project: Project) -> Target:
         reader = self.mirror.reader
         first = project.branch or self.mirror.default_branch() or watched
-        own = refs.state_branch(watched, first)
+        own = refs.state_branch(watched, first, project.record_branch)
+        states = mirror_states(reader, watched, refs.state_branch(first, first, project.record_branch))
+
+        def target(commit: str, branch: str, trust: Trust, source: str | None) -> Target:
+            desired, tip = desired_at(reader, commit), reader.ref(f"refs/heads/{branch}")
+            return Target(desired, watched, watched_tip, project, states, branch, tip, trust, source)
+
         if rev is None:
-            return Target(watched_tip, watched, watched_tip, project, own, Trust.TRUSTED, watched)
+            return target(watched_tip, own, Trust.TRUSTED, watched)
         tip = reader.ref(f"refs/heads/{rev}")
         commit = tip or self._commit_on_remote(rev)
         if reader.is_ancestor(commit, watched_tip):
-            return Target(commit, watched, watched_tip, project, own, Trust.TRUSTED, None)
+            return target(commit, own, Trust.TRUSTED, None)
         name = rev if tip else self._branch_at(commit) or commit[:12]
-        proposed = refs.proposed_branch(name)
-        return Target(commit, watched, watched_tip, project, proposed, Trust.PROPOSED, rev if tip else None)
+        return target(commit, refs.proposed_branch(name), Trust.PROPOSED, rev if tip else None)
 
     def _commit_on_remote(self, rev: str) -> str:
         try:
@@ -111,13 +132,13 @@ class Targets:
                 return branch
         return None
 
-    def _check_not_rewritten(self, branch: str) -> None:
+    def _check_not_rewritten(self, target: Target) -> None:
         """Hold where the state branch no longer holds what this host has seen of it."""
-        seen_file = self.home.seen(branch)
+        branch, seen_file = target.branch, self._seen(target)
         seen = seen_file.read_text().strip() if seen_file.is_file() else None
         reader = self.mirror.reader
         # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
-        tip = reader.ref(f"refs/heads/{branch}")
+        tip = self.state_of(branch, target)
         # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
         is_gone = tip is None and branch.startswith(refs.PROPOSED)
         if seen and not is_gone and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
@@ -127,6 +148,13 @@ class Targets:
             )
         if tip is not None and tip != seen:
             _write_seen(seen_file, tip)
+
+    def state_of(self, branch: str, target: Target) -> str | None:
+        """The newest commit of the runner on a branch that results go to, as the mirror has it now."""
+        tip = self.mirror.tip(branch)
+        if branch != target.watched or tip is None:
+            return tip
+        return newest_state(self.mirror.reader, [tip])
 
     def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
         """Hold where a protected watched branch no longer holds what this host has seen of it."""

@@ -29,8 +29,8 @@ def check_ledger(remote: Path, branch: str = "runner/state") -> list[dict[str, A
     """
     before: dict[str, str] = {}
     for commit in reversed(git(remote, "rev-list", "--first-parent", branch).splitlines()):
-        if not _listed(remote, commit, ".runner/state.json"):
-            continue  # a commit of the watched branch, before the first state
+        if "\nReconcile-Id: " not in git(remote, "log", "-1", "--format=%B", commit):
+            continue  # people's, on the watched branch
         now = _listed(remote, commit, _RECORDS)
         assert before.items() <= now.items(), f"{commit} changed what was recorded"
         assert len(now) > len(before), f"{commit} records nothing"

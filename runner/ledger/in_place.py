@@ -1,0 +1,70 @@
+"""Results that are recorded on the watched branch itself: which of its commits the runner made, which people.
+
+A commit of the runner there has one parent, names the desired commit in a trailer, and has more records below
+`.runner/` than its parent. The last is what tells it from a commit of people that took over its message, by a squash
+for example: people's commits add no records.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from runner.errors import Held
+from runner.git.read import Reader
+from runner.ledger import layout
+
+TRAILER = "Reconciled"
+"""`Reconciled: <desired commit>` ends the message of every commit of the runner on a watched branch."""
+
+_LINE = re.compile(rf"^{TRAILER}: [0-9a-f]{{40,64}}$", re.MULTILINE)
+_GREP = f"^{TRAILER}: [0-9a-f]*$"
+_CANDIDATES = 20
+
+
+def desired_at(reader: Reader, commit: str) -> str:
+    """The newest commit along first parents that people made: what a branch at `commit` asks for."""
+    while is_recorded(reader, commit):
+        commit = reader.commit(commit).parents[0]
+    return commit
+
+
+def is_recorded(reader: Reader, commit: str) -> bool:
+    """Whether the runner made this commit, to record results on a watched branch."""
+    found = reader.commit(commit)
+    if len(found.parents) != 1 or not _LINE.search(found.message):
+        return False
+    return _records(reader, commit) > _records(reader, found.parents[0])
+
+
+def newest_state(reader: Reader, tips: Iterable[str]) -> str | None:
+    """The newest commit of the runner that is part of any of these commits' history; None where there is none.
+
+    Also behind merges, where it is on no line of first parents. What people did to `.runner/` afterwards has no effect.
+    Raises Held where they brought a `.runner/` of their own, that no commit of the runner made.
+    """
+    tips = list(dict.fromkeys(tips))
+    found = {tip for tip in tips if is_recorded(reader, tip)}
+    for tip in tips:
+        if tip not in found:
+            found |= {sha for sha in reader.commits_saying(tip, _GREP, _CANDIDATES) if is_recorded(reader, sha)}
+    if found:
+        return max(sorted(found), key=lambda sha: _records(reader, sha))
+    for tip in tips:
+        if reader.tree(tip).is_folder(layout.ROOT):
+            raise Held(
+                f"{tip[:12]} has a folder {layout.ROOT}/ that no commit of the runner made",
+                f"remove it (`git rm -r {layout.ROOT}`); the runner records what it did there itself",
+            )
+    return None
+
+
+def _records(reader: Reader, commit: str) -> int:
+    """How many records there are at a commit; 0 where it has none, or is beyond a shallow clone."""
+    if not reader.exists(commit):
+        return 0
+    try:
+        return int(json.loads(reader.file(commit, layout.STATE) or b"{}").get("sequence", 0))
+    except (ValueError, TypeError, AttributeError):
+        return 0  # somebody else wrote this file
