@@ -11,7 +11,9 @@ from typing import Any, TextIO
 from runner.errors import ExitCode, Finding, HostError, RunnerError
 from runner.report.style import Style, plural
 
-_PLAIN = str.maketrans({"▶": ">", "↺": "<", "…": "~", "✗": "x", "✓": "+", "→": "->", "│": "|", "↻": "@", "·": "-"})
+_PLAIN = str.maketrans(
+    {"▶": ">", "↺": "<", "…": "~", "✗": "x", "✓": "+", "→": "->", "│": "|", "↻": "@", "·": "-", "␣": "_"}
+)
 """For terminals that can show nothing but ASCII."""
 
 
@@ -27,27 +29,29 @@ class Console:
             # Names in git may hold bytes that are no text; showing them escaped is better than failing.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
+        # Kept, since DVC wraps both streams when it is loaded, and what wraps them takes colours away.
+        self._stdout, self._stderr = sys.stdout, sys.stderr
         self.out = Style(_coloured(sys.stdout, colour), _width(sys.stdout))
         self.err = Style(_coloured(sys.stderr, colour), _width(sys.stderr))
 
     def result(self, text: str, value: Any) -> None:
         """The result: text for people, or the value as JSON. Raises HostError where stdout cannot take it."""
         if self.as_json:
-            text = json.dumps(value, indent=1, ensure_ascii=not _speaks_unicode(sys.stdout))
+            text = json.dumps(value, indent=1, ensure_ascii=not _speaks_unicode(self._stdout))
         self._print(text if text.endswith("\n") or not text else text + "\n")
 
     def row(self, value: Any) -> None:
         """One of several results, as JSON on a line of its own, where JSON was asked for."""
         if self.as_json:
-            self._print(json.dumps(value, ensure_ascii=not _speaks_unicode(sys.stdout)) + "\n")
+            self._print(json.dumps(value, ensure_ascii=not _speaks_unicode(self._stdout)) + "\n")
 
     def say(self, text: str) -> None:
         """A line beside the result. Where nobody listens any more it is lost: work goes on."""
         try:
-            sys.stderr.write(_shown(text, sys.stderr) + "\n")
-            sys.stderr.flush()
+            self._stderr.write(_shown(text, self._stderr) + "\n")
+            self._stderr.flush()
         except OSError:
-            _discard(sys.stderr)
+            _discard(self._stderr)
 
     def error(self, error: RunnerError) -> None:
         """An error for people, or as JSON beside nothing else."""
@@ -80,16 +84,16 @@ class Console:
     @property
     def interactive(self) -> bool:
         """Whether a person watches stderr in a terminal."""
-        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+        return self._stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
 
     def _print(self, text: str) -> None:
         try:
-            sys.stdout.write(_shown(text, sys.stdout))
-            sys.stdout.flush()
+            self._stdout.write(_shown(text, self._stdout))
+            self._stdout.flush()
         except BrokenPipeError:
-            _discard(sys.stdout)  # whoever read us has seen enough (`runner plan | head`)
+            _discard(self._stdout)  # whoever read us has seen enough (`runner plan | head`)
         except OSError as problem:
-            _discard(sys.stdout)
+            _discard(self._stdout)
             raise HostError(f"the output cannot be written: {problem.strerror}") from problem
 
 

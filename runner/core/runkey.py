@@ -7,6 +7,7 @@ where the key is the same.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,10 +128,15 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if kind in _NAMED:
             reasons.extend(_named_differences(kind, before or {}, after or {}))
         else:
-            reasons.append(_WHOLE[kind].format(before=shown(before), after=shown(after)))
+            one, other = shown_apart(before, after)
+            reasons.append(_WHOLE[kind].format(before=one, after=other))
     return reasons
 
 
+_LONGEST = 60
+"""Characters of a value in a line for people."""
+_BEFORE = 20
+"""As many characters are shown before the first that differs."""
 _NAMED = ("dep", "param", "out", "env")
 _WHOLE = {
     "version": "key version {before} → {after}",
@@ -157,7 +163,7 @@ def _named_differences(kind: str, before: Mapping[str, Any], after: Mapping[str,
         elif kind == "param" and isinstance(before[name], dict) and isinstance(after[name], dict):
             yield from _named_differences("param", _prefixed(name, before[name]), _prefixed(name, after[name]))
         else:
-            yield f"{kind} {name}: {shown(before[name])} → {shown(after[name])}"
+            yield f"{kind} {name}: {' → '.join(shown_apart(before[name], after[name]))}"
 
 
 def _prefixed(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,10 +179,36 @@ def shown(value: Any) -> str:
             return str(inner)
     text = value if isinstance(value, str) else _compact(value)
     text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "…"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "…"
 
 
-def _compact(value: Any) -> str:
+def shown_apart(one: Any, other: Any) -> tuple[str, str]:
+    """Two values that differ, each in one short line, so that people see the difference.
+
+    Where they would look alike (blanks, a letter far behind, `1` and `"1"`) they are quoted from where they differ.
+    """
+    texts = shown(one), shown(other)
+    if texts[0] != texts[1]:
+        return texts
+    exact = _marked(_compact(one, ascii_only=True)), _marked(_compact(other, ascii_only=True))
+    pairs = zip(*exact, strict=False)
+    same = next((at for at, (a, b) in enumerate(pairs) if a != b), min(map(len, exact)))
+    start = max(0, same - _BEFORE) if max(map(len, exact)) > _LONGEST else 0
+    first, second = (_window(text, start) for text in exact)
+    return first, second
+
+
+def _marked(text: str) -> str:
+    """Blanks that stand side by side as letters, since every page and many a terminal makes one of them."""
+    return re.sub(" {2,}", lambda found: "␣" * len(found[0]), text)
+
+
+def _window(text: str, start: int) -> str:
+    end = start + _LONGEST
+    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
+
+
+def _compact(value: Any, *, ascii_only: bool = False) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=ascii_only)

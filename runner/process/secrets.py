@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runner.errors import HostError, InputError
 
 FOLDER = "RUNNER_SECRETS_DIR"
 """Names a folder with one file for each secret, as container platforms mount them."""
+_MOST_STAGES = 5
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-def resolve(names: Iterable[str], environ: Mapping[str, str], folder: Path | None = None) -> dict[str, str]:
+def resolve(
+    names: Iterable[str],
+    environ: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    needed_by: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
     """The values of secrets by name: from the environment, or else from the file of that name in the folder.
 
     One line end at the end of a file is not part of the value. An empty value counts as missing (it is what CI systems
     give for a secret that a run may not see). The folder is `RUNNER_SECRETS_DIR` if none is given.
 
-    Raises InputError naming every secret that is missing or has a name that no variable can have; HostError when a file
-    of the folder cannot be read.
+    Raises InputError naming every secret that is missing, with the stages that `needed_by` has for it, or that has a
+    name that no variable can have; HostError when a file of the folder cannot be read.
     """
     if folder is None and environ.get(FOLDER):
         folder = Path(environ[FOLDER])
@@ -31,10 +38,19 @@ def resolve(names: Iterable[str], environ: Mapping[str, str], folder: Path | Non
     values = {name: environ.get(name) or _from_folder(name, folder) for name in wanted}
     missing = [name for name, value in values.items() if not value]
     if missing:
-        places = f"the environment or {folder}" if folder else f"the environment (or a folder named by {FOLDER})"
         word = "secret is" if len(missing) == 1 else "secrets are"
-        raise InputError(f"{len(missing)} {word} missing: {', '.join(missing)}", f"put each into {places}")
+        told = ", ".join(_with_stages(name, (needed_by or {}).get(name, ())) for name in missing)
+        place = f"the folder {folder}" if folder else f"a folder that {FOLDER} names"
+        raise InputError(
+            f"{len(missing)} {word} missing: {told}",
+            f"put each into the environment of the runner (`{missing[0]}=...`), or a file of its name into {place}",
+        )
     return values
+
+
+def _with_stages(name: str, stages: Sequence[str]) -> str:
+    more = f" and {len(stages) - _MOST_STAGES} more" if len(stages) > _MOST_STAGES else ""
+    return f"{name} (needed by {', '.join(stages[:_MOST_STAGES])}{more})" if stages else name
 
 
 def _from_folder(name: str, folder: Path | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.core.runkey import shown
+from runner.core.runkey import shown, shown_apart
 from runner.report.style import Style, table
 
 _SECTIONS = (
@@ -102,7 +102,7 @@ def _section(title: str, rows: list[Row], names: tuple[str, str], several: bool,
     header = [title, *(["stage"] if several else []), *names, *(["change"] if has_change else [])]
     cells = []
     for row in rows:
-        values = [_cell(row.before), _cell(row.after)]
+        values = _cells(row)
         change = [_change(row)] if has_change else []
         cells.append([row.name or row.kind, *([row.stage] if several else []), *values, *change])
     first = 2 if several else 1
@@ -177,6 +177,13 @@ def _side_json(side: Side) -> dict[str, Any]:
         "records": {stage: result.record for stage, result in side.results.items()},
         "missing": dict(side.missing),
     }
+
+
+def _cells(row: Row) -> list[str]:
+    cells = [_cell(row.before), _cell(row.after)]
+    if cells[0] != cells[1] or row.before == row.after or isinstance(row.before, float):
+        return cells
+    return list(shown_apart(row.before, row.after))
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,7 @@ from runner.core.plan import Plan, Step
 from runner.core.records import RunFacts
 from runner.observe.observation import Observation
 from runner.report.plan_view import Ground, after_failures, ground_text, no_stages, notices_text
-from runner.report.style import Style, plural, size, table
+from runner.report.style import Style, plural, reason_text, size, table
 
 _WORDS = {
     Action.KEEP: ("up to date", "green"),
@@ -81,7 +81,7 @@ def _stage_lines(plan: Plan, observation: Observation, style: Style) -> Iterable
     for number, step in enumerate(plan.steps):
         row = _status_row(step, observation)
         name = str(step.address) if several else step.address.stage
-        said = _outs(row["outs"]) if step.action is Action.KEEP else (step.reasons or ("",))[0]
+        said = _outs(row["outs"]) if step.action is Action.KEEP else reason_text((step.reasons or ("",))[0])
         by = row["provenance"] or ""
         rows.append([name, row["status"], str(row["record"] or ""), by if len(by) < 24 else by[:22], said])
         colours[number, 1] = _WORDS[step.action][1]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.report.style import short_names
 from runner.resources import template_file, templates_folder
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def rendered(template: str, document: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["preformatted"] = preformatted
+    environment.filters["short_names"] = short_names
     text = environment.get_template(template).render(document=document)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

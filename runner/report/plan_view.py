@@ -9,7 +9,7 @@ from typing import Any
 from runner.core.actions import Action
 from runner.core.nouns import Desired, Notice
 from runner.core.plan import Plan, Step
-from runner.report.style import Style, cell_width, cut, padded, plural, wrapped
+from runner.report.style import Style, cell_width, cut, padded, plural, reason_text, wrapped
 
 _SIGN = {
     Action.KEEP: ("=", "dim"),
@@ -178,7 +178,7 @@ def _step_lines(step: Step, indent: str, verb: int, width: int, style: Style) ->
     start = len(indent) + 2 + verb + 2 + max(width, cell_width(name)) + 2
     more = len(step.reasons) - _MOST_REASONS
     reasons = [*step.reasons[:_MOST_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
-    texts = [line for reason in reasons for line in wrapped(style.safe(reason), style, start)] or [""]
+    texts = [line for reason in reasons for line in wrapped(reason_text(reason), style, start)] or [""]
     is_dim = step.action in (Action.KEEP, Action.WAIT)
     painted = [style.dim(text) if is_dim else text for text in texts]
     yield f"{indent}{label}  {name}  {painted[0]}".rstrip()

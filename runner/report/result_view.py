@@ -10,7 +10,7 @@ from runner.core.actions import Action
 from runner.core.records import RunFacts
 from runner.reconcile import Result
 from runner.report.plan_view import after_failures
-from runner.report.style import Style, plural, shown_value, size
+from runner.report.style import Style, plural, reason_text, shown_value, size
 
 _NOT_RETRIED = {
     Action.KEEP: "it is up to date",
@@ -75,11 +75,11 @@ def result_text(result: Result, style: Style) -> str:
     for address, step in result.steps.items():
         if step.action is Action.FAILED:
             lines.append(
-                f"{style.red('failed')}   {Style.safe(str(address))}  {style.dim(Style.safe(step.reasons[0]))}"
+                f"{style.red('failed')}   {Style.safe(str(address))}  {style.dim(reason_text(step.reasons[0]))}"
             )
         elif step.action in (Action.WAIT, Action.UNKNOWN, Action.PROBE) and address not in result.host_errors:
             reason = step.reasons[0] if step.reasons else ""
-            lines.append(f"{style.yellow('waits')}    {Style.safe(str(address))}  {style.dim(Style.safe(reason))}")
+            lines.append(f"{style.yellow('waits')}    {Style.safe(str(address))}  {style.dim(reason_text(reason))}")
     for address, error in result.host_errors.items():
         lines.append(f"{style.red('not run')}  {Style.safe(str(address))}  {Style.safe(str(error))}")
     for run in result.runs:

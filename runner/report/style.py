@@ -16,6 +16,8 @@ _CODES = {
 }
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """Colours and other orders to a terminal (ECMA-48: CSI and OSC sequences, and single ones)."""
+_OBJECT_NAME = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})(?:\+[0-9a-f]{32})?\b")
+"""A commit, and behind it the reconcile that was forced to run for it once more."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _GAP = 2
@@ -66,6 +68,23 @@ class Style:
     def safe(text: str) -> str:
         """Text from a repository without control and direction characters, which could redraw a terminal."""
         return _CONTROL.sub("�", text)
+
+
+def reason_text(text: str) -> str:
+    """A reason of a plan for people."""
+    return Style.safe(short_names(text))
+
+
+def short_names(text: str) -> str:
+    """A text with the names of commits in it short, as long as that leaves different ones different."""
+    names = {found[0] for found in _OBJECT_NAME.finditer(text)}
+    is_clear = len({_short_name(name) for name in names}) == len(names)
+    return _OBJECT_NAME.sub(lambda found: _short_name(found[0]), text) if is_clear else text
+
+
+def _short_name(name: str) -> str:
+    commit, plus, forced = name.partition("+")
+    return commit[:12] + plus + forced[:8]
 
 
 def plural(count: int, noun: str) -> str:

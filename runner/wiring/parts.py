@@ -310,11 +310,13 @@ class RealParts:
     def _secrets(self, observation: Observation, plan: Plan) -> dict[str, str]:
         """Values for every stage that may run now; raises InputError naming those that are missing."""
         settled = (Action.KEEP, Action.REUSE, Action.FAILED, Action.REMOVE)
-        needed = [step.address for step in plan.steps if step.action not in settled]
-        names = {name for address in needed for name in observation.graph.stages[address].secrets}
-        values = secret_values.resolve(sorted(names), self.environ)
+        names: dict[str, list[str]] = {}
+        for step in plan.steps:
+            for name in observation.graph.stages[step.address].secrets if step.action not in settled else ():
+                names.setdefault(name, []).append(str(step.address))
+        values = secret_values.resolve(names, self.environ, needed_by=names)
         # A stage that stands runs again where its bytes are lost; what it needs then is looked up, but not asked for.
-        others = {name for stage in observation.desired.stages() for name in stage.secrets} - names
+        others = {name for stage in observation.desired.stages() for name in stage.secrets} - set(names)
         for name in sorted(others):
             with contextlib.suppress(InputError):
                 values |= secret_values.resolve([name], self.environ)

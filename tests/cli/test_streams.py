@@ -135,6 +135,13 @@ def test_colours_can_be_forced_and_forbidden(team: Team) -> None:
     assert "\x1b[" not in in_terminal(team.path, ["--color", "never", "status"], columns=80, env={"NO_COLOR": ""})
 
 
+def test_colours_can_be_forced_where_dvc_is_loaded(team: Team, tmp_path: Path) -> None:
+    team = copy_of(team, tmp_path)
+    answer = spawn(team.path, "reconcile", "--color", "always")
+    assert "\x1b[31mfailed" in answer.out
+    assert "\x1b[33mNothing new to record" in answer.err
+
+
 @pytest.mark.parametrize("columns", [60, 100])
 @pytest.mark.parametrize("words", [["status"], ["runs", "list"], ["plan", "--all"]], ids=" ".join)
 def test_tables_fit_the_terminal(words: list[str], columns: int, team: Team) -> None:

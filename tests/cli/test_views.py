@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from runner.report.compare_view import Result, Side, compare_json, compare_text
-from runner.report.style import Style, cell_width, cut, duration, fields, log_text, plural, size, table, wrapped
+from runner.report.style import (
+    Style,
+    cell_width,
+    cut,
+    duration,
+    fields,
+    log_text,
+    plural,
+    reason_text,
+    size,
+    table,
+    wrapped,
+)
 
 PLAIN = Style(False)
 
@@ -81,6 +93,14 @@ def test_durations_are_as_people_write_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+def test_names_of_commits_in_reasons_are_short_where_that_is_clear() -> None:
+    one, other = "a1" * 20, "b2" * 32
+    text = f"runs once for each commit: {one} → {other}+{'c3' * 16}"
+    assert reason_text(text) == "runs once for each commit: a1a1a1a1a1a1 → b2b2b2b2b2b2+c3c3c3c3"
+    alike = f"{'0' * 39}1 → {'0' * 39}2"
+    assert reason_text(alike) == alike
+
+
 def test_sizes_and_counts_have_their_units() -> None:
     assert [size(count) for count in (0, 1023, 1536, 5 << 30, 3 << 40)] == [
         "0 B",
@@ -122,6 +142,11 @@ def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
         ("metric", "m.json:auc", 0.25),
         ("out", "o", None),
     ]
+
+
+def test_commands_that_look_alike_are_told_apart() -> None:
+    one, other = (_side(name, material={"cmd": cmd}) for name, cmd in (("a", "x y"), ("b", "x  y")))
+    assert compare_text(one, other, PLAIN).splitlines()[-1] == 'cmd       "x y"  "x␣␣y"'
 
 
 def test_a_stage_that_is_recorded_on_one_side_only_is_named() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.core.canonical import canonical_bytes, plain, restored
 from runner.core.nouns import Param, Resources
-from runner.core.runkey import Material, differences, key_of, material_of, run_key
+from runner.core.runkey import Material, differences, key_of, material_of, run_key, shown_apart
 from tests.core.facts import stage
 
 BASE = Material(
@@ -47,6 +47,36 @@ def test_whatever_could_change_the_result_changes_the_key_and_has_a_reason(chang
     other = replace(BASE, **change)
     assert run_key(other) != run_key(BASE)
     assert differences(BASE.as_json(), other.as_json())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("python a.py", "python  a.py", 'cmd changed: "python a.py" → "python␣␣a.py"'),
+        ("python a.py", "python a.py\n", 'cmd changed: "python a.py" → "python a.py\\n"'),
+        ("python a.py", "python\u00a0a.py", 'cmd changed: "python a.py" → "python\\u00a0a.py"'),
+        ("x" * 70 + "1", "x" * 70 + "2", f'cmd changed: …{"x" * 20}1" → …{"x" * 20}2"'),
+        (
+            "y" * 58 + "a" + "z" * 90,
+            "y" * 58 + "z" * 90,
+            f"cmd changed: …{'y' * 20}a{'z' * 39}… → …{'y' * 20}{'z' * 40}…",
+        ),
+    ],
+)
+def test_commands_that_look_alike_are_shown_so_that_the_difference_is_seen(before: str, after: str, says: str) -> None:
+    assert differences(replace(BASE, cmd=before).as_json(), replace(BASE, cmd=after).as_json()) == [says]
+
+
+def test_a_number_and_the_same_as_text_are_told_apart() -> None:
+    changed = replace(BASE, params=(("params.yaml", "lr", "0.1"),))
+    assert differences(BASE.as_json(), changed.as_json()) == ['param params.yaml:lr: 0.1 → "0.1"']
+
+
+@given(st.text(), st.text())
+def test_two_values_that_differ_never_look_alike(one: str, other: str) -> None:
+    texts = shown_apart(one, other)
+    assert (texts[0] == texts[1]) == (one == other)
+    assert max(map(len, texts)) <= 62
 
 
 def test_equal_material_has_no_differences() -> None:

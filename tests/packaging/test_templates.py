@@ -103,6 +103,11 @@ def test_a_plan_lists_what_changes_with_its_reasons_and_folds_what_stays() -> No
     assert "details" in page.elements
 
 
+def test_names_of_commits_in_reasons_are_short() -> None:
+    text = rendered("plan.md.j2", plan_document(stages=[step("train", "run", f"{'a1' * 20} → {'b2' * 20}")]))
+    assert "a1a1a1a1a1a1 → b2b2b2b2b2b2" in text
+
+
 def test_a_plan_with_nothing_to_do_says_so() -> None:
     page = _Page(rendered("plan.md.j2", plan_document(stages=[step("prepare", "keep")], summary={"keep": 1})))
     assert "Nothing to do: 1 stage, all as recorded." in page.text

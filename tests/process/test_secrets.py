@@ -33,6 +33,16 @@ def test_every_secret_that_is_missing_is_named() -> None:
     assert "RUNNER_SECRETS_DIR" in caught.value.hint
 
 
+def test_every_stage_that_needs_a_missing_secret_is_named() -> None:
+    many = [f"p:s{number}" for number in range(7)]
+    with pytest.raises(InputError) as caught:
+        secrets.resolve(["A", "B"], {}, needed_by={"A": ["p:train"], "B": many})
+    assert caught.value.message == (
+        "2 secrets are missing: A (needed by p:train), B (needed by p:s0, p:s1, p:s2, p:s3, p:s4 and 2 more)"
+    )
+    assert "`A=...`" in caught.value.hint
+
+
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not the name of a secret: '\.\./x'"):
         secrets.resolve(["../x"], {}, tmp_path)

@@ -132,6 +132,25 @@ def test_runs_of_a_killed_reconcile_that_are_recorded_late_are_said(tmp_path: Pa
     assert f"Recorded what stands now in {str(world.tip())[:12]}; nothing had to run." in done.stderr
 
 
+def test_missing_secrets_are_all_named_with_the_stages_that_need_them(tmp_path: Path) -> None:
+    spec = """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  stages:
+    one: {cmd: cp in one, deps: [in], outs: [one], secrets: [TOKEN]}
+    two: {cmd: cp in two, deps: [in], outs: [two], secrets: [TOKEN, PASSWORD]}
+    free: {cmd: cp in free, deps: [in], outs: [free]}
+"""
+    world = World.create(tmp_path, {"runner.yaml": spec, "in": "1\n"})
+    error = world.reconcile(ok=(1,)).value["error"]
+    assert error["message"] == "2 secrets are missing: PASSWORD (needed by p:two), TOKEN (needed by p:one, p:two)"
+    assert "`PASSWORD=...`" in error["hint"]
+    assert "RUNNER_SECRETS_DIR" in error["hint"]
+    assert world.reconcile("--only", "free").ran == ["free"]
+
+
 def written(world: World) -> list[str]:
     """What commands wrote so far, left where it is."""
     return (world.folder / "trace").read_text().split()
