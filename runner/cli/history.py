@@ -98,5 +98,5 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
     value = {"schema": 1, "state": state.commit, "desired": state.summary.desired, "outputs": done}
     console.result("\n".join(lines) or "There is nothing to pull.", value)
     if DIFFERS in done.values():
-        console.say("Files that differ were left alone; --force replaces them.")
+        console.say("Files that differ hold what no run left there, and were left alone; --force replaces them.")
     return ExitCode.INPUT if DIFFERS in done.values() else ExitCode.DONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runner.core.actions import Action
@@ -142,6 +142,18 @@ def record_of_step(step: Step, observation: Observation) -> Record | None:
         return None if other is None else _checked(other, hit.record)
     sequence = step.entry.record if step.entry is not None else hit.record if hit is not None else None
     return None if sequence is None or observation.state is None else _checked(observation.state, sequence)
+
+
+def were_recorded(state: State, wanted: Mapping[str, str]) -> set[str]:
+    """Those of the paths, each with a digest, at which some recorded run left just that."""
+    left = dict(wanted)
+    for _, run in _runs(state) if left else ():
+        for out in run.outs:
+            if left.get(out.path) == out.md5:
+                del left[out.path]
+        if not left:
+            break
+    return set(wanted) - set(left)
 
 
 def last_two_runs(clone: Clone, stage: str) -> tuple[tuple[Record, RunFacts], tuple[Record, RunFacts]]:

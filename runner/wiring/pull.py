@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address
 from runner.core.recorded import OutFact
 from runner.data.cache import Cache
@@ -21,10 +22,14 @@ from runner.ledger.state import State
 from runner.specs.desired import read_desired
 from runner.wiring.clone import Clone
 from runner.wiring.data import remotes_at
+from runner.wiring.history import were_recorded
 from runner.wiring.home import home_folder
 
 PULLED, THERE, DIFFERS = "pulled", "there", "differs"
 """What can become of an output: brought, there already, or something else is there and was left alone."""
+
+_MEMORY = "pulled"
+"""Where it is remembered what was brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,17 @@ def pull_outputs(
     facts = [fact for entry in entries for fact in entry.outs]
     for fact in facts:
         _check_place(root, fact.path)
-    found = {fact.path: _found(ground, fact) for fact in facts}
+    present = {fact.path: _present(ground, fact) for fact in facts}
+    found = {fact.path: _found(fact, present[fact.path]) for fact in facts}
+    if not force:
+        own = _own(ground, {path: present[path] or "" for path, what in found.items() if what == DIFFERS})
+        found |= dict.fromkeys(own)
     take = [fact for fact in facts if found[fact.path] != THERE and (force or found[fact.path] != DIFFERS)]
     _fetch(ground, [fact for fact in take if not _is_in_git(fact)])
     _hide(clone, [fact.path for fact in facts if fact.cached])
     for fact in take:
         _put(ground, fact)
+        clone.cache.put(_MEMORY, _memory_of(ground, fact.path, fact.md5), True)
     taken = {fact.path for fact in take}
     return {path: PULLED if path in taken else what or DIFFERS for path, what in found.items()}
 
@@ -96,14 +106,37 @@ def _check_place(root: Path, path: str) -> None:
         raise InputError(f"{path} goes through a link that leaves the repository", "replace the link by a folder")
 
 
-def _found(ground: _Ground, fact: OutFact) -> str | None:
-    """Whether the output is there, or something else; None where nothing is."""
+def _present(ground: _Ground, fact: OutFact) -> str | None:
+    """Digest of what is where the output goes: empty for what is no file and no folder, None where nothing is."""
     target = ground.root / fact.path
     if not os.path.lexists(target):
         return None
     if target.is_symlink() or not (target.is_file() or target.is_dir()):
-        return DIFFERS
-    return THERE if ground.cache.hash(target).md5 == fact.md5 else DIFFERS
+        return ""
+    return ground.cache.hash(target).md5
+
+
+def _found(fact: OutFact, present: str | None) -> str | None:
+    """Whether the output is there, or something else; None where nothing is."""
+    if present is None:
+        return None
+    return THERE if present == fact.md5 else DIFFERS
+
+
+def _own(ground: _Ground, differing: Mapping[str, str]) -> set[str]:
+    """Those of these paths, each with the digest of what is there, that hold what the runner itself made or brought.
+
+    What `pull` wrote is remembered; what else a run ever left at the path stands in the ledger. Either can be had
+    again, so it may be replaced by what is recorded now; anything else is somebody's work.
+    """
+    known = {path: md5 for path, md5 in differing.items() if md5}
+    own = {path for path, md5 in known.items() if ground.clone.cache.get(_MEMORY, _memory_of(ground, path, md5))}
+    left = {path: md5 for path, md5 in known.items() if path not in own}
+    return own | were_recorded(ground.state, left)
+
+
+def _memory_of(ground: _Ground, path: str, md5: str) -> str:
+    return canonical_digest([ground.clone.url, path, md5])
 
 
 def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import call
-from tests.cli.worlds import Team, copy_of, home_of
+from tests.cli.worlds import FILES, Team, copy_of, home_of
 from tests.repositories import GitRepo
 
 ADOPTED = "apiVersion: runner/v1\nkind: Project\nspec:\n  specs:\n"
+FOLDER = "stages: {x: {cmd: mkdir d; cp in d/x, deps: [in], outs: [d]}}\n"
+PARAMS = FILES["params.yaml"]
 STAGES = "stages: {x: {cmd: echo}}\n"
 
 
@@ -48,6 +50,71 @@ def test_what_differs_is_left_alone_unless_forced(own: Team) -> None:
     assert call(own.path, "pull", "--force").code == 0
     assert "auc" in (own.path / "metrics.json").read_text()
     assert (own.path / "report.txt").is_file()
+
+
+def reconciled(own: Team, threshold: int) -> None:
+    own.repo.commit({"params.yaml": PARAMS.replace("81", str(threshold)), "flag": "good\n"})
+    own.repo.push()
+    assert call(own.path, "reconcile").code == 0
+
+
+def test_what_pull_brought_is_renewed_and_an_edit_is_not(own: Team) -> None:
+    own.repo.write({".git/info/exclude": "/metrics.json\n"})
+    call(own.path, "pull")
+    reconciled(own, 60)
+    assert call(own.path, "pull", "--json").json["outputs"] == {
+        "data/clean.csv": "there",
+        "metrics.json": "pulled",
+        "models/de.bin": "there",
+        "models/us.bin": "there",
+        "report.txt": "pulled",
+    }
+    assert '"auc": 0.60' in (own.path / "metrics.json").read_text()
+    brought = (own.path / "metrics.json").read_text()
+    (own.path / "metrics.json").write_text(brought + " ")
+    reconciled(own, 61)
+    edited = call(own.path, "pull")
+    assert (edited.code, "differs  metrics.json" in edited.out) == (1, True)
+    assert "pulled   report.txt" in edited.out
+    (own.path / "metrics.json").write_text(brought)
+    assert call(own.path, "pull").code == 0
+    assert '"auc": 0.61' in (own.path / "metrics.json").read_text()
+
+
+def test_what_a_recorded_run_left_is_renewed_whoever_brought_it(own: Team) -> None:
+    earlier = own.repo.git("show", "origin/runner/state~2:metrics.json")
+    assert '"auc": 0.81' in earlier
+    (own.path / "metrics.json").write_text(earlier + "\n")  # nobody pulled it here
+    assert call(own.path, "pull", "evaluate", "--json").json["outputs"] == {"metrics.json": "pulled"}
+    assert '"auc": 0.85' in (own.path / "metrics.json").read_text()
+
+
+def test_what_was_pulled_on_another_branch_is_renewed(own: Team) -> None:
+    own.repo.git("checkout", "--quiet", "feature")
+    call(own.path, "pull", "evaluate")
+    assert '"auc": 0.90' in (own.path / "metrics.json").read_text()
+    own.repo.git("checkout", "--quiet", "main")
+    assert call(own.path, "pull", "evaluate", "--json").json["outputs"] == {"metrics.json": "pulled"}
+    assert '"auc": 0.85' in (own.path / "metrics.json").read_text()
+
+
+def test_a_folder_that_pull_brought_is_renewed_until_somebody_adds_to_it(
+    git_repo: Callable[..., GitRepo], bare_remote: Callable[..., Path]
+) -> None:
+    repo = git_repo({"dvc.yaml": FOLDER, "runner.yaml": f"{ADOPTED}  - dvc.yaml\n", "in": "1", ".dvc/config": ""})
+    bare_remote(repo)
+    for number in "12":
+        repo.commit({"in": number})
+        repo.push()
+        assert call(repo.path, "reconcile").code == 0
+        assert call(repo.path, "pull", "--json").json["outputs"] == {"d": "pulled"}
+        assert (repo.path / "d/x").read_text() == number
+    repo.write({"d/mine": "1"})
+    repo.commit({"in": "3"})
+    repo.push()
+    assert call(repo.path, "reconcile").code == 0
+    assert call(repo.path, "pull", "--json").json["outputs"] == {"d": "differs"}
+    assert (repo.path / "d/mine").read_text() == "1"
 
 
 def test_nothing_is_written_through_a_link(own: Team, tmp_path: Path) -> None:
