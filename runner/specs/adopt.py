@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.specs.documents import PROJECT_FILE
+from runner.specs.layout import PROJECT_FILE
 
 _SINGLE_LINES = 5
 """More `dvc.yaml` files than this are adopted by a glob."""

@@ -6,42 +6,60 @@ import configparser
 import difflib
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stage, TrackedData
-from runner.errors import Finding, InputError, Place, SpecError
-from runner.git.command import checked_branch
-from runner.specs import documents, dvcfiles, graph_checks, loading, params, places, units
+from runner.errors import Finding, Place, SpecError
+from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places
 from runner.specs.documents import Document
-from runner.specs.layout import Layout
+from runner.specs.layout import PROJECT_FILE, Layout
+from runner.specs.left_out import Faults
 from runner.specs.loading import LoadedPipeline
 from runner.specs.parse_cache import ParseCache
 from runner.specs.places import Locator
+from runner.specs.projects import ProjectReading
 
 if TYPE_CHECKING:
     from runner.git.read import Reader
 
-_OWN_PREFIX, _STATE = "runner/", "runner/state"
 _TRACKED_NAMESPACE = "tracked"
 _LOCK_NAMESPACE = "locks"
 _CLEAN_NAMESPACE = "clean"
 _NOT_HANDLED_PROJECT_FIELDS = ("kpis", "cost", "governance", "registry", "security", "docs", "notify")
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What can be read of the specs at a commit, and everything that is wrong with them."""
+
+    desired: Desired
+    """All of it where there are no findings, else without what was left out."""
+    findings: tuple[Finding, ...]
+    """Sorted by place."""
+    unvouched: frozenset[Address]
+    """Stages whose committed evidence cannot be read, or may not count."""
+
+
+def read_specs(
+    reader: Reader, commit: str, cache: ParseCache, *, dvc_config: Mapping[str, Any] | None = None
+) -> Reading:
+    """What the specs at a commit ask for, as far as they can be read; `runner.specs.left_out` says how far that is.
+
+    `dvc_config` is DVC's configuration, of which the `parsing` section counts; None reads the committed one.
+    """
+    return _Reader(reader, commit, cache, dvc_config).read()
+
+
 def read_desired(
     reader: Reader, commit: str, cache: ParseCache, *, dvc_config: Mapping[str, Any] | None = None
 ) -> Desired:
-    """What the specs at a commit ask for.
-
-    `dvc_config` is DVC's configuration, of which the `parsing` section counts; None reads the committed one.
-    Raises SpecError with every finding, sorted by place.
-    """
-    reading = _Reading(reader, commit, cache, dvc_config)
-    desired = reading.read()
+    """What the specs at a commit ask for; raises SpecError with every finding, sorted by place."""
+    reading = read_specs(reader, commit, cache, dvc_config=dvc_config)
     if reading.findings:
-        raise SpecError(list(dict.fromkeys(reading.findings)))
-    return desired
+        raise SpecError(list(reading.findings))
+    return reading.desired
 
 
 def read_project(reader: Reader, commit: str, cache: ParseCache) -> Project:
@@ -49,33 +67,24 @@ def read_project(reader: Reader, commit: str, cache: ParseCache) -> Project:
 
     Raises SpecError with every finding about it.
     """
-    reading = _Reading(reader, commit, cache, None)
-    project = reading.read_project()
-    if reading.findings:
-        raise SpecError(list(dict.fromkeys(reading.findings)))
+    layout, faults = Layout(reader, commit, cache), Faults()
+    root_documents = documents.read_documents(layout, PROJECT_FILE, cache, faults)
+    project = ProjectReading.of(root_documents, layout, faults).project()
+    if faults.findings:
+        raise SpecError(list(dict.fromkeys(faults.findings)))
     return project
 
 
 def validate(reader: Reader, commit: str, cache: ParseCache) -> list[Finding]:
     """Everything that is wrong with the specs at a commit, sorted by place; empty if nothing is."""
-    try:
-        read_desired(reader, commit, cache)
-    except SpecError as error:
-        return error.findings
-    return []
+    return list(read_specs(reader, commit, cache).findings)
 
 
-def _records_on_branch(document: Document | None) -> bool:
-    """Whether results may be recorded on the watched branch, so that people's commits hold them too."""
-    record = document.spec.get("record") if document is not None else None
-    return isinstance(record, dict) and "branch" in record
-
-
-class _Reading:
+class _Reader:
     """One reading of a commit."""
 
     def __init__(self, reader: Reader, commit: str, cache: ParseCache, dvc_config: Mapping[str, Any] | None) -> None:
-        self.findings: list[Finding] = []
+        self._faults = Faults()
         self._reader = reader
         self._commit = commit
         self._cache = cache
@@ -84,113 +93,68 @@ class _Reading:
         self._not_handled: list[Notice] = []
         self._notices: list[Notice] = []
 
-    def read(self) -> Desired:
-        root_documents = documents.read_documents(self._layout, documents.PROJECT_FILE, self._cache, self.findings)
-        globs, project_document = documents.project_specs(root_documents)
-        self._choose_dvc_root(project_document)
-        if not _records_on_branch(project_document):
-            self.findings.extend(self._layout.runner_folder_findings())
-        locator = self._locator(project_document) if project_document else None
-        files = documents.find_files(self._layout, globs, locator, self.findings)
-        every = [*root_documents]
-        for file in files.documents:
-            every += documents.read_documents(
-                self._layout, file, self._cache, self.findings, lenient=file in files.lenient
-            )
-        documents.check_names(every, self._layout, self.findings)
-        pipelines = self._pipelines(files.pipelines, every)
-        project = self._project(project_document)
-        self._note_unhandled(every, pipelines)
-        tracked, partial = self._tracked()
+    def read(self) -> Reading:
+        faults = self._faults
+        for finding in self._layout.project_file_findings():
+            faults.leave_out(left_out.anything(PROJECT_FILE), [finding])
+        root_documents = documents.read_documents(self._layout, PROJECT_FILE, self._cache, faults)
+        project = ProjectReading.of(root_documents, self._layout, faults)
+        root = project.dvc_root()
+        if project.is_known("record") and not project.records_on_branch:
+            faults.findings.extend(self._layout.runner_folder_findings())
+        if root is not None and root != self._layout.dvc_root:
+            self._layout = Layout(self._reader, self._commit, self._cache, dvc_root=root)
+        every = [*root_documents, *self._other_documents(project)]
+        kept = documents.check_names(every, self._layout, faults)
+        adopted = self._files.pipelines if root is not None else ()
+        if root is None:
+            # Where paths start is not known, so nothing can be said of any.
+            faults.left_out.append(left_out.anything(PROJECT_FILE))
+            pipelines: list[LoadedPipeline] = []
+        else:
+            self._note_sub_projects()
+            pipelines = self._pipelines(adopted, every, kept)
+        nouns = project.project()
+        self._note_unhandled(kept, pipelines)
+        tracked, partial = self._tracked() if root is not None else ({}, [])
         self._check(pipelines, tracked, partial)
-        self._check_references(every, pipelines)
-        return Desired(
+        self._check_references(kept, pipelines)
+        locks, unvouched = (
+            self._locks(pipelines) if nouns.accept_dvc_lock and project.is_known("trust") else ({}, set())
+        )
+        if not project.is_known("trust"):
+            unvouched = {stage.address for loaded in pipelines for stage in loaded.pipeline.stages}
+        desired = Desired(
             commit=self._commit,
-            project=project,
+            project=nouns,
             pipelines=tuple(loaded.pipeline for loaded in pipelines),
             tracked=tracked,
-            locks=self._locks(pipelines) if project.accept_dvc_lock else {},
+            locks=locks,
             dvc_root=self._layout.dvc_root,
             has_dvc=self._layout.has_dvc,
             not_handled=tuple(self._not_handled),
             notices=tuple(self._notices),
         )
+        return Reading(desired, tuple(sorted(set(faults.findings))), frozenset(unvouched))
 
-    # ----- Project
-
-    def read_project(self) -> Project:
-        root_documents = documents.read_documents(self._layout, documents.PROJECT_FILE, self._cache, self.findings)
-        return self._project(documents.project_specs(root_documents)[1])
-
-    def _locator(self, document: Document) -> Locator:
-        text = functools.partial(self._layout.blob, document.oid)
-        return Locator(document.file, text, document=document.index, prefix=("spec",))
-
-    def _choose_dvc_root(self, document: Document | None) -> None:
-        stated = document.spec.get("dvcRoot") if document else None
-        roots = self._layout.dvc_roots
-        if stated is not None and document is not None:
-            root = places.joined(".", stated)
-            if root not in roots:
-                hint = f"there is one in: {', '.join(roots)}" if roots else "run `dvc init --subdir` there"
-                self.findings.append(
-                    self._locator(document).finding(("dvcRoot",), f"`{stated}` holds no DVC project", hint)
-                )
-            else:
-                self._layout = Layout(self._reader, self._commit, self._cache, dvc_root=root)
-        elif roots and not self._layout.has_dvc:
-            message = f"several DVC projects and none at the root: {', '.join(roots)}"
-            self.findings.append(
-                places.file_finding(
-                    documents.PROJECT_FILE, message, f"choose one: a Project with `spec: {{dvcRoot: {roots[0]}}}`"
-                )
+    def _other_documents(self, project: ProjectReading) -> list[Document]:
+        """The documents beside `runner.yaml`; none where it is not known which files hold them."""
+        if not project.is_known("specs"):
+            self._files = documents.SpecFiles((), (), frozenset())
+            self._faults.left_out.append(left_out.anything(PROJECT_FILE))
+            return []
+        self._files = documents.find_files(self._layout, project.globs, project.locator, self._faults)
+        found = []
+        for file in self._files.documents:
+            found += documents.read_documents(
+                self._layout, file, self._cache, self._faults, lenient=file in self._files.lenient
             )
+        return found
+
+    def _note_sub_projects(self) -> None:
         for root in self._layout.sub_projects:
             if self._layout.has_dvc:
                 self._notices.append(Notice(f"the DVC project in `{root}` is left alone", Place(root)))
-
-    def _project(self, document: Document | None) -> Project:
-        if document is None:
-            return Project()
-        spec = document.spec
-        record, trust = spec.get("record") or {}, spec.get("trust") or {}
-        return Project(
-            name=document.name,
-            branch=self._branch_name(document, ("branch",), spec.get("branch")),
-            record_every_seconds=self._seconds(document, record.get("every"), 60.0),
-            record_branch=self._branch_name(document, ("record", "branch"), record.get("branch")),
-            accept_dvc_lock=trust.get("dvcLock", "accept") == "accept",
-            reuse_proposed=trust.get("reuse", "members") == "members",
-            strict=spec.get("strict", False),
-            shell=spec.get("shell"),
-            protect=spec.get("protect", False),
-            objective=spec.get("objective", ""),
-            owners=tuple(spec.get("owners", ())),
-        )
-
-    def _branch_name(self, document: Document, path: tuple[str, ...], name: str | None) -> str | None:
-        if name is None:
-            return None
-        locator = self._locator(document)
-        try:
-            checked_branch(name)
-        except InputError as error:
-            self.findings.append(locator.finding(path, error.message, error.hint))
-            return None
-        if name.startswith(_OWN_PREFIX) and (name != _STATE or path == ("branch",)):
-            message = f"branches below `{_OWN_PREFIX}` belong to the runner"
-            self.findings.append(locator.finding(path, message, "choose another name"))
-        return name
-
-    def _seconds(self, document: Document, value: Any, default: float) -> float:
-        seconds = default if value is None else units.seconds_of(value)
-        if seconds is None:
-            self.findings.append(
-                self._locator(document).finding(
-                    ("record", "every"), f"`{value}` is not a duration", "write `60s` or a number of seconds"
-                )
-            )
-        return default if seconds is None else seconds
 
     def _note_unhandled(self, every: list[Document], pipelines: list[LoadedPipeline]) -> None:
         for document in every:
@@ -215,22 +179,22 @@ class _Reading:
 
     # ----- Pipelines
 
-    def _pipelines(self, adopted: tuple[str, ...], every: list[Document]) -> list[LoadedPipeline]:
+    def _pipelines(self, adopted: tuple[str, ...], every: list[Document], kept: list[Document]) -> list[LoadedPipeline]:
+        """The pipelines; those of documents that are not kept are only read for what is wrong with them."""
         parsing = self._parsing()
-        loaded = [loading.load_adopted(self._layout, file, self._cache, parsing, self.findings) for file in adopted]
-        loaded += [
-            loading.load_document(self._layout, document, self._cache, parsing, self.findings)
-            for document in every
-            if document.kind == "Pipeline"
-        ]
-        return [item for item in loaded if item is not None]
+        found = [loading.load_adopted(self._layout, file, self._cache, parsing, self._faults) for file in adopted]
+        for document in every:
+            if document.kind == "Pipeline":
+                loaded = loading.load_document(self._layout, document, self._cache, parsing, self._faults)
+                found += [loaded] if document in kept else []
+        return [loaded for loaded in found if loaded is not None]
 
     def _parsing(self) -> Mapping[str, Any]:
         """The `parsing` section of DVC's configuration, which says how mappings become command-line flags."""
         if self._dvc_config is not None:
             return self._dvc_config.get("parsing") or {}
         root = self._layout.dvc_root
-        entry = self._layout.tree.get(".dvc/config" if root == "." else f"{root}/.dvc/config")
+        entry = self._layout.file(".dvc/config" if root == "." else f"{root}/.dvc/config")
         known = self._cache.get("dvc-config", entry.oid) if entry is not None else {}
         if isinstance(known, dict) or entry is None:
             return known or {}
@@ -248,17 +212,17 @@ class _Reading:
         key = canonical_digest([(file, self._layout.tree.files[file].oid) for file in files])
         rows = self._cache.get(_TRACKED_NAMESPACE, key)
         if not isinstance(rows, list):
+            count = len(self._faults.findings)
             rows = self._parse_tracked(files)
-            if rows is None:
-                return {}, []
-            self._cache.put(_TRACKED_NAMESPACE, key, rows)
+            if len(self._faults.findings) == count:
+                self._cache.put(_TRACKED_NAMESPACE, key, rows)
         items = dvcfiles.tracked_of(rows)
         tracked: dict[str, TrackedData] = {}
         for item in items:
             if isinstance(item, TrackedData):
                 first = tracked.setdefault(item.path, item)
                 if first is not item:
-                    self.findings.append(
+                    self._faults.add(
                         places.file_finding(
                             item.dvc_file,
                             f"`{item.path}` is also tracked by {first.dvc_file}",
@@ -271,41 +235,46 @@ class _Reading:
             self._notices.append(Notice(message, Place(item.dvc_file)))
         return tracked, [item.path for item in partial]
 
-    def _parse_tracked(self, files: list[str]) -> list[list[Any]] | None:
+    def _parse_tracked(self, files: list[str]) -> list[list[Any]]:
         oids = [self._layout.tree.files[file].oid for file in files]
         self._layout.prefetch(oids)
         rows: list[list[Any]] = []
-        count = len(self.findings)
         for file, oid in zip(files, oids, strict=True):
+            blob = self._layout.blob(oid)
             try:
-                rows += [dvcfiles.tracked_row(item) for item in dvcfiles.read_dvc_file(self._layout.blob(oid), file)]
+                rows += [dvcfiles.tracked_row(item) for item in dvcfiles.read_dvc_file(blob, file)]
             except SpecError as error:
-                self.findings.extend(error.findings)
-        return rows if len(self.findings) == count else None
+                self._faults.leave_out(left_out.by_text(file, blob), error)
+        return rows
 
-    def _locks(self, pipelines: list[LoadedPipeline]) -> dict[Address, LockEntry]:
+    def _locks(self, pipelines: list[LoadedPipeline]) -> tuple[dict[Address, LockEntry], set[Address]]:
+        """The committed evidence by stage, and the stages whose lock file cannot be read."""
         found: dict[Address, LockEntry] = {}
+        unread: set[Address] = set()
         for loaded in pipelines:
-            entry = self._layout.tree.get(loaded.pipeline.lock_file)
+            entry = self._layout.file(loaded.pipeline.lock_file)
             if entry is None or not loaded.pipeline.stages:
                 continue
             raw = self._raw_lock(loaded.pipeline.lock_file, entry.oid)
+            if raw is None:
+                unread.update(stage.address for stage in loaded.pipeline.stages)
+                continue
             for stage in loaded.pipeline.stages:
                 if stage.address.stage in raw:
                     evidence = dvcfiles.lock_entry(raw[stage.address.stage], stage.wdir)
                     if evidence is not None:
                         found[stage.address] = evidence
-        return found
+        return found, unread
 
-    def _raw_lock(self, file: str, oid: str) -> Mapping[str, Any]:
+    def _raw_lock(self, file: str, oid: str) -> Mapping[str, Any] | None:
         known = self._cache.get(_LOCK_NAMESPACE, oid)
         if isinstance(known, dict):
             return known
         try:
             entries = dvcfiles.read_lock(self._layout.blob(oid), file)
         except SpecError as error:
-            self.findings.extend(error.findings)
-            return {}
+            self._faults.findings.extend(error.findings)
+            return None
         self._cache.put(_LOCK_NAMESPACE, oid, entries)
         return entries
 
@@ -313,64 +282,66 @@ class _Reading:
 
     def _check(self, pipelines: list[LoadedPipeline], tracked: dict[str, TrackedData], partial: list[str]) -> None:
         """Findings between stages; a commit whose tree and pipelines were clean once is clean."""
-        tree = self._layout.tree
+        tree, faults = self._layout.tree, self._faults
         key = canonical_digest([[loaded.digest for loaded in pipelines], tree.oid])
-        if self._cache.get(_CLEAN_NAMESPACE, key) is True:
+        if not faults.findings and self._cache.get(_CLEAN_NAMESPACE, key) is True:
             return
         stages = [stage for loaded in pipelines for stage in loaded.pipeline.stages]
         place_of = _place_finder(pipelines)
         outputs = graph_checks.Outputs(stages)
         known = tracked.keys() | set(partial)
-        found = [
+
+        def exists(path: str) -> bool:
+            return self._has(path) or faults.might_make(path)
+
+        faults.findings += [
             *graph_checks.output_findings(stages, tracked, place_of),
             *graph_checks.git_findings(stages, lambda path: path in tree.files, tree.is_folder, place_of),
             *graph_checks.cycle_findings(stages, outputs),
             *graph_checks.environment_findings(stages, lambda path: path in tree.files, place_of),
+            *graph_checks.missing_findings(stages, outputs, known, exists, tree.paths, place_of),
+            *graph_checks.param_findings(stages, functools.cache(self._param_values), place_of),
         ]
-        if not self.findings:
-            # Only with every pipeline at hand is it known who makes what.
-            found += graph_checks.missing_findings(stages, outputs, known, self._has, tree.paths, place_of)
-            found += graph_checks.param_findings(stages, functools.cache(self._param_values), place_of)
-        self.findings.extend(found)
-        if not self.findings:
+        if not faults.findings:
             self._cache.put(_CLEAN_NAMESPACE, key, True)
 
     def _check_references(self, every: list[Document], pipelines: list[LoadedPipeline]) -> None:
         """Deployments name a pipeline and an output that exist, monitors a deployment."""
-        if self.findings:
-            return
         outs = {
             loaded.pipeline.name: [path for stage in loaded.pipeline.stages for path in stage.out_paths]
             for loaded in pipelines
         }
         deployments = [document.name for document in every if document.kind == "Deployment"]
         for document in every:
-            locator = self._locator(document)
+            locator = documents.locator_of(document, self._layout)
             if document.kind == "Deployment":
-                model = document.spec["model"]
-                self._check_name(locator, ("model", "pipeline"), model["pipeline"], list(outs), "pipeline")
-                if model["pipeline"] in outs:
-                    path = places.joined(self._layout.dvc_root, model["out"])
-                    if path not in outs[model["pipeline"]]:
-                        self._check_name(locator, ("model", "out"), model["out"], outs[model["pipeline"]], "output")
-            elif document.kind == "Monitor":
+                self._check_model(locator, document.spec["model"], outs)
+            elif document.kind == "Monitor" and not self._faults.might_hold("Deployment", document.spec["deployment"]):
                 self._check_name(locator, ("deployment",), document.spec["deployment"], deployments, "deployment")
+
+    def _check_model(self, locator: Locator, model: Mapping[str, Any], outs: Mapping[str, list[str]]) -> None:
+        name = model["pipeline"]
+        if name not in outs and not self._faults.might_hold("Pipeline", name):
+            self._check_name(locator, ("model", "pipeline"), name, list(outs), "pipeline")
+        path = places.joined(self._layout.dvc_root, model["out"]) or model["out"]
+        if name in outs and path not in outs[name] and not self._faults.might_make(path):
+            self._check_name(locator, ("model", "out"), model["out"], outs[name], "output")
 
     def _check_name(self, locator: Locator, path: tuple[str, ...], name: str, known: list[str], what: str) -> None:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"there is: {', '.join(sorted(known)[:10]) or 'none'}"
-            self.findings.append(locator.finding(path, f"there is no {what} `{name}`", hint))
+            self._faults.add(locator.finding(path, f"there is no {what} `{name}`", hint))
 
     def _param_values(self, file: str) -> Mapping[Any, Any] | None:
         """The values of a parameter file of the commit; None for a link, a file that stages make, or a broken one."""
-        entry = self._layout.tree.get(file)
-        if entry is None or entry.mode == "120000":
+        entry = self._layout.file(file)
+        if entry is None:
             return None
         try:
             return params.load_params_cached(entry.oid, self._layout.blob(entry.oid), file, self._cache)
         except SpecError as error:
-            self.findings.extend(error.findings)
+            self._faults.findings.extend(error.findings)
             return None
 
     def _has(self, path: str) -> bool:

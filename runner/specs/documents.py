@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 from runner.errors import Finding, SpecError
-from runner.specs import places, schemas, yaml12
+from runner.git.tree import SUBMODULE, SYMLINK
+from runner.specs import left_out, places, schemas, yaml12
+from runner.specs.layout import PROJECT_FILE, Layout
+from runner.specs.left_out import Faults
 from runner.specs.parse_cache import ParseCache
 from runner.specs.places import Locator
+from runner.specs.schemas import Problem
 
-if TYPE_CHECKING:
-    from runner.specs.layout import Layout
-
-PROJECT_FILE = "runner.yaml"
 API_VERSION = "runner/v1"
 DEFAULT_FOLDERS = ("pipelines", "deployments", "monitors")
 """Folders whose YAML files are read where no `specs` say otherwise."""
+
+GUIDING_FIELDS = frozenset(["specs", "dvcRoot", "trust", "record"])
+"""Fields of a Project that decide which other files are read, and how."""
 
 _CACHE_NAMESPACE = "documents"
 
@@ -40,6 +45,12 @@ class Document:
     spec: Mapping[str, Any]
     stage_marks: Mapping[str, tuple[int, int]]
     """Line and column of each key of `spec.stages`."""
+    part: str | None = None
+    """Its own text, at its lines, where the rest of the file cannot be read."""
+    in_doubt: frozenset[str] = frozenset()
+    """Fields of a Project that it may have meant to state, and did not in a way that can be read."""
+    is_whole: bool = True
+    """Whether nothing of its file was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +65,7 @@ class SpecFiles:
     """Files found by a default alone: passed over where they hold no runner document."""
 
 
-def project_specs(documents: Iterable[Document]) -> tuple[list[str] | None, Document | None]:
-    """The globs of the Project document, None without any, and the document."""
-    for document in documents:
-        if document.kind == "Project":
-            specs = document.spec.get("specs")
-            return (list(specs) if isinstance(specs, list) else None), document
-    return None, None
-
-
-def find_files(layout: Layout, globs: list[str] | None, locator: Locator | None, findings: list[Finding]) -> SpecFiles:
+def find_files(layout: Layout, globs: list[Any] | None, locator: Locator | None, faults: Faults) -> SpecFiles:
     """The spec files that the globs name, or the defaults; a glob that names nothing is a finding."""
     if globs is None:
         lenient = [
@@ -75,19 +77,22 @@ def find_files(layout: Layout, globs: list[str] | None, locator: Locator | None,
         return SpecFiles(tuple(lenient), tuple(layout.pipeline_files), frozenset(lenient))
     found: dict[str, None] = {}
     for index, pattern in enumerate(globs):
-        matches = _matches(layout, pattern)
-        problem = _glob_problem(layout, pattern, matches)
+        is_text = isinstance(pattern, str) and pattern != ""
+        matches = _matches(layout, pattern) if is_text else []
+        problem = _glob_problem(layout, pattern, matches) if is_text else None
         if problem and locator is not None:
-            findings.append(locator.finding(("specs", index), *problem))
+            faults.add(locator.finding(("specs", index), *problem))
+        if not matches:
+            faults.left_out.append(left_out.anything(PROJECT_FILE))
         found.update(dict.fromkeys(matches or ()))
     found.pop(PROJECT_FILE, None)
     pipelines = tuple(path for path in found if path.rpartition("/")[2] == "dvc.yaml")
     for path in pipelines:
         reason = layout.why_not_adopted(path)
         if reason and locator is not None:
-            findings.append(
-                locator.finding(("specs",), f"`{path}` cannot be adopted: {reason}", "remove it from `specs`")
-            )
+            message = f"`{path}` cannot be adopted: {reason}"
+            finding = locator.finding(("specs",), message, "remove it from `specs`")
+            faults.leave_out(left_out.anything(path, "Pipeline"), [finding])
     documents = tuple(path for path in found if path.rpartition("/")[2] != "dvc.yaml")
     return SpecFiles(documents, tuple(path for path in pipelines if not layout.why_not_adopted(path)), frozenset())
 
@@ -118,25 +123,29 @@ def _glob_problem(layout: Layout, pattern: str, matches: list[str] | None) -> tu
 
 
 def read_documents(
-    layout: Layout, file: str, cache: ParseCache, findings: list[Finding], *, lenient: bool = False
+    layout: Layout, file: str, cache: ParseCache, faults: Faults, *, lenient: bool = False
 ) -> list[Document]:
-    """The runner documents of a file; what is wrong with them goes to `findings` and nothing is returned.
+    """The runner documents of a file; what is wrong with it is noted and left out, the rest of it is read.
 
     `lenient`: a file without any runner document is passed over.
     """
     entry = layout.tree.get(file)
     if entry is None:
         return []
+    if entry.mode in (SYMLINK, SUBMODULE):
+        if not lenient:
+            what = "a symbolic link" if entry.mode == SYMLINK else "a submodule"
+            finding = places.file_finding(file, f"`{file}` is {what}, not a file", "put the file itself there")
+            faults.leave_out(left_out.anything(file), [finding])
+        return []
     key = f"{entry.oid}:{'lenient' if lenient else 'strict'}"
     rows = cache.get(_CACHE_NAMESPACE, key)
-    if rows is None:
-        try:
-            rows = _parse(layout.blob(entry.oid), file, lenient)
-        except SpecError as error:
-            findings.extend(error.findings)
-            return []
-        cache.put(_CACHE_NAMESPACE, key, rows)
-    documents = [_document(row, file, entry.oid) for row in rows]
+    if rows is not None:
+        return [_document(row, file, entry.oid) for row in rows]
+    count = len(faults.findings)
+    documents = _FileReading(file, entry.oid, layout.blob(entry.oid), faults).documents(lenient)
+    if len(faults.findings) == count:
+        cache.put(_CACHE_NAMESPACE, key, [_row(document) for document in documents])
     return documents
 
 
@@ -145,84 +154,229 @@ def _document(row: list[Any], file: str, oid: str) -> Document:
     return Document(kind, name, file, oid, index, line, column, spec, marks)
 
 
-def _parse(blob: bytes, file: str, lenient: bool) -> list[list[Any]]:
-    """Rows of the documents of a file; raises SpecError with every finding."""
-    try:
-        parsed = yaml12.load_all(blob, file=file, bounds=yaml12.SPEC_BOUNDS, mark_depth=3)
-    except SpecError:
-        if lenient and b"apiVersion" not in blob:
+def _row(document: Document) -> list[Any]:
+    marks = {name: list(mark) for name, mark in document.stage_marks.items()}
+    place = (document.index, document.line, document.column)
+    return [document.kind, document.name, *place, document.spec, marks]
+
+
+class _FileReading:
+    """One file being read."""
+
+    def __init__(self, file: str, oid: str, blob: bytes, faults: Faults) -> None:
+        self._file = file
+        self._oid = oid
+        self._blob = blob
+        self._faults = faults
+
+    def documents(self, lenient: bool) -> list[Document]:
+        """The documents that can be read."""
+        try:
+            parsed = _load(self._blob, self._file)
+        except SpecError as error:
+            if lenient and b"apiVersion" not in self._blob:
+                return []
+            return self._parts(error)
+        if lenient and not any(_is_runner_document(document.value) for document in parsed):
             return []
-        raise
-    if lenient and not any(_is_runner_document(document.value) for document in parsed):
+        several = len(parsed) > 1
+        found = [self._document(document, index, None, several) for index, document in enumerate(parsed)]
+        return [document for document in found if document is not None]
+
+    def _parts(self, error: SpecError) -> list[Document]:
+        """The documents of a file that cannot be read as a whole, each by itself."""
+        parts = _split(self._blob)
+        found: list[Document | None] = []
+        count = len(self._faults.findings)
+        for index, part in enumerate(parts):
+            try:
+                parsed = _load(part, self._file)
+            except SpecError as problem:
+                self._faults.leave_out(left_out.by_text(self._file, part), problem)
+                continue
+            if len(parsed) == 1:
+                found.append(self._document(parsed[0], index, part, len(parts) > 1))
+            elif parsed:  # `...` ends documents, too; nobody writes that
+                self._faults.leave_out(left_out.by_text(self._file, part))
+        if not parts or len(self._faults.findings) == count:
+            self._faults.leave_out(left_out.by_text(self._file, self._blob), error)
+            return []
+        return [document for document in found if document is not None]
+
+    def _document(self, document: yaml12.YamlDocument, index: int, part: str | None, several: bool) -> Document | None:
+        """A document without what is wrong in it; None where nothing is left."""
+        value = document.value
+        locator = Locator(self._file, lambda: self._blob if part is None else part, 0 if part else index)
+        if value is None:
+            if several:
+                hint = "write a document, or remove one of the `---` lines"
+                finding = Finding(self._file, document.line, document.column, "this document is empty", hint)
+                self._faults.add(finding)
+            return None
+        problems = _check(value, locator)
+        self._faults.findings.extend(problem.finding for problem in problems)
+        kind = _kind_of(value)
+        spec = value.get("spec") or {} if isinstance(value, dict) else {}
+        in_doubt: frozenset[str] = frozenset()
+        if problems and kind == "Pipeline" and all(_is_of_stage(problem, ("spec",)) for problem in problems):
+            spec = without_stages(spec, problems, ("spec",), self._file, self._faults)
+        elif problems and _is_project(value):
+            in_doubt = _fields_in_doubt(problems, spec) if isinstance(spec, dict) else GUIDING_FIELDS
+            spec = {key: item for key, item in spec.items() if key not in in_doubt} if isinstance(spec, dict) else {}
+        elif problems:
+            self._faults.leave_out(left_out.by_document(self._file, value, kind))
+            return None
+        marks = {
+            str(path[2]): mark
+            for path, mark in document.marks.items()
+            if path[:2] == ("spec", "stages") and len(path) == 3
+        }
+        metadata = value.get("metadata")
+        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+        return Document(
+            kind=str(kind),
+            name=str(name),
+            file=self._file,
+            oid=self._oid,
+            index=index,
+            line=document.line,
+            column=document.column,
+            spec=spec,
+            stage_marks=marks,
+            part=part,
+            in_doubt=in_doubt,
+            is_whole=part is None and not problems,
+        )
+
+
+def _load(text: str | bytes, file: str) -> list[yaml12.YamlDocument]:
+    return yaml12.load_all(text, file=file, bounds=yaml12.SPEC_BOUNDS, mark_depth=3)
+
+
+def _split(blob: bytes) -> list[str]:
+    """The text of each document of a file, at the lines where it stands; empty where that is not worth while."""
+    try:
+        text = blob.decode("utf-8-sig")
+    except UnicodeDecodeError:
         return []
-    findings: list[Finding] = []
-    rows: list[list[Any]] = []
-    for index, document in enumerate(parsed):
-        if document.value is None:
-            continue
-        locator = Locator(file, lambda: blob, document=index)
-        problems = _check(document.value, locator)
-        findings.extend(problems)
-        if not problems:
-            rows.append(_row(document, index))
-    if findings:
-        raise SpecError(findings)
-    return rows
+    starts = [0, *(match.start() for match in _BORDER.finditer(text)), len(text)]
+    if len(blob) > yaml12.SPEC_BOUNDS.size_bytes or len(starts) > _MAX_PARTS or _DIRECTIVE.search(text):
+        return []
+    parts = [(text.count("\n", 0, start), text[start:end]) for start, end in pairwise(starts)]
+    return ["\n" * line + part for line, part in parts if part.strip()]
 
 
-def _row(document: yaml12.YamlDocument, index: int) -> list[Any]:
-    value = document.value
-    name = (value.get("metadata") or {}).get("name", "")
-    marks = {
-        path[2]: list(mark)
-        for path, mark in document.marks.items()
-        if path[:2] == ("spec", "stages") and len(path) == 3
-    }
-    return [value["kind"], name, index, document.line, document.column, value.get("spec") or {}, marks]
+_BORDER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
+_MAX_PARTS = 50
+"""More documents than this in a broken file are not read one by one."""
 
 
 def _is_runner_document(value: Any) -> bool:
     return isinstance(value, dict) and str(value.get("apiVersion", "")).startswith("runner/")
 
 
-def _check(value: Any, locator: Locator) -> list[Finding]:
+def _is_project(value: Any) -> bool:
+    return isinstance(value, dict) and (value.get("apiVersion"), value.get("kind")) == (API_VERSION, "Project")
+
+
+def _kind_of(value: Any) -> str | None:
+    """The kind of a document, or the one that a misspelled kind is taken for."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return kind if kind is None or kind in schemas.KINDS else _nearest_kind(kind)
+
+
+def _nearest_kind(kind: Any) -> str | None:
+    return next(iter(difflib.get_close_matches(str(kind).capitalize(), schemas.KINDS, n=1)), None)
+
+
+def _is_of_stage(problem: Problem, prefix: yaml12.Path) -> bool:
+    """Whether a problem concerns one stage alone."""
+    depth = len(prefix) + 1
+    return len(problem.path) > depth and problem.path[:depth] == (*prefix, "stages")
+
+
+def only_of_stages(problems: list[Problem]) -> bool:
+    """Whether all problems of a `dvc.yaml` concern single stages."""
+    return all(_is_of_stage(problem, ()) for problem in problems)
+
+
+def without_stages(
+    definition: Mapping[str, Any], problems: list[Problem], prefix: yaml12.Path, file: str, faults: Faults
+) -> dict[str, Any]:
+    """A definition without the stages that have problems, which are noted as left out."""
+    broken = {problem.path[len(prefix) + 1] for problem in problems}
+    stages = definition["stages"]
+    faults.left_out.extend(left_out.by_stages(file, [stage]) for name, stage in stages.items() if name in broken)
+    return {**definition, "stages": {name: stage for name, stage in stages.items() if name not in broken}}
+
+
+def _fields_in_doubt(problems: list[Problem], spec: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of a Project's spec that are wrong, or not stated and perhaps what an unknown key stands for."""
+    unstated = GUIDING_FIELDS - spec.keys()
+    found: set[str] = set()
+    for problem in problems:
+        in_spec = problem.path[:1] == ("spec",)
+        if problem.unknown_key and len(problem.path) == 1 + in_spec:
+            meant = {problem.meant} if in_spec and problem.meant in unstated else set()
+            found |= meant if in_spec and problem.meant is not None else unstated
+        elif in_spec and len(problem.path) > 1 and (problem.path[1] != "specs" or len(problem.path) == 2):
+            found.add(str(problem.path[1]))  # of a list of globs, those that are right are used
+    return frozenset(found)
+
+
+def _check(value: Any, locator: Locator) -> list[Problem]:
     if not isinstance(value, dict):
-        return [
-            locator.finding((), "this is not a runner document", f"start with `apiVersion: {API_VERSION}` and `kind:`")
-        ]
+        said = ((), "this is not a runner document", f"start with `apiVersion: {API_VERSION}` and `kind:`")
+        return [_problem(locator, *said)]
     version = value.get("apiVersion")
     if version is None:
-        return [locator.finding((), "the key `apiVersion` is missing", f"start with `apiVersion: {API_VERSION}`")]
+        return [_problem(locator, (), "the key `apiVersion` is missing", f"start with `apiVersion: {API_VERSION}`")]
     if version != API_VERSION:
-        return [
-            locator.finding(("apiVersion",), f"unknown apiVersion `{version}`", f"this runner reads `{API_VERSION}`")
-        ]
+        hint = f"this runner reads `{API_VERSION}`"
+        return [_problem(locator, ("apiVersion",), f"unknown apiVersion `{version}`", hint)]
     kind = value.get("kind")
     if kind is None:
-        return [locator.finding((), "the key `kind` is missing", f"one of: {', '.join(schemas.KINDS)}")]
+        return [_problem(locator, (), "the key `kind` is missing", f"one of: {', '.join(schemas.KINDS)}")]
     if kind not in schemas.KINDS:
-        close = difflib.get_close_matches(str(kind).capitalize(), schemas.KINDS, n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"one of: {', '.join(schemas.KINDS)}"
-        return [locator.finding(("kind",), f"unknown kind `{kind}`", hint)]
+        close = _nearest_kind(kind)
+        hint = f"did you mean `{close}`?" if close else f"one of: {', '.join(schemas.KINDS)}"
+        return [_problem(locator, ("kind",), f"unknown kind `{kind}`", hint)]
     return schemas.check(str(kind), value, locator)
 
 
-def check_names(documents: Iterable[Document], layout: Layout, findings: list[Finding]) -> None:
-    """Note findings for two Projects, and for two documents of one kind with one name."""
+def _problem(locator: Locator, path: yaml12.Path, message: str, hint: str) -> Problem:
+    return Problem(locator.finding(path, message, hint), path)
+
+
+def locator_of(document: Document, layout: Layout, prefix: yaml12.Path = ("spec",)) -> Locator:
+    """Finds places in a document."""
+    part = document.part
+    if part is not None:
+        return Locator(document.file, lambda: part, prefix=prefix)
+    return Locator(document.file, functools.partial(layout.blob, document.oid), document.index, prefix)
+
+
+def check_names(documents: Iterable[Document], layout: Layout, faults: Faults) -> list[Document]:
+    """The documents without those that cannot be beside others: a second Project, a second one of a kind and name."""
     seen: dict[tuple[str, str], Document] = {}
+    kept = []
     for document in documents:
         key = ("Project", "") if document.kind == "Project" else (document.kind, document.name)
         first = seen.setdefault(key, document)
-        if first is document:
-            continue
-        locator = Locator(document.file, functools.partial(layout.blob, document.oid), document=document.index)
+        locator = locator_of(document, layout, ())
         where = f"{first.file}:{first.line}"
-        if document.kind == "Project":
-            findings.append(
-                locator.finding(
-                    ("kind",), f"a second Project; the first is in {where}", "keep one Project a repository"
-                )
-            )
+        if first is document and (document.kind != "Project" or document.file == PROJECT_FILE):
+            kept.append(document)
+            continue
+        if first is document:
+            message, hint = f"a Project outside `{PROJECT_FILE}` is not read", f"move it to `{PROJECT_FILE}`"
+            finding = locator.finding(("kind",), message, hint)
+        elif document.kind == "Project":
+            message = f"a second Project; the first is in {where}"
+            finding = locator.finding(("kind",), message, "keep one Project a repository")
         else:
             message = f"a second {document.kind} named `{document.name}`; the first is in {where}"
-            findings.append(locator.finding(("metadata", "name"), message, "rename one of them"))
+            finding = locator.finding(("metadata", "name"), message, "rename one of them")
+        faults.leave_out(left_out.by_document(document.file, document.spec, document.kind), [finding])
+    return kept

@@ -53,6 +53,8 @@ class Resolved:
     """What people should know, with line and column."""
     consulted: list[str] = field(default_factory=list)
     """Files that were asked for, whether or not they exist, in the order they were first asked for."""
+    failed: list[str] = field(default_factory=list)
+    """Stages and groups that DVC cannot resolve, or not all of."""
 
 
 class GitFiles:
@@ -185,14 +187,26 @@ class _Resolution:
         if self._resolver is not None:
             self._guarded(("stages",), lambda: self._check_length(self._definition, 1, ("stages",)))
         if self._resolver is None or self._findings:
-            return Resolved({}, {}, consulted=list(self._files.consulted)), self._findings
+            failed = list(self._definition.get("stages") or {})
+            return Resolved({}, {}, consulted=list(self._files.consulted), failed=failed), self._findings
+        failed = []
         for group in self._definition.get("stages") or {}:
-            self._resolve_group(group, stages, groups)
-            if len(stages) > MAX_STAGES:
-                self._add(("stages", group), f"more than {MAX_STAGES:,} stages", "split the pipeline")
-                break
+            before = len(self._findings)
+            if len(stages) <= MAX_STAGES:
+                self._resolve_group(group, stages, groups)
+                if len(stages) > MAX_STAGES:
+                    self._add(("stages", group), f"more than {MAX_STAGES:,} stages", "split the pipeline")
+            if len(stages) > MAX_STAGES or len(self._findings) > before:
+                failed.append(group)
         sections = self._top_level()
-        resolved = Resolved(stages, groups, consulted=list(self._files.consulted), notices=self._notices, **sections)
+        resolved = Resolved(
+            stages,
+            groups,
+            consulted=list(self._files.consulted),
+            notices=self._notices,
+            failed=failed,
+            **sections,
+        )
         return resolved, list(dict.fromkeys(self._findings))
 
     def _make_resolver(self) -> Any:

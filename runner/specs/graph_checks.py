@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.core.nouns import Address, Stage, TrackedData, is_external
-from runner.errors import Finding
+from runner.errors import Finding, InputError
 from runner.specs.params import MISSING, lookup
 from runner.specs.places import parents
 
@@ -154,7 +154,14 @@ def param_findings(
     for stage in stages:
         for param in () if stage.frozen else stage.params:
             values = values_of(param.file) if param.key is not None else None
-            if values is None or param.key is None or lookup(values, param.key) is not MISSING:
+            if values is None or param.key is None:
+                continue
+            try:
+                if lookup(values, param.key) is not MISSING:
+                    continue
+            except InputError as error:
+                place = place_of(stage, f"{param.file}:{param.key}")
+                findings.append(Finding(*place, error.message, error.hint))
                 continue
             names = dotted_names(values, 2000) if len(findings) < _GUESSES else []
             close = difflib.get_close_matches(param.key, names, n=1)

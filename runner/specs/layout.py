@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.core.canonical import canonical_digest
 from runner.errors import Finding
+from runner.git.tree import SUBMODULE, SYMLINK, TreeEntry
 from runner.specs import places
 from runner.specs.parse_cache import ParseCache
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from runner.git.read import Reader
     from runner.git.tree import Tree
 
+PROJECT_FILE = "runner.yaml"
 RUNNER_FOLDER = ".runner"
 _IGNORE_NAMESPACE = "dvcignore"
 
@@ -85,6 +87,11 @@ class Layout:
         if missing:
             self._blobs.update(self._reader.blobs(missing))
 
+    def file(self, path: str) -> TreeEntry | None:
+        """The file at a path; None where there is none, or a link or a submodule."""
+        entry = self.tree.get(path)
+        return None if entry is None or entry.mode in (SYMLINK, SUBMODULE) else entry
+
     def runner_folder_findings(self) -> list[Finding]:
         """A finding if the commit holds a `.runner/` folder (or a file of that name) of the user's own."""
         found = runner_folders(self._whole)
@@ -95,6 +102,13 @@ class Layout:
             for folder in found[:1]
         ]
 
+    def project_file_findings(self) -> list[Finding]:
+        """A finding if a folder stands where `runner.yaml` would."""
+        if not self.tree.is_folder(PROJECT_FILE):
+            return []
+        message = f"`{PROJECT_FILE}` is a folder, not a file"
+        return [places.file_finding(PROJECT_FILE, message, "rename the folder: specs lie in `pipelines/`, for example")]
+
     # ----- what DVC looks at
 
     @cached_property
@@ -103,7 +117,7 @@ class Layout:
         candidates = [
             path
             for path in self.tree.paths
-            if path.endswith(("dvc.yaml", ".dvc")) and self._in_project(path) and self.tree.files[path].mode != "120000"
+            if path.endswith(("dvc.yaml", ".dvc")) and self._in_project(path) and self.file(path) is not None
         ]
         named = [path for path in candidates if path.endswith(".dvc") or path.rpartition("/")[2] == "dvc.yaml"]
         ignored = self.ignored_files(named)
@@ -148,7 +162,9 @@ class Layout:
         return {
             path: self.tree.files[path].oid
             for path in self.tree.paths
-            if path.rpartition("/")[2] == ".dvcignore" and places.is_inside(path, self.dvc_root)
+            if path.rpartition("/")[2] == ".dvcignore"
+            and places.is_inside(path, self.dvc_root)
+            and self.file(path) is not None
         }
 
     def ignored_files(self, paths: list[str]) -> frozenset[str]:

@@ -17,10 +17,11 @@ from runner.core.canonical import canonical_digest
 from runner.core.nouns import Notice, Pipeline, Stage, is_external
 from runner.errors import Finding, Place, SpecError
 from runner.git.tree import SUBMODULE, SYMLINK
-from runner.specs import params, places, render, schemas, yaml12
-from runner.specs.documents import Document
+from runner.specs import left_out, params, places, render, schemas, yaml12
+from runner.specs.documents import Document, locator_of, only_of_stages, without_stages
 from runner.specs.grammar import GitFiles, Resolved, check_for_templates, resolve, uses_templates
 from runner.specs.layout import Layout
+from runner.specs.left_out import Faults
 from runner.specs.parse_cache import ParseCache
 from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
 from runner.specs.places import Locator
@@ -57,40 +58,56 @@ class _Source:
     definition: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
     """The mapping of the dvc.yaml or of the document's spec, and line and column of each stage."""
     place: Place
-    findings: list[Finding] = field(default_factory=list)
+    is_whole: bool = True
+    """Whether nothing of it was left out before."""
+    faults: Faults = field(default_factory=Faults)
 
 
 def load_adopted(
-    layout: Layout, file: str, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
+    layout: Layout, file: str, cache: ParseCache, parsing: Mapping[str, Any], faults: Faults
 ) -> LoadedPipeline | None:
-    """The pipeline of a `dvc.yaml`; None if it has findings, which are added."""
+    """The pipeline of a `dvc.yaml`, without the stages that cannot be read; None where nothing can."""
     oid = layout.tree.files[file].oid
     locator = Locator(file, lambda: layout.blob(oid))
+    source_faults = Faults()
 
     def definition() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         known = cache.get(_DEFINITION_NAMESPACE, oid)
         if not isinstance(known, list):
-            known = _parse_dvc_yaml(layout.blob(oid), file, locator)
-            cache.put(_DEFINITION_NAMESPACE, oid, known)
+            known = _parse_dvc_yaml(layout.blob(oid), file, locator, source_faults)
+            if not source_faults.findings:
+                cache.put(_DEFINITION_NAMESPACE, oid, known)
         return known[0], known[1]
 
     base = posixpath.dirname(file) or "."
-    source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1))
-    return _load(source, layout, cache, parsing, findings)
+    source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1), faults=source_faults)
+    return _load(source, layout, cache, parsing, faults)
 
 
-def _parse_dvc_yaml(blob: bytes, file: str, locator: Locator) -> list[Any]:
-    """The mapping of a `dvc.yaml` and the places of its stages; raises SpecError with every finding."""
-    documents = yaml12.load_all(blob, file=file, bounds=yaml12.DVC_YAML_BOUNDS, mark_depth=2)
+def _parse_dvc_yaml(blob: bytes, file: str, locator: Locator, faults: Faults) -> list[Any]:
+    """The mapping of a `dvc.yaml` and the places of its stages, without stages that are wrong, which are noted.
+
+    Raises SpecError with every finding where the file as a whole is wrong.
+    """
+    try:
+        documents = yaml12.load_all(blob, file=file, bounds=yaml12.DVC_YAML_BOUNDS, mark_depth=2)
+    except SpecError:
+        faults.leave_out(left_out.by_text(file, blob, "Pipeline"))
+        raise
     if len(documents) > 1:
         place = (documents[1].line, documents[1].column)
+        faults.leave_out(left_out.by_text(file, blob, "Pipeline"))
         raise SpecError(
             [Finding(file, *place, "a second YAML document starts here", "keep one document in a dvc.yaml")]
         )
     value = documents[0].value if documents and documents[0].value is not None else {}
     problems = schemas.check("dvc", value, locator)
+    if problems and not only_of_stages(problems):
+        faults.leave_out(left_out.by_document(file, value, "Pipeline"))
+        raise SpecError([problem.finding for problem in problems])
     if problems:
-        raise SpecError(problems)
+        faults.findings.extend(problem.finding for problem in problems)
+        value = without_stages(value, problems, (), file, faults)
     return [value, _stage_marks(documents[0]) if documents else {}]
 
 
@@ -99,41 +116,44 @@ def _stage_marks(document: yaml12.YamlDocument) -> dict[str, Any]:
 
 
 def load_document(
-    layout: Layout, document: Document, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
+    layout: Layout, document: Document, cache: ParseCache, parsing: Mapping[str, Any], faults: Faults
 ) -> LoadedPipeline | None:
-    """The pipeline of a Pipeline document; None if it has findings, which are added."""
-    locator = Locator(document.file, lambda: layout.blob(document.oid), document=document.index, prefix=("spec",))
+    """The pipeline of a Pipeline document, without the stages that cannot be read; None where nothing can."""
     source = _Source(
         name=document.name,
         file=document.file,
         base=layout.dvc_root,
         adopted=False,
         identity=[document.oid, document.index],
-        locator=locator,
+        locator=locator_of(document, layout),
         definition=lambda: (document.spec, document.stage_marks),
         place=Place(document.file, document.line, document.column),
+        is_whole=document.is_whole,
     )
-    return _load(source, layout, cache, parsing, findings)
+    return _load(source, layout, cache, parsing, faults)
 
 
 def _load(
-    source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any], findings: list[Finding]
+    source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any], faults: Faults
 ) -> LoadedPipeline | None:
     key = canonical_digest([source.identity, source.name, source.base, layout.dvc_root, source.adopted, parsing])
-    consulted = cache.get(_CONSULTED_NAMESPACE, key)
+    # What was left out of a document is in no key.
+    consulted = cache.get(_CONSULTED_NAMESPACE, key) if source.is_whole else None
     if isinstance(consulted, list):
         digest = _digest(key, consulted, layout, cache)
         known = cache.get(_PIPELINE_NAMESPACE, digest)
         if isinstance(known, dict):
             return _loaded(source, layout, known, digest)
     made = _make(source, layout, cache, parsing)
+    faults.findings.extend(dict.fromkeys(source.faults.findings))
+    faults.left_out.extend(source.faults.left_out)
     if made is None:
-        findings.extend(dict.fromkeys(source.findings))
         return None
     value, asked = made
     digest = _digest(key, asked, layout, cache)
-    cache.put(_CONSULTED_NAMESPACE, key, asked)
-    cache.put(_PIPELINE_NAMESPACE, digest, value)
+    if source.is_whole and not source.faults.findings:
+        cache.put(_CONSULTED_NAMESPACE, key, asked)
+        cache.put(_PIPELINE_NAMESPACE, digest, value)
     return _loaded(source, layout, value, digest)
 
 
@@ -175,23 +195,25 @@ def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: s
 def _make(
     source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Any]] | None:
-    """The value for the cache and the files asked for; None with findings in the source."""
+    """The value for the cache and the files asked for; None where nothing can be read. What is wrong is noted."""
+    faults = source.faults
     try:
         definition, marks = source.definition()
     except SpecError as error:
-        source.findings.extend(error.findings)
+        faults.findings.extend(error.findings)
         return None
-    if _has_odd_names(source, definition):
-        return None
+    definition = _without_odd_names(source, definition)
     files = _git_files(layout, cache)
     resolved, problems = resolve(definition, source.base, files, parsing, source.locator)
-    source.findings.extend(problems)
+    faults.findings.extend(problems)
+    groups = definition.get("stages") or {}
+    faults.left_out.extend(left_out.by_stages(source.file, [groups[name]]) for name in resolved.failed)
     stages = _read_stages(source, layout, definition, resolved, marks)
     metrics = _top_metrics(source, resolved)
-    if source.findings:
-        return None
-    has_params = layout.tree.get(posixpath.normpath(posixpath.join(source.base, "params.yaml"))) is not None
-    text = None if source.adopted else render.render(definition, source.name, has_default_params=has_params)
+    text = None
+    if not source.adopted and not faults.findings:
+        has_params = layout.tree.get(posixpath.normpath(posixpath.join(source.base, "params.yaml"))) is not None
+        text = render.render(definition, source.name, has_default_params=has_params)
     value = {
         "stages": [row_of(stage) for stage in stages],
         "metrics": metrics,
@@ -204,15 +226,17 @@ def _make(
     return value, [[path] if plain else path for path in resolved.consulted]
 
 
-def _has_odd_names(source: _Source, definition: Mapping[str, Any]) -> bool:
-    """Whether stages have names that are not text, which are noted."""
-    odd = [name for name in definition.get("stages") or {} if not isinstance(name, str)]
+def _without_odd_names(source: _Source, definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The definition without stages whose names are not text, which are noted."""
+    stages = definition.get("stages") or {}
+    odd = [name for name in stages if not isinstance(name, str)]
     for name in odd:
         place = ("stages", name) if isinstance(name, int) else ("stages",)
-        source.findings.append(
-            source.locator.finding(place, f"the stage name `{name}` is not text", "put it in quotes")
-        )
-    return bool(odd)
+        finding = source.locator.finding(place, f"the stage name `{name}` is not text", "put it in quotes")
+        source.faults.leave_out(left_out.by_stages(source.file, [stages[name]]), [finding])
+    if not odd:
+        return definition
+    return {**definition, "stages": {name: stage for name, stage in stages.items() if name not in odd}}
 
 
 def _load_params(layout: Layout, cache: ParseCache, path: str, oid: str) -> Mapping[Any, Any]:
@@ -239,7 +263,7 @@ def _read_stages(
         adopted=source.adopted,
         locator=source.locator,
         defaults={} if source.adopted else {name: definition[name] for name in DEFAULTED_FIELDS if name in definition},
-        findings=source.findings,
+        findings=source.faults.findings,
     )
     for name in definition.get("stages") or {}:
         check_handwritten_name(reading, str(name))
@@ -253,10 +277,13 @@ def _read_stages(
                 f"the generated name {name!r} holds a line break",
                 "use short values as items",
             )
+            source.faults.leave_out(left_out.by_stages(source.file, [data]))
             continue
         stage = read_stage(reading, name, group, data, (line, column))
         if stage is not None:
             stages.append(stage)
+        else:
+            source.faults.leave_out(left_out.by_stages(source.file, [data]))
     return stages
 
 
@@ -265,7 +292,7 @@ def _top_metrics(source: _Source, resolved: Resolved) -> list[str]:
     for index, path in enumerate(resolved.metrics):
         whole = places.joined(source.base, path) if isinstance(path, str) and not is_external(path) else None
         if whole is None:
-            source.findings.append(
+            source.faults.add(
                 source.locator.finding(
                     ("metrics", index), f"the metrics file `{path}` leaves the repository", "name a file inside it"
                 )

@@ -295,7 +295,7 @@ class _StageReader:
         return value if value is not None else self._reading.defaults.get(name)
 
     def _wrong(self, name: str, value: Any, expected: str) -> None:
-        self._add((*self._runner_path, name.split(".")[0]), f"`{name}: {value}` is not {expected}", "")
+        self._add((*self._runner_path, name.split(".")[0]), f"`{name}: {str(value)[:60]}` is not {expected}", "")
 
     def _quantity(self, name: str, convert: Any, expected: str) -> Any:
         value = self._stated(name)

@@ -10,6 +10,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import Finding
@@ -41,44 +42,55 @@ def _validator(kind: str) -> Any:
     return Draft202012Validator(_schema(kind))
 
 
-def check(kind: str, value: Any, locator: Locator) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A finding, and the path of the value in its document."""
+
+    finding: Finding
+    path: tuple[Any, ...]
+    unknown_key: bool = False
+    """Whether the path ends with a key that the schema does not know."""
+    meant: str | None = None
+    """The key that an unknown one is taken for."""
+
+
+def check(kind: str, value: Any, locator: Locator) -> list[Problem]:
     """Everything in `value` that the schema of its kind does not allow, in the order of the document."""
-    findings: dict[Finding, None] = {}
+    problems: dict[Finding, Problem] = {}
     for error in _validator(kind).iter_errors(value):
-        for finding in _findings(error, locator):
-            findings.setdefault(finding)
-    return sorted(findings)
+        for problem in _problems(error, locator):
+            problems.setdefault(problem.finding, problem)
+    return [problems[finding] for finding in sorted(problems)]
 
 
-def _findings(error: Any, locator: Locator) -> Iterator[Finding]:
+def _problems(error: Any, locator: Locator) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     if "propertyNames" in error.relative_schema_path:
-        yield locator.finding(
-            (*path, error.instance), f"`{error.instance}` is not a name that can stand here", _name_hint(error)
-        )
+        path = (*path, error.instance)
+        message = f"`{error.instance}` is not a name that can stand here"
+        yield Problem(locator.finding(path, message, _name_hint(error)), path)
     elif error.validator == "additionalProperties":
         yield from _unknown_keys(error, path, locator)
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
-                yield locator.finding(
-                    path,
-                    f"the key `{key}` is missing{_in(path)}",
-                    _about(error.schema.get("properties", {}).get(key, {})),
-                )
+                message = f"the key `{key}` is missing{_in(path)}"
+                hint = _about(error.schema.get("properties", {}).get(key, {}))
+                yield Problem(locator.finding(path, message, hint), path)
     else:
         message = _MESSAGES.get(error.validator, _general)(error)
-        yield locator.finding(path, f"{_named(path)} {message}", _about(error.schema))
+        yield Problem(locator.finding(path, f"{_named(path)} {message}", _about(error.schema)), path)
 
 
-def _unknown_keys(error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Finding]:
+def _unknown_keys(error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Problem]:
     known = list(error.schema.get("properties", {}))
     for key in error.instance:
         if key in known:
             continue
         close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6)
         hint = f"did you mean `{close[0]}`?" if close else f"allowed here: {', '.join(known)}"
-        yield locator.finding((*path, key), f"unknown key `{key}`{_in(path)}", hint)
+        finding = locator.finding((*path, key), f"unknown key `{key}`{_in(path)}", hint)
+        yield Problem(finding, (*path, key), True, close[0] if close else None)
 
 
 def _in(path: tuple[Any, ...]) -> str:

@@ -12,6 +12,9 @@ _MEMORY_BYTES = (
     | {f"{letter}i": 1 << (10 * power) for power, letter in enumerate(("k", "M", "G", "T", "P"), start=1)}
     | {"Ki": 1 << 10}
 )
+_MOST_BYTES = 1 << 63
+_MOST = 1e15
+"""Numbers above are nonsense, and whole ones of any length cannot be counted with."""
 
 
 def seconds_of(value: object) -> float | None:
@@ -19,9 +22,10 @@ def seconds_of(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value) if 0 <= value < float("inf") else None
+        return float(value) if 0 <= value <= _MOST else None
     match = _DURATION.match(value.strip()) if isinstance(value, str) else None
-    return float(match[1]) * _DURATION_SECONDS[match[2]] if match else None
+    seconds = float(match[1]) * _DURATION_SECONDS[match[2]] if match else None
+    return None if seconds is None or seconds > _MOST else seconds
 
 
 def bytes_of(value: object) -> int | None:
@@ -29,9 +33,10 @@ def bytes_of(value: object) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value if value >= 0 else None
+        return value if 0 <= value <= _MOST_BYTES else None
     match = _MEMORY.match(value.strip()) if isinstance(value, str) else None
-    return int(float(match[1]) * _MEMORY_BYTES[match[2] or ""]) if match else None
+    amount = float(match[1]) * _MEMORY_BYTES[match[2] or ""] if match else None
+    return None if amount is None or amount > _MOST_BYTES else int(amount)
 
 
 def cores_of(value: object) -> float | None:
@@ -39,10 +44,10 @@ def cores_of(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return float(value) if 0 < value < float("inf") else None
+        return float(value) if 0 < value <= _MOST else None
     match = re.match(r"^([0-9]+(?:\.[0-9]+)?)(m?)$", value.strip()) if isinstance(value, str) else None
     cores = float(match[1]) / (1000 if match[2] else 1) if match else 0.0
-    return cores or None
+    return cores if 0 < cores <= _MOST else None
 
 
 def whole_of(value: object) -> int | None:

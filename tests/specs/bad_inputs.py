@@ -279,6 +279,7 @@ stages:
             "params.yaml": "train: {lr: 1}\n",
         },
         [
+            "dvc.yaml:3:5: unknown variable ${train.lrr} (did you mean ${train.lr}?)",
             "dvc.yaml:4:3: the key `do` is missing in `b`",
             "dvc.yaml:5:5: unknown key `cmd` in `b` (allowed here: foreach, do)",
         ],
@@ -855,6 +856,7 @@ spec:
                 "underscores)"
             ),
             "runner.yaml:17:5: `c` needs one of: `cmd`, `uses` (A command with what it reads and what it writes)",
+            "runner.yaml:19:17: a stage has either `cmd` or `uses` (remove one of them)",
         ],
     ),
     "dups": (
@@ -1042,6 +1044,7 @@ stages:
                 "dvc.yaml:5:5: `cmd` must not be empty (What is run, by the shell, in `wdir`; for example: "
                 "python src/train.py)"
             ),
+            "dvc.yaml:7:5: a command is empty or is not text (write a command for the shell)",
         ],
     ),
     "two cycles": (
@@ -1151,6 +1154,7 @@ spec:
         [
             ("runner.yaml:8:7: `environment.lock: ../x` is not the path of a requirements file inside the repository"),
             "runner.yaml:12:7: `A` stands in both `env` and `secrets` (keep one of them)",
+            "runner.yaml:13:5: the lock file `nope.txt` is not in git (commit it)",
         ],
     ),
     "dvc root": (
@@ -1198,7 +1202,10 @@ spec: {specs: ['*.yaml'], trust: {dvcLock: maybe}, record: {every: soon}}
                 "runner.yaml:4:35: `dvcLock` must be one of accept, ignore, not `maybe` (Whether a committed "
                 "dvc.lock counts as evidence that a stage ran)"
             ),
-            "runner.yaml:4:61: `every` cannot be `soon` (Longest time between two publications of results)",
+            (
+                "runner.yaml:4:61: `every` cannot be `soon` (Longest time between two publications of results; "
+                "for example: 60s)"
+            ),
         ],
     ),
     "yaml dvc explicit": (
@@ -1219,6 +1226,287 @@ spec: {specs: [sub/dvc.yaml, conf]}
                 "runner.yaml:3:8: `sub/dvc.yaml` cannot be adopted: it belongs to another DVC project (remove "
                 "it from `specs`)"
             ),
+        ],
+    ),
+    "published every 0s": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  record: {every: 0s}\n"},
+        [
+            (
+                "runner.yaml:4:12: `every: 0s` is not a time between two publications (write a duration above ze"
+                "ro, such as `60s`, or a number of seconds)"
+            ),
+        ],
+    ),
+    "published every 0": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  record: {every: 0}\n"},
+        [
+            (
+                "runner.yaml:4:12: `every` must be more than 0, not 0 (Longest time between two publications of "
+                "results; for example: 60s)"
+            ),
+        ],
+    ),
+    "published every -5s": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  record: {every: -5s}\n"},
+        [
+            (
+                "runner.yaml:4:12: `every` cannot be `-5s` (Longest time between two publications of results; fo"
+                "r example: 60s)"
+            ),
+        ],
+    ),
+    "published every 0.0h": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  record: {every: 0.0h}\n"},
+        [
+            (
+                "runner.yaml:4:12: `every: 0.0h` is not a time between two publications (write a duration above "
+                "zero, such as `60s`, or a number of seconds)"
+            ),
+        ],
+    ),
+    "published every soon": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  record: {every: soon}\n"},
+        [
+            (
+                "runner.yaml:4:12: `every` cannot be `soon` (Longest time between two publications of results; f"
+                "or example: 60s)"
+            ),
+        ],
+    ),
+    "published every 9999999": (
+        {
+            **DVC_PROJECT,
+            "runner.yaml": f"apiVersion: runner/v1\nkind: Project\nspec:\n  record: {{every: {'9' * 400}w}}\n",
+        },
+        [
+            (
+                "runner.yaml:4:12: `every: 999999999999999999999999999999999999999999999999999999999999` is not "
+                "a time between two publications (write a duration above zero, such as `60s`, or a number of sec"
+                "onds)"
+            ),
+        ],
+    ),
+    "the shell bash -e": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  shell: bash -e\n"},
+        [
+            (
+                "runner.yaml:4:3: the shell `bash -e` is neither a name nor an absolute path (name one program, "
+                "such as `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "the shell ./sh": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  shell: ./sh\n"},
+        [
+            (
+                "runner.yaml:4:3: the shell `./sh` is neither a name nor an absolute path (name one program, suc"
+                "h as `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "the shell bin/sh": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  shell: bin/sh\n"},
+        [
+            (
+                "runner.yaml:4:3: the shell `bin/sh` is neither a name nor an absolute path (name one program, s"
+                "uch as `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "the shell ' '": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  shell: ' '\n"},
+        [
+            (
+                "runner.yaml:4:3: the shell ` ` is neither a name nor an absolute path (name one program, such a"
+                "s `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "the shell '-c'": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  shell: '-c'\n"},
+        [
+            (
+                "runner.yaml:4:3: the shell `-c` is neither a name nor an absolute path (name one program, such "
+                "as `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "the shell /bin/nsh": (
+        {**DVC_PROJECT, "runner.yaml": 'apiVersion: runner/v1\nkind: Project\nspec:\n  shell: "/bin/\\nsh"\n'},
+        [
+            (
+                "runner.yaml:4:3: the shell `/bin/\nsh` is neither a name nor an absolute path (name one program,"
+                " such as `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "the shell /": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec:\n  shell: /\n"},
+        [
+            (
+                "runner.yaml:4:3: the shell `/` is neither a name nor an absolute path (name one program, such a"
+                "s `bash` or `/bin/sh`, without arguments)"
+            ),
+        ],
+    ),
+    "documents that hold nothing": (
+        {
+            **DVC_PROJECT,
+            "runner.yaml": """\
+---
+---
+apiVersion: runner/v1
+kind: Project
+---
+# nothing
+---
+- a
+- b
+---
+text
+---
+""",
+        },
+        [
+            "runner.yaml:2:1: this document is empty (write a document, or remove one of the `---` lines)",
+            "runner.yaml:7:1: this document is empty (write a document, or remove one of the `---` lines)",
+            "runner.yaml:8:1: this is not a runner document (start with `apiVersion: runner/v1` and `kind:`)",
+            ("runner.yaml:11:1: this is not a runner document (start with `apiVersion: runner/v1` and `kind:`)"),
+            "runner.yaml:13:1: this document is empty (write a document, or remove one of the `---` lines)",
+        ],
+    ),
+    "a document without a name": (
+        {
+            **DVC_PROJECT,
+            "runner.yaml": """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {}
+spec: {stages: {}}
+---
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {nmae: p}
+spec: {stages: {}}
+---
+apiVersion: runner/v1
+kind: Pipelines
+metadata: {name: p}
+spec: {stages: {}}
+---
+apiVersion: [runner/v1]
+kind: [Pipeline]
+---
+apiVersion: runner/v1
+kind: [Pipeline]
+""",
+        },
+        [
+            (
+                "runner.yaml:3:1: the key `name` is missing in `metadata` (Name of the Pipeline, unique among do"
+                "cuments of its kind; for example: churn)"
+            ),
+            (
+                "runner.yaml:8:1: the key `name` is missing in `metadata` (Name of the Pipeline, unique among do"
+                "cuments of its kind; for example: churn)"
+            ),
+            "runner.yaml:8:12: unknown key `nmae` in `metadata` (did you mean `name`?)",
+            "runner.yaml:12:1: unknown kind `Pipelines` (did you mean `Pipeline`?)",
+            "runner.yaml:16:1: unknown apiVersion `['runner/v1']` (this runner reads `runner/v1`)",
+            "runner.yaml:20:1: unknown kind `['Pipeline']` (did you mean `Pipeline`?)",
+        ],
+    ),
+    "globs that are none": (
+        {
+            **DVC_PROJECT,
+            "runner.yaml": """\
+apiVersion: runner/v1
+kind: Project
+spec: {specs: ['', ' ', 3, 'empty/', '~/x', 'a/../../b', './', 'runner.yaml']}
+""",
+            "empty/x.txt": "",
+        },
+        [
+            "runner.yaml:3:16: item 1 of `specs` must not be empty (A path, a folder or a glob)",
+            "runner.yaml:3:20: ` ` names no file of this commit (is the file committed?)",
+            "runner.yaml:3:25: item 3 of `specs` must be text, not the number 3 (A path, a folder or a glob)",
+            "runner.yaml:3:28: `empty/` names no file of this commit (is the file committed?)",
+            "runner.yaml:3:38: `~/x` leaves the repository (use a path or glob inside it)",
+            "runner.yaml:3:45: `a/../../b` leaves the repository (use a path or glob inside it)",
+        ],
+    ),
+    "a Project in another file": (
+        {
+            **DVC_PROJECT,
+            "pipelines/p.yaml": """\
+apiVersion: runner/v1
+kind: Project
+""",
+        },
+        [
+            "pipelines/p.yaml:2:1: a Project outside `runner.yaml` is not read (move it to `runner.yaml`)",
+        ],
+    ),
+    "a runner.yaml that is a folder": (
+        {**DVC_PROJECT, "runner.yaml/runner.yaml": "apiVersion: runner/v1\nkind: Project\n"},
+        [
+            (
+                "runner.yaml: `runner.yaml` is a folder, not a file (rename the folder: specs lie in `pipelines/"
+                "`, for example)"
+            ),
+        ],
+    ),
+    "a runner.yaml of other bytes": (
+        {**DVC_PROJECT, "runner.yaml": "apiVersion: runner/v1".encode("utf-16")},
+        [
+            "runner.yaml:1:1: the text is not UTF-8 (save the file as UTF-8)",
+        ],
+    ),
+    "quantities without end": (
+        {
+            **DVC_PROJECT,
+            "runner.yaml": f"""\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {{name: p}}
+spec:
+  stages:
+    a:
+      cmd: c
+      timeout: {"9" * 400}h
+    b:
+      cmd: c
+      resources: {{cpu: {"9" * 400}, memory: {"9" * 400}P}}
+    d:
+      cmd: c
+      resources: {{memory: {"9" * 400}}}
+      timeout: .inf
+""",
+        },
+        [
+            (
+                "runner.yaml:8:7: `timeout: 999999999999999999999999999999999999999999999999999999999999` is not"
+                " a duration such as `2h` or `90s`"
+            ),
+            (
+                "runner.yaml:11:7: `resources.cpu: 999999999999999999999999999999999999999999999999999999999999`"
+                " is not a number of cores"
+            ),
+            (
+                "runner.yaml:11:7: `resources.memory: 9999999999999999999999999999999999999999999999999999999999"
+                "99` is not an amount of memory such as `4Gi`"
+            ),
+            (
+                "runner.yaml:14:7: `resources.memory: 9999999999999999999999999999999999999999999999999999999999"
+                "99` is not an amount of memory such as `4Gi`"
+            ),
+            "runner.yaml:15:7: `timeout: inf` is not a duration such as `2h` or `90s`",
+        ],
+    ),
+    "a parameter that fits several": (
+        {**DVC_PROJECT, "dvc.yaml": "stages:\n  a: {cmd: c, params: ['a.*']}\n", "params.yaml": "a: {b: 1, c: 2}\n"},
+        [
+            "dvc.yaml:2:24: the parameter 'a.*' fits more than one value (name one value)",
         ],
     ),
 }
