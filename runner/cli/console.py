@@ -82,6 +82,11 @@ class Console:
         self.say("interrupted")
 
     @property
+    def in_terminal(self) -> bool:
+        """Whether stderr is a terminal, whoever watches it."""
+        return self._stderr.isatty()
+
+    @property
     def interactive(self) -> bool:
         """Whether a person watches stderr in a terminal."""
         return self._stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 
+from runner import __version__
 from runner.cli.console import Console
 from runner.cli.faults import host_fault
 from runner.cli.stopping import stopping
-from runner.daemon import Rounds, serve
-from runner.errors import ExitCode
-from runner.execute.context import Event
+from runner.daemon import Beat, Rounds, serve
+from runner.errors import ExitCode, RunnerError
 from runner.reconcile import Request, Result
 from runner.reconcile import reconcile as run_reconcile
+from runner.report.daemon_view import quiet_line, start_line, stop_line
 from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line
-from runner.wiring.clone import working_folder
+from runner.report.style import Style, duration
+from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
 
@@ -24,6 +28,8 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
     """Reconcile what is new every interval, until SIGTERM or SIGINT."""
     folder = working_folder(arguments.folder)
     settings = Settings(arguments.jobs, arguments.branch, not arguments.no_isolation, trigger="daemon")
+    say = _teller(console)
+    url = arguments.repo or open_clone(folder, os.environ).url
     with stopping() as (stop, signals):
 
         def one_round() -> Result:
@@ -37,12 +43,8 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
 
         def reconciled() -> Result:
             repository = open_repository(folder, arguments.repo, os.environ)
-            progress = Progress(console.err, console.say, live=False)
-
-            def event(happened: Event) -> None:
-                progress.event(happened)
-
-            parts = repository.parts(settings, os.environ, event, lambda plan, _: None)
+            progress = Progress(console.err, say, live=False)
+            parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: None)
             try:
                 result = run_reconcile(parts, Request(), stop)
                 repository.share_states()
@@ -51,12 +53,32 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
             return result
 
         def told(result: Result) -> None:
-            if result.commits or result.runs:
-                console.row(result_json(result))
-                console.say(result_line(result, console.err))
+            console.row(result_json(result))
+            for address, error in result.host_errors.items():
+                say(f"{console.err.red('not run')}  {Style.safe(f'{address}  {error}')}")
+            say(f"{result.plan.desired[:12]}: {result_line(result, console.err)}")
 
-        rounds = Rounds(one_round, told, lambda error, wait: console.say(f"{error}\n  trying again in {wait:.0f} s"))
-        last = serve(rounds, arguments.interval, stop, once=arguments.once)
-    if signals:
-        return ExitCode.DONE if not arguments.once else signals[-1]
-    return last
+        def quiet(result: Result, beat: Beat) -> None:
+            say(quiet_line(result, beat.seconds, beat.rounds, console.err))
+
+        def failed(error: RunnerError, wait_seconds: float) -> None:
+            say(f"{console.err.red('error: ')}{Style.safe(str(error))}\n  trying again in {duration(wait_seconds)}")
+
+        say(start_line(__version__, url, arguments.branch, arguments.interval))
+        served = serve(Rounds(one_round, told, quiet, failed), arguments.interval, stop, once=arguments.once)
+    if not signals:
+        return served.last
+    say(stop_line(served.rounds, served.busy, served.failed))
+    return ExitCode.DONE if not arguments.once else signals[-1]
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    """Says a text, each line with its time where no terminal shows it but a file keeps it."""
+    if console.in_terminal:
+        return console.say
+
+    def say(text: str) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        console.say("\n".join(f"{now} {line}".rstrip() for line in text.split("\n")))
+
+    return say

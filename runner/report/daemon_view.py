@@ -1,0 +1,32 @@
+"""What a daemon says of itself: when it starts, when nothing is new, when it stops."""
+
+from __future__ import annotations
+
+import re
+
+from runner.core.actions import Action
+from runner.reconcile import Result
+from runner.report.style import Style, duration, plural
+
+_CREDENTIALS = re.compile(r"(\w+://)[^/@]*@")
+
+
+def start_line(version: str, url: str, branch: str | None, interval_seconds: float) -> str:
+    """What it watches and how often."""
+    watched = branch or "the watched branch"
+    place = Style.safe(_CREDENTIALS.sub(r"\1", url))
+    return f"runner {version}: reconciling {watched} of {place}, a round every {duration(interval_seconds)}"
+
+
+def quiet_line(result: Result, seconds: float, rounds: int, style: Style) -> str:
+    """That nothing is new, for how long, and what stands open all the same."""
+    counts = result.plan.counts()
+    what = "nothing to do" if rounds == 1 else f"nothing new for {duration(seconds)} ({rounds} rounds)"
+    failed = counts[Action.FAILED]
+    stands = f"; {plural(failed, 'stage')} {'stands' if failed == 1 else 'stand'} failed" if failed else ""
+    return f"{result.plan.desired[:12]}: " + style.dim(what + stands)
+
+
+def stop_line(rounds: int, busy: int, failed: int) -> str:
+    """How many rounds there were, how many of them did something, and how many ended with an error."""
+    return f"stopped after {plural(rounds, 'round')}: {busy} did something, {failed} failed"
