@@ -42,18 +42,19 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
     from runner.wiring.draft import validated
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
-    desired = validated(clone, arguments.rev)
+    found = validated(clone, arguments.rev, os.environ)
+    desired = found.desired
     rows = [(pipeline.name, len(pipeline.stages)) for pipeline in desired.pipelines]
     value = {
         "schema": 1,
         "findings": [],
         "pipelines": [{"name": name, "stages": count} for name, count in rows],
-        "notices": [notice_json(notice) for notice in desired.notices],
+        "notices": [notice_json(notice) for notice in found.notices],
         "notHandled": [notice_json(notice) for notice in desired.not_handled],
     }
     names = ", ".join(f"{Style.safe(name)} ({plural(count, 'stage')})" for name, count in rows)
     console.result(f"{console.out.green('Valid:')} {names or 'no pipeline yet'}.\n", value)
-    for label, notices in (("not handled yet", desired.not_handled), ("notice", desired.notices)):
+    for label, notices in (("not handled yet", desired.not_handled), ("notice", found.notices)):
         for notice in notices:
             place = f"{notice.place}: " if notice.place.file else ""
             console.say(console.err.yellow(f"{label}: ") + Style.safe(f"{place}{notice.message}"))

@@ -170,13 +170,13 @@ class Walk:
     def _frozen(self, stage: Stage) -> Step:
         entry = self.recorded.current(stage.address)
         self._read(stage.address, entry, None)
-        if entry is not None and {out.path for out in entry.outs} == set(stage.out_paths):
-            return Step(stage.address, Action.KEEP, ("frozen",), entry.key, entry=entry)
-        lock = self.desired.locks.get(stage.address)
-        if lock is not None and {out.path for out in lock.outs} == set(stage.out_paths):
-            evidence = self._evidence_entry(stage, lock, _lock_material(stage, lock, self.shell()))
+        result = frozen_result(stage, entry, self.desired.locks.get(stage.address))
+        if isinstance(result, Entry):
+            return Step(stage.address, Action.KEEP, ("frozen",), result.key, entry=result)
+        if result is not None:
+            evidence = self._evidence_entry(stage, result, _lock_material(stage, result, self.shell()))
             return Step(stage.address, Action.KEEP, ("frozen",), evidence.key, entry=evidence, changed=entry is None)
-        self._missing(stage, ["is frozen and has never run: take `frozen` away until it has a result"])
+        self.findings.append(frozen_finding(stage))
         return Step(stage.address, Action.UNKNOWN, ("frozen, and has never run",))
 
     def _by_key(self, stage: Stage, material: Material) -> Step:
@@ -295,6 +295,20 @@ def make_plan(walk: Walk, state: str | None) -> Plan:
         steps.extend(Step(address, Action.REMOVE, ("no longer in the specs",)) for address in gone)
     facts = [[str(step.address), step.action.value, walk.basis.get(step.address)] for step in steps]
     return Plan(walk.desired.commit, state, tuple(steps), canonical_digest(facts))
+
+
+def frozen_result(stage: Stage, entry: Entry | None, lock: LockEntry | None) -> Entry | LockEntry | None:
+    """What a frozen stage is kept as: what is recorded, else what is committed, with its outputs; None without one."""
+    wanted = set(stage.out_paths)
+    if entry is not None and {out.path for out in entry.outs} == wanted:
+        return entry
+    return lock if lock is not None and {out.path for out in lock.outs} == wanted else None
+
+
+def frozen_finding(stage: Stage) -> Finding:
+    """What is wrong with a frozen stage that has no result."""
+    place, message = stage.place, f"stage {stage.address.stage}: is frozen and has never run"
+    return Finding(place.file, place.line, place.column, message, "take `frozen` away until it has a result")
 
 
 def _may_be_evidence(stage: Stage) -> bool:

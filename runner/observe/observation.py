@@ -6,26 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from runner.core.graph import CycleError, Graph, build_graph
-from runner.core.nouns import Desired, Project, Resources, Stage, Trust
+from runner.core.nouns import Desired, Project, Stage, Trust
 from runner.core.plan import Plan, Walk, Wishes, make_plan
 from runner.core.recorded import Recorded
 from runner.errors import Finding, SpecError
 from runner.git.read import Reader
 from runner.git.tree import Tree
 from runner.ledger.state import Chain, Nothing, State
+from runner.observe.checks import HostLimits, frozen_findings, host_findings
 from runner.observe.inputs import GitInputs, overlay_files
 from runner.observe.memo import DigestMemo
-from runner.specs.desired import read_desired
+from runner.specs.desired import read_specs
 from runner.specs.layout import without_runner_folders
 from runner.specs.parse_cache import ParseCache
-
-
-@dataclass(frozen=True, slots=True)
-class HostLimits:
-    """What this host has to give to stages."""
-
-    cpu: float
-    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +73,15 @@ def observe(
 
     `policy` is the project as the base commit has it: a proposal cannot change what decides about itself.
     """
-    desired = read_desired(reader, commit, cache)
+    reading = read_specs(reader, commit, cache)
+    desired = reading.desired
     if policy is not None:
         desired = replace(desired, project=_under_policy(desired.project, policy))
     stages = desired.stages()
-    demanding = [stage for stage in stages if stage.resources != Resources()]
-    findings = [finding for stage in demanding for finding in _too_large(stage, limits())]
+    findings = [*reading.findings, *host_findings(stages, limits)]
     if findings:
-        raise SpecError(findings)
+        # Otherwise the plan tells of frozen stages, when runs that wait to be published are recorded too.
+        raise SpecError([*findings, *frozen_findings(reading, lambda: state)])
     try:
         graph = build_graph(stages)
     except CycleError as error:
@@ -125,15 +119,3 @@ def _under_policy(project: Project, policy: Project) -> Project:
         strict=policy.strict or project.strict,
         protect=policy.protect,
     )
-
-
-def _too_large(stage: Stage, limits: HostLimits) -> list[Finding]:
-    place, found = stage.place, []
-    if stage.resources.cpu > limits.cpu:
-        message = f"stage {stage.address.stage} asks for {stage.resources.cpu:g} cores, this host has {limits.cpu:g}"
-        found.append(Finding(place.file, place.line, place.column, message))
-    if limits.memory_bytes and stage.resources.memory_bytes > limits.memory_bytes:
-        asked, has = stage.resources.memory_bytes / 2**30, limits.memory_bytes / 2**30
-        message = f"stage {stage.address.stage} asks for {asked:.1f} GiB of memory, this host has {has:.1f}"
-        found.append(Finding(place.file, place.line, place.column, message))
-    return found

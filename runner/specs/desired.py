@@ -6,7 +6,7 @@ import configparser
 import difflib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
@@ -65,13 +65,21 @@ def read_desired(
 def read_project(reader: Reader, commit: str, cache: ParseCache) -> Project:
     """The Project at a commit alone: what decides about others' commits must not depend on its pipelines.
 
-    Raises SpecError with every finding about it.
+    Raises SpecError with every finding about it, and about what might be it.
     """
     layout, faults = Layout(reader, commit, cache), Faults()
+    for finding in layout.project_file_findings():
+        faults.leave_out(left_out.anything(PROJECT_FILE), [finding])
     root_documents = documents.read_documents(layout, PROJECT_FILE, cache, faults)
-    project = ProjectReading.of(root_documents, layout, faults).project()
-    if faults.findings:
-        raise SpecError(list(dict.fromkeys(faults.findings)))
+    own = Faults()
+    reading = ProjectReading.of(root_documents, layout, faults)
+    project = replace(reading, faults=own).project()
+    if reading.might_be_elsewhere:
+        own.findings.extend(faults.findings)
+    elif reading.document is not None:
+        own.findings.extend(reading.document.findings)
+    if own.findings:
+        raise SpecError(list(dict.fromkeys(own.findings)))
     return project
 
 

@@ -49,8 +49,13 @@ class Document:
     """Its own text, at its lines, where the rest of the file cannot be read."""
     in_doubt: frozenset[str] = frozenset()
     """Fields of a Project that it may have meant to state, and did not in a way that can be read."""
-    is_whole: bool = True
-    """Whether nothing of its file was left out."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with it; what that concerns was left out."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it was left out, nor of its file."""
+        return self.part is None and not self.findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +250,7 @@ class _FileReading:
             stage_marks=marks,
             part=part,
             in_doubt=in_doubt,
-            is_whole=part is None and not problems,
+            findings=tuple(problem.finding for problem in problems),
         )
 
 

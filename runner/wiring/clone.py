@@ -17,8 +17,9 @@ from runner.git.read import Reader
 from runner.ledger.in_place import desired_at
 from runner.ledger.state import State
 from runner.observe import refs
+from runner.observe.checks import HostLimits
 from runner.observe.memo import DigestMemo
-from runner.observe.observation import HostLimits, Observation, observe
+from runner.observe.observation import Observation, observe
 from runner.report.style import duration
 from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache

@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from runner.core.nouns import Project
+from runner.errors import SpecError
+from runner.git.read import Reader
+from runner.specs.desired import read_project
+from runner.specs.parse_cache import ParseCache
 from tests.repositories import Content, GitRepo
 from tests.specs.readings import DVC_PROJECT, findings_of
 
@@ -278,3 +283,23 @@ def test_a_link_or_a_submodule_in_place_of_a_file_is_never_a_defect(
     if path in ("runner.yaml", "specs/p.yaml"):
         what = "a symbolic link" if mode == "120000" else "a submodule"
         assert found == [f"{path}: `{path}` is {what}, not a file (put the file itself there)"]
+
+
+def project_of(repo: GitRepo) -> Project:
+    """The Project at HEAD alone."""
+    with Reader.discover(repo.path) as reader:
+        return read_project(reader, reader.resolve("HEAD"), ParseCache(None))
+
+
+def test_a_project_is_read_beside_a_broken_pipeline_and_not_where_it_is_broken_itself(
+    git_repo: Callable[..., GitRepo],
+) -> None:
+    project = f"{PROJECT}spec: {{branch: prod}}\n"
+    repo = git_repo({"runner.yaml": f"{project}---\n{pipeline('p', '  a: {cmd: 3}')}"})
+    assert project_of(repo).branch == "prod"
+    repo.commit({"runner.yaml": f"{project}---\na: [\n"})
+    assert project_of(repo).branch == "prod"
+    for broken in (project.replace("prod", "[prod]"), project.replace("prod", "a..b"), "kind: Project\na: [\n"):
+        repo.commit({"runner.yaml": broken})
+        with pytest.raises(SpecError):
+            project_of(repo)
