@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,11 @@ class Remotes:
     that does not exist or is badly described, and HostError, with a hint, where one cannot be reached.
     """
 
-    def __init__(self, config: DvcConfig, cache: Cache, *, durable: bool = True) -> None:
+    def __init__(
+        self, config: DvcConfig, cache: Cache, *, durable: bool = True, open_place: Callable[..., Place] = place
+    ) -> None:
         """`durable`: a push to a folder of this host also waits for the disk."""
+        self._open_place = open_place
         self._config = config
         self._cache = cache
         self._durable = durable
@@ -191,7 +194,7 @@ class Remotes:
         chosen, options = self._chosen(name)
         if chosen not in self._places:
             config = {"core": dict(self._config.core), "remote": _plain(self._config.remotes)}
-            self._places[chosen] = place(chosen, options, config, durable=self._durable)
+            self._places[chosen] = self._open_place(chosen, options, config, durable=self._durable)
         return self._places[chosen]
 
     def _chosen(self, name: str | None) -> tuple[str, Mapping[str, Any]]:

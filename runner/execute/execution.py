@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import collections
-import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from runner.core.actions import Action
@@ -19,8 +17,10 @@ from runner.execute.context import Context, Event
 from runner.execute.materials import BytesMissing, Materials
 from runner.execute.run import perform
 from runner.execute.unknowns import Resolver
+from runner.execute.workers import Workers
 
-_Finished = tuple[Step, "RunFacts | Exception"]
+Finished = tuple[Step, RunFacts | Exception]
+"""A run that has ended, or what stopped it."""
 
 
 @dataclass
@@ -55,17 +55,19 @@ class Execution:
         capacity: Queue,
         sink: Sink,
         stop: threading.Event,
-        jobs: int,
+        workers: Workers[Finished],
+        run: Callable[..., RunFacts] = perform,
     ) -> None:
+        """`run` does what `perform` does, and raises what it raises."""
         self._walk = walk
         self._context = context
         self._queue = capacity
         self._sink = sink
         self._stop = stop
-        self._jobs = jobs
+        self._workers = workers
+        self._perform = run
         self._materials = Materials(walk, context)
         self._resolver = Resolver(walk, context)
-        self._finished: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
         self._remaking: dict[Address, list[Address]] = {}
         """Stages that run again because their bytes are lost, and who asked for them."""
         self._renewed = False
@@ -83,14 +85,16 @@ class Execution:
         An error on the way starts nothing more; what runs is heard out, so that every result is kept, and then it is
         raised.
         """
-        with ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="stage") as pool:
+        try:
             self._guarded(self._enter_all)
-            self._guarded(lambda: self._start(pool))
+            self._guarded(self._start)
             while self._queue.running:
                 self._guarded(self._take_one)
                 self._guarded(self._ask_waiting)
-                self._guarded(lambda: self._start(pool))
+                self._guarded(self._start)
                 self._guarded(lambda: self._sink.tick(self._queue.running > 0))
+        finally:
+            self._workers.close()
         if self._error is not None:
             raise self._error
         self.outcome.cancelled = self._stop.is_set()
@@ -109,7 +113,7 @@ class Execution:
             self._enter(step)
         self._ask_waiting()
 
-    def _start(self, pool: ThreadPoolExecutor) -> None:
+    def _start(self) -> None:
         if self._stop.is_set() or self._error is not None:
             self._queue.clear()
             self._to_remake.clear()
@@ -120,7 +124,7 @@ class Execution:
                 if self._renewed and not self._runs_still(stage):
                     self._queue.done(stage.address)
                 else:
-                    pool.submit(self._work, self.outcome.steps[stage.address])
+                    self._work(self.outcome.steps[stage.address])
             self._ask_waiting()
             if not taken:
                 return
@@ -128,7 +132,7 @@ class Execution:
             stage = self._to_remake.popleft()
             self._queue.begin(stage)
             self._alone = True
-            pool.submit(self._work, self.outcome.steps[stage.address])
+            self._work(self.outcome.steps[stage.address])
 
     def _runs_still(self, stage: Stage) -> bool:
         """Ask again for a stage that was ready before an input of it was renewed."""
@@ -144,20 +148,21 @@ class Execution:
 
     def _work(self, step: Step) -> None:
         remade = step.address in self._remaking
-        try:
-            facts = perform(self._walk, self._context, self._materials, step, self._stop, remade=remade)
-            self._finished.put((step, facts))
-        except Exception as error:  # noqa: BLE001 - handed over to the loop, which raises what it does not know
-            self._finished.put((step, error))
+
+        def work() -> Finished:
+            try:
+                facts = self._perform(self._walk, self._context, self._materials, step, self._stop, remade=remade)
+            except Exception as error:  # noqa: BLE001 - handed over to the loop, which raises what it does not know
+                return step, error
+            return step, facts
+
+        self._workers.start(work)
 
     def _take_one(self) -> None:
         """Wait for a result, waking up now and then so that a stop and a publication are not late."""
-        while True:
-            try:
-                step, result = self._finished.get(timeout=0.5)
-                break
-            except queue.Empty:
-                self._sink.tick(True)
+        while (finished := self._workers.next(timeout_seconds=0.5)) is None:
+            self._sink.tick(True)
+        step, result = finished
         self._queue.done(step.address)
         self._alone = False
         if isinstance(result, RunFacts):

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 
 from runner.errors import Held
-from runner.git.read import Reader
 from runner.ledger import layout
+from runner.ledger.objects import History
 
 TRAILER = "Reconciled"
 """`Reconciled: <desired commit>` ends the message of every commit of the runner on a watched branch."""
@@ -23,14 +23,14 @@ _GREP = f"^{TRAILER}: [0-9a-f]*$"
 _CANDIDATES = 20
 
 
-def desired_at(reader: Reader, commit: str) -> str:
+def desired_at(reader: History, commit: str) -> str:
     """The newest commit along first parents that people made: what a branch at `commit` asks for."""
     while is_recorded(reader, commit):
         commit = reader.commit(commit).parents[0]
     return commit
 
 
-def is_recorded(reader: Reader, commit: str) -> bool:
+def is_recorded(reader: History, commit: str) -> bool:
     """Whether the runner made this commit, to record results on a watched branch."""
     found = reader.commit(commit)
     if len(found.parents) != 1 or not _LINE.search(found.message):
@@ -38,7 +38,7 @@ def is_recorded(reader: Reader, commit: str) -> bool:
     return _records(reader, commit) > _records(reader, found.parents[0])
 
 
-def newest_state(reader: Reader, tips: Iterable[str]) -> str | None:
+def newest_state(reader: History, tips: Iterable[str]) -> str | None:
     """The newest commit of the runner that is part of any of these commits' history; None where there is none.
 
     Also behind merges, where it is on no line of first parents. What people did to `.runner/` afterwards has no effect.
@@ -60,7 +60,7 @@ def newest_state(reader: Reader, tips: Iterable[str]) -> str | None:
     return None
 
 
-def _records(reader: Reader, commit: str) -> int:
+def _records(reader: History, commit: str) -> int:
     """How many records there are at a commit; 0 where it has none, or is beyond a shallow clone."""
     if not reader.exists(commit):
         return 0

@@ -12,8 +12,8 @@ from runner.core.nouns import Address
 from runner.core.recorded import Entry, Hit, Recorded
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.errors import Held, InputError
-from runner.git.read import Reader
 from runner.ledger import layout
+from runner.ledger.objects import Objects
 
 
 class Memo(Protocol):
@@ -40,7 +40,7 @@ class Summary:
 class State:
     """The recorded state at one commit; every answer is read once."""
 
-    def __init__(self, reader: Reader, commit: str, *, ref: str = "", memo: Memo | None = None) -> None:
+    def __init__(self, reader: Objects, commit: str, *, ref: str = "", memo: Memo | None = None) -> None:
         self._reader = reader
         self.commit = commit
         self.ref = ref

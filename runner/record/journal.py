@@ -7,26 +7,26 @@ is for others to publish.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from runner.core.canonical import canonical_bytes
 from runner.core.records import RunFacts
+from runner.record.journal_folder import JournalFile, JournalFolder
 
 
 class Journal:
     """Runs that finished and are not published yet; for one thread at a time."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: JournalFolder, name: str) -> None:
         """`name` is of this reconcile alone."""
         self._folder = folder
-        self._path = folder / f"{name}.jsonl"
-        self._file: IO[bytes] | None = None
+        self._name = name
+        self._file: JournalFile | None = None
         self._open_runs: set[str] = set()
+        self._is_cut = False
+        """Whether the last line may not be whole, since writing it failed: the next one must not continue it."""
 
     def add(self, run: RunFacts) -> None:
         """Keep a run; it survives a crash of the host when this returns."""
@@ -35,7 +35,7 @@ class Journal:
 
     def left_over(self) -> list[RunFacts]:
         """What reconciles that are gone never published, the oldest first."""
-        found = [run for path in self._others() for run in _unpublished(path)]
+        found = [run for name in self._others() for run in _unpublished(self._folder, name)]
         return sorted(found, key=lambda run: (run.started_at, run.run_id))
 
     def remove(self, runs: Iterable[RunFacts]) -> None:
@@ -45,61 +45,46 @@ class Journal:
             self._append({"published": sorted(own)})
             self._open_runs -= own
         if rest := gone - own:
-            for path in self._others():
-                _forget(path, rest)
+            for name in self._others():
+                _forget(self._folder, name, rest)
 
     def close(self) -> None:
         """Let go of the file; where nothing is left to publish it is removed."""
         if self._file is None:
             return
         if not self._open_runs:
-            self._path.unlink(missing_ok=True)
+            self._folder.remove(self._name)
         self._file.close()
         self._file = None
 
     def _append(self, line: dict[str, Any]) -> None:
         if self._file is None:
-            self._file = self._created()
-        self._file.write(canonical_bytes(line) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+            self._file = self._opened()
+        start = b"\n" if self._is_cut else b""
+        self._is_cut = True
+        self._file.write(start + canonical_bytes(line) + b"\n")
+        self._file.sync()
+        self._is_cut = False
 
-    def _created(self) -> IO[bytes]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = open(self._path, "ab")  # noqa: SIM115 - open for as long as the reconcile
-        fcntl.flock(file, fcntl.LOCK_EX)
-        while not os.fstat(
-            file.fileno()
-        ).st_nlink:  # somebody took it for one that is left behind, before it was locked
-            file.close()
-            file = open(self._path, "ab")  # noqa: SIM115 - as above
-            fcntl.flock(file, fcntl.LOCK_EX)
-        handle = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    def _opened(self) -> JournalFile:
+        file = self._folder.open(self._name)
+        self._folder.sync()
         return file
 
-    def _others(self) -> Iterator[Path]:
-        if self._folder.is_dir():
-            for path in sorted(self._folder.glob("*.jsonl")):
-                if path != self._path and not _is_held(path):
-                    yield path
+    def _others(self) -> Iterator[str]:
+        for name in self._folder.names():
+            if name != self._name and not self._folder.is_held(name):
+                yield name
 
 
-def waiting_runs(folder: Path) -> list[RunFacts]:
+def waiting_runs(folder: JournalFolder) -> list[RunFacts]:
     """Every run in the folder's journals that is not published, also of reconciles that are under way."""
-    paths = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
-    return [run for path in paths for run in _unpublished(path)]
+    return [run for name in folder.names() for run in _unpublished(folder, name)]
 
 
-def _unpublished(path: Path) -> list[RunFacts]:
+def _unpublished(folder: JournalFolder, name: str) -> list[RunFacts]:
     runs: dict[str, RunFacts] = {}
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []  # published by somebody else meanwhile
+    lines = (folder.read(name) or b"").split(b"\n")
     for line in lines[:-1]:  # what has no line end was being written when its reconcile died, and was told to nobody
         row = _row(line)
         if "run" in row:
@@ -117,28 +102,12 @@ def _row(line: bytes) -> dict[str, Any]:
         return {}  # cut off by a full disk: whoever wrote it was told so
 
 
-def _forget(path: Path, run_ids: set[str]) -> None:
-    before = _unpublished(path)
+def _forget(folder: JournalFolder, name: str, run_ids: set[str]) -> None:
+    before = _unpublished(folder, name)
     left = [run for run in before if run.run_id not in run_ids]
     if len(left) == len(before):
         return
     if not left:
-        path.unlink(missing_ok=True)
+        folder.remove(name)
         return
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
-        file.writelines(canonical_bytes({"run": run.as_json()}) + b"\n" for run in left)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return True
-    return False
+    folder.replace(name, b"".join(canonical_bytes({"run": run.as_json()}) + b"\n" for run in left))

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from runner.core.actions import Action
 from runner.core.digests import parse_listing
@@ -18,9 +18,9 @@ from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
 from runner.errors import HostError, RaceLost
 from runner.git.commit import CommitRequest, FileContent, Identity
-from runner.git.mirror import Mirror
-from runner.git.push import PushStatus
+from runner.git.push import PushResult, PushStatus
 from runner.ledger import in_place, layout
+from runner.ledger.objects import History
 from runner.ledger.state import State
 from runner.record import tree as tree_files
 from runner.record.git_ids import blob_id, folder_id
@@ -44,11 +44,31 @@ class Published:
     """Runs whose key somebody else had recorded first, as the record of a reconcile names them."""
 
 
+class Copy(Protocol):
+    """This host's copy of the remote: `runner.git.mirror.Mirror`, or the simulator's."""
+
+    @property
+    def reader(self) -> History:
+        """What the copy holds."""
+
+    def fetch(self) -> None:
+        """Bring the copy up to date; raises HostError where the remote cannot be reached."""
+
+    def tip(self, branch: str) -> str | None:
+        """The commit of a branch as of the last fetch or push."""
+
+    def write_commit(self, request: CommitRequest) -> str:
+        """Make a commit, on disk for good before this returns; no ref names it yet."""
+
+    def push(self, sha: str, branch: str, expected: str | None) -> PushResult:
+        """Move the remote's branch from `expected` (None: it must not exist) to a commit, by compare-and-swap."""
+
+
 @dataclass
 class Publisher:
     """Publishes for one desired commit to one state ref."""
 
-    mirror: Mirror
+    mirror: Copy
     branch: str
     desired: Desired
     push_bytes: Callable[[Sequence[tuple[str, str | None]]], None]
@@ -77,6 +97,8 @@ class Publisher:
     insists: bool = False
     """Record something even where no stage changes."""
     tries: int = field(default=_TRIES)
+    pause: Callable[[float], None] = time.sleep
+    """Waits for some seconds before the next try."""
 
     def publish(self, runs: Sequence[RunFacts]) -> Published:
         """Have these runs, and what stands after them, on the state branch; raises HostError or RaceLost."""
@@ -306,7 +328,7 @@ class Publisher:
 
     def _wait(self, attempt: int) -> None:
         # Full jitter, doubling up to two seconds: many writers on one branch all get through (facts on git, 3).
-        time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
+        self.pause(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
 
 
 def _recorded_tree(base: State | None) -> dict[str, str]:

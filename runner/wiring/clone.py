@@ -93,10 +93,11 @@ class Clone:
     def waiting_runs(self) -> list[RunFacts]:
         """Runs that finished on this host and are not published yet, for whichever branch."""
         from runner.record.journal import waiting_runs  # imported late: start-up
+        from runner.record.journal_folder import DiskFolder
 
         folder = self.home.journal("x").parent
         branches = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [run for branch in branches for run in waiting_runs(branch)]
+        return [run for branch in branches for run in waiting_runs(DiskFolder(branch))]
 
     def _observed(self, aim: Aim) -> Observation:
         policy = self.policy.project if aim.trust is not Trust.TRUSTED else None

@@ -24,6 +24,7 @@ from runner.data.remotes import Remotes, Transferred
 from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
+from runner.execute.workers import Threads
 from runner.execute.worktree import Content, Worktree
 from runner.git.commit import Identity
 from runner.git.mirror import Mirror
@@ -36,6 +37,8 @@ from runner.process.host import host_resources, this_host
 from runner.process.isolation import Isolation, available_isolation
 from runner.reconcile import PublisherPart, Request
 from runner.record.journal import Journal
+from runner.record.journal_folder import DiskFolder
+from runner.record.outbox import left_over, send
 from runner.record.publish import Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
 from runner.record.tree import Sources
@@ -148,7 +151,7 @@ class RealParts:
             jobs = self.settings.jobs or max(1, int(host_resources()[0]))
             cpu, memory_bytes = host_resources()
             queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
-            return Execution(walk, plan, context, queue, sink, stop, jobs).go()
+            return Execution(walk, plan, context, queue, sink, stop, Threads(jobs)).go()
         finally:
             worktree.close()
 
@@ -156,13 +159,10 @@ class RealParts:
 
     def left_over(self, observation: Observation) -> list[RunFacts]:
         """Finished runs that were never published, without those whose bytes are lost: they are forgotten."""
-        journal = self._journal(observation)
-        runs = journal.left_over()
-        lost = [run for run in runs if any(self.cache.missing(out.md5) for out in run.outs if not out.legacy)]
+        runs, lost = left_over(self._journal(observation), self.cache)
         for run in lost:
             self.on_event(Event("notice", run.address, "finished before, but its bytes are lost: it counts as not run"))
-        journal.remove(lost)
-        return [run for run in runs if run not in lost]
+        return runs
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
         """Have a finished run in the journal."""
@@ -266,7 +266,7 @@ class RealParts:
     def _journal(self, observation: Observation) -> Journal:
         branch = self._chosen[observation.commit].branch
         if branch not in self._journals:
-            self._journals[branch] = Journal(self.home.journal(branch), self.reconcile_id)
+            self._journals[branch] = Journal(DiskFolder(self.home.journal(branch)), self.reconcile_id)
         return self._journals[branch]
 
     def _context(self, observation: Observation, worktree: Worktree, plan: Plan) -> Context:
@@ -357,14 +357,8 @@ class RealParts:
         return record.run
 
     def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]]) -> None:
-        self.cache.sync()
-        by_remote: dict[str, list[str]] = {}
-        for md5, named in wanted:
-            remote = named or remotes.default_name()
-            if remote is not None:
-                by_remote.setdefault(remote, []).append(md5)
-        for remote, md5s in by_remote.items():
-            self._sent[remote] = self._sent.get(remote, Transferred()) + remotes.push(md5s, remote)
+        for remote, sent in send(wanted, self.cache, remotes).items():
+            self._sent[remote] = self._sent.get(remote, Transferred()) + sent
 
     def _git_bytes(self, oid: str) -> bytes | None:
         with self._git_lock:
