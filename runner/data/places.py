@@ -35,15 +35,6 @@ class Place(Protocol):
     def get(self, md5: str, target: Path, legacy: bool) -> bool:
         """Write an object to a new file; False where it is not there."""
 
-    def put_run(self, relpath: str, source: Path) -> bool:
-        """Bring a file of the run-cache there; False where it was there already."""
-
-    def runs(self, folder: str) -> list[str]:
-        """Relative paths of the files in a folder of the run-cache."""
-
-    def get_run(self, relpath: str, target: Path) -> None:
-        """Write a file of the run-cache to a new file."""
-
 
 def place(name: str, options: Mapping[str, Any], config: Mapping[str, Any], *, durable: bool) -> Place:
     """The place of a remote; `config` is what DVC needs beside its own options: `core` and all of `remote`.
@@ -94,31 +85,6 @@ class FolderPlace:
                 return False
             return True
 
-    def put_run(self, relpath: str, source: Path) -> bool:
-        """See Place."""
-        target = self._root / relpath
-        with host_errors(self._doing):
-            if target.exists():
-                return False
-            temporary = Path(self._store.temporary())
-            _copy_new(source, temporary)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(temporary, target)
-            return True
-
-    def runs(self, folder: str) -> list[str]:
-        """See Place."""
-        with host_errors(self._doing):
-            try:
-                return [f"{folder}/{name}" for name in sorted(os.listdir(self._root / folder))]
-            except (FileNotFoundError, NotADirectoryError):
-                return []
-
-    def get_run(self, relpath: str, target: Path) -> None:
-        """See Place."""
-        with host_errors(self._doing):
-            _copy_new(self._root / relpath, target)
-
     def _put_one(self, item: tuple[str, Path]) -> None:
         md5, source = item
         temporary = Path(self._store.temporary())
@@ -152,7 +118,6 @@ class CloudPlace:
             self._objects = make_odb(self._fs, self._fs.join(path, "files", "md5"), hash_name="md5")
             self._legacy = make_odb(self._fs, path, hash_name="md5-dos2unix")
             self.jobs = int(options.get("jobs") or self._fs.jobs)
-            self._has_runs = not str(self._fs.protocol).startswith("http")
 
     def exists(self, md5s: Sequence[str], legacy: bool) -> set[str]:
         """See Place."""
@@ -191,31 +156,6 @@ class CloudPlace:
             except FileNotFoundError:
                 return False
             return True
-
-    def put_run(self, relpath: str, source: Path) -> bool:
-        """See Place. DVC keeps no run-cache on HTTP remotes, and neither does this."""
-        with self._told():
-            target = self._fs.join(self._path, *relpath.split("/"))
-            if not self._has_runs or self._fs.exists(target):
-                return False
-            self._fs.makedirs(self._fs.parent(target), exist_ok=True)
-            self._fs.put_file(str(source), target)
-            return True
-
-    def runs(self, folder: str) -> list[str]:
-        """See Place."""
-        with self._told():
-            if not self._has_runs:
-                return []
-            path = self._fs.join(self._path, *folder.split("/"))
-            if not self._fs.exists(path):
-                return []
-            return sorted(f"{folder}/{self._fs.name(found)}" for found in self._fs.find(path))
-
-    def get_run(self, relpath: str, target: Path) -> None:
-        """See Place."""
-        with self._told():
-            self._fs.get_file(self._fs.join(self._path, *relpath.split("/")), str(target))
 
     @contextmanager
     def _told(self) -> Iterator[None]:

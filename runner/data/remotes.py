@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,13 +11,9 @@ from typing import Any
 
 from runner.data.cache import Cache
 from runner.data.config import DvcConfig
-from runner.data.faults import DamagedObjects, MissingObjects, host_errors
-from runner.data.links import temporary_name
+from runner.data.faults import DamagedObjects, MissingObjects
 from runner.data.places import Place, place, side_by_side
-from runner.data.runcache import FOLDER
 from runner.errors import InputError
-
-_RUN_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,41 +119,6 @@ class Remotes:
         first = self._fetch(remote, wanted, name, legacy)
         members = [member for md5 in folders for _, member in self._cache.listing(md5, legacy)]
         return first + self._fetch(remote, members, name, legacy)
-
-    def push_run_cache(self, paths: Iterable[Path], name: str | None = None) -> int:
-        """Bring entries of the run-cache there, by the paths that `runcache.save` returned; says how many went.
-
-        An HTTP remote keeps none: that is DVC's rule.
-        """
-        remote = self._place(name)
-        sent = [remote.put_run(path.relative_to(self._cache.root).as_posix(), path) for path in paths]
-        return sum(sent)
-
-    def pull_run_cache(self, keys: Iterable[str], name: str | None = None) -> int:
-        """Fetch what the remote has of these keys of the run-cache; says how many entries came."""
-        remote = self._place(name)
-        came = 0
-        for key in keys:
-            if not _RUN_KEY.fullmatch(key):
-                raise InputError(f"{key!r:.100} is no key of the run-cache", "64 lower-case hex digits")
-            for relpath in remote.runs(f"{FOLDER}/{key[:2]}/{key}"):
-                if _RUN_KEY.fullmatch(relpath.rpartition("/")[2]):
-                    came += self._fetch_run(remote, relpath)
-        return came
-
-    def _fetch_run(self, remote: Place, relpath: str) -> int:
-        target = self._cache.root / relpath
-        with host_errors(f"write the run-cache {target}"):
-            if target.exists():
-                return 0
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.parent / f".{temporary_name()}.tmp"
-            try:
-                remote.get_run(relpath, fresh)
-                os.replace(fresh, target)
-            finally:
-                fresh.unlink(missing_ok=True)
-        return 1
 
     def _fetch(self, remote: Place, md5s: Iterable[str], name: str | None, legacy: bool) -> Transferred:
         wanted = [md5 for md5 in dict.fromkeys(md5s) if not self._cache.has(md5, legacy)]

@@ -227,9 +227,6 @@ def test_a_web_server_is_a_remote(cache: Cache, other: Cache, web_store: tuple[s
     assert remotes.push([md5]).objects == 0
     assert remotes_of(other, url).pull([md5]).objects == len(FILES) + 1
     assert other.verify(md5)
-    entry = cache.root / "runs" / "ab" / ("ab" * 32) / ("cd" * 32)
-    folder(entry.parent, {entry.name: b"cmd: x\n"})
-    assert remotes.push_run_cache([entry]) == 0
     member = dict(cache.listing(md5))["f1"]
     (root / "files/md5" / member[:2] / member[2:]).write_bytes(b"?")
     third = Cache(tmp_path / "third", HashIndex(tmp_path / "third.db"))
@@ -293,23 +290,3 @@ def test_urls_are_told_without_passwords(cache: Cache) -> None:
     assert remotes.url("other") is None
     assert remotes.default_name() == "main"
     assert remotes.names == ("main",)
-
-
-def test_the_run_cache_goes_there_and_back(cache: Cache, other: Cache, tmp_path: Path) -> None:
-    key, value = "ab" * 32, "cd" * 32
-    entry = cache.root / "runs" / key[:2] / key / value
-    folder(entry.parent, {value: b"cmd: x\n"})
-    for url in (str(tmp_path / "store"), f"remote://base/{tmp_path.name}"):
-        text = f"['remote \"base\"']\nurl = {tmp_path / 'base'}\n['remote \"main\"']\nurl = {url}\n"
-        mine, theirs = (
-            Remotes.load(text.encode(), None, None, None, cache=one, durable=False) for one in (cache, other)
-        )
-        assert theirs.pull_run_cache([key], "main") == 0
-        assert mine.push_run_cache([entry], "main") == 1
-        assert mine.push_run_cache([entry], "main") == 0
-        assert theirs.pull_run_cache([key, "00" * 32], "main") == 1
-        assert theirs.pull_run_cache([key], "main") == 0
-        assert (other.root / "runs" / key[:2] / key / value).read_bytes() == b"cmd: x\n"
-        shutil.rmtree(other.root / "runs")
-    with pytest.raises(InputError):
-        remotes_of(other, str(tmp_path / "store")).pull_run_cache(["../x"])
