@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -29,6 +30,7 @@ from runner.data.links import (
     FileFound,
     Ignoring,
     LinkPolicy,
+    check_regular,
     clear,
     copy_bytes,
     files_below,
@@ -228,7 +230,12 @@ class Cache:
             status = os.stat(path)
         except FileNotFoundError as error:
             raise InputError(f"{path}: does not exist", "make it, or take it out of the stage's list") from error
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise InputError(f"{path}: a symlink that leads to itself", "make a file of it") from error
         if not stat.S_ISDIR(status.st_mode):
+            check_regular(path, status)
             md5, size = file_digest(os.fspath(path), status)
             return Saved(md5, size, isexec=is_executable(status.st_mode)), None
         found = list(files_below(path, ignore))

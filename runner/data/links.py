@@ -1,4 +1,5 @@
-"""Ways to give a file a second name or a second copy: reflink, hard link, copy; and the walk over a folder's files."""
+"""Ways to give a file a second name or a second copy: reflink, hard link, copy; where that may be; and the walk over a
+folder's files."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from runner.data.hashing import StrPath, blocks
 from runner.errors import InputError
@@ -77,6 +79,15 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def inside(root: Path, path: str) -> Path:
+    """A path below `root`; raises InputError where a link on the way leads out of it."""
+    target = root / path
+    parent, top = target.parent.resolve(), root.resolve()
+    if parent != top and top not in parent.parents:
+        raise InputError(f"{path} goes through a link that leaves the repository", "replace the link by a folder")
+    return target
+
+
 def temporary_name() -> str:
     """A name that no other thread or process uses."""
     return f"{os.getpid():x}-{secrets.token_hex(8)}"
@@ -132,6 +143,14 @@ def _walk(folder: str, prefix: str, ignoring: Ignoring) -> Iterator[FileFound]:
         yield from _walk(path, below, ignoring)
 
 
+def check_regular(path: StrPath, status: os.stat_result) -> None:
+    """Raise InputError for what is not a regular file, before it is opened: that alone can wait, or do something."""
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{os.fspath(path)}: neither a file nor a folder", "remove it: pipes, sockets and devices hold no data"
+        )
+
+
 def _file(entry: os.DirEntry[str], relpath: str) -> FileFound:
     if entry.name == _IGNORE_FILE:
         raise InputError(
@@ -140,14 +159,13 @@ def _file(entry: os.DirEntry[str], relpath: str) -> FileFound:
         )
     try:
         status = entry.stat()
-    except FileNotFoundError as error:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
         raise InputError(
             f"{entry.path}: a symlink that leads nowhere", "remove it or make what it points to"
         ) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(
-            f"{entry.path}: neither a file nor a folder", "remove it: pipes, sockets and devices hold no data"
-        )
+    check_regular(entry.path, status)
     return FileFound(relpath, entry.path, status)
 
 

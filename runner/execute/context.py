@@ -11,7 +11,7 @@ from runner.core.nouns import Address, Desired, Trust
 from runner.core.records import RunFacts
 from runner.data.cache import Cache
 from runner.data.remotes import Remotes
-from runner.execute.worktree import Worktree
+from runner.execute.worktree import Worktrees
 from runner.git.read import Reader
 
 
@@ -34,7 +34,7 @@ class Context:
     desired: Desired
     cache: Cache
     remotes: Remotes
-    worktree: Worktree
+    worktrees: Worktrees
     logs: Path
     environments: Path
     """Folder of virtual environments, by digest."""
@@ -46,8 +46,6 @@ class Context:
     actor: str
     host: Mapping[str, Any]
     location: str
-    isolate: bool
-    """Whether stages run on an overlay; only then may inputs be hard links into the cache."""
     run_cache: bool
     """Whether DVC's run-cache is asked and told; not where a command has to run for certain."""
     git_bytes: Callable[[str], bytes | None]

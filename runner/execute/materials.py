@@ -20,6 +20,7 @@ from runner.core.recorded import OutFact
 from runner.data.faults import MissingObjects
 from runner.errors import HostError
 from runner.execute.context import Context
+from runner.execute.worktree import Worktree
 
 
 class BytesMissing(Exception):
@@ -54,10 +55,17 @@ class Materials:
         self._data = OutputIndex({path: Address("", path) for path in walk.desired.tracked})
         self._outs = {out.path: out for stage in walk.desired.stages() for out in stage.outs}
 
-    def place(self, stage: Stage, *, writable: bool) -> None:
-        """Have every input of the stage in the worktree; raises BytesMissing."""
+    def place(self, stage: Stage, tree: Worktree, *, writable: bool) -> None:
+        """Have every input of the stage in a worktree; raises BytesMissing.
+
+        Without `writable` they may be hard links into the cache: only for a worktree that no stage writes to.
+        """
         for material in self.of(stage):
-            self.place_one(material, writable=writable)
+            self.place_one(material, tree, writable=writable)
+
+    def paths(self, stage: Stage) -> list[str]:
+        """Where inputs of the stage are placed."""
+        return [material.path for material in self.of(stage)]
 
     def of(self, stage: Stage) -> Iterator[Material]:
         """Everything below, at or above the stage's inputs that is not a file of the commit."""
@@ -69,11 +77,11 @@ class Materials:
                 data = self._walk.desired.tracked[name]
                 yield Material(name, data.md5, data.legacy, remote=data.remote)
 
-    def sizes(self, stage: Stage) -> dict[str, dict[str, Any]]:
-        """What `dvc.lock` says of the inputs beside their digests; they are in the worktree."""
-        return {path: sizes for path in stage.deps if (sizes := self._sizes_of(path))}
+    def sizes(self, stage: Stage, root: Path) -> dict[str, dict[str, Any]]:
+        """What `dvc.lock` says of the inputs beside their digests; they are in the worktree `root`."""
+        return {path: sizes for path in stage.deps if (sizes := self._sizes_of(path, root))}
 
-    def _sizes_of(self, path: str) -> dict[str, Any]:
+    def _sizes_of(self, path: str, root: Path) -> dict[str, Any]:
         if is_external(path):
             return {}
         if path in self._walk.graph.producers:
@@ -83,16 +91,16 @@ class Materials:
             data = self._walk.desired.tracked[path]
             row = {"size": data.size, "nfiles": data.nfiles}
         else:
-            row = _sizes_on_disk(self._context.worktree.folder, path, self._walk.inputs.is_ignored)
+            row = _sizes_on_disk(root, path, self._walk.inputs.is_ignored)
         return {name: value for name, value in row.items() if value is not None}
 
-    def place_one(self, material: Material, *, writable: bool) -> None:
-        """Have one input in the worktree; raises BytesMissing."""
+    def place_one(self, material: Material, tree: Worktree, *, writable: bool) -> None:
+        """Have one input in a worktree; raises BytesMissing."""
         try:
-            self._place(material, writable)
+            self._place(material, tree, writable)
         except MissingObjects:
             self.fetch(material)
-            self._place(material, writable)
+            self._place(material, tree, writable)
 
     def fetch(self, material: Material) -> None:
         """Bring the bytes into the cache, from git or from the DVC remote; raises BytesMissing."""
@@ -121,8 +129,8 @@ class Materials:
         listing.write_bytes(folder_listing((name, cache.put_bytes(data)) for name, data in files.items()))
         return cache.admit(listing, md5)
 
-    def _place(self, material: Material, writable: bool) -> None:
-        self._context.worktree.place(
+    def _place(self, material: Material, tree: Worktree, writable: bool) -> None:
+        tree.place(
             self._context.cache,
             material.path,
             material.md5,

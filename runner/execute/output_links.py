@@ -1,10 +1,11 @@
-"""Links in outputs that lead out of an overlay's upper layer: they are pointed at what the command saw there."""
+"""Links in outputs: those that lead out of an overlay's upper layer are pointed at what the command saw there, and
+those that lead out of the repository are found."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -23,6 +24,20 @@ def mend_links(upper: Path, worktree: Path, path: str) -> None:
             if found is not None and not stat.S_ISCHR(found.lstat().st_mode):  # which is how an overlay says: deleted
                 link.unlink()
                 link.symlink_to(found)
+
+
+def leads_out(output: Path, allowed: Iterable[Path]) -> Path | None:
+    """The first link at or below an output, or on the way to it, that ends in none of the allowed folders.
+
+    The runner reads outputs when the stage has ended, with rights that the stage may not have had: through a link to
+    `/proc/self/environ` it would read its own environment.
+    """
+    roots = [os.path.realpath(folder) for folder in allowed]
+    for path in (output, *_links(output)):
+        target = os.path.realpath(path)
+        if not any(target == root or target.startswith(root + os.sep) for root in roots):
+            return path
+    return None
 
 
 def _links(place: Path) -> Iterator[Path]:

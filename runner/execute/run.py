@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.core.lock import lock_entry
-from runner.core.nouns import Out, OutKind, Stage, Trust, is_external
+from runner.core.nouns import EnvironmentSpec, Out, OutKind, Stage, Trust
 from runner.core.plan import Step, Walk
 from runner.core.recorded import SMALL_BYTES, InputSizes, OutFact
 from runner.core.records import RunFacts
 from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
-from runner.execute.output_links import mend_links
-from runner.execute.written import Stamps, changed, stamps
-from runner.process.private_folder import discard
-from runner.process.stage_run import Outcome, StageRun, run_stage
+from runner.execute.output_links import leads_out, mend_links
+from runner.execute.worktree import Room, Worktree
+from runner.process.isolation import LevelRefused
+from runner.process.private_folder import open_up
+from runner.process.stage_run import Outcome, StageRun, run_stage, upper_layer
 
 _METRIC_BYTES = 64 << 10
 _MOST_UNDECLARED = 100
@@ -35,9 +37,9 @@ class Running:
     stage: Stage
     step: Step
     started_at: str
-    started_from: Mapping[str, str]
-    inputs: InputSizes
     remade: bool
+    started_from: Mapping[str, str] = field(default_factory=dict)
+    inputs: InputSizes = field(default_factory=dict)
 
 
 def perform(
@@ -49,79 +51,103 @@ def perform(
     """
     stage = walk.graph.stages[step.address]
     started_at = datetime.datetime.fromtimestamp(context.clock(), datetime.UTC).isoformat(timespec="milliseconds")
-    isolate = context.isolate and not any(out.persist for out in stage.outs)
-    context.worktree.ready()
-    materials.place(stage, writable=not isolate)
-    started_from = _prepare_outputs(walk, context, materials, stage)
-    running = Running(context.run_ids(), stage, step, started_at, started_from, materials.sizes(stage), remade)
-    context.on_event(Event("started", stage.address, run=None))
-    for attempt in range(1, stage.retries + 2):
-        private = context.worktree.stage_folder()
-        before = stamps(context.worktree.folder, _own_inputs(stage))
-        outcome = run_stage(_stage_run(context, running, private, isolate, cancel), cancel)
-        if outcome.output_root == context.worktree.folder:
-            outcome = _with_written_inputs(context, stage, before, outcome)
-        facts = _facts(context, running, outcome, attempt)
-        discard(private)
-        if facts.succeeded or outcome.reason == "cancelled" or attempt > stage.retries:
+    running = Running(context.run_ids(), stage, step, started_at, remade)
+    attempt, is_told = 1, False
+    while True:
+        try:
+            with context.worktrees.room(materials.paths(stage)) as room:
+                ready = _make_ready(walk, context, materials, running, room)
+                if not is_told:
+                    context.on_event(Event("started", stage.address, run=None))
+                    is_told = True
+                facts = _attempt(context, ready, room, attempt, cancel)
+        except LevelRefused as refused:
+            context.worktrees.lower(refused)  # nothing has started: the inputs are placed as the next level needs them
+            continue
+        if facts.succeeded or facts.reason == "cancelled" or attempt > stage.retries:
             return facts
         context.on_event(
             Event("retried", stage.address, f"try {attempt} of {stage.retries + 1} failed: {facts.message}")
         )
-        _prepare_outputs(walk, context, materials, stage)
-    raise AssertionError("a run ends in its last attempt")
+        attempt += 1
 
 
-def _own_inputs(stage: Stage) -> list[str]:
-    return [path for path in stage.deps if not is_external(path)]
+def _make_ready(walk: Walk, context: Context, materials: Materials, running: Running, room: Room) -> Running:
+    """Have inputs in the room and no outputs, but for the version that a persist output starts from."""
+    stage = running.stage
+    materials.place(stage, room.tree, writable=not room.is_layered)
+    started_from = _prepare_outputs(walk, materials, stage, room)
+    return replace(running, started_from=started_from, inputs=materials.sizes(stage, room.tree.folder))
 
 
-def _with_written_inputs(context: Context, stage: Stage, before: Stamps, outcome: Outcome) -> Outcome:
-    """Without an overlay a stage can write into its inputs: say so, and have them made good for the stages after it."""
-    written = changed(before, stamps(context.worktree.folder, _own_inputs(stage)))
-    outs = stage.out_paths
-    written = [path for path in written if not any(path == out or path.startswith(f"{out}/") for out in outs)]
-    if not written:
-        return outcome
-    context.worktree.make_good(written)
-    return replace(outcome, undeclared=(*outcome.undeclared, *written[:_MOST_UNDECLARED]))
+def _attempt(context: Context, running: Running, room: Room, attempt: int, cancel: threading.Event) -> RunFacts:
+    """Run the commands once, take what they made, and leave the room as it was but for that."""
+    stage = running.stage
+    with contextlib.ExitStack() as held:
+        run = _stage_run(context, running, room, held, cancel)
+        before = room.snapshot()
+        try:
+            outcome = run_stage(run, cancel)
+        finally:
+            stray = room.strays(before, stage.out_paths)
+        if stray:
+            outcome = replace(outcome, undeclared=tuple(stray.names()[:_MOST_UNDECLARED]))
+    try:
+        facts = _facts(context, running, room, outcome, attempt)
+    finally:
+        room.tree.undo(stray)
+    if not room.is_layered:
+        _settle_outputs(room.tree, stage, facts)
+    return facts
 
 
-def _prepare_outputs(walk: Walk, context: Context, materials: Materials, stage: Stage) -> dict[str, str]:
+def _settle_outputs(tree: Worktree, stage: Stage, facts: RunFacts) -> None:
+    """In the worktree itself outputs stay for the stages after it; of a run that failed nothing stays."""
+    for out in facts.outs:
+        tree.placed(out.path, out.md5)
+    for out_path in () if facts.succeeded else stage.out_paths:
+        tree.clear(out_path)
+
+
+def _prepare_outputs(walk: Walk, materials: Materials, stage: Stage, room: Room) -> dict[str, str]:
     """Clear the outputs; a persist output gets the version that stands, which is returned by path."""
     standing = walk.recorded.current(stage.address)
     before = {fact.path: fact for fact in standing.outs} if standing else {}
+    target = Worktree(upper_layer(room.private), None) if room.is_layered else room.tree
     started_from: dict[str, str] = {}
     for out in stage.outs:
-        context.worktree.clear(out.path)
+        room.tree.clear(out.path)
         fact = before.get(out.path)
         if out.persist and fact is not None:
             material = Material(out.path, fact.md5, fact.legacy, fact.isexec, out.remote, fact.git_id, producer=None)
-            materials.place_one(material, writable=True)
+            materials.place_one(material, target, writable=True)
             started_from[out.path] = fact.md5
     return started_from
 
 
-def _stage_run(context: Context, running: Running, private: Path, isolate: bool, cancel: threading.Event) -> StageRun:
+def _stage_run(
+    context: Context, running: Running, room: Room, held: contextlib.ExitStack, cancel: threading.Event
+) -> StageRun:
+    """What to run; `held` keeps what must not go while it runs."""
     stage = running.stage
-    env = {**context.environ, **_dvc_variables(context, stage), **dict(stage.env)}
+    env = {**context.environ, **_dvc_variables(context, stage, room), **dict(stage.env)}
     env |= _secrets_of(context, stage)
     if stage.seed is not None:
         env |= {"PYTHONHASHSEED": str(stage.seed), "RUNNER_SEED": str(stage.seed)}
     if stage.environment is not None:
-        env = _in_environment(context, stage, env, cancel)
+        env = _in_environment(context, stage.environment, room, env, held, cancel)
     return StageRun(
         commands=stage.cmd,
         shell=context.shell,
-        worktree=context.worktree.folder,
+        worktree=room.tree.folder,
         wdir=stage.wdir,
         env=env,
         timeout_seconds=stage.timeout_seconds,
         log_path=context.logs / f"{running.run_id}.log",
         redact=_secrets_of(context, stage),
         outs=stage.out_paths,
-        private_dir=private,
-        isolate=isolate,
+        private_dir=room.private,
+        isolation=room.level,
         on_line=lambda line: context.on_event(Event("line", stage.address, line)),
     )
 
@@ -136,24 +162,27 @@ def _secrets_of(context: Context, stage: Stage) -> dict[str, str]:
     return {name: context.secrets[name] for name in stage.secrets}
 
 
-def _dvc_variables(context: Context, stage: Stage) -> dict[str, str]:
+def _dvc_variables(context: Context, stage: Stage, room: Room) -> dict[str, str]:
     # DVC gives these two to every command; pipelines in the wild read them.
-    root = context.worktree.folder / context.desired.dvc_root
-    return {"DVC_ROOT": str(root), "DVC_STAGE": stage.address.stage}
+    return {"DVC_ROOT": str(room.tree.folder / context.desired.dvc_root), "DVC_STAGE": stage.address.stage}
 
 
-def _in_environment(context: Context, stage: Stage, env: Mapping[str, str], cancel: threading.Event) -> dict[str, str]:
-    from runner.process.environments import ensure  # imported late: only stages with an environment need it
+def _in_environment(
+    context: Context,
+    spec: EnvironmentSpec,
+    room: Room,
+    env: Mapping[str, str],
+    held: contextlib.ExitStack,
+    cancel: threading.Event,
+) -> dict[str, str]:
+    from runner.process.environments import in_use  # imported late: only stages with an environment need it
 
-    spec = stage.environment
-    if spec is None:
-        return dict(env)
-    lock = (context.worktree.folder / spec.lock).read_bytes()
-    venv = ensure(lock, spec.python, context.environments, cancel=cancel)
+    lock = (room.tree.folder / spec.lock).read_bytes()
+    venv = held.enter_context(in_use(lock, spec.python, context.environments, cancel=cancel))
     return {**env, "VIRTUAL_ENV": str(venv.bin_dir.parent), "PATH": f"{venv.bin_dir}:{env.get('PATH', '')}"}
 
 
-def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -> RunFacts:
+def _facts(context: Context, running: Running, room: Room, outcome: Outcome, attempt: int) -> RunFacts:
     stage, step = running.stage, running.step
     facts = RunFacts(
         run_id=running.run_id,
@@ -188,7 +217,7 @@ def _facts(context: Context, running: Running, outcome: Outcome, attempt: int) -
     if wrong:
         return replace(facts, reason="outputs", message=wrong, log_tail=outcome.log_tail)
     try:
-        outs = tuple(_take(context, out, outcome) for out in stage.outs)
+        outs = tuple(_take(context, out, room, outcome) for out in stage.outs)
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
         message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
@@ -238,7 +267,9 @@ def _failure(stage: Stage, outcome: Outcome) -> str:
     if outcome.reason == "cancelled":
         return "was cancelled"
     if outcome.signal is not None:
-        return f"was killed by signal {outcome.signal}" + (": out of memory" if outcome.reason == "oom" else "")
+        why = ": out of memory" if outcome.reason == "oom" else ""
+        why = ", and so was the process that watched it" if outcome.supervisor_lost else why
+        return f"was killed by signal {outcome.signal}{why}"
     return f"exit code {outcome.exit_code}"
 
 
@@ -246,14 +277,16 @@ def _exists(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _take(context: Context, out: Out, outcome: Outcome) -> OutFact:
-    """An output goes into the cache; from the worktree itself it stays where it is for the stages after it."""
+def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
+    """An output goes into the cache. Raises InputError for one that no cache can keep."""
     source = outcome.output_root / out.path
-    if outcome.output_root != context.worktree.folder:
-        mend_links(outcome.output_root, context.worktree.folder, out.path)
+    open_up(source)
+    if room.is_layered:
+        mend_links(outcome.output_root, room.tree.folder, out.path)
+    link = leads_out(source, (room.tree.folder, room.private))
+    if link is not None:
+        raise InputError(f"{link}: a link that leads out of the repository", "copy what it leads to")
     saved = context.cache.save(source)
-    if outcome.output_root == context.worktree.folder:
-        context.worktree.placed(out.path, saved.md5)
     return OutFact(
         out.path,
         saved.md5,

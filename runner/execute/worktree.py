@@ -1,7 +1,9 @@
 """A private worktree: the commit's files, data and outputs as far as stages need them, and nothing else.
 
 Worktrees lie at a few fixed places below the runner's home, taken by file lock, so that paths inside results are the
-same from one reconcile to the next; what a crash left behind is cleared when the place is taken again.
+same from one reconcile to the next; what a crash left behind is cleared when the place is taken again. Stages on an
+overlay share one worktree, since none of them writes to it. Without an overlay each has one to itself while it runs
+(see ADR 0013).
 """
 
 from __future__ import annotations
@@ -9,19 +11,26 @@ from __future__ import annotations
 import fcntl
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from runner.data.cache import Cache
-from runner.errors import HostError
+from runner.data.links import inside
+from runner.errors import HostError, RunnerError
+from runner.execute.written import Snapshot, Written, snapshot, written
 from runner.git.checkout import write_tree_files
 from runner.git.read import Reader
 from runner.git.tree import Tree
+from runner.process.isolation import Isolation, LevelRefused, Levels
 from runner.process.private_folder import discard
+from runner.process.survivors import end_survivors
 
 _PLACES = 64
+_LOCK = "lock"
+_SURVIVORS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +46,12 @@ class Content:
 
 
 class Worktree:
-    """One worktree that this process holds; `folder` is where stages see the repository."""
+    """One folder with the files of a commit; `folder` is where stages see the repository."""
 
-    def __init__(self, place: Path, lock: IO[str], content: Content) -> None:
-        self._place = place
-        self._lock = lock
+    def __init__(self, folder: Path, content: Content | None) -> None:
+        """Without `content` it begins empty: the upper layer of an overlay, in which outputs are placed."""
+        self.folder = folder
         self._content = content
-        self.folder = place / "tree"
-        self.private = place / "s"
-        self._runs = itertools.count(1)
         self._placed: dict[str, tuple[str, bool]] = {}
         """Path to digest, and whether a stage may write to it without reaching the cache."""
         self._guard = threading.Lock()
@@ -53,36 +59,15 @@ class Worktree:
         self._is_filled = False
         self._path_locks: dict[str, threading.Lock] = {}
 
-    @staticmethod
-    def take(home: Path, content: Content) -> Worktree:
-        """The first free place below `home`; raises HostError when too many reconciles run at once."""
-        for number in range(_PLACES):
-            place = home / "w" / str(number)
-            place.mkdir(parents=True, exist_ok=True)
-            lock = open(place / "lock", "w")  # noqa: SIM115 - held for as long as the worktree is
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.close()
-                continue
-            worktree = Worktree(place, lock, content)
-            worktree._clear()
-            worktree.private.mkdir()
-            return worktree
-        raise HostError(f"{_PLACES} reconciles of this repository run on this host", "wait for one of them")
-
     def ready(self) -> None:
-        """Have the commit's files there, unfiltered, and the overlay over them: at the first call only."""
+        """Have the commit's files there, unfiltered, and the overlay over them: where they are not."""
         with self._filling:
-            if self._is_filled:
+            if self._is_filled or self._content is None:
                 return
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             for skipped in write_tree_files(self._content.reader, self._content.tree, self.folder):
                 self._content.told(f"{skipped.path} is left out: {skipped.reason}")
-            for path, data in self._content.overlay.items():
-                target = self.folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+            self._write_overlay(self._content.overlay)
             self._is_filled = True
 
     def place(self, cache: Cache, path: str, md5: str, *, legacy: bool, isexec: bool, writable: bool) -> None:
@@ -90,7 +75,7 @@ class Worktree:
         with self._lock_of(path):
             if self._placed.get(path) in ((md5, True), (md5, writable)):
                 return
-            target = self.inside(path)
+            target = inside(self.folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             cache.materialise(md5, target, writable=writable, isexec=isexec, legacy=legacy)
             self._placed[path] = (md5, writable)
@@ -99,51 +84,181 @@ class Worktree:
         """A stage left these bytes at `path` itself."""
         self._placed[path] = (md5, True)
 
+    def holds(self, paths: Iterable[str]) -> int:
+        """How many of the paths have been placed here."""
+        return sum(path in self._placed for path in paths)
+
     def clear(self, path: str) -> None:
         """Take away what is at `path`."""
         with self._lock_of(path):
             self._placed.pop(path, None)
-            target = self.inside(path)
-            if target.is_dir() and not target.is_symlink():
-                discard(target)
-            else:
-                target.unlink(missing_ok=True)
+            _remove(inside(self.folder, path))
 
-    def make_good(self, paths: Iterable[str]) -> None:
-        """These paths were written to: data is placed again before its next use, files of the commit at once."""
+    def undo(self, stray: Written) -> None:
+        """Have everything as it was: what was added goes, files of the commit come back at once, data that was changed
+        goes and is placed again before its next use."""
+        try:
+            if stray.is_thorough:
+                return self._begin_anew()
+            for path in (*stray.added, *stray.changed):
+                _remove(self.folder / path)
+            self._make_good((*stray.changed, *stray.removed))
+        except (OSError, RunnerError):
+            self._begin_anew()  # too odd to be mended piece by piece
+
+    def _begin_anew(self) -> None:
+        self._placed.clear()
+        self._is_filled = False
+        _remove(self.folder)
+
+    def _make_good(self, paths: Iterable[str]) -> None:
         files: list[str] = []
+        content = self._content
         for path in paths:
-            holders = [placed for placed in self._placed if path == placed or path.startswith(placed + "/")]
-            for placed in holders:
-                del self._placed[placed]
-            if not holders and self._content.tree.get(path) is not None:
+            holders = [name for name in self._placed if path == name or path.startswith(name + "/")]
+            for name in holders:
+                self.clear(name)
+            if not holders and content is not None and content.tree.get(path) is not None:
                 files.append(path)
-        if files:
-            write_tree_files(self._content.reader, self._content.tree, self.folder, files)
+        if content is not None:
+            write_tree_files(content.reader, content.tree, self.folder, files)
+            self._write_overlay({path: content.overlay[path] for path in paths if path in content.overlay})
 
-    def inside(self, path: str) -> Path:
-        """The path in the worktree; raises HostError where a link on the way leads out of it."""
-        target = self.folder / path
-        parent = target.parent.resolve()
-        if parent != self.folder.resolve() and self.folder.resolve() not in parent.parents:
-            raise HostError(f"{path} goes through a link that leaves the repository", "replace the link by a folder")
-        return target
+    def _write_overlay(self, files: Mapping[str, bytes]) -> None:
+        for path, data in files.items():
+            target = self.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
 
-    def stage_folder(self) -> Path:
-        """A fresh private folder for one run; its path is short, since sockets in it may have 108 bytes."""
-        folder = self.private / str(next(self._runs))
-        folder.mkdir(parents=True)
-        return folder
+    def _lock_of(self, path: str) -> threading.Lock:
+        with self._guard:
+            return self._path_locks.setdefault(path, threading.Lock())
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where one run takes place: the worktree that it sees, a private folder of its own, and how it is kept apart."""
+
+    tree: Worktree
+    private: Path
+    """Its path is short, since sockets in it may have 108 bytes."""
+    level: Isolation
+
+    @property
+    def is_layered(self) -> bool:
+        """Whether its writes land in a layer of their own; only then may inputs be hard links into the cache."""
+        return self.level is Isolation.OVERLAY
+
+    def snapshot(self) -> Snapshot:
+        """What `strays` compares with; nothing is looked at where an overlay knows what was written."""
+        try:
+            return {} if self.is_layered else snapshot(self.tree.folder)
+        except OSError as error:
+            raise HostError(f"{error.filename or self.tree.folder}: {error.strerror}") from error
+
+    def strays(self, before: Snapshot, outs: Iterable[str]) -> Written:
+        """What was written since beside declared outputs, without an overlay."""
+        return Written() if self.is_layered else written(self.tree.folder, before, outs)
+
+
+class Worktrees:
+    """A place that this process holds, with the worktrees in it."""
+
+    def __init__(self, place: Path, lock: IO[str], content: Content, *, overlay: bool) -> None:
+        self._place = place
+        self._lock = lock
+        self._content = content
+        self._private = place / "s"
+        self._runs = itertools.count(1)
+        self._levels = Levels(self._private, overlay=overlay)
+        self._guard = threading.Lock()
+        self._made = 0
+        self._shared: Worktree | None = None
+        self._free: list[Worktree] = []
+
+    @staticmethod
+    def take(home: Path, content: Content, *, overlay: bool) -> Worktrees:
+        """The first free place below `home`; raises HostError when too many reconciles run at once.
+
+        `overlay`: whether stages may run on one, where the system allows it.
+        """
+        for number in range(_PLACES):
+            place = home / "w" / str(number)
+            place.mkdir(parents=True, exist_ok=True)
+            lock = open(place / _LOCK, "w")  # noqa: SIM115 - held for as long as the place is
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            worktrees = Worktrees(place, lock, content, overlay=overlay)
+            worktrees._clear()
+            worktrees._private.mkdir()
+            return worktrees
+        raise HostError(f"{_PLACES} reconciles of this repository run on this host", "wait for one of them")
+
+    @contextmanager
+    def room(self, inputs: Iterable[str]) -> Iterator[Room]:
+        """A room for one run, filled with the commit's files; its private folder goes when the run is over.
+
+        `inputs` are paths that will be placed: where worktrees are not shared, one that has most of them is taken.
+        """
+        level = self._levels.current
+        tree = self._common() if level is Isolation.OVERLAY else self._own(inputs)
+        private = self._private / str(next(self._runs))
+        try:
+            private.mkdir(parents=True)
+            tree.ready()
+            yield Room(tree, private, level)
+        finally:
+            discard(private)
+            if tree is not self._shared:
+                with self._guard:
+                    self._free.append(tree)
+
+    def lower(self, refused: LevelRefused) -> None:
+        """Go on without what has turned out not to work; raises it where nothing is left to try."""
+        self._levels.lower(refused)
 
     def close(self) -> None:
         """Give the place back."""
         self._clear()
         self._lock.close()
 
-    def _clear(self) -> None:
-        discard(self.folder)
-        discard(self.private)
-
-    def _lock_of(self, path: str) -> threading.Lock:
+    def _common(self) -> Worktree:
         with self._guard:
-            return self._path_locks.setdefault(path, threading.Lock())
+            if self._shared is None:
+                self._shared = self._new()
+            return self._shared
+
+    def _own(self, inputs: Iterable[str]) -> Worktree:
+        # Never the shared one: hard links into the cache are placed there, and stages on overlays may still read it.
+        with self._guard:
+            if not self._free:
+                return self._new()
+            wanted = list(inputs)
+            tree = max(self._free, key=lambda free: (free.holds(wanted), free.folder.name == "tree"))
+            self._free.remove(tree)
+            return tree
+
+    def _new(self) -> Worktree:
+        number, self._made = self._made, self._made + 1
+        content = self._content
+        if number:  # what is left out has been told with the first one
+            content = Content(content.reader, content.tree, content.overlay, lambda left_out: None)
+        return Worktree(self._place / f"tree{number or ''}", content)
+
+    def _clear(self) -> None:
+        """Take away everything: also what a stage has put beside its worktree, and what a killed runner left."""
+        if self._private.exists():
+            end_survivors(self._private, _SURVIVORS_SECONDS)
+        for path in self._place.iterdir():
+            if path.name != _LOCK:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        discard(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which isolation of stages this system allows, found out once by trying."""
+"""Which isolation of stages this system allows, found out by trying, and the one place where it is decided."""
 
 from __future__ import annotations
 
@@ -36,6 +36,49 @@ class Isolation(StrEnum):
 
 
 LEVELS = tuple(Isolation)
+
+
+class LevelRefused(HostError):
+    """A level could not be entered for a stage; no command of it has started."""
+
+    def __init__(self, level: Isolation, why: str) -> None:
+        super().__init__(
+            f"the stage cannot be isolated by {level}: {why}", f"set {OVERRIDE}=auto to take the best that works"
+        )
+        self.level = level
+
+
+class Levels:
+    """The level of the stages of one place: the best that works there, tried with a real mount before the first
+    question is answered, and lowered where it turns out not to work after all. Safe for threads."""
+
+    def __init__(self, place: Path, *, overlay: bool = True, environ: Mapping[str, str] = os.environ) -> None:
+        """`overlay`: whether stages may run on an overlay; `place`: a folder on the file system of its layers."""
+        self._place = place
+        self._overlay = overlay
+        self._environ = environ
+        self._guard = threading.Lock()
+        self._current: Isolation | None = None
+
+    @property
+    def current(self) -> Isolation:
+        """The level of a stage that starts now; see `available_isolation` for what is raised."""
+        with self._guard:
+            if self._current is None:
+                best = available_isolation(self._place, self._environ)
+                self._current = Isolation.PID if best is Isolation.OVERLAY and not self._overlay else best
+            return self._current
+
+    def lower(self, refused: LevelRefused) -> None:
+        """Take the next level from now on; raises what was refused where a person asked for that very level, or where
+        there is none below it."""
+        if wanted_isolation(self._environ) is not None or refused.level is LEVELS[-1]:
+            raise refused
+        with self._guard:
+            if self._current is refused.level:
+                self._current = LEVELS[LEVELS.index(refused.level) + 1]
+
+
 OVERRIDES = {"overlay": Isolation.OVERLAY, "pid": Isolation.PID, "group": Isolation.GROUP}
 
 _lock = threading.Lock()

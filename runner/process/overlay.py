@@ -15,7 +15,8 @@ def undeclared_writes(upper: Path, worktree: Path, outs: Iterable[str]) -> tuple
     """Paths relative to the worktree that were made, changed or deleted and are neither a declared output nor below
     one; sorted, 100 at most.
 
-    A new folder is one path with a slash at its end. A file that was opened for writing but not changed is not named.
+    A folder that is new or gone is one path with a slash at its end. A file that was opened for writing but not changed
+    is not named.
     """
     declared = {PurePosixPath(out).as_posix() for out in outs}
     passages = {parent.as_posix() for out in declared for parent in PurePosixPath(out).parents}
@@ -30,8 +31,9 @@ def _written(upper: Path, worktree: Path, folder: str, declared: set[str], passa
                 continue
             below = _status(worktree / path)
             if not entry.is_dir(follow_symlinks=False):
-                if below is None or not _same(entry.stat(follow_symlinks=False), below):
-                    yield path
+                status = entry.stat(follow_symlinks=False)
+                if below is None or not _same(status, below):
+                    yield f"{path}/" if below and stat.S_ISDIR(below.st_mode) and _says_gone(status) else path
             elif path in passages or (below is not None and stat.S_ISDIR(below.st_mode) and not _is_opaque(entry.path)):
                 yield from _written(upper, worktree, path, declared, passages)
             else:
@@ -48,6 +50,10 @@ def _status(path: Path) -> os.stat_result | None:
 def _same(now: os.stat_result, before: os.stat_result) -> bool:
     """Copying a file up keeps its size and its time of change; a deletion is a device node."""
     return now.st_mode == before.st_mode and now.st_size == before.st_size and now.st_mtime_ns == before.st_mtime_ns
+
+
+def _says_gone(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _is_opaque(path: str) -> bool:

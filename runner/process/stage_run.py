@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import signal
@@ -16,18 +15,13 @@ from typing import Any
 from runner.errors import HostError, InputError
 from runner.process import memory_kills
 from runner.process.allowed_environment import base_environment
-from runner.process.isolation import (
-    LEVELS,
-    Isolation,
-    available_isolation,
-    read_answer,
-    wanted_isolation,
-)
+from runner.process.isolation import Isolation, LevelRefused, read_answer
 from runner.process.launcher import Supervised, launcher, wait_readable
 from runner.process.overlay import undeclared_writes
 from runner.process.stage_log import StageLog
+from runner.process.survivors import end_survivors
 
-__all__ = ["Outcome", "StageRun", "base_environment", "run_stage"]
+__all__ = ["Outcome", "StageRun", "base_environment", "run_stage", "upper_layer"]
 
 CANCEL_SECONDS = 0.2
 """How soon a cancellation is seen."""
@@ -61,9 +55,9 @@ class StageRun:
     relative to the worktree. env: the whole environment, but for TMPDIR, which points below
     private_dir. redact: secret values by name. outs: declared outputs, relative to the worktree. private_dir: of this
     run alone, outside the worktree, on the file system where outputs shall be; its path should be short (sockets are
-    made in TMPDIR). isolate: False lets the stage write into the worktree itself. merge_outs: outputs that stand in
-    the worktree already and are changed in place (persist); with one of them there is no overlay, because its upper
-    layer would hold only the part of a folder that was changed.
+    made in TMPDIR). isolation: the level to run at, none below it. With an overlay the stage also sees what the
+    caller has put below `upper_layer(private_dir)`, over the worktree, and may change it; without one it writes into
+    the worktree itself.
     """
 
     commands: tuple[str, ...]
@@ -76,9 +70,8 @@ class StageRun:
     redact: Mapping[str, str]
     outs: tuple[str, ...]
     private_dir: Path
-    isolate: bool = True
+    isolation: Isolation
     on_line: Callable[[str], None] | None = None
-    merge_outs: tuple[str, ...] = ()
     grace_seconds: float = 5.0
 
 
@@ -92,7 +85,8 @@ class Outcome:
     largest one (never less than about 10 MB, the size of the fork it starts from). log_*: of the log as written.
     undeclared: paths written (or deleted) in the worktree that are no declared output, a new folder as one path with
     a slash at its end, 100 at most; known with an overlay only. output_root: the folder below which outs are found.
-    leftovers: whether something would not die even by SIGKILL.
+    leftovers: whether something would not die even by SIGKILL. supervisor_lost: whether the process that watched the
+    stage was killed; the stage was ended then.
     """
 
     exit_code: int | None
@@ -109,65 +103,41 @@ class Outcome:
     output_root: Path
     log_left_out_bytes: int = 0
     leftovers: bool = False
+    supervisor_lost: bool = False
+
+
+def upper_layer(private_dir: Path) -> Path:
+    """Where the writes of a stage on an overlay land; what is there beforehand, the stage finds."""
+    return private_dir / "layers" / "upper"
 
 
 def run_stage(run: StageRun, cancel: threading.Event) -> Outcome:
     """Run a stage to its end, whatever that is; when this returns none of its processes is left.
 
-    Raises HostError when the host cannot start it or write its log, InputError when the shell is not there.
+    Raises LevelRefused when its level cannot be entered (no command has started), HostError when the host cannot start
+    it or write its log, InputError when the shell is not there.
     """
     shell = _shell_command(run)
-    level = _level(run)
-    while True:
-        outcome = _attempt(run, cancel, shell, level)
-        if isinstance(outcome, Outcome):
-            return outcome
-        if wanted_isolation() is not None or level is Isolation.GROUP:
-            raise HostError(
-                f"the stage cannot be isolated by {level}: {outcome}",
-                "set RUNNER_ISOLATION=auto to take the best that works",
-            )
-        level = LEVELS[LEVELS.index(level) + 1]  # no command has started yet
-
-
-def _level(run: StageRun) -> Isolation:
-    """The level for this run: the best available, but no overlay where the stage writes in place."""
-    try:
-        run.private_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostError(f"{run.private_dir}: {error.strerror}") from error
-    level = available_isolation(run.private_dir)
-    in_place = not run.isolate or any(os.path.lexists(run.worktree / out) for out in {*run.merge_outs, *run.outs})
-    return Isolation.PID if level is Isolation.OVERLAY and in_place else level
-
-
-def _shell_command(run: StageRun) -> list[str]:
-    """The beginning of each command's argument list."""
-    found = shutil.which(run.shell, path=run.env.get("PATH", os.defpath))
-    if found is None:
-        raise InputError(f"the shell {run.shell!r} is not on this host", "install it, or name another one")
-    quiet = ["--noprofile", "--norc"] if Path(found).name == "bash" else []
-    return [found, *quiet, "-c"]
-
-
-def _attempt(run: StageRun, cancel: threading.Event, shell: list[str], level: Isolation) -> Outcome | str:
-    """Run at one level; a text says why the level could not be entered."""
-    folders = _private_folders(run, level)
+    folders = _private_folders(run)
     kills_before = memory_kills.count()
     log = StageLog(run.log_path, run.redact, run.on_line)
     begun = time.monotonic()
+    answer: dict[str, Any] | None = None
     try:
-        supervised = launcher.launch(level.code, _request(run, shell, folders))
+        supervised = launcher.launch(run.isolation.code, _request(run, shell, folders))
         try:
             stopped_by, answer = _Watch(run, cancel, supervised, log).until_the_end()
         finally:
             supervised.close()
+            # Without a PID namespace a stage can kill its supervisor, and the keeper that would clear away after it.
+            watched = run.isolation is not Isolation.GROUP or answer is not None
+            gone = watched or end_survivors(folders["tmp"], END_SECONDS)
         written = log.finish()
     except BaseException:
         log.abandon()
         raise
     if answer is not None and "setup" in answer:
-        return str(answer["setup"])
+        raise LevelRefused(run.isolation, str(answer["setup"]))
     upper = folders.get("upper")
     ending = _ending(answer, stopped_by, memory_kills.count() > kills_before)
     counted = {**NOTHING_COUNTED, "seconds": time.monotonic() - begun, **(answer or {})}
@@ -180,40 +150,48 @@ def _attempt(run: StageRun, cancel: threading.Event, shell: list[str], level: Is
         log_sha256=written.sha256,
         log_tail=written.tail,
         log_left_out_bytes=written.left_out_bytes,
-        isolation=level,
-        undeclared=undeclared_writes(upper, run.worktree, run.outs) if upper is not None else (),
+        isolation=run.isolation,
+        undeclared=_undeclared(run, upper) if upper is not None else (),
         output_root=upper or run.worktree,
-        leftovers=not counted["cleared"],
+        leftovers=not (counted["cleared"] and gone),
+        supervisor_lost=answer is None,
     )
 
 
-def _private_folders(run: StageRun, level: Isolation) -> dict[str, Path]:
-    """The folders of this attempt below private_dir, made; with an overlay, layers that nobody has used."""
+def _undeclared(run: StageRun, upper: Path) -> tuple[str, ...]:
+    try:
+        return undeclared_writes(upper, run.worktree, run.outs)
+    except OSError as error:
+        raise HostError(
+            f"{upper}: what the stage wrote cannot be read: {error.strerror}",
+            "did a command remove or change folders of the runner? it may only write below its working folder",
+        ) from error
+
+
+def _shell_command(run: StageRun) -> list[str]:
+    """The beginning of each command's argument list."""
+    found = shutil.which(run.shell, path=run.env.get("PATH", os.defpath))
+    if found is None:
+        raise InputError(f"the shell {run.shell!r} is not on this host", "install it, or name another one")
+    quiet = ["--noprofile", "--norc"] if Path(found).name == "bash" else []
+    return [found, *quiet, "-c"]
+
+
+def _private_folders(run: StageRun) -> dict[str, Path]:
+    """The folders of this run below private_dir, made; a work folder of an overlay must not have been used."""
     folders = {"tmp": run.private_dir / "tmp"}
     try:
-        folders["tmp"].mkdir(exist_ok=True)
-        if level is Isolation.OVERLAY:
-            layers = _new_folder(run.private_dir, "layers")
-            folders |= {"upper": layers / "upper", "work": layers / "work"}
-            folders["upper"].mkdir()
+        folders["tmp"].mkdir(parents=True, exist_ok=True)
+        if run.isolation is Isolation.OVERLAY:
+            upper = upper_layer(run.private_dir)
+            folders |= {"upper": upper, "work": upper.with_name("work")}
+            upper.mkdir(parents=True, exist_ok=True)
             folders["work"].mkdir()
     except OSError as error:
         raise HostError(
-            f"{run.private_dir}: {error.strerror}", "the private folder of a stage must be writable"
+            f"{error.filename or run.private_dir}: {error.strerror}", "the private folder of a stage must be writable"
         ) from error
     return folders
-
-
-def _new_folder(parent: Path, name: str) -> Path:
-    """A folder that was not there before: `name`, or with a number behind it."""
-    for number in itertools.count():
-        folder = parent / f"{name}{number or ''}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("counting does not end")
 
 
 def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
 from runner.execute.workers import Threads
-from runner.execute.worktree import Content, Worktree
+from runner.execute.worktree import Content, Worktrees
 from runner.git.commit import Identity
 from runner.git.mirror import Mirror
 from runner.ledger.state import State
@@ -33,8 +33,8 @@ from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
 from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
+from runner.process.environments import prune as prune_environments
 from runner.process.host import host_resources, this_host
-from runner.process.isolation import Isolation, available_isolation
 from runner.reconcile import PublisherPart, Request
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
@@ -98,7 +98,6 @@ class RealParts:
         if self.cache_root != self.home.cache:
             take_over(self.cache, self.home.cache)
         self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch)
-        self._git_lock = threading.Lock()
 
     # Observe
 
@@ -144,16 +143,16 @@ class RealParts:
             observation.overlay,
             lambda left_out: self.on_event(Event("notice", None, left_out)),
         )
-        worktree = Worktree.take(self.home.root, content)
+        worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate)
         try:
-            context = self._context(observation, worktree, plan)
+            context = self._context(observation, worktrees, plan)
             self._check_remotes(context.remotes, observation)
             jobs = self.settings.jobs or max(1, int(host_resources()[0]))
             cpu, memory_bytes = host_resources()
             queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
             return Execution(walk, plan, context, queue, sink, stop, Threads(jobs)).go()
         finally:
-            worktree.close()
+            worktrees.close()
 
     # Record
 
@@ -255,6 +254,7 @@ class RealParts:
         with contextlib.suppress(HostError):  # tidying up can wait for the next time
             self.mirror.tidy()
             prune_logs(self.home.logs)
+            prune_environments(self.home_root / "environments")
         self.mirror.close()
 
     # Parts of the above
@@ -269,7 +269,7 @@ class RealParts:
             self._journals[branch] = Journal(DiskFolder(self.home.journal(branch)), self.reconcile_id)
         return self._journals[branch]
 
-    def _context(self, observation: Observation, worktree: Worktree, plan: Plan) -> Context:
+    def _context(self, observation: Observation, worktrees: Worktrees, plan: Plan) -> Context:
         trusted = observation.trust is Trust.TRUSTED
         remotes = self.remotes(observation)
         self.home.logs.mkdir(parents=True, exist_ok=True)
@@ -278,7 +278,7 @@ class RealParts:
             desired=observation.desired,
             cache=self.cache,
             remotes=remotes,
-            worktree=worktree,
+            worktrees=worktrees,
             logs=self.home.logs,
             environments=self.home_root / "environments",
             shell=observation.desired.project.shell or "bash",
@@ -288,7 +288,6 @@ class RealParts:
             actor=self.actor(),
             host=_host_json(),
             location=_location(remotes),
-            isolate=self.settings.isolate and available_isolation(worktree.private) is Isolation.OVERLAY,
             run_cache=self.settings.run_cache,
             git_bytes=self._git_bytes,
             git_folder=self._git_folder,
@@ -361,17 +360,15 @@ class RealParts:
             self._sent[remote] = self._sent.get(remote, Transferred()) + sent
 
     def _git_bytes(self, oid: str) -> bytes | None:
-        with self._git_lock:
-            return self.mirror.reader.blob(oid) if self.mirror.reader.exists(oid) else None
+        return self.mirror.reader.blob(oid) if self.mirror.reader.exists(oid) else None
 
     def _git_folder(self, oid: str) -> dict[str, bytes] | None:
         reader = self.mirror.reader
-        with self._git_lock:
-            if not reader.exists(oid):
-                return None
-            files = reader.tree(oid).files
-            blobs = reader.blobs([entry.oid for entry in files.values()])
-            return {path: blobs[entry.oid] for path, entry in files.items()}
+        if not reader.exists(oid):
+            return None
+        files = reader.tree(oid).files
+        blobs = reader.blobs([entry.oid for entry in files.values()])
+        return {path: blobs[entry.oid] for path, entry in files.items()}
 
 
 def _location(remotes: Remotes) -> str:

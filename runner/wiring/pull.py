@@ -14,6 +14,7 @@ from runner.core.nouns import Address
 from runner.core.recorded import OutFact
 from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
+from runner.data.links import inside
 from runner.data.remotes import Remotes
 from runner.errors import HostError, InputError
 from runner.git.command import path_bytes
@@ -101,9 +102,7 @@ def _check_place(root: Path, path: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
         raise InputError(f"the recorded path {path!r} is not one of the repository", "look at the state branch")
-    parent = (root / path).parent.resolve()
-    if parent != root.resolve() and root.resolve() not in parent.parents:
-        raise InputError(f"{path} goes through a link that leaves the repository", "replace the link by a folder")
+    inside(root, path)
 
 
 def _present(ground: _Ground, fact: OutFact) -> str | None:

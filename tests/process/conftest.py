@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -40,14 +41,19 @@ def stage(tmp_path: Path) -> StageRun:
         redact={},
         outs=(),
         private_dir=tmp_path / "private",
+        isolation=available_isolation(tmp_path),
     )
 
 
 @pytest.fixture
 def run(stage: StageRun) -> Run:
-    """Run commands in the stage's worktree; keywords change the stage, `cancel` is the event."""
+    """Run commands in the stage's worktree at the level of the test; keywords change the stage, `cancel` is the
+    event. A second run has a private folder of its own."""
+    numbers = itertools.count()
 
     def run_commands(*commands: str, cancel: threading.Event | None = None, **changes: object) -> Outcome:
+        private = stage.private_dir.with_name(f"private{next(numbers) or ''}")
+        changes = {"isolation": available_isolation(stage.worktree), "private_dir": private, **changes}
         return run_stage(replace(stage, commands=commands, **changes), cancel or threading.Event())  # type: ignore[arg-type]  # keywords of the dataclass
 
     return run_commands

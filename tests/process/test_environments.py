@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 
 from runner.errors import HostError, InputError
 from runner.process import environments
-from runner.process.environments import ensure, find_python
+from runner.process.environments import VirtualEnvironment, find_python, in_use, prune
 
+ROOT = Path(__file__).parents[2]
 RUNNING = "{}.{}.{}".format(*sys.version_info)
 
 
@@ -26,6 +29,19 @@ def wheel(folder: Path) -> bytes:
         archive.writestr("colour-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("colour-1.0.dist-info/RECORD", "")
     return f"colour @ {path.as_uri()}\n".encode()
+
+
+def ensure(lock: bytes, python: str | None, home: Path) -> VirtualEnvironment:
+    """An environment that is built and not in use any more."""
+    with in_use(lock, python, home) as found:
+        return found
+
+
+def age(home: Path, days: float) -> None:
+    """Have everything in a folder of environments as if it had been left alone for so long."""
+    then = time.time() - days * 24 * 3600
+    for path in [*home.glob("*"), *home.glob("*/.*")]:
+        os.utime(path, (then, then))
 
 
 def test_two_builders_make_one_environment_that_works_and_is_kept(tmp_path: Path) -> None:
@@ -75,3 +91,47 @@ def test_a_shim_that_does_not_run_is_not_an_interpreter(tmp_path: Path) -> None:
 def test_the_running_version_is_the_default() -> None:
     assert find_python(None) == (sys.executable, RUNNING)
     assert find_python(f"{sys.version_info[0]}.{sys.version_info[1]}") == (sys.executable, RUNNING)
+
+
+def test_an_environment_goes_when_it_was_not_used_for_thirty_days(tmp_path: Path) -> None:
+    home = tmp_path / "environments"
+    made = ensure(b"", None, home)
+    age(home, 29)
+    prune(home)
+    assert (home / made.digest / environments.COMPLETE).exists()
+    age(home, 31)
+    ensure(b"", None, home)
+    prune(home)
+    assert (home / made.digest / environments.COMPLETE).exists(), "it was used a moment ago"
+    age(home, 31)
+    prune(home)
+    assert list(home.iterdir()) == []
+    assert ensure(b"", None, home) == made
+    assert (home / made.digest / environments.COMPLETE).exists()
+
+
+def test_an_environment_in_use_by_another_process_stays_however_old_it_is(tmp_path: Path) -> None:
+    home = tmp_path / "environments"
+    made = ensure(b"", None, home)
+    program = (
+        "import sys; from pathlib import Path; from runner.process.environments import in_use\n"
+        "with in_use(b'', None, Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"held\n"
+        age(home, 31)
+        prune(home)
+        assert (home / made.digest / "bin" / "python").exists()
+        holder.kill()
+    prune(home)
+    assert list(home.iterdir()) == []
+
+
+def test_where_there_are_no_environments_nothing_is_pruned(tmp_path: Path) -> None:
+    prune(tmp_path / "environments")
+    assert list(tmp_path.iterdir()) == []

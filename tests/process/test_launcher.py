@@ -23,13 +23,21 @@ ROOT = Path(__file__).parents[2]
 RUNNER = """
 import os, sys, threading
 from pathlib import Path
+from runner.process.isolation import LevelRefused, Levels
 from runner.process.stage_run import StageRun, run_stage
 here = Path(sys.argv[1])
 (here / "worktree").mkdir()
-outcome = run_stage(StageRun(
-    commands=tuple(sys.argv[2:]), shell="/bin/sh", worktree=here / "worktree", wdir=".", env={"PATH": os.defpath},
-    timeout_seconds=None, log_path=here / "log", redact={}, outs=("out",), private_dir=here / "private",
-), threading.Event())
+levels = Levels(here)
+outcome = None
+while outcome is None:
+    try:
+        outcome = run_stage(StageRun(
+            commands=tuple(sys.argv[2:]), shell="/bin/sh", worktree=here / "worktree", wdir=".",
+            env={"PATH": os.defpath}, timeout_seconds=None, log_path=here / "log", redact={}, outs=("out",),
+            private_dir=here / "private", isolation=levels.current,
+        ), threading.Event())
+    except LevelRefused as refused:
+        levels.lower(refused)
 print(outcome.reason, outcome.isolation, outcome.log_tail, *outcome.undeclared, sep="|")
 """
 

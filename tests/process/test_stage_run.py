@@ -16,9 +16,9 @@ import pytest
 
 from runner.errors import HostError, InputError
 from runner.process import isolation, memory_kills
-from runner.process.isolation import Isolation
+from runner.process.isolation import Isolation, LevelRefused, Levels
 from runner.process.private_folder import discard
-from runner.process.stage_run import StageRun, base_environment, run_stage
+from runner.process.stage_run import StageRun, base_environment, run_stage, upper_layer
 from tests.process.conftest import Run, is_running, wait_for
 
 STUBBORN = """
@@ -297,13 +297,19 @@ def test_at_most_a_hundred_undeclared_writes_are_named(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("overlay")
-def test_an_output_that_stood_there_before_is_changed_in_place(run: Run, stage: StageRun) -> None:
-    (stage.worktree / "kept").mkdir()
-    (stage.worktree / "kept" / "old").write_text("old")
-    outcome = run("echo new > kept/new", outs=("kept",), merge_outs=("kept",))
-    assert outcome.isolation is Isolation.PID
-    assert outcome.output_root == stage.worktree
-    assert sorted(os.listdir(stage.worktree / "kept")) == ["new", "old"]
+def test_an_output_that_stood_in_the_layer_before_is_changed_in_place(run: Run, stage: StageRun) -> None:
+    kept = upper_layer(stage.private_dir) / "deep" / "kept"
+    kept.mkdir(parents=True)
+    (kept / "old").write_text("old")
+    (kept / "gone").write_text("gone")
+    (stage.worktree / "deep").mkdir()
+    (stage.worktree / "deep" / "beside").write_text("beside")
+    outcome = run("cat deep/kept/old deep/beside > deep/kept/new; rm deep/kept/gone", outs=("deep/kept",))
+    assert outcome.undeclared == ()
+    out = outcome.output_root / "deep" / "kept"
+    assert sorted(os.listdir(out)) == ["new", "old"]
+    assert (out / "new").read_text() == "oldbeside"
+    assert os.listdir(stage.worktree / "deep") == ["beside"]
 
 
 @pytest.mark.usefixtures("overlay")
@@ -312,7 +318,8 @@ def test_parallel_stages_on_one_worktree_do_not_meet(stage: StageRun, tmp_path: 
 
     def go(number: int) -> str:
         own = replace(stage, commands=(f"echo {number} > shared; sleep 0.1; cat shared > out",), outs=("out",),
-                      private_dir=tmp_path / f"p{number}", log_path=tmp_path / f"{number}.log")  # fmt: skip
+                      private_dir=tmp_path / f"p{number}", log_path=tmp_path / f"{number}.log",
+                      isolation=Isolation.OVERLAY)  # fmt: skip
         return (run_stage(own, threading.Event()).output_root / "out").read_text().strip()
 
     with ThreadPoolExecutor(12) as pool:
@@ -321,10 +328,13 @@ def test_parallel_stages_on_one_worktree_do_not_meet(stage: StageRun, tmp_path: 
 
 
 @pytest.mark.usefixtures("overlay")
-def test_where_the_overlay_cannot_be_mounted_the_next_level_is_taken(run: Run, stage: StageRun) -> None:
-    outcome = run("echo x > out", outs=("out",), private_dir=stage.worktree / "private")  # layers inside the lower one
-    assert outcome.isolation in (Isolation.OVERLAY, Isolation.PID)
-    assert (outcome.output_root / "out").read_text() == "x\n"
+def test_a_level_that_cannot_be_entered_is_refused_before_anything_starts(
+    stage: StageRun, run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(LevelRefused, match="stage cannot be isolated by overlay") as caught:
+        run(f"touch {tmp_path}/started", worktree=tmp_path / "gone")
+    assert caught.value.level is Isolation.OVERLAY
+    assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.usefixtures("overlay")
@@ -341,7 +351,8 @@ def test_a_private_folder_can_be_removed_whatever_is_in_it(run: Run, stage: Stag
 def test_many_stages_run_at_once(level: str, stage: StageRun, tmp_path: Path) -> None:
     def go(number: int) -> tuple[str, str]:
         own = replace(stage, commands=(f"sleep 0.5; echo {number}",), private_dir=tmp_path / f"p{number}",
-                      log_path=tmp_path / f"{number}.log")  # fmt: skip
+                      log_path=tmp_path / f"{number}.log",
+                      isolation=isolation.available_isolation(tmp_path))  # fmt: skip
         outcome = run_stage(own, threading.Event())
         return outcome.reason, outcome.log_tail
 
@@ -366,9 +377,28 @@ def test_a_level_that_does_not_work_here_is_said_with_the_reason(
         isolation.available_isolation(tmp_path, {"RUNNER_ISOLATION": "pid"})
 
 
+def test_levels_go_down_to_the_last_and_stay_where_somebody_else_was_faster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(isolation._found, tmp_path.stat().st_dev, (Isolation.OVERLAY, ""))
+    levels = Levels(tmp_path)
+    refused = LevelRefused(levels.current, "not today")
+    levels.lower(refused)
+    levels.lower(refused)
+    assert levels.current is Isolation.PID
+    levels.lower(LevelRefused(Isolation.PID, "neither"))
+    assert levels.current is Isolation.GROUP
+    with pytest.raises(HostError, match="isolated by group"):
+        levels.lower(LevelRefused(Isolation.GROUP, "nothing"))
+    assert Levels(tmp_path, overlay=False).current is Isolation.PID
+    asked = Levels(tmp_path, environ={"RUNNER_ISOLATION": "overlay"})
+    with pytest.raises(HostError, match="not today"):
+        asked.lower(refused)
+
+
 def test_a_private_folder_that_cannot_be_made_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(HostError, match="file/private: Not a directory"):
+    with pytest.raises(HostError, match=r"file/private.*: Not a directory"):
         run("true", private_dir=tmp_path / "file" / "private")
 
 
