@@ -153,7 +153,7 @@ def sign(action: Action, style: Style) -> str:
 def _ground_line(title: str, name: str, facts: Sequence[str], style: Style) -> str:
     text = " · ".join(style.safe(fact) for fact in facts if fact)
     if style.width is not None:
-        text = cut(text, max(20, style.width - len(title.ljust(8)) - len(name) - 4))
+        text = cut(text, max(0, style.width - len(title.ljust(8)) - len(name) - 4))
     return f"{style.dim(title.ljust(8))}  {style.bold(name)}  {text}".rstrip()
 
 

@@ -24,6 +24,10 @@ _GAP = 2
 _NARROWEST = 12
 """A text is not wrapped into less than this."""
 _NARROWEST_COLUMN = 5
+_NARROWEST_READABLE = 7
+"""A column that would be narrower is left out, the last one first."""
+_LEFT_OUT = 3
+"""Columns of the mark for it."""
 
 
 class Style:
@@ -135,15 +139,20 @@ def table(
     """Columns aligned with spaces, the header dim, with no line end; columns of `numbers` stand to the right.
 
     `colours` names a colour by row and column.
-    On a terminal that is too narrow the widest columns are cut, each cut marked with `…`.
+    On a terminal that is too narrow the widest columns are cut, each cut marked with `…`; where even that is not
+    enough the last ones are left out, and `…` stands for them.
     """
     cells = [[style.safe(cell) for cell in row] for row in rows]
     widths = [max(cell_width(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+    left_out = ""
     if style.width is not None:
-        widths = _fitting(widths, style.width - indent - _GAP * (len(widths) - 1))
+        room = style.width - indent
+        kept = _columns_kept(widths, room)
+        left_out = "  …" if kept < len(widths) else ""
+        widths = _fitting(widths[:kept], room - cell_width(left_out) - _GAP * (kept - 1))
 
     def texts(row: Sequence[str]) -> list[str]:
-        both = zip(row, widths, strict=True)
+        both = zip(row, widths, strict=False)
         return [padded(cut(cell, width), width, right=i in numbers) for i, (cell, width) in enumerate(both)]
 
     def painted(number: int, row: Sequence[str]) -> list[str]:
@@ -152,7 +161,7 @@ def table(
         return [style.paint(named[number, i], text) if (number, i) in named else text for i, text in found]
 
     gap = " " * _GAP
-    lines = [style.dim(gap.join(texts(header)).rstrip())]
+    lines = [style.dim(gap.join(texts(header)).rstrip() + left_out)]
     lines += [gap.join(painted(number, row)).rstrip() for number, row in enumerate(cells)]
     return "\n".join(" " * indent + line for line in lines)
 
@@ -205,6 +214,15 @@ def cut(text: str, width: int) -> str:
     while kept and cell_width(kept) > width - 1:
         kept = kept[:-1]
     return kept + "…"
+
+
+def _columns_kept(widths: Sequence[int], room: int) -> int:
+    """How many columns can stand side by side so that each says something."""
+    needed = [min(width, _NARROWEST_READABLE) + _GAP for width in widths]
+    if sum(needed) - _GAP <= room:
+        return len(widths)
+    fits = [count for count in range(1, len(widths)) if sum(needed[:count]) - _GAP + _LEFT_OUT <= room]
+    return max(fits, default=1)
 
 
 def _fitting(widths: list[int], room: int) -> list[int]:

@@ -142,7 +142,7 @@ def test_colours_can_be_forced_where_dvc_is_loaded(team: Team, tmp_path: Path) -
     assert "\x1b[33mNothing new to record" in answer.err
 
 
-@pytest.mark.parametrize("columns", [60, 100])
+@pytest.mark.parametrize("columns", [40, 60, 100])
 @pytest.mark.parametrize("words", [["status"], ["runs", "list"], ["plan", "--all"]], ids=" ".join)
 def test_tables_fit_the_terminal(words: list[str], columns: int, team: Team) -> None:
     shown = in_terminal(team.path, words, columns=columns, env={})

@@ -49,6 +49,12 @@ def test_the_widest_columns_are_cut_until_a_table_fits() -> None:
     assert lines[1] == "a  " + "x" * 24 + "…  " + "y" * 10
 
 
+def test_columns_that_would_say_nothing_are_left_out() -> None:
+    rows = [["record-12", "prepare", "2026-01-01", "x" * 50]]
+    lines = table(("record", "stage", "started", "metrics"), rows, Style(False, 30)).splitlines()
+    assert lines == ["record    stage    started  …", "record-…  prepare  2026-01…"]
+
+
 def test_colours_do_not_move_columns() -> None:
     painted = table(("a", "b"), [["x", "y"]], Style(True), colours={(0, 0): "red"})
     assert painted.splitlines()[1] == "\x1b[31mx\x1b[0m  y"
