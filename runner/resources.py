@@ -1,4 +1,4 @@
-"""Where the files that are not code are found: `schemas/` and `templates/`, in a checkout and in an installed wheel."""
+"""Where the files that are not code are found: schemas, templates and examples, in a checkout and in a wheel."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def schemas_folder() -> Path:
 def templates_folder() -> Path:
     """The folder of the templates; raises HostError if the installation lost it."""
     return _folder("templates")
+
+
+def example_folder(name: str) -> Path:
+    """The folder of an example that travels with the package; raises HostError if the installation lost it."""
+    folder = _folder("examples") / name
+    if not folder.is_dir():
+        raise HostError(f"{_PACKAGE}: the example {name} is missing", "install gitops-runner again")
+    return folder
 
 
 def _folder(name: str) -> Path:

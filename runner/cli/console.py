@@ -82,6 +82,23 @@ class Console:
         self.say("interrupted")
 
     @property
+    def asks(self) -> bool:
+        """Whether a person is there to answer: both ends are a terminal, and the result is for people."""
+        return bool(sys.stdin and sys.stdin.isatty()) and self.interactive and not self.as_json
+
+    def ask(self, question: str, otherwise: str) -> str:
+        """A line of a person's; empty where they only press Enter, or end the input, which means `otherwise`."""
+        try:
+            self._stderr.write(_shown(f"{question} [{otherwise}]: ", self._stderr))
+            self._stderr.flush()
+            line = sys.stdin.readline()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise HostError(f"the answer cannot be read: {problem}", "say --yes, or --template NAME") from problem
+        if not line:
+            self.say("")
+        return line.strip()
+
+    @property
     def in_terminal(self) -> bool:
         """Whether stderr is a terminal, whoever watches it."""
         return self._stderr.isatty()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runner import __version__
-from runner.cli.options import Parser, UsageMistake, add_commands, add_common
+from runner.cli.options import Formatter, Parser, UsageMistake, add_commands, add_common, examples, options_of
 
 if TYPE_CHECKING:
     from runner.cli.console import Console
@@ -35,10 +35,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="runner",
         description="A GitOps runner for machine learning: makes recorded results match the specs in git.",
-        epilog="`runner COMMAND --help` shows the options of a command.",
+        epilog=examples(
+            "init                 # write a first runner.yaml; then commit and push it",
+            "plan                 # what would run, and why",
+            "reconcile            # run it, and record the results on the branch runner/state",
+            "status               # what stands for each stage",
+            "COMMAND --help       # the options of a command, with examples",
+        ),
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"runner {__version__}")
+    parser.add_argument("--version", action="version", version=f"runner {__version__}", help="show the version")
     add_common(parser)
     parser.set_defaults(folder=None, json=False, color="auto", parser=parser)
     add_commands(parser)
@@ -77,8 +84,15 @@ def _usage(mistake: UsageMistake, words: Sequence[str]) -> int:
     from runner.cli.console import Console  # imported late: start-up of --help and --version
     from runner.errors import InputError
 
-    command = next((word for word in words if not word.startswith("-")), None)
-    stray = mistake.message.startswith("unrecognized") and command is not None  # told by the parser above the command's
-    error = InputError(mistake.message, f"`runner {command} --help` shows what it takes" if stray else mistake.hint)
+    hint = mistake.hint
+    stray = mistake.message.removeprefix("unrecognized arguments: ")
+    if stray != mistake.message:  # told by the parser above the command's
+        import difflib  # imported late: start-up
+
+        prog, known = options_of(build_parser(), words)
+        close = difflib.get_close_matches(stray.split()[0].partition("=")[0], known, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        hint += f"`{prog} --help` shows what it takes"
+    error = InputError(mistake.message, hint)
     Console(as_json="--json" in words).error(error)
     return error.exit_code

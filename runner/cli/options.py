@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 
@@ -16,12 +19,35 @@ class UsageMistake(Exception):
         self.hint = hint
 
 
+class Formatter(argparse.HelpFormatter):
+    """Leaves examples as they are, a line each; all else fits the terminal."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if not text.startswith(_EXAMPLES):
+            return super()._fill_text(text, width, indent)
+        return "\n".join(indent + line for line in text.split("\n"))
+
+
 class Parser(argparse.ArgumentParser):
     """Raises UsageMistake where argparse would print and exit with 2, which means something else here."""
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong in our own words."""
-        raise UsageMistake(*_in_words(message, self.prog))
+        raise UsageMistake(*_in_words(message, self))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if sys.stdout is None:  # started without one (`>&-`): nobody listens
+            return
+        try:
+            super()._print_message(message, file)
+            sys.stdout.flush()
+        except OSError:  # whoever read us has seen enough (`runner --help | head`)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+
+
+_EXAMPLES = "examples:"
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -36,26 +62,41 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """What every command takes; accepted before the command and after it."""
     # No defaults here: those of a command would hide what was said before it.
     nothing = argparse.SUPPRESS
-    parser.add_argument(
+    group = parser.add_argument_group("options of every command")
+    group.add_argument(
         "-C", dest="folder", metavar="DIR", default=nothing, help="work in this folder instead of the current one"
     )
-    parser.add_argument("--json", action="store_true", default=nothing, help="print the result as JSON")
-    colours = ("auto", "always", "never")
-    parser.add_argument("--color", choices=colours, default=nothing, help="colour the output (default: auto)")
+    group.add_argument("--json", action="store_true", default=nothing, help="print the result as JSON on stdout")
+    group.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default=nothing,
+        help="colour the output; auto, the default: on a terminal, unless NO_COLOR is set",
+    )
 
 
-def _command(commands: Any, name: str, help_: str, module: str, function: str) -> Parser:
+def examples(*lines: str) -> str:
+    """Calls that work, for the end of a help; what stands behind `#` explains."""
+    return "\n".join([_EXAMPLES, *(f"  runner {line}" for line in lines)])
+
+
+def _command(commands: Any, name: str, help_: str, module: str, function: str, *calls: str, more: str = "") -> Parser:
+    """A command; `calls` are its examples, and `more` is said of it in its own help."""
     parser: Parser = commands.add_parser(
-        name, help=help_, description=help_[0].upper() + help_[1:] + ".", allow_abbrev=False
+        name,
+        help=help_,
+        description=f"{help_[0].upper()}{help_[1:]}.{' ' if more else ''}{more}",
+        epilog=examples(*calls),
+        formatter_class=Formatter,
+        allow_abbrev=False,
     )
     parser.set_defaults(module=module, function=function)
-    add_common(parser)
     return parser
 
 
-def _in_words(message: str, prog: str) -> tuple[str, str]:
+def _in_words(message: str, parser: argparse.ArgumentParser) -> tuple[str, str]:
     """What argparse says, as a sentence and what to do."""
-    help_ = f"`{prog} --help` shows what there is"
+    help_ = f"`{parser.prog} --help` shows what there is"
     choice = re.match(r"argument (.+?): invalid choice: '?(.*?)'? \(choose from (.*)\)$", message)
     if choice is None:
         return message.removeprefix("argument "), help_
@@ -66,7 +107,16 @@ def _in_words(message: str, prog: str) -> tuple[str, str]:
     hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
     if what == "COMMAND":
         return f"there is no command {said!r}", hint
-    return (f"`{prog}` has no action {said!r}" if what == "ACTION" else f"{what} cannot be {said!r}"), hint
+    return (f"`{parser.prog}` has no action {said!r}" if what == "ACTION" else f"{what} cannot be {said!r}"), hint
+
+
+def options_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, list[str]]:
+    """The command that some words call, such as `runner runs list`, and the options it takes."""
+    for word in words:
+        groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        inner = groups[0].choices.get(word) if groups else None
+        parser = inner if inner is not None else parser
+    return parser.prog, [option for action in parser._actions for option in action.option_strings]
 
 
 def _rev(parser: Parser, help_: str = "commit, branch or tag (default: HEAD)") -> None:
@@ -74,124 +124,205 @@ def _rev(parser: Parser, help_: str = "commit, branch or tag (default: HEAD)") -
 
 
 def _init(commands: Any) -> None:
-    parser = _command(commands, "init", "write a first runner.yaml", "specs", "init")
-    parser.add_argument("--force", action="store_true", help="replace an existing runner.yaml")
+    help_ = "write a first runner.yaml"
+    more = (
+        "Adopts every dvc.yaml that is there. Where there is none it asks for a first stage on a terminal, and starts "
+        "from a template elsewhere."
+    )
+    calls = ("init", "init --template quickstart")
+    parser = _command(commands, "init", help_, "init", "init", *calls, more=more)
+    parser.add_argument(
+        "--template",
+        choices=("empty", "quickstart"),
+        help="start from a commented skeleton, or from an example that runs as it is; asks nothing",
+    )
+    parser.add_argument("--yes", "-y", action="store_true", help="ask nothing; without a dvc.yaml: --template empty")
+    parser.add_argument("--force", action="store_true", help="replace files that are there, such as a runner.yaml")
+    add_common(parser)
 
 
 def _validate(commands: Any) -> None:
-    parser = _command(commands, "validate", "check the specs and say everything that is wrong", "specs", "validate")
-    _rev(parser, "commit, branch or tag (default: the files as they are in the working tree)")
-    parser.add_argument("--format", choices=("text", "github"), default="text", help="text, or annotations for GitHub")
+    calls = ("validate", "validate my-branch", "validate --format github")
+    help_ = "check the specs and say everything that is wrong"
+    parser = _command(commands, "validate", help_, "specs", "validate", *calls, more="Runs nothing.")
+    _rev(parser, "commit, branch or tag (default: the files of the working tree, committed or not)")
+    parser.add_argument(
+        "--format", choices=("text", "github"), default="text", help="text (default), or annotations for GitHub"
+    )
+    add_common(parser)
 
 
 def _schema(commands: Any) -> None:
-    parser = _command(commands, "schema", "print the JSON Schema of a kind of spec", "specs", "schema")
-    parser.add_argument("kind", metavar="KIND", help="Project, Pipeline, Deployment or Monitor")
+    help_ = "print the JSON Schema of a kind of spec"
+    parser = _command(commands, "schema", help_, "specs", "schema", "schema pipeline")
+    parser.add_argument("kind", metavar="KIND", help="Project, Pipeline, Deployment or Monitor; dvc for a dvc.yaml")
+    add_common(parser)
 
 
 def _plan(commands: Any) -> None:
-    parser = _command(commands, "plan", "show what a reconcile would do, and why; runs nothing", "plan", "plan")
+    help_ = "show what a reconcile would do, and why; runs nothing"
+    more = (
+        "Ends with 0 where every stage is kept, and with 2 where any is not, also where it only waits or stands failed."
+    )
+    calls = ("plan", "plan my-branch --all", "plan --out plan.json")
+    parser = _command(commands, "plan", help_, "plan", "plan", *calls, more=more)
     _rev(parser)
     parser.add_argument("--all", action="store_true", help="also list the stages that are kept")
-    parser.add_argument("--out", metavar="FILE", help="write the plan to a file for `runner apply`")
+    parser.add_argument("--out", metavar="FILE", help="also write the plan to a file, for `runner apply`")
     parser.add_argument("--fetch", action="store_true", help="ask the remote for the newest state first")
     parser.add_argument(
         "--format",
         choices=("text", "markdown", "github"),
         default="text",
-        help="text, a Markdown summary, or annotations for GitHub",
+        help="text (default), a Markdown summary, or text with annotations of bad specs for GitHub",
+    )
+    add_common(parser)
+
+
+def _running(parser: Parser, *, summary: bool = True) -> None:
+    parser.add_argument(
+        "--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores that the runner may use)"
+    )
+    _where(parser)
+    parser.add_argument(
+        "--markdown",
+        metavar="FILE",
+        help="also append a Markdown summary to a file" if summary else "has no effect here",
     )
 
 
-def _running(parser: Parser) -> None:
-    parser.add_argument("--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores)")
-    parser.add_argument("--repo", metavar="URL", help="the repository, where it is not the one of this folder")
-    parser.add_argument("--branch", metavar="NAME", help="the watched branch (default: the remote's default branch)")
-    parser.add_argument("--no-isolation", action="store_true", help="run stages without an overlay of their own")
-    parser.add_argument("--markdown", metavar="FILE", help="also write a Markdown summary to a file")
+def _where(parser: Parser) -> None:
+    parser.add_argument(
+        "--repo", metavar="URL", help="the repository, where it is not the one of this folder; needs no clone"
+    )
+    parser.add_argument(
+        "--branch",
+        metavar="NAME",
+        help="the watched branch (default: what the Project says, else the default branch of the remote)",
+    )
+    parser.add_argument(
+        "--no-isolation", action="store_true", help="run stages without an overlay file system of their own"
+    )
 
 
 def _apply(commands: Any) -> None:
-    parser = _command(commands, "apply", "do what a plan says, unless its ground has moved", "reconcile", "apply")
+    help_ = "do what a plan says, unless its ground has moved"
+    parser = _command(commands, "apply", help_, "reconcile", "apply", "apply plan.json")
     parser.add_argument("plan", metavar="FILE", help="a plan that `runner plan --out FILE` wrote")
     _running(parser)
+    add_common(parser)
 
 
 def _reconcile(commands: Any) -> None:
     help_ = "run what changed and record the results on the state branch"
-    parser = _command(commands, "reconcile", help_, "reconcile", "reconcile")
+    more = "Works on what the remote has: push first."
+    calls = ("reconcile", "reconcile my-branch", "reconcile --retry train", "reconcile --only prepare train")
+    parser = _command(commands, "reconcile", help_, "reconcile", "reconcile", *calls, more=more)
     _rev(parser, "commit or branch of the remote (default: its watched branch)")
-    _running(parser)
     parser.add_argument(
         "--retry", nargs="*", metavar="STAGE", help="try failed stages again: these, or all when none is named"
     )
     parser.add_argument("--only", nargs="+", metavar="STAGE", help="only these stages and what they need")
     parser.add_argument("--force", action="store_true", help="run always-changed stages once more for this commit")
-    parser.add_argument("--accept-state", metavar="SHA", help="go on from a state branch that somebody rewrote")
+    parser.add_argument(
+        "--accept-state",
+        metavar="SHA",
+        help="go on from a state branch that somebody rewrote: its commit now, or `none` where it is gone",
+    )
+    _running(parser)
+    add_common(parser)
 
 
 def _status(commands: Any) -> None:
-    parser = _command(commands, "status", "show what stands for each stage", "history", "status")
+    help_ = "show what stands for each stage"
+    more = "Ends with 3 where a stage stands failed."
+    parser = _command(commands, "status", help_, "history", "status", "status", "status my-branch", more=more)
     _rev(parser)
+    add_common(parser)
 
 
 def _explain(commands: Any) -> None:
-    parser = _command(commands, "explain", "show everything that decides about one stage", "history", "explain")
-    parser.add_argument("stage", metavar="STAGE", help="train, or pipeline:train")
+    help_ = "show everything that decides about one stage"
+    calls = ("explain train", "explain churn:train my-branch")
+    parser = _command(commands, "explain", help_, "history", "explain", *calls)
+    parser.add_argument("stage", metavar="STAGE", help="train, or pipeline:train where several pipelines have one")
     _rev(parser)
+    add_common(parser)
 
 
 def _runs(commands: Any) -> None:
     help_ = "list, show and compare recorded runs"
-    parser = commands.add_parser("runs", help=help_, description=help_[0].upper() + help_[1:] + ".")
-    add_common(parser)
+    parser = commands.add_parser(
+        "runs",
+        help=help_,
+        description=help_[0].upper() + help_[1:] + ".",
+        epilog=examples("runs list", "runs show 17", "runs compare 12 17"),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
     parser.set_defaults(parser=parser)
     actions = parser.add_subparsers(metavar="ACTION", title="actions")
-    listing = _command(actions, "list", "list recorded runs, the newest first", "runs", "list_runs")
+    help_ = "list recorded runs, the newest first"
+    calls = ("runs list", "runs list --stage train --failed", "runs list --ref runner/proposed/my-branch")
+    listing = _command(actions, "list", help_, "runs", "list_runs", *calls)
     listing.add_argument("--stage", metavar="STAGE", help="only runs of this stage")
     listing.add_argument("--failed", action="store_true", help="only failed runs")
     listing.add_argument("--limit", "-n", type=_positive, default=20, metavar="N", help="how many (default: 20)")
     listing.add_argument("--ref", metavar="REF", help="another state branch, such as runner/proposed/BRANCH")
-    show = _command(actions, "show", "show one recorded run", "runs", "show_run")
-    show.add_argument("record", metavar="RECORD", help="number of the record, or the start of its run key")
+    show = _command(actions, "show", "show one recorded run", "runs", "show_run", "runs show 17", "runs show 3f8a11")
+    show.add_argument("record", metavar="RECORD", help="number of the record, or the first digits of its run key")
     help_ = "compare parameters, inputs, outputs and metrics of two runs, or of two commits"
-    compare = _command(actions, "compare", help_, "runs", "compare_runs")
+    sides = ("runs compare", "runs compare 12 17", "runs compare main my-branch", "runs compare --stage train")
+    compare = _command(actions, "compare", help_, "runs", "compare_runs", *sides)
     compare.add_argument(
         "sides", metavar="A B", nargs="*", help="two records, or two revisions (default: HEAD~1 and HEAD)"
     )
     compare.add_argument(
         "--stage", metavar="STAGE", help="the last two runs of this stage, or only it of two revisions"
     )
+    for inner in (parser, listing, show, compare):
+        add_common(inner)
 
 
 def _log(commands: Any) -> None:
-    parser = _command(commands, "log", "print the log of a stage's last run", "history", "log")
+    help_ = "print the log of a stage's last run"
+    parser = _command(commands, "log", help_, "history", "log", "log train", "log 17")
     parser.add_argument("stage", metavar="STAGE", help="train, or pipeline:train; or the number of a record")
+    add_common(parser)
 
 
 def _pull(commands: Any) -> None:
     help_ = "bring recorded outputs into the working tree"
-    parser = _command(commands, "pull", help_, "history", "pull")
-    parser.add_argument("stages", metavar="STAGE", nargs="*", help="only outputs of these stages")
-    parser.add_argument("--force", action="store_true", help="replace files that differ")
+    more = "Renews what the runner made or brought; leaves alone what somebody else wrote."
+    parser = _command(commands, "pull", help_, "history", "pull", "pull", "pull train evaluate", more=more)
+    parser.add_argument("stages", metavar="STAGE", nargs="*", help="only outputs of these stages (default: of all)")
+    parser.add_argument("--force", action="store_true", help="replace files that differ, whoever wrote them")
+    add_common(parser)
 
 
 def _replay(commands: Any) -> None:
     help_ = "run a recorded run again at its commit and compare the outputs"
-    parser = _command(commands, "replay", help_, "reconcile", "replay")
+    parser = _command(commands, "replay", help_, "reconcile", "replay", "replay 17", more="Records nothing.")
     parser.add_argument("record", metavar="RECORD", help="number of the record")
-    parser.add_argument("--repo", metavar="URL", help="the repository, where it is not the one of this folder")
-    parser.add_argument("--branch", metavar="NAME", help="the watched branch")
-    parser.add_argument("--no-isolation", action="store_true", help="run without an overlay")
+    _where(parser)
+    add_common(parser)
 
 
 def _daemon(commands: Any) -> None:
-    parser = _command(commands, "daemon", "reconcile again and again", "daemon", "daemon")
-    _running(parser)
+    help_ = "reconcile again and again"
+    more = "SIGTERM or SIGINT ends it, after what has finished was recorded."
+    calls = ("daemon", "daemon --repo https://github.com/you/wine.git --interval 5m")
+    parser = _command(commands, "daemon", help_, "daemon", "daemon", *calls, more=more)
     parser.add_argument(
-        "--interval", type=_seconds, default=60.0, metavar="TIME", help="such as 30s or 5m (default: 60s)"
+        "--interval",
+        type=_seconds,
+        default=60.0,
+        metavar="TIME",
+        help="from the end of a round to the begin of the next, such as 30s, 5m or 1h (default: 60s)",
     )
     parser.add_argument("--once", action="store_true", help="one round, then stop")
+    _running(parser, summary=False)
+    add_common(parser)
 
 
 def _positive(text: str) -> int:

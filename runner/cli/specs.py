@@ -1,39 +1,15 @@
-"""`runner init`, `runner validate` and `runner schema`: writing and checking specs."""
+"""`runner validate` and `runner schema`: checking specs."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import tempfile
-import textwrap
-from pathlib import Path
 
 from runner.cli.console import Console
-from runner.errors import ExitCode, InputError
+from runner.errors import ExitCode
 from runner.report.style import Style, plural
 from runner.wiring.clone import open_clone, working_folder
-
-
-def init(arguments: argparse.Namespace, console: Console) -> int:
-    """Write the fewest lines that adopt what is there, or a first pipeline to start from."""
-    from runner.git.draft import worktree_paths
-    from runner.specs.adopt import initial_specs
-
-    folder = working_folder(arguments.folder)
-    clone = open_clone(folder, os.environ)
-    root = clone.reader.worktree
-    if root is None:
-        raise InputError("this is a bare repository; specs are written in a working tree", "clone it first")
-    target = root / "runner.yaml"
-    if os.path.lexists(target) and not arguments.force:
-        raise InputError(f"{target} exists", "edit it, or replace it with --force")
-    text = initial_specs(worktree_paths(clone.reader))
-    _replace(target, text)
-    then = "Check it with `runner validate`, commit it, then look at `runner plan`."
-    told = f"Wrote {target}:\n\n{textwrap.indent(text, '    ')}\n{then}\n"
-    console.result(told, {"schema": 1, "file": str(target), "text": text})
-    return ExitCode.DONE
 
 
 def validate(arguments: argparse.Namespace, console: Console) -> int:
@@ -68,11 +44,3 @@ def schema(arguments: argparse.Namespace, console: Console) -> int:
     text = schema_file(arguments.kind).read_text(encoding="utf-8")
     console.result(text, json.loads(text))
     return ExitCode.DONE
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all, and never through a link to some other place."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".runner-", delete=False) as part:
-        part.write(text)
-    os.chmod(part.name, 0o644)
-    os.replace(part.name, file)

@@ -153,7 +153,8 @@ def test_the_first_lines_adopt_every_dvc_yaml_that_is_tracked_or_might_be(git_re
 
 def test_an_empty_repository_gets_an_example_that_is_valid(git_repo: Callable[..., GitRepo]) -> None:
     repo = git_repo()
-    assert "Wrote" in call(repo.path, "init").out
+    answer = call(repo.path, "init")
+    assert "Put in your own commands. Then:" in answer.out
     assert call(repo.path, "validate").code == 0
     repo.commit()
     answer = call(repo.path, "plan")

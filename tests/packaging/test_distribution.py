@@ -16,6 +16,7 @@ import pytest
 from runner.errors import InputError
 from runner.resources import schema_file, template_file
 from tests.packaging.workflows import ROOT, library
+from tests.repositories import new_repository
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -58,6 +59,10 @@ def test_the_wheel_holds_every_schema_and_template_and_no_test(wheel: Path) -> N
         expected = {f"runner/_{folder}/{file.name}" for file in (ROOT / folder).iterdir() if file.is_file()}
         assert expected
         assert expected <= names
+    example = ROOT / "examples/quickstart"
+    files = [file for file in example.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    assert len(files) >= 6
+    assert {f"runner/_examples/quickstart/{file.relative_to(example)}" for file in files} <= names
     assert not any(name.startswith(("tests/", "examples/", "benchmarks/")) or "__pycache__" in name for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
@@ -67,6 +72,9 @@ def test_an_installed_wheel_finds_its_schemas_without_the_checkout(wheel: Path, 
         archive.extractall(tmp_path)
     assert run_from(tmp_path, "schema", "Pipeline") == schema_file("Pipeline").read_text()
     assert run_from(tmp_path, "--version").startswith("runner ")
+    repo = new_repository(tmp_path / "new")
+    run_from(tmp_path, "init", "--template", "quickstart", "-C", str(repo.path))
+    assert (repo.path / "runner.yaml").read_text() == (ROOT / "examples/quickstart/runner.yaml").read_text()
 
 
 def test_a_kind_is_found_in_any_case_and_one_that_is_not_there_is_named() -> None:
