@@ -11,7 +11,7 @@ from runner.core.plan import Plan, Walk, Wishes, make_plan
 from runner.core.recorded import Recorded
 from runner.errors import Finding, SpecError
 from runner.git.read import Reader
-from runner.git.tree import Tree
+from runner.git.tree import SUBMODULE, SYMLINK, Tree
 from runner.ledger.state import Chain, Nothing, State
 from runner.observe.checks import HostLimits, frozen_findings, host_findings
 from runner.observe.inputs import GitInputs, overlay_files
@@ -103,7 +103,8 @@ def ignore_rules(reader: Reader, tree: Tree, stages: Sequence[Stage]) -> tuple[C
     """What DVC leaves out of folders, and a digest of the rules; read only where a stage depends on a folder."""
     if not any(tree.is_folder(path) for stage in stages for path in stage.deps):
         return (lambda path: False), ""
-    names = [path for path in tree.paths if path == ".dvcignore" or path.endswith("/.dvcignore")]
+    named = [path for path in tree.paths if path == ".dvcignore" or path.endswith("/.dvcignore")]
+    names = [path for path in named if tree.files[path].mode not in (SYMLINK, SUBMODULE)]
     from runner.data.dvcignore import Ignore  # imported late: start-up
 
     texts = {name: reader.blob(tree.files[name].oid) for name in names}

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 from runner.errors import Finding, SpecError
-from runner.git.tree import SUBMODULE, SYMLINK
 from runner.specs import left_out, places, schemas, yaml12
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults
@@ -137,9 +136,9 @@ def read_documents(
     entry = layout.tree.get(file)
     if entry is None:
         return []
-    if entry.mode in (SYMLINK, SUBMODULE):
+    what = layout.link_at(file)
+    if what is not None:
         if not lenient:
-            what = "a symbolic link" if entry.mode == SYMLINK else "a submodule"
             finding = places.file_finding(file, f"`{file}` is {what}, not a file", "put the file itself there")
             faults.leave_out(left_out.anything(file), [finding])
         return []

@@ -130,6 +130,30 @@ def missing_findings(
     return findings
 
 
+def link_findings(
+    stages: Iterable[Stage],
+    outputs: Outputs,
+    tracked: Collection[str],
+    link_at: Callable[[str], str | None],
+    place_of: PlaceOf,
+) -> list[Finding]:
+    """Inputs that git holds as a link or a submodule, or behind one; what is behind these is never read.
+
+    `link_at` says what a path is if it is one of these. Frozen stages read nothing.
+    """
+    findings: list[Finding] = []
+    for stage in stages:
+        for path in () if stage.frozen else inputs(stage):
+            for part in (path, *parents(path)):
+                what = None if is_external(path) else link_at(part)
+                if what is not None and not outputs.makers(path) and part not in tracked:
+                    message = f"`{path}` is {what}" if part == path else f"`{path}` lies behind `{part}`, {what}"
+                    hint = "name a file or a folder that git holds itself"
+                    findings.append(Finding(*place_of(stage, path), f"{message}, which no stage can read", hint))
+                    break
+    return findings
+
+
 def environment_findings(stages: Iterable[Stage], is_file: Callable[[str], bool], place_of: PlaceOf) -> list[Finding]:
     """Lock files of environments that git does not hold."""
     return [

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PROJECT_FILE = "runner.yaml"
 RUNNER_FOLDER = ".runner"
+LINKS = {SYMLINK: "a symbolic link", SUBMODULE: "a submodule"}
+"""Modes of what is no file of the repository itself, and words for them."""
 _IGNORE_NAMESPACE = "dvcignore"
 
 
@@ -90,7 +92,12 @@ class Layout:
     def file(self, path: str) -> TreeEntry | None:
         """The file at a path; None where there is none, or a link or a submodule."""
         entry = self.tree.get(path)
-        return None if entry is None or entry.mode in (SYMLINK, SUBMODULE) else entry
+        return None if entry is None or entry.mode in LINKS else entry
+
+    def link_at(self, path: str) -> str | None:
+        """`a symbolic link` or `a submodule` if that is at a path, else None."""
+        entry = self.tree.get(path)
+        return None if entry is None else LINKS.get(entry.mode)
 
     def runner_folder_findings(self) -> list[Finding]:
         """A finding if the commit holds a `.runner/` folder (or a file of that name) of the user's own."""

@@ -103,3 +103,11 @@ def test_findings_as_json_and_as_annotations_are_the_same(git_repo: Callable[...
     ]
     assert json.loads(json.dumps(rows)) == rows
     assert git(repo.path, "status", "--porcelain") == ""
+
+
+def test_an_ignore_file_that_is_a_submodule_says_nothing(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo({"runner.yaml": f"{HEAD}    a: {{cmd: c, deps: [folder]}}\n", "folder/file": "1"})
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{'100' * 13}1,.dvcignore")
+    repo.git("commit", "--quiet", "--message", "Ignore")
+    assert call(repo.path, "validate", "HEAD").code == 0
+    assert call(repo.path, "plan").code == 2

@@ -102,3 +102,24 @@ def test_hostile_input_is_refused_before_it_costs(name: str, git_repo: Callable[
 
     # Unbounded, each of these takes minutes or all of the memory.
     assert findings_of(repo)
+
+
+@pytest.mark.parametrize(("mode", "what"), [("120000", "a symbolic link"), ("160000", "a submodule")])
+def test_inputs_that_are_links_or_submodules_or_lie_behind_one_are_named(
+    mode: str, what: str, git_repo: Callable[..., GitRepo]
+) -> None:
+    stages = "stages:\n  a: {cmd: c, deps: [in], params: [p.yaml: [x]]}\n  b: {cmd: c, deps: [in/x]}\n"
+    frozen = "  f: {cmd: c, deps: [in], frozen: true}\n  made: {cmd: c, outs: [o]}\n  r: {cmd: c, deps: [o, dir]}\n"
+    repo = git_repo({**DVC_PROJECT, "dvc.yaml": stages + frozen, "dir/file": "1"})
+    repo.write({"target": "elsewhere"})
+    target = "100" * 13 + "1" if mode == "160000" else repo.git("hash-object", "-w", "target")
+    for path in ("in", "p.yaml", ".dvcignore", "dir/link"):
+        repo.git("update-index", "--add", "--cacheinfo", f"{mode},{target},{path}")
+    repo.git("commit", "--quiet", "--message", "Link")
+
+    hint = "(name a file or a folder that git holds itself)"
+    assert findings_of(repo) == [
+        f"dvc.yaml:2:22: `in` is {what}, which no stage can read {hint}",
+        f"dvc.yaml:2:36: `p.yaml` is {what}, which no stage can read {hint}",
+        f"dvc.yaml:3:22: `in/x` lies behind `in`, {what}, which no stage can read {hint}",
+    ]
