@@ -134,13 +134,23 @@ def _walk(folder: str, prefix: str, ignoring: Ignoring) -> Iterator[FileFound]:
         return
     for entry in found:
         relpath = prefix + entry.name
-        if entry.is_dir():
+        if _is_folder(entry):
             if not entry.is_symlink() and not ignoring(relpath, True):
                 folders.append((entry.path, relpath + "/"))
         elif not ignoring(relpath, False):
             yield _file(entry, relpath)
     for path, below in folders:
         yield from _walk(path, below, ignoring)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; of a link that leads to itself more is said where it is read."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
 
 
 def check_regular(path: StrPath, status: os.stat_result) -> None:

@@ -25,6 +25,7 @@ from runner.git.checkout import write_tree_files
 from runner.git.read import Reader
 from runner.git.tree import Tree
 from runner.process.isolation import Isolation, LevelRefused, Levels
+from runner.process.mounts import unmount_at
 from runner.process.private_folder import discard
 from runner.process.survivors import end_survivors
 
@@ -157,7 +158,10 @@ class Room:
             raise HostError(f"{error.filename or self.tree.folder}: {error.strerror}") from error
 
     def strays(self, before: Snapshot, outs: Iterable[str]) -> Written:
-        """What was written since beside declared outputs, without an overlay."""
+        """What was written since beside declared outputs, without an overlay; what was mounted there is taken away."""
+        if self.level is Isolation.GROUP:
+            for folder in (self.tree.folder, self.private):
+                unmount_at(folder)
         return Written() if self.is_layered else written(self.tree.folder, before, outs)
 
 
@@ -253,6 +257,7 @@ class Worktrees:
         if self._private.exists():
             end_survivors(self._private, _SURVIVORS_SECONDS)
         for path in self._place.iterdir():
+            unmount_at(path)
             if path.name != _LOCK:
                 _remove(path)
 
