@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runner.errors import ExitCode, RunnerError
-from runner.reconcile import Result
+from runner.parts import Result
 
 _LONGEST_BACKOFF = 10.0
 _HEARTBEAT_SECONDS = 3600.0

@@ -7,118 +7,33 @@ stages that run) comes in as `Parts`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import replace
 
 from runner.core.actions import Action
-from runner.core.nouns import Address
-from runner.core.plan import Plan, Step, Walk, Wishes
+from runner.core.plan import Plan, Walk
 from runner.core.records import RunFacts
-from runner.data.remotes import Transferred
-from runner.errors import ExitCode, RaceLost, RunnerError
-from runner.execute.execution import Outcome, Sink
-from runner.ledger.state import State
+from runner.errors import RaceLost, RunnerError
+from runner.execute.execution import Sink
 from runner.observe.observation import Observation
-from runner.record.publish import Published
+from runner.parts import Parts, PublisherPart, Request, Result
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a reconcile is asked for."""
-
-    rev: str | None = None
-    """Commit, branch or tag; None for the newest commit of the watched branch."""
-    retry: tuple[str, ...] | None = ()
-    """Failed stages to try again, by name; None for all of them."""
-    force: bool = False
-    """Run always-changed stages even where they ran for this commit."""
-    targets: tuple[str, ...] | None = None
-    """Only these stages and what they need; None for all."""
-    expected: tuple[str, str] | None = None
-    """Desired commit and digest of recorded facts that a plan was made from; refused when one of them moved."""
-
-
-@dataclass
-class Result:
-    """What a reconcile came to."""
-
-    plan: Plan
-    observation: Observation
-    steps: dict[Address, Step]
-    """The last word on each stage."""
-    runs: list[RunFacts] = field(default_factory=list)
-    commits: list[str] = field(default_factory=list)
-    """State commits made, oldest first; none where there was nothing to say."""
-    host_errors: dict[Address, RunnerError] = field(default_factory=dict)
-    cancelled: bool = False
-    state: State | None = None
-    retry: frozenset[Address] | None = frozenset()
-    """Failed stages that were to be tried again; None for all of them."""
-    dropped: list[Mapping[str, Any]] = field(default_factory=list)
-    """Runs that were not recorded, since the same work was recorded first."""
-    sent: Mapping[str, Transferred] = field(default_factory=dict)
-    """By DVC remote what really went there."""
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What the caller is told."""
-        if self.cancelled:
-            return ExitCode.INTERRUPTED
-        if any(step.action is Action.FAILED for step in self.steps.values()):
-            return ExitCode.FAILED
-        return next((error.exit_code for error in self.host_errors.values()), ExitCode.DONE)
-
-
-class PublisherPart(Protocol):
-    """Publishes finished runs, and what stands after them."""
-
-    def publish(self, runs: Sequence[RunFacts]) -> Published:
-        """Raises HostError or RaceLost; the runs stay in the journal then."""
-
-
-class Parts(Protocol):
-    """What a reconcile needs of the world."""
-
-    def observe(self, request: Request) -> Observation:
-        """Fetch, and read desired and recorded."""
-
-    def wishes(self, request: Request, observation: Observation) -> Wishes:
-        """The request in the planner's words; raises InputError for a stage that is not there."""
-
-    def left_over(self, observation: Observation) -> list[RunFacts]:
-        """Runs that finished before and were never published; one whose bytes are lost counts as not having run."""
-
-    def publisher(self, observation: Observation) -> PublisherPart:
-        """Publishes to the observation's state ref."""
-
-    def keep(self, run: RunFacts, observation: Observation) -> None:
-        """Have a finished run in the journal, for good, before anybody hears of it."""
-
-    def execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
-        """Run what the plan asks for."""
-
-    def published(self, runs: Sequence[RunFacts], observation: Observation) -> None:
-        """These runs are on the remote: the journal may forget them."""
-
-    def planned(self, plan: Plan, observation: Observation) -> None:
-        """Tell who watches what is going to happen."""
-
-    def due(self, observation: Observation) -> bool:
-        """Whether it is time to publish a batch while stages still run."""
-
-    def insists(self, observation: Observation) -> bool:
-        """Whether there is something to record though no stage changes: a person's word, or a new place for bytes."""
-
-    def sent(self) -> Mapping[str, Transferred]:
-        """By DVC remote what was sent there so far."""
-
-    def trouble(self, error: RunnerError) -> None:
-        """A batch could not be published; it is kept and tried again."""
+__all__ = ["Parts", "Request", "Result", "reconcile"]
 
 
 def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
-    """Make what is recorded match what is desired; raises RunnerError where it cannot even begin."""
+    """Make what is recorded match what is desired; raises RunnerError where it cannot even begin.
+
+    What another runner is running is left to it; when that has ended, everything is asked again.
+    """
+    result = _round(parts, request, stop)
+    while (result.held or result.moved) and not result.cancelled and parts.wait(result, stop):
+        # Whoever runs a failed stage now gives it the other try that was asked for.
+        again = request if result.moved and not result.runs else replace(request, retry=(), expected=None)
+        result = result.followed_by(_round(parts, again, stop))
+    return result
+
+
+def _round(parts: Parts, request: Request, stop: threading.Event) -> Result:
     observation, commits = _publish_left_over(parts, request, parts.observe(request))
     wishes = parts.wishes(request, observation)
     plan, walk = observation.plan(wishes)
@@ -127,7 +42,10 @@ def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
     steps = {step.address: step for step in plan.steps}
     result = Result(plan, observation, steps, commits=commits, state=observation.state, retry=wishes.retry)
     if _has_work(plan):
-        _execute_and_record(parts, walk, result, stop)
+        try:
+            _execute_and_record(parts, walk, result, stop)
+        finally:
+            parts.released()
     elif plan.changes_state or parts.insists(observation):
         _record(parts.publisher(observation), parts, [], result)
     result.sent = parts.sent()
@@ -181,8 +99,9 @@ def _execute_and_record(parts: Parts, walk: Walk, result: Result, stop: threadin
     outcome = parts.execute(walk, result.plan, result.observation, Sink(keep, tick), stop)
     result.steps.update(outcome.steps)
     result.host_errors.update(outcome.host_errors)
-    result.cancelled = outcome.cancelled
-    _record(publisher, parts, waiting, result)
+    result.cancelled, result.moved, result.held = outcome.cancelled, outcome.moved, dict(outcome.held)
+    if not outcome.moved:
+        _record(publisher, parts, waiting, result)
 
 
 def _record(publisher: PublisherPart, parts: Parts, waiting: list[RunFacts], result: Result) -> None:

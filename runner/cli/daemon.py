@@ -13,7 +13,7 @@ from runner.cli.faults import host_fault
 from runner.cli.stopping import stopping
 from runner.daemon import Beat, Rounds, serve
 from runner.errors import ExitCode, RunnerError
-from runner.reconcile import Request, Result
+from runner.parts import Request, Result
 from runner.reconcile import reconcile as run_reconcile
 from runner.report.daemon_view import quiet_line, start_line, stop_line
 from runner.report.progress import Progress
@@ -27,7 +27,7 @@ from runner.wiring.repository import open_repository
 def daemon(arguments: argparse.Namespace, console: Console) -> int:
     """Reconcile what is new every interval, until SIGTERM or SIGINT."""
     folder = working_folder(arguments.folder)
-    settings = Settings(arguments.jobs, arguments.branch, not arguments.no_isolation, trigger="daemon")
+    settings = Settings(arguments.jobs, arguments.branch, not arguments.no_isolation, trigger="daemon", wait=False)
     say = _teller(console)
     url = arguments.repo or open_clone(folder, os.environ).url
     with stopping() as (stop, signals):

@@ -19,7 +19,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     clone = open_clone(working_folder(arguments.folder), os.environ)
     observation, aim = clone.observed(arguments.rev)
     plan, _ = observation.plan()
-    beside = Beside(clone.state_age(observation.state), clone.waiting_runs(), clone.proposals())
+    beside = Beside(clone.state_age(observation.state), clone.waiting_runs(), clone.proposals(), clone.claims())
     records = observation.state.summary.head.sequence if observation.state else 0
     ground = ground_of(clone, observation, aim, arguments.rev, plural(records, "record"))
     value = status_json(plan, observation, beside)

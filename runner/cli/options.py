@@ -55,6 +55,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for add in (_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay):
         add(commands)
+    _claims(commands)
     _daemon(commands)
 
 
@@ -225,6 +226,9 @@ def _reconcile(commands: Any) -> None:
     parser.add_argument("--only", nargs="+", metavar="STAGE", help="only these stages and what they need")
     parser.add_argument("--force", action="store_true", help="run always-changed stages once more for this commit")
     parser.add_argument(
+        "--no-wait", action="store_true", help="leave what another runner runs now to it, and end with 5"
+    )
+    parser.add_argument(
         "--accept-state",
         metavar="SHA",
         help="go on from a state branch that somebody rewrote: its commit now, or `none` where it is gone",
@@ -306,6 +310,29 @@ def _replay(commands: Any) -> None:
     parser.add_argument("record", metavar="RECORD", help="number of the record")
     _where(parser)
     add_common(parser)
+
+
+def _claims(commands: Any) -> None:
+    help_ = "show or break what runners claim to be running"
+    parser = commands.add_parser(
+        "claims",
+        help=help_,
+        description=help_[0].upper() + help_[1:] + ".",
+        epilog=examples("claims list", "claims break 3f2a9c"),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(parser=parser)
+    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    help_ = "list the claims that are on the remote now"
+    listing = _command(actions, "list", help_, "claims", "list_claims", "claims list")
+    help_ = "remove claims of runners that are known to be gone"
+    breaking = _command(actions, "break", help_, "claims", "break_claims", "claims break 3f2a9c", "claims break --all")
+    breaking.add_argument("claims", metavar="CLAIM", nargs="*", help="as `runner claims list` names it, or its start")
+    breaking.add_argument("--all", action="store_true", help="every claim there is")
+    for one in (listing, breaking):
+        one.add_argument("--repo", metavar="URL", help="the repository, where it is not the one of this folder")
+        add_common(one)
 
 
 def _daemon(commands: Any) -> None:

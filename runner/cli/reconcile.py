@@ -12,7 +12,7 @@ from typing import Any
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
 from runner.errors import ExitCode, HostError, InputError, RunnerError
-from runner.reconcile import Request
+from runner.parts import Request
 from runner.reconcile import reconcile as run_reconcile
 from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line, result_notices, result_text
@@ -77,6 +77,8 @@ def _run(
         isolate=not arguments.no_isolation,
         trigger=os.environ.get("GITHUB_EVENT_NAME", "command"),
         accepted_state=accepted_state,
+        # What a plan file says holds for its commit alone: it is not asked again later.
+        wait=request.expected is None and not arguments.no_wait,
     )
     progress = Progress(console.err, console.say, live=console.interactive)
     with stopping() as (stop, signals):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.nouns import Address, Desired, Trust
+from runner.core.plan import Step
 from runner.core.records import RunFacts
 from runner.data.cache import Cache
 from runner.data.remotes import Remotes
@@ -52,6 +53,8 @@ class Context:
     """Bytes of a blob of the state branch by its id."""
     git_folder: Callable[[str], Mapping[str, bytes] | None]
     """Files of a folder of the state branch by its id."""
+    held_elsewhere: Callable[[Step], str | None]
+    """Who else runs a step now, in words; None where nobody does, and then it is this runner's to run."""
     on_event: Callable[[Event], None]
     clock: Callable[[], float]
     """Seconds since the epoch."""

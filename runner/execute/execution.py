@@ -33,6 +33,10 @@ class Outcome:
     host_errors: dict[Address, RunnerError] = field(default_factory=dict)
     """Stages that this host could not run; nothing is recorded of them."""
     cancelled: bool = False
+    held: dict[Address, str] = field(default_factory=dict)
+    """Stages that another runner is running now, with their keys; nothing is known of what comes out."""
+    moved: bool = False
+    """Nothing was started, since something new was recorded after the plan was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Execution:
         while not self._to_remake and not self._alone:
             taken = self._queue.take()
             for stage in taken:
-                if self._renewed and not self._runs_still(stage):
+                if (self._renewed and not self._runs_still(stage)) or self._is_held(stage):
                     self._queue.done(stage.address)
                 else:
                     self._work(self.outcome.steps[stage.address])
@@ -141,6 +145,17 @@ class Execution:
         if step.entry is not None:
             self._settled.append(stage.address)
         return step.action is Action.RUN
+
+    def _is_held(self, stage: Stage) -> bool:
+        """Whether somebody else runs it now; if nobody does it is ours, and others are told."""
+        step = self.outcome.steps[stage.address]
+        who = self._context.held_elsewhere(step)
+        if who is None or step.key is None:
+            return False
+        self.outcome.steps[stage.address] = replace(step, action=Action.WAIT, reasons=(who,))
+        self.outcome.held[stage.address] = step.key
+        self._context.on_event(Event("notice", stage.address, who))
+        return True
 
     def _asked_again(self, stage: Stage) -> Step:
         remade = stage.address in self._remaking

@@ -23,6 +23,8 @@ _TRUSTED = "runner-safe-directories"
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 _HEADS = "+refs/heads/*:refs/heads/*"
 _PULLS = "+refs/pull/*/head:refs/pull/*/head"
+_CLAIMS = "+refs/runner/claims/*:refs/runner/claims/*"
+_PUSH = ("push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no")
 _PACKS_LIMIT = 40
 _WRITE_CONFIG = (
     ("gc.auto", "0"),
@@ -89,7 +91,7 @@ class Mirror:
 
         HostError when the remote cannot be reached or refuses. A mirror that is broken is made again first.
         """
-        specs = [_HEADS, _PULLS] if pulls else [_HEADS]
+        specs = [_HEADS, _CLAIMS, _PULLS] if pulls else [_HEADS, _CLAIMS]
         command = [
             *("fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-write-fetch-head", "--update-shallow"),
             *("--no-auto-maintenance", "--no-recurse-submodules", "origin", *specs),
@@ -152,8 +154,38 @@ class Mirror:
             )
         return checked_oid(sha)
 
-    def push(self, sha: str, branch: str, expected: str | None) -> PushResult:
+    def listed(self, *patterns: str) -> dict[str, str]:
+        """Refs of the remote as they are now, by full name, without fetching anything; HostError where it fails."""
+        answer = self._talk(["ls-remote", "origin", *patterns])
+        if answer.code:
+            raise self._failure(answer)
+        rows = (line.partition("\t") for line in path_text(answer.out).splitlines())
+        return {name: oid for oid, _, name in rows}
+
+    def fetch_refs(self, refs: Sequence[str]) -> None:
+        """Bring these refs, given by their full names, under the same names; HostError where that fails."""
+        flags = ("--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance")
+        with self._alone():
+            answer = self._talk(["fetch", *flags, "--no-recurse-submodules", "origin", *(f"+{r}:{r}" for r in refs)])
+        if answer.code:
+            raise self._failure(answer)
+
+    def place(self, sha: str, ref: str) -> PushResult:
+        """Put a ref that is this runner's alone, given by its full name, to a commit, wherever it was."""
+        with self._alone():
+            answer = self._talk([*_PUSH, "origin", f"+{checked_oid(sha)}:{ref}"])
+        return push_result(answer.code, path_text(answer.out), answer.error, ref)
+
+    def drop(self, ref: str, expected: str) -> PushResult:
+        """Remove a ref of the remote if it still is at this commit."""
+        with self._alone():
+            answer = self._talk([*_PUSH, f"--force-with-lease={ref}:{checked_oid(expected)}", "origin", f":{ref}"])
+        return push_result(answer.code, path_text(answer.out), answer.error, ref)
+
+    def push(self, sha: str, branch: str, expected: str | None, *, drop: Sequence[str] = ()) -> PushResult:
         """Move a branch of the remote from `expected` (None: it must not exist) to a descendant of it; never by force.
+
+        In the same conversation the refs `drop` of this runner's own are removed, whatever comes of the branch.
 
         The lease makes it a compare-and-swap against `expected` also where the remote moved to an ancestor of `sha`;
         since a lease would allow a rewind, descent is checked here first. InputError when `sha` does not descend.
@@ -162,10 +194,10 @@ class Mirror:
         if expected is not None and not self.reader.is_ancestor(expected, sha):
             raise InputError(f"{sha} does not descend from {expected}", "only fast-forward pushes are made")
         lease = f"--force-with-lease={target}:{expected or ''}"
-        command = ["push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", lease]
+        dropped = [f":{ref}" for ref in drop]
         with self._alone():
-            answer = self._talk([*command, "origin", f"{checked_oid(sha)}:{target}"])
-            result = push_result(answer.code, path_text(answer.out), answer.error, branch)
+            answer = self._talk([*_PUSH, lease, "origin", f"{checked_oid(sha)}:{target}", *dropped])
+            result = push_result(answer.code, path_text(answer.out), answer.error, target)
             if result.status is PushStatus.ACCEPTED and self.tip(branch) != sha:
                 self._run_locally(["update-ref", target, sha])
         return result
@@ -266,7 +298,9 @@ class Mirror:
         return Answer(int(code), out if isinstance(out, bytes) else b"", str(error).strip())
 
     def _environment(self, network: NetworkConfig) -> dict[str, str]:
-        origin = (("remote.origin.url", self.url), ("remote.origin.fetch", _HEADS))
+        # By these a push also moves what is here.
+        fetched = (("remote.origin.fetch", _HEADS), ("remote.origin.fetch", _CLAIMS))
+        origin = (("remote.origin.url", self.url), *fetched)
         trusted = [value for key, value in network if key == "safe.directory"]
         env = environment(network=True) | config_variables((*_WRITE_CONFIG, *network, *origin))
         if trusted and self.path.exists():

@@ -57,11 +57,11 @@ _HINTS: tuple[tuple[str, str], ...] = (
 _PERMISSION_HINT = "give the runner's credentials write access (on GitHub: permissions: contents: write)"
 
 
-def push_result(code: int, out: str, error: str, branch: str) -> PushResult:
-    """Judge `git push --porcelain` of one branch by its exit code and output."""
+def push_result(code: int, out: str, error: str, ref: str) -> PushResult:
+    """Judge `git push --porcelain` by its exit code and what it says of one ref, given by its full name."""
     said = redacted(error)
-    flag, summary = _ref_line(out, branch)
-    if flag in (" ", "+", "*", "="):
+    flag, summary = _ref_line(out, ref)
+    if flag in (" ", "+", "*", "=", "-"):
         return PushResult(PushStatus.ACCEPTED, summary)
     if flag == "!":
         return _rejected(redacted(summary), said)
@@ -72,10 +72,10 @@ def push_result(code: int, out: str, error: str, branch: str) -> PushResult:
     return PushResult(PushStatus.UNKNOWN, shortened(said), "the connection broke; whether it arrived is not known")
 
 
-def _ref_line(out: str, branch: str) -> tuple[str, str]:
+def _ref_line(out: str, ref: str) -> tuple[str, str]:
     for line in out.splitlines():
         fields = line.split("\t")
-        if len(fields) >= 3 and fields[1].endswith(f":refs/heads/{branch}"):
+        if len(fields) >= 3 and fields[1].endswith(f":{ref}"):
             return fields[0], fields[2]
     return "", ""
 

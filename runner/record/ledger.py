@@ -46,7 +46,7 @@ def append_runs(base: State | None, runs: Sequence[RunFacts], adopted: Mapping[s
     for run in runs:
         known = _shard(base, batch, run.key).get(run.key) or (base.sealed_shard(run.key).get(run.key) if base else None)
         if known is not None and (_is_recorded(base, known[0], run) or (known[1] and run.reason != "remade")):
-            batch.dropped.append({"key": run.key, "runId": run.run_id, "acceptedRecord": known[0]})
+            batch.dropped.append(_dropped(base, known[0], run))
             continue
         number = _append(batch, {"run": run.as_json()}, run)
         if known is None or not known[1] or run.succeeded:
@@ -90,6 +90,17 @@ def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, En
 def _is_recorded(base: State | None, number: int, run: RunFacts) -> bool:
     record = base.record(number) if base is not None and number <= base.summary.head.sequence else None
     return record is not None and record.run is not None and record.run.run_id == run.run_id
+
+
+def _dropped(base: State | None, accepted: int, run: RunFacts) -> dict[str, Any]:
+    """What is said of a run that is not recorded: whose result counts, and where its own bytes were other ones."""
+    row: dict[str, Any] = {"key": run.key, "runId": run.run_id, "acceptedRecord": accepted}
+    record = base.record(accepted) if base is not None and accepted <= base.summary.head.sequence else None
+    if record is None or record.run is None or record.run.run_id == run.run_id or not run.succeeded:
+        return row
+    theirs = {out.path: out.md5 for out in record.run.outs}
+    differing = sorted(out.path for out in run.outs if theirs.get(out.path) != out.md5)
+    return {**row, "differs": differing} if differing else row
 
 
 def _append(batch: Batch, body: Mapping[str, Any], run: RunFacts) -> int:

@@ -94,6 +94,10 @@ class Publisher:
     """Where the branch was when `base` was read; None where there is none yet."""
     location: str = ""
     """Where the bytes of results are: the name of a DVC remote, or `this host`."""
+    drop: Callable[[], Sequence[str]] = tuple
+    """Refs of this runner's own to remove in the same push: its claim, once nothing runs any more."""
+    dropped: Callable[[], None] = lambda: None
+    """Hears that they are gone."""
     insists: bool = False
     """Record something even where no stage changes."""
     tries: int = field(default=_TRIES)
@@ -109,8 +113,9 @@ class Publisher:
             if composed.request is None:
                 return Published(None, self.base, tuple(composed.batch.dropped))
             commit = self.mirror.write_commit(composed.request)
-            result = self.mirror.push(commit, self.branch, self._expected())
+            result = self.mirror.push(commit, self.branch, self._expected(), drop=self.drop())
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
+                self.dropped()
                 self.base, self.tip, self.fork, self.insists = self.open_state(commit), commit, False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:

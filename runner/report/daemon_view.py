@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from runner.core.actions import Action
-from runner.reconcile import Result
+from runner.parts import Result
 from runner.report.style import Style, duration, plural
 
 _CREDENTIALS = re.compile(r"(\w+://)[^/@]*@")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.core.actions import Action
+from runner.core.claims import Claim
 from runner.core.plan import Plan, Step
 from runner.core.records import RunFacts
 from runner.observe.observation import Observation
+from runner.report.claims_view import claim_json, claim_line
 from runner.report.plan_view import Ground, after_failures, ground_text, no_stages, notices_text
 from runner.report.style import Style, plural, reason_text, size, table
 
@@ -36,6 +38,8 @@ class Beside:
     """Runs that finished on this host and are not published yet."""
     proposals: Sequence[tuple[str, str, str]]
     """Name, commit and age of each branch with runs of a proposal."""
+    claims: Sequence[Claim] = ()
+    """What runners are running, as far as it is known here."""
 
 
 def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[str, Any]:
@@ -53,6 +57,7 @@ def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[st
             {"stage": str(run.address), "runId": run.run_id, "outcome": run.reason} for run in beside.waiting
         ],
         "proposals": [{"ref": name, "state": tip, "age": age} for name, tip, age in beside.proposals],
+        "claims": [claim_json(claim) for claim in beside.claims],
         "notHandled": [notice.message for notice in observation.desired.not_handled],
     }
 
@@ -66,6 +71,7 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     lines.append("")
     lines += _stage_lines(plan, observation, style) if plan.steps else [no_stages(ground)]
     notes = [*after_failures(plan.steps, style), *_waiting_lines(beside.waiting)]
+    notes += [f"Running now: {line}" for line in map(style.safe, map(claim_line, beside.claims))]
     shown = beside.proposals[:_MOST_PROPOSALS]
     notes += [f"proposal: {style.safe(name)} at {tip[:12]}, {age}" for name, tip, age in shown]
     if len(beside.proposals) > len(shown):

@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.core.actions import Action
 from runner.core.records import RunFacts
-from runner.reconcile import Result
+from runner.parts import Result
 from runner.report.plan_view import after_failures
 from runner.report.style import Style, plural, reason_text, shown_value, size
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.core.claims import Claim
 from runner.core.digests import md5_hex
 from runner.core.nouns import Project, Trust
 from runner.core.records import RunFacts
@@ -89,6 +90,16 @@ class Clone:
         rows = [(name, self.states.tips[name]) for name in self.states.proposals()]
         rows.sort(key=lambda row: self.reader.commit(row[1]).committed_at, reverse=True)
         return [(name, tip, self._age(tip)) for name, tip in rows]
+
+    def claims(self) -> list[Claim]:
+        """What runners said they were running when this clone, or the mirror of it, was fetched last."""
+        from runner.record.claims import known_claims, place_of_claims  # imported late: start-up
+
+        found: dict[str, Claim] = {}
+        for place in (self.reader, self.mirror):
+            if place is not None:
+                found |= {name: row.claim for name, row in known_claims(place, place.refs(*place_of_claims)).items()}
+        return sorted(found.values(), key=lambda claim: (claim.since, claim.id))
 
     def waiting_runs(self) -> list[RunFacts]:
         """Runs that finished on this host and are not published yet, for whichever branch."""

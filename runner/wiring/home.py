@@ -6,8 +6,11 @@ except the journal (results that are not published yet) and, where there is no D
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +45,11 @@ class RepositoryHome:
         """The newest commit of the runner that this host has seen on a branch that results go to."""
         return self.root / "seen-states" / branch.replace("/", "%2F")
 
+    @property
+    def claims(self) -> Path:
+        """A file for each reconcile under way, locked by its process."""
+        return self.root / "claims"
+
     def journal(self, branch: str) -> Path:
         """Finished runs that are not on the state branch yet."""
         return self.root / "journal" / branch.replace("/", "%2F")
@@ -61,6 +69,19 @@ def home_folder(environ: Mapping[str, str]) -> Path:
         return Path(environ["RUNNER_HOME"]).expanduser().absolute()
     caches = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(caches) / "gitops-runner"
+
+
+def home_name(home: Path) -> str:
+    """A name for this folder that no other has, on whichever host; the same as long as the folder exists."""
+    file = home / "name"
+    if not file.exists():
+        name = uuid.uuid4().hex
+        part = home / f".name.{name}"
+        part.write_text(name)
+        with contextlib.suppress(FileExistsError):
+            os.link(part, file)
+        part.unlink()
+    return file.read_text()
 
 
 def repository_home(home: Path, url: str) -> RepositoryHome:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.actions import Action
+from runner.core.claims import Claim, Watch
 from runner.core.nouns import Address, Project, Trust
-from runner.core.plan import Plan, Walk, Wishes
+from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.recorded import Hit
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
@@ -31,11 +32,12 @@ from runner.git.mirror import Mirror
 from runner.ledger.state import State
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
+from runner.parts import PublisherPart, Request, Result
 from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
 from runner.process.host import host_resources, this_host
-from runner.reconcile import PublisherPart, Request
+from runner.record.claims import Claims
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
 from runner.record.outbox import left_over, send
@@ -45,10 +47,12 @@ from runner.record.tree import Sources
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
-from runner.wiring.home import RepositoryHome, prune_logs
+from runner.wiring.home import RepositoryHome, home_name, prune_logs
 from runner.wiring.states import StateRefs, opened
 from runner.wiring.target import Target, Targets
 
+_MOST_MOVES = 10
+"""After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
 THIS_HOST = "this host"
 """Where the bytes of results are when there is no DVC remote."""
 
@@ -67,6 +71,12 @@ class Settings:
     """Whether DVC's run-cache may stand for a run."""
     accepted_state: str | None = None
     """A rewritten state branch's commit that a person accepted."""
+    claims: bool = True
+    """Whether others' claims count, and what runs is claimed."""
+    wait: bool = True
+    """Whether to wait for what other runners run; else it is left to the next reconcile."""
+    watch: Watch = field(default_factory=Watch)
+    """What this process has seen of others' claims."""
 
 
 @dataclass
@@ -89,6 +99,9 @@ class RealParts:
     _wishes: Wishes | None = None
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
+    _claims: Claims | None = None
+    _moves: int = 0
+    """How often something new was recorded just before a claim."""
     _sent: dict[str, Transferred] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -145,6 +158,8 @@ class RealParts:
         )
         worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate)
         try:
+            if not self._claim(observation, plan):
+                return Outcome(steps={step.address: step for step in plan.steps}, moved=True)
             context = self._context(observation, worktrees, plan)
             self._check_remotes(context.remotes, observation)
             jobs = self.settings.jobs or max(1, int(host_resources()[0]))
@@ -153,6 +168,52 @@ class RealParts:
             return Execution(walk, plan, context, queue, sink, stop, Threads(jobs)).go()
         finally:
             worktrees.close()
+            if self._claims is not None:
+                self._claims.ended()
+
+    # Claims
+
+    def _claim(self, observation: Observation, plan: Plan) -> bool:
+        """Tell others what is going to run; False where something was recorded since the plan was made."""
+        if not self.settings.claims:
+            return True
+        target = self._chosen[observation.commit]
+        host = this_host().hostname
+        home = home_name(self.home_root)
+        own = Claim(self.reconcile_id, host, home, self.actor(), self.settings.trigger, target.branch, plan.desired)
+        self._claims = Claims(
+            mirror=self.mirror,
+            folder=self.home.claims,
+            own=own,
+            watch=self.settings.watch,
+            notice=lambda text: self.on_event(Event("notice", None, text)),
+            clock=self.clock,
+            monotonic=time.monotonic,
+        )
+        keys = {step.key: step.address for step in plan.steps if step.action is Action.RUN and step.key}
+        undecided = (Action.WAIT, Action.PROBE, Action.UNKNOWN)
+        waiting = [step.address for step in plan.steps if step.action in undecided]
+        if self._claims.take(keys, waiting, target.tip):
+            return True
+        self._moves += 1
+        return self._moves > _MOST_MOVES
+
+    def _held_elsewhere(self, step: Step) -> str | None:
+        claim = self._claims.held_elsewhere(step.key, step.address) if self._claims is not None else None
+        return None if claim is None else f"runs on {claim.host} ({claim.trigger} of {claim.actor})"
+
+    def wait(self, result: Result, stop: threading.Event) -> bool:
+        """Wait for other runners, if this one is to."""
+        if result.moved:
+            return True
+        if self._claims is None or not self.settings.wait:
+            return False
+        return self._claims.wait(result.held, stop)
+
+    def released(self) -> None:
+        """Take the claim back."""
+        if self._claims is not None:
+            self._claims.release()
 
     # Record
 
@@ -210,6 +271,8 @@ class RealParts:
             fork=observation.state is not None and target.branch not in target.states.tips,
             in_place=target.in_place,
             tip=target.tip,
+            drop=lambda: self._claims.to_drop() if self._claims is not None else [],
+            dropped=lambda: self._claims.dropped() if self._claims is not None else None,
         )
 
     def planned(self, plan: Plan, observation: Observation) -> None:
@@ -291,6 +354,7 @@ class RealParts:
             run_cache=self.settings.run_cache,
             git_bytes=self._git_bytes,
             git_folder=self._git_folder,
+            held_elsewhere=self._held_elsewhere,
             on_event=self.on_event,
             clock=self.clock,
             run_ids=lambda: uuid.uuid4().hex,

@@ -13,7 +13,7 @@ from runner.errors import HostError, InputError
 from runner.execute.context import Event
 from runner.execute.execution import Sink
 from runner.ledger.state import State
-from runner.reconcile import Request
+from runner.parts import Request
 from runner.wiring.parts import Settings
 from runner.wiring.repository import Repository
 
@@ -27,7 +27,7 @@ def replay_record(
     stop: threading.Event,
 ) -> Replay:
     """Run record `name` again; nothing is recorded of it. Raises InputError where its inputs are not what they were."""
-    settings = replace(settings, run_cache=False)  # a replay is a run, or it proves nothing
+    settings = replace(settings, run_cache=False, claims=False)  # a replay is a run, or it proves nothing
     parts = repository.parts(settings, environ, on_event, lambda plan, observation: None)
     state = parts.observe(Request()).state
     if state is None:

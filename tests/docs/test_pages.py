@@ -140,7 +140,7 @@ def _is_known(call: str) -> bool:
     known = {command.name: command for command in commands()}
     name = " ".join(words[1:3]) if " ".join(words[1:3]) in known else words[1]
     if name not in known:
-        return name in ("runs",) and len(words) == 2
+        return name in ("runs", "claims") and len(words) == 2
     return all(word.partition("=")[0] in known[name].options for word in words if word.startswith("-") and word != "--")
 
 

@@ -17,6 +17,7 @@ from runner.git.network import checked_url, network_failure
 from runner.git.push import PushStatus, push_result
 
 BRANCH = "runner/state"
+REF = f"refs/heads/{BRANCH}"
 
 
 def said(flag: str, summary: str) -> str:
@@ -25,7 +26,7 @@ def said(flag: str, summary: str) -> str:
 
 @pytest.mark.parametrize("flag", [" ", "*", "+", "="])
 def test_a_ref_that_is_where_it_should_be_is_accepted(flag: str) -> None:
-    assert push_result(0, said(flag, "a..b"), "", BRANCH).status is PushStatus.ACCEPTED
+    assert push_result(0, said(flag, "a..b"), "", REF).status is PushStatus.ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_ref_that_is_where_it_should_be_is_accepted(flag: str) -> None:
     ],
 )
 def test_every_way_to_be_late_is_a_lost_race(summary: str) -> None:
-    assert push_result(1, said("!", summary), "error: failed to push some refs", BRANCH).status is PushStatus.LOST_RACE
+    assert push_result(1, said("!", summary), "error: failed to push some refs", REF).status is PushStatus.LOST_RACE
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_every_way_to_be_late_is_a_lost_race(summary: str) -> None:
     ],
 )
 def test_a_refusal_keeps_the_words_and_gives_a_hint(summary: str, error: str, hint: str) -> None:
-    result = push_result(1, said("!", summary), error, BRANCH)
+    result = push_result(1, said("!", summary), error, REF)
     assert result.status is PushStatus.REFUSED
     assert summary in result.detail
     assert hint in result.hint
@@ -83,7 +84,7 @@ def test_a_refusal_keeps_the_words_and_gives_a_hint(summary: str, error: str, hi
     ],
 )
 def test_missing_permission_is_a_refusal(error: str) -> None:
-    result = push_result(128, "", error, BRANCH)
+    result = push_result(128, "", error, REF)
     assert result.status is PushStatus.REFUSED
     assert "write access" in result.hint
 
@@ -99,17 +100,17 @@ def test_missing_permission_is_a_refusal(error: str) -> None:
     ],
 )
 def test_a_connection_that_broke_leaves_it_open(out: str, error: str) -> None:
-    assert push_result(0 if out.startswith("To x\nDone") else 1, out, error, BRANCH).status is PushStatus.UNKNOWN
+    assert push_result(0 if out.startswith("To x\nDone") else 1, out, error, REF).status is PushStatus.UNKNOWN
 
 
 def test_the_line_of_another_branch_does_not_count() -> None:
-    assert push_result(1, said(" ", "a..b"), "", "state").status is PushStatus.UNKNOWN
+    assert push_result(1, said(" ", "a..b"), "", "refs/heads/state").status is PushStatus.UNKNOWN
 
 
 def test_passwords_are_in_no_message() -> None:
     error = "fatal: unable to access 'https://bot:s3cret@x/': 500"
     assert "s3cret" not in str(network_failure("https://bot:s3cret@x/", error))
-    assert "s3cret" not in push_result(1, "", error, BRANCH).detail
+    assert "s3cret" not in push_result(1, "", error, REF).detail
 
 
 def test_urls_are_taken_as_git_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,8 @@ def test_two_reconciles_of_one_commit_record_every_result_once(tmp_path: Path) -
         p["run"]["stage"] for p in predicates if "run" in p and p["run"]["outcome"]["succeeded"]
     )
     assert accepted == {"one": 1, "two": 1}
+    assert world.trace() == ["one", "two", "wrong"]
+    assert [ref for ref in world.refs() if "claims" in ref] == []
     assert world.plan("--fetch") == {"one": "keep", "two": "keep", "wrong": "failed"}
     for host in "ab":
         told = world.reconcile(host=host, elsewhere=True, ok=(3,))
@@ -50,6 +52,7 @@ def test_two_reconciles_on_one_host_share_everything_but_the_work(tmp_path: Path
     said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [3, 3], said
     check_ledger(world.remote)
+    assert world.trace() == ["one", "two", "wrong"]
     assert world.plan() == {"one": "keep", "two": "keep", "wrong": "failed"}
     assert list(world.home("a").glob("r/*/journal/**/*.jsonl")) == []
 

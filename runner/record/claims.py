@@ -1,0 +1,278 @@
+"""This runner's claim on the remote, kept fresh while stages run, and what others claim.
+
+One ref for each reconcile, `refs/runner/claims/<id>`, or a branch of that name where a host refuses other refs. First
+the own claim is placed, then the others' are read; whoever then sees a stage of his in another's claim leaves it to the
+other. Two that see each other both step back, and try again after a while that is not the same for both.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from runner.core.canonical import canonical_bytes
+from runner.core.claims import BEAT_SECONDS, Claim, Watch, holder, parse_claim
+from runner.core.nouns import Address
+from runner.errors import RunnerError
+from runner.git.commit import CommitRequest, Identity
+from runner.git.mirror import Mirror
+from runner.git.push import PushStatus
+from runner.git.read import Reader
+
+REFS = "refs/runner/claims/"
+BRANCHES = "refs/heads/runner/claims/"
+place_of_claims = (REFS, BRANCHES)
+_UPDATE_SECONDS = 2.0
+"""How soon others hear of work whose key only became known while stages ran."""
+_POLL_SECONDS = (0.5, 5.0)
+_STEP_BACK_SECONDS = ((0.0, 0.3), (0.7, 1.6))
+"""How long the first and the second of two wait that stepped back from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A claim as it is on the remote now."""
+
+    claim: Claim
+    ref: str
+    oid: str
+
+
+@dataclass
+class Claims:
+    """Claims of one reconcile; `held_elsewhere` may be called from any thread, all else from one."""
+
+    mirror: Mirror
+    folder: Path
+    """Where runners of this home lock a file each, so that the others know at once who lives."""
+    own: Claim
+    """What this runner says of itself; empty until `take`."""
+    watch: Watch
+    notice: Callable[[str], None]
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    _others: tuple[Claim, ...] = ()
+    _tip: str | None = None
+    """Where the branch that results go to was when the claims were read."""
+    _ref: str | None = None
+    _refused: bool = False
+    _dirty: bool = False
+    _stepped_back: bool = False
+    _lock: IO[bytes] | None = None
+    _guard: threading.RLock = field(default_factory=threading.RLock)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _beating: threading.Thread | None = None
+
+    def take(self, keys: Mapping[str, Address], waiting: Sequence[Address], tip: str | None) -> bool:
+        """Claim this work as far as nobody else has; nothing is raised, since a claim is only advice.
+
+        False where the branch that results go to is not at `tip` any more: somebody may have recorded just this work,
+        and taken his claim back, since the plan was made.
+        """
+        if not (keys or waiting) or self._refused:
+            return True
+        self._lock_own()
+        wanted = {key: str(address) for key, address in keys.items()}
+        names = tuple(sorted(str(address) for address in waiting))
+        self.own = replace(self.own, keys=wanted, waiting=names, since=self.clock())
+        try:
+            if not self._place():
+                return True
+            others = self.read()
+            if self._tip != tip:
+                return False
+            taken = {key for key, address in keys.items() if holder(others, key, address, self.own.desired)}
+            if taken:
+                self._stepped_back = True
+                self.own = replace(self.own, keys={key: wanted[key] for key in wanted.keys() - taken}, waiting=())
+                self._place() if self.own.keys else self._drop()
+        except RunnerError as error:
+            self._say_once(error)
+        if self._ref is not None:
+            self._start_beating()
+        return True
+
+    def held_elsewhere(self, key: str | None, address: Address) -> Claim | None:
+        """The claim of somebody else who runs this stage; None where it is ours to run, and is claimed from here on."""
+        with self._guard:
+            if key is None or key in self.own.keys:
+                return None
+            found = holder(self._others, key, address, self.own.desired)
+            if found is None and self._ref is not None:
+                waiting = tuple(name for name in self.own.waiting if name != str(address))
+                self.own = replace(self.own, keys={**self.own.keys, key: str(address)}, waiting=waiting)
+                self._dirty = True
+            return found
+
+    def wait(self, held: Mapping[Address, str], stop: threading.Event) -> bool:
+        """Wait until one of these keys may be free, or something new is recorded; False on a stop."""
+        tip = self.mirror.tip(self.own.branch)
+        if self._stepped_back:
+            first = all(self.own.id < other.id for other in self._others)
+            stop.wait(random.uniform(*_STEP_BACK_SECONDS[0 if first else 1]))
+            self._stepped_back = False
+        pause = _POLL_SECONDS[0]
+        while not stop.wait(pause):
+            try:
+                others = self.read()
+            except RunnerError as error:
+                self._say_once(error)
+                return True  # the next look at the remote says what is wrong
+            if self._tip != tip or any(holder(others, k, a, self.own.desired) is None for a, k in held.items()):
+                return True
+            pause = min(pause * 1.5, _POLL_SECONDS[1])
+        return False
+
+    def read(self) -> tuple[Claim, ...]:
+        """Others' claims that count now; raises HostError where the remote cannot be asked."""
+        branch = f"refs/heads/{self.own.branch}"
+        placed, listed = read_claims(self.mirror, branch)
+        self._tip = listed.get(branch)
+        theirs = {name: row for name, row in placed.items() if name != self.own.id}
+        alive = self.watch.look({name: row.oid for name, row in theirs.items()}, self.monotonic())
+        dead = {name for name, row in theirs.items() if name not in alive or self._is_gone(row.claim)}
+        for name in dead:
+            self.mirror.drop(theirs[name].ref, theirs[name].oid)
+        others = tuple(row.claim for name, row in sorted(theirs.items()) if name not in dead)
+        with self._guard:
+            self._others = others
+        return others
+
+    def to_drop(self) -> list[str]:
+        """Refs to remove in the same push that publishes the last results."""
+        return [self._ref] if self._ref is not None and self._ended.is_set() else []
+
+    def ended(self) -> None:
+        """No stage runs any more; what is claimed stays so until the results are published."""
+        self._ended.set()
+        if self._beating is not None:
+            self._beating.join()
+            self._beating = None
+
+    def dropped(self) -> None:
+        """A push removed the ref."""
+        self._ref = None
+
+    def release(self) -> None:
+        """Take the claim back, whatever came of it."""
+        self.ended()
+        try:
+            self._drop()
+        except RunnerError as error:
+            self._say_once(error)  # others see that it does not change any more
+        if self._lock is not None:
+            Path(self._lock.name).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+        self.own = replace(self.own, keys={}, waiting=())
+        self._ended = threading.Event()
+
+    # How
+
+    def _start_beating(self) -> None:
+        self._ended.clear()
+        self._beating = threading.Thread(target=self._beat, name="claims", daemon=True)
+        self._beating.start()
+
+    def _beat(self) -> None:
+        last = self.monotonic()
+        while not self._ended.wait(_UPDATE_SECONDS):
+            if not self._dirty and self.monotonic() - last < BEAT_SECONDS:
+                continue
+            last = self.monotonic()
+            try:
+                self._place()
+                self.read()
+            except RunnerError as error:
+                self._say_once(error)
+
+    def _place(self) -> bool:
+        """Put the claim as it is now on the remote; False where the remote takes none."""
+        with self._guard:
+            self.own = replace(self.own, beat=self.own.beat + 1)
+            self._dirty = False
+            claim = self.own
+        stages = f"{len(claim.keys)} stage{'s' if len(claim.keys) != 1 else ''}"
+        commit = self.mirror.write_commit(
+            CommitRequest(
+                parents=(claim.desired,),
+                base_tree=None,
+                message=f"Claim of {claim.host} for {claim.desired[:12]}: {stages}\n\n{_text(claim)}\n",
+                author=Identity("runner", f"runner@{claim.host}"),
+                time_epoch=int(self.clock()),
+            )
+        )
+        for place in [self._ref] if self._ref else [REFS + claim.id, BRANCHES + claim.id]:
+            result = self.mirror.place(commit, place)
+            if result.status is not PushStatus.REFUSED:
+                self._ref = place
+                return True
+        self._refused = True
+        self.notice(f"the remote takes no claims: two runners at once may run the same stage ({result.detail})")
+        return False
+
+    def _drop(self) -> None:
+        if self._ref is None:
+            return
+        found = self.mirror.listed(self._ref).get(self._ref)
+        if found is not None:
+            self.mirror.drop(self._ref, found)
+        self._ref = None
+
+    def _lock_own(self) -> None:
+        if self._lock is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / f"{self.own.id}.lock", "wb")  # noqa: SIM115 - open for the whole reconcile
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _is_gone(self, claim: Claim) -> bool:
+        """Whether a runner of this same home died: the kernel gave its lock back."""
+        if claim.home != self.own.home:
+            return False
+        try:
+            with open(self.folder / f"{claim.id}.lock", "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _say_once(self, error: RunnerError) -> None:
+        if not self._refused:
+            self._refused = True
+            self.notice(f"claims are not kept any more: {error.message}")
+
+
+def read_claims(mirror: Mirror, *more: str) -> tuple[dict[str, Placed], dict[str, str]]:
+    """Every claim on the remote now by name, and where the refs are that were listed: `more` are asked for as well.
+
+    What somebody else put there that is no claim is passed over. Raises HostError where the remote cannot be asked.
+    """
+    listed = mirror.listed(f"{REFS}*", f"{BRANCHES}*", *more)
+    found = {ref: oid for ref, oid in listed.items() if ref.startswith((REFS, BRANCHES))}
+    unknown = [ref for ref, oid in found.items() if not mirror.reader.exists(oid)]
+    if unknown:
+        mirror.fetch_refs(unknown)
+    return known_claims(mirror.reader, found), listed
+
+
+def known_claims(reader: Reader, found: Mapping[str, str]) -> dict[str, Placed]:
+    """The claims behind these refs (full name to commit), as far as their commits are here."""
+    result: dict[str, Placed] = {}
+    for ref, oid in found.items():
+        name = ref.removeprefix(REFS).removeprefix(BRANCHES)
+        if reader.exists(oid):
+            claim = parse_claim(reader.commit(oid).message.rstrip("\n").rpartition("\n")[2])
+            if claim is not None and claim.id == name:
+                result[name] = Placed(claim, ref, oid)
+    return result
+
+
+def _text(claim: Claim) -> str:
+    return canonical_bytes(claim.as_json()).decode()

@@ -1,0 +1,207 @@
+"""What a runner runs now is claimed: others leave it alone while it lives, and go on where it does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from runner.core.claims import EXPIRY_SECONDS, Claim, Watch, parse_claim
+from runner.core.nouns import Address
+from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.worlds import World, until
+from tests.repositories import git
+
+STAGES = """\
+stages:
+  slow:
+    cmd: echo slow >> @TRACE@; while [ ! -e @GATE@ ]; do sleep 0.05; done; cp in slow
+    deps: [in]
+    outs: [slow]
+  after:
+    cmd: echo after >> @TRACE@; cp slow after
+    deps: [slow]
+    outs: [after]
+  other:
+    cmd: echo other >> @TRACE@; cp in other
+    deps: [in]
+    outs: [other]
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A stage of it runs until there is a file `gate`."""
+    return World.create(tmp_path, {"dvc.yaml": STAGES.replace("@GATE@", str(tmp_path / "gate")), "in": "1\n"}, dvc=True)
+
+
+def claims(world: World) -> list[str]:
+    """Refs of claims on the remote."""
+    return [ref for ref in world.refs() if "/claims/" in ref]
+
+
+def begin(world: World, host: str) -> subprocess.Popen[str]:
+    """A reconcile on a host that has begun the slow stage."""
+    process = world.start("reconcile", "--json", "--repo", str(world.remote), host=host, cwd=world.folder)
+    until(lambda: "slow" in (world.folder / "trace").read_text().split())
+    return process
+
+
+def test_a_stage_that_another_runner_runs_is_not_run_again(world: World) -> None:
+    first = begin(world, "a")
+    second = world.start(
+        "reconcile", "--json", "--repo", str(world.remote), host="b", cwd=world.folder, log=world.folder / "b.log"
+    )
+    until(lambda: "runs on" in (world.folder / "b.log").read_text())
+    (world.folder / "gate").touch()
+    assert (first.wait(), second.wait()) == (0, 0)
+
+    assert world.trace() == ["after", "other", "slow"]
+    assert claims(world) == []
+    check_ledger(world.remote)
+
+
+def test_who_is_not_to_wait_does_the_rest_and_says_what_is_left(world: World) -> None:
+    first = begin(world, "a")
+    world.edit({"dvc.yaml": world.repo.path.joinpath("dvc.yaml").read_text().replace("cp in other", "cat in > other")})
+    told = world.reconcile("--no-wait", host="b", elsewhere=True, ok=(5,))
+    assert told.ran == ["other"]
+    assert told.actions["slow"] == told.actions["after"] == "wait"
+    [row] = [row for row in told.value["stages"] if row["stage"] == "slow"]
+    assert row["reasons"][0].startswith("runs on ")
+
+    (world.folder / "gate").touch()
+    assert first.wait() == 0
+    told = world.reconcile(host="b", elsewhere=True)
+    assert (told.ran, world.trace()) == ([], ["after", "other", "other", "slow"])
+
+
+def test_a_runner_of_the_same_home_that_was_killed_is_not_waited_for(world: World) -> None:
+    process = begin(world, "a")
+    process.kill()
+    process.wait()
+    assert len(claims(world)) == 1
+    (world.folder / "gate").touch()
+    world.trace()
+
+    assert world.reconcile(host="a", elsewhere=True).ran == ["after", "other", "slow"]
+    assert claims(world) == []
+
+
+def test_a_claim_that_a_person_breaks_holds_nobody(world: World) -> None:
+    process = begin(world, "a")
+    process.kill()
+    process.wait()
+    [ref] = claims(world)
+    listed = json.loads(world.runner("claims", "list", "--json").stdout)["claims"]
+    assert [row["id"] for row in listed] == [ref.rpartition("/")[2]]
+    assert "dvc.yaml:slow" in listed[0]["stages"]
+    assert "slow" in world.runner("claims", "list").stdout
+
+    assert "there is no claim 0123" in world.runner("claims", "break", "0123", ok=(1,)).stderr
+    world.runner("claims", "break", listed[0]["id"][:8])
+    assert claims(world) == []
+    (world.folder / "gate").touch()
+    assert world.reconcile("--no-wait", host="b", elsewhere=True).ran == ["after", "other", "slow"]
+    assert world.runner("claims", "list").stdout == "Nobody claims anything.\n"
+
+
+def test_the_status_shows_who_is_at_it(world: World) -> None:
+    process = begin(world, "a")
+    shown = world.runner("status", host="a").stdout
+    assert "slow" in shown.partition("Running now")[2]
+    assert json.loads(world.runner("status", "--json", host="a").stdout)["claims"][0]["stages"]
+    (world.folder / "gate").touch()
+    assert process.wait() == 0
+
+
+def test_where_only_branches_are_allowed_a_claim_is_a_branch(world: World) -> None:
+    hook = world.remote / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/heads/*) exit 0;; *) exit 1;; esac\n')
+    hook.chmod(0o755)
+    process = begin(world, "a")
+    [ref] = claims(world)
+    assert ref.startswith("refs/heads/runner/claims/")
+    told = world.reconcile("--no-wait", host="b", elsewhere=True, ok=(5,))
+    assert told.actions["slow"] == "wait"
+    (world.folder / "gate").touch()
+    assert process.wait() == 0
+    assert claims(world) == []
+
+
+def test_where_no_claim_can_be_placed_it_is_said_and_work_goes_on(world: World) -> None:
+    hook = world.remote / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ncase "$1" in *claims*) exit 1;; esac\n')
+    hook.chmod(0o755)
+    (world.folder / "gate").touch()
+    told = world.reconcile()
+    assert told.ran == ["after", "other", "slow"]
+    assert "the remote takes no claims" in told.err
+
+
+def test_a_stop_while_waiting_ends_the_wait(world: World) -> None:
+    first = begin(world, "a")
+    log = world.folder / "b.log"
+    second = world.start("reconcile", "--repo", str(world.remote), host="b", cwd=world.folder, log=log)
+    until(lambda: "runs on" in log.read_text())
+    second.terminate()
+    assert second.wait() == 143
+    assert "Traceback" not in log.read_text()
+    (world.folder / "gate").touch()
+    assert first.wait() == 0
+
+
+def test_what_is_no_claim_is_passed_over(world: World) -> None:
+    for number, message in enumerate(
+        ["", "words", "x\n\n{}", 'x\n\n{"schema": 1, "id": 7, "keys": [], "waiting": {}}']
+    ):
+        commit = git(world.remote, "commit-tree", "-m", message or " ", "main^{tree}")
+        git(world.remote, "update-ref", f"refs/runner/claims/forged{number}", commit)
+    (world.folder / "gate").touch()
+    assert world.reconcile().ran == ["after", "other", "slow"]
+    assert world.runner("claims", "list").stdout == "Nobody claims anything.\n"
+
+
+def test_the_daemon_leaves_what_others_run_to_the_next_round(world: World) -> None:
+    first = begin(world, "a")
+    told = world.runner("daemon", "--once", "--repo", str(world.remote), host="b", cwd=world.folder, ok=(5,))
+    assert "slow" in told.stderr
+    (world.folder / "gate").touch()
+    assert first.wait() == 0
+    world.runner("daemon", "--once", "--repo", str(world.remote), host="b", cwd=world.folder)
+    assert world.trace() == ["after", "other", "slow"]
+
+
+def test_a_claim_counts_as_long_as_it_changes() -> None:
+    watch = Watch()
+    assert watch.look({"a": "1", "b": "1"}, 0.0) == {"a", "b"}
+    assert watch.look({"a": "2", "b": "1"}, EXPIRY_SECONDS - 1) == {"a", "b"}
+    assert watch.look({"a": "2", "b": "1"}, EXPIRY_SECONDS) == {"a"}
+    assert watch.look({"a": "2", "b": "2"}, EXPIRY_SECONDS + 1) == {"a", "b"}
+    assert watch.look({"b": "2"}, 3 * EXPIRY_SECONDS) == frozenset()
+
+
+def test_a_claim_holds_its_keys_and_what_waits_for_the_same_commit() -> None:
+    claim = Claim("i", "h", "home", "me", "command", "runner/state", "c1", {"k": "p:a"}, ("p:b",))
+    assert claim.holds("k", Address("q", "z"), "c2")
+    assert claim.holds("other", Address("p", "b"), "c1")
+    assert not claim.holds("other", Address("p", "b"), "c2")
+    assert not claim.holds(None, Address("p", "a"), "c1")
+    assert parse_claim(json.dumps(claim.as_json())) == claim
+
+
+def test_waiting_costs_no_clock_of_others(world: World) -> None:
+    """A claim whose owner's clock is years ahead or behind is judged like any other."""
+    process = begin(world, "a")
+    [ref] = claims(world)
+    words = git(world.remote, "log", "-1", "--format=%B", ref).splitlines()
+    row = {**json.loads(words[-1]), "since": time.time() + 10**8, "id": "skewed", "home": "elsewhere"}
+    forged = git(world.remote, "commit-tree", "-m", f"{words[0]}\n\n{json.dumps(row)}", "main^{tree}")
+    git(world.remote, "update-ref", "refs/runner/claims/skewed", forged)
+    (world.folder / "gate").touch()
+    assert process.wait() == 0
+    world.edit({"in": "2\n"})
+    assert world.reconcile("--no-wait", host="b").ran == ["after", "other", "slow"]
