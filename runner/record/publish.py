@@ -60,8 +60,11 @@ class Copy(Protocol):
     def write_commit(self, request: CommitRequest) -> str:
         """Make a commit, on disk for good before this returns; no ref names it yet."""
 
-    def push(self, sha: str, branch: str, expected: str | None) -> PushResult:
-        """Move the remote's branch from `expected` (None: it must not exist) to a commit, by compare-and-swap."""
+    def push(self, sha: str, branch: str, expected: str | None, *, drop: Sequence[str] = ()) -> PushResult:
+        """Move the remote's branch from `expected` (None: it must not exist) to a commit, by compare-and-swap.
+
+        The refs `drop` are removed along with it, whatever comes of the branch.
+        """
 
 
 @dataclass

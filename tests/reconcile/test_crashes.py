@@ -113,7 +113,8 @@ def test_results_are_published_while_other_stages_run(tmp_path: Path) -> None:
     world = World.create(tmp_path, {"dvc.yaml": CHAIN, "in": "1\n", "runner.yaml": project}, dvc=True)
     hook = world.remote / "hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\ntest -e {tmp_path}/once && exit 0\ntouch {tmp_path}/once\necho later >&2\nexit 1\n")
+    once = f"test -e {tmp_path}/once && exit 0\ntouch {tmp_path}/once\necho later >&2\nexit 1\n"
+    hook.write_text(f"#!/bin/sh\ngrep -q runner/state || exit 0\n{once}")
     hook.chmod(0o755)
     told = world.reconcile()
     assert "later; " in told.err.replace("\n", " ")
@@ -131,7 +132,8 @@ def test_an_acknowledgement_that_is_lost_makes_no_second_record(tmp_path: Path) 
     (world.folder / "trace.go").touch()
     hook = world.remote / "hooks/post-receive"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\ntest -e {world.folder}/once && exit 0\ntouch {world.folder}/once\nkill -9 $PPID\n")
+    once = f"test -e {world.folder}/once && exit 0\ntouch {world.folder}/once\nkill -9 $PPID\n"
+    hook.write_text(f"#!/bin/sh\ngrep -q runner/state || exit 0\n{once}")
     hook.chmod(0o755)
     told = world.reconcile(ok=(3,))
     assert (world.folder / "once").exists()

@@ -86,6 +86,9 @@ def test_a_stop_in_the_middle_says_what_was_recorded(tmp_path: Path) -> None:
 
 def test_a_run_that_lost_a_race_is_said_to_be_dropped(tmp_path: Path) -> None:
     world = World.create(tmp_path, {"dvc.yaml": SLOW, "in": "1\n"})
+    hook = world.remote / "hooks/update"
+    hook.write_text('#!/bin/sh\ncase "$1" in *claims*) exit 1;; esac\n')  # so that neither knows of the other
+    hook.chmod(0o755)
     both = [world.start("reconcile", "--json", "--repo", str(world.remote), host=host, cwd=tmp_path) for host in "ab"]
     until(lambda: len(written(world)) == 2)
     (tmp_path / "trace.go").touch()
