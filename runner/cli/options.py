@@ -332,7 +332,8 @@ def _claims(commands: Any) -> None:
     breaking.add_argument("--all", action="store_true", help="every claim there is")
     for one in (listing, breaking):
         one.add_argument("--repo", metavar="URL", help="the repository, where it is not the one of this folder")
-        add_common(one)
+    for inner in (parser, listing, breaking):
+        add_common(inner)
 
 
 def _daemon(commands: Any) -> None:
