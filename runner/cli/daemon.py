@@ -22,6 +22,7 @@ from runner.report.style import Style, duration
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
+from runner.wiring.signing import signing_of
 
 
 def daemon(arguments: argparse.Namespace, console: Console) -> int:
@@ -30,7 +31,7 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
     settings = Settings(arguments.jobs, arguments.branch, not arguments.no_isolation, trigger="daemon", wait=False)
     say = _teller(console)
     url = arguments.repo or open_clone(folder, os.environ).url
-    with stopping() as (stop, signals):
+    with signing_of(os.environ) as signing, stopping() as (stop, signals):
 
         def one_round() -> Result:
             try:
@@ -44,7 +45,7 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
         def reconciled() -> Result:
             repository = open_repository(folder, arguments.repo, os.environ)
             progress = Progress(console.err, say, live=False)
-            parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: None)
+            parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: None, signing)
             try:
                 result = run_reconcile(parts, Request(), stop)
                 repository.share_states()

@@ -20,8 +20,10 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     observation, aim = clone.observed(arguments.rev)
     plan, _ = observation.plan()
     beside = Beside(clone.state_age(observation.state), clone.waiting_runs(), clone.proposals(), clone.claims())
-    records = observation.state.summary.head.sequence if observation.state else 0
-    ground = ground_of(clone, observation, aim, arguments.rev, plural(records, "record"))
+    state = observation.state
+    records = plural(state.summary.head.sequence if state else 0, "record")
+    signed = () if state is None else ("signed" if state.is_signed else "not signed",)
+    ground = ground_of(clone, observation, aim, arguments.rev, records, *signed)
     value = status_json(plan, observation, beside)
     console.result(status_text(plan, observation, ground, beside, console.out), value)
     failed = any(step.action is Action.FAILED for step in plan.steps)

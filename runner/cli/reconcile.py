@@ -21,6 +21,7 @@ from runner.wiring.clone import Clone, working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
+from runner.wiring.signing import signing_of
 
 
 def reconcile(arguments: argparse.Namespace, console: Console) -> int:
@@ -81,8 +82,9 @@ def _run(
         wait=request.expected is None and not arguments.no_wait,
     )
     progress = Progress(console.err, console.say, live=console.interactive)
-    with stopping() as (stop, signals):
-        parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: progress.planned(plan))
+    with signing_of(os.environ) as signing, stopping() as (stop, signals):
+        planned = progress.planned
+        parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: planned(plan), signing)
         try:
             result = run_reconcile(parts, request, stop)
         finally:

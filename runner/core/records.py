@@ -1,31 +1,28 @@
-"""Records: signed statements of what happened, and the chain that keeps them in order.
+"""Runs and records: what is known of a run, and statements in a chain that keeps them in order.
 
-Every record is an in-toto Statement v1 in a DSSE envelope (unsigned until a key is configured). A record file is the
+Every record is an in-toto Statement v1 in a DSSE envelope, signed where a key is configured. A record file is the
 canonical JSON of the envelope and a newline; it holds its sequence number and the SHA-256 of the previous file's raw
 bytes, so that nothing can be changed, dropped or swapped without breaking what follows.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.core.canonical import canonical_bytes, plain
+from runner.core.canonical import plain, plain_bytes
+from runner.core.dsse import BadEnvelope, Envelope, Sign, envelope_bytes, parse_envelope, unsigned
 from runner.core.nouns import Address
+from runner.core.predicates import BY_TYPE, RUN, Kind
 from runner.core.recorded import RUNNER, InputSizes, OutFact
 
 SCHEMA = 1
 """Version of everything below `.runner/`; an older runner refuses to write to a newer one."""
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-RUN_PREDICATE = "https://gitops-runner.dev/predicates/run/v1"
-RECONCILE_PREDICATE = "https://gitops-runner.dev/predicates/reconcile/v1"
 
 
 class BadRecord(ValueError):
@@ -153,6 +150,20 @@ class Head:
     sequence: int = 0
     digest: str | None = None
 
+    def after(self, data: bytes) -> Head:
+        """The end once a record with these bytes is appended."""
+        return Head(self.sequence + 1, hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who states something, and when."""
+
+    version: str
+    """Of the runner."""
+    recorded_at: str
+    """RFC 3339, UTC, milliseconds; along a ledger it never goes back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -160,17 +171,36 @@ class Record:
 
     sequence: int
     previous: str | None
-    predicate_type: str
+    kind: Kind
     predicate: Mapping[str, Any]
     subject: tuple[Mapping[str, Any], ...]
-    signed: bool
+    keyids: tuple[str, ...]
+    """Names of the keys that signed it, as it says itself; whether they did is for `runner audit verify` to tell."""
+
+    @property
+    def predicate_type(self) -> str:
+        """The type of its predicate."""
+        return self.kind.predicate_type
+
+    @property
+    def signed(self) -> bool:
+        """Whether it carries a signature."""
+        return bool(self.keyids)
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The part of the predicate that is the runner's own."""
+        return self.kind.own(self.predicate)
+
+    @property
+    def recorded_at(self) -> str:
+        """When it was appended."""
+        return str(self.own["recordedAt"])
 
     @property
     def run(self) -> RunFacts | None:
         """The run it states; None for a record of another kind."""
-        if self.predicate_type != RUN_PREDICATE:
-            return None
-        return RunFacts.from_json(self.predicate["run"])
+        return RunFacts.from_json(self.own["run"]) if self.kind is RUN else None
 
 
 def run_subjects(run: RunFacts) -> list[dict[str, Any]]:
@@ -182,54 +212,74 @@ def run_subjects(run: RunFacts) -> list[dict[str, Any]]:
     return subjects
 
 
+def chain_fields(head: Head, stamp: Stamp) -> dict[str, Any]:
+    """What every record says of itself and of the one before it."""
+    return {
+        "schema": SCHEMA,
+        "sequence": head.sequence + 1,
+        "previous": head.digest,
+        "recordedAt": stamp.recorded_at,
+        "runnerVersion": stamp.version,
+    }
+
+
 def append(
-    head: Head, predicate_type: str, predicate: Mapping[str, Any], subject: list[dict[str, Any]], version: str
+    head: Head, kind: Kind, predicate: Mapping[str, Any], subject: list[dict[str, Any]], sign: Sign = unsigned
 ) -> tuple[Head, bytes]:
-    """The bytes of the next record after `head`, and the new head."""
+    """The bytes of the next record after `head`, and the new head; the predicate has its `chain_fields` already."""
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": subject,
-        "predicateType": predicate_type,
-        "predicate": {
-            "schema": SCHEMA,
-            "sequence": head.sequence + 1,
-            "previous": head.digest,
-            "runnerVersion": version,
-            **predicate,
-        },
+        "predicateType": kind.predicate_type,
+        "predicate": predicate,
     }
-    data = envelope(canonical_bytes(statement))
-    return Head(head.sequence + 1, hashlib.sha256(data).hexdigest()), data
-
-
-def envelope(payload: bytes) -> bytes:
-    """An unsigned DSSE envelope around a payload, as the bytes of a record file."""
-    body = {"payload": base64.b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": []}
-    return canonical_bytes(body) + b"\n"
+    payload = plain_bytes(plain(statement))
+    data = envelope_bytes(payload, sign(payload))
+    return head.after(data), data
 
 
 def parse_record(data: bytes) -> Record:
     """The record in the bytes of a file; raises BadRecord unless they are canonical to the last bit."""
+    return opened(data)[0]
+
+
+def opened(data: bytes) -> tuple[Record, Envelope, Mapping[str, Any]]:
+    """The same, with its envelope and its statement."""
     try:
-        body = json.loads(data)
-        payload = base64.b64decode(body["payload"], validate=True)
-        statement = json.loads(payload)
-        canonical = canonical_bytes(body) + b"\n" == data and canonical_bytes(statement) == payload
-        spare = base64.b64encode(payload).decode() != body["payload"]
-        if not canonical or spare or set(body) != {"payload", "payloadType", "signatures"}:
-            raise BadRecord("not in canonical form")
-        if body["payloadType"] != PAYLOAD_TYPE or statement["_type"] != STATEMENT_TYPE:
-            raise BadRecord("not an in-toto statement")
+        envelope = parse_envelope(data)
+        statement = parse_statement(envelope.payload)
+        kind = BY_TYPE[statement["predicateType"]]
         predicate = statement["predicate"]
-        return Record(
-            sequence=predicate["sequence"],
-            previous=predicate["previous"],
-            predicate_type=statement["predicateType"],
+        own = kind.own(predicate)
+        record = Record(
+            sequence=own["sequence"],
+            previous=own["previous"],
+            kind=kind,
             predicate=predicate,
             subject=tuple(statement["subject"]),
-            signed=bool(body["signatures"]),
+            keyids=tuple(signature.keyid for signature in envelope.signatures),
         )
-    except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error, UnicodeError) as error:
+    except BadEnvelope as error:
+        raise BadRecord(str(error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
         raise BadRecord(f"not a record: {error}") from error
-    except json.JSONDecodeError as error:
-        raise BadRecord(f"not JSON: {error}") from error
+    return record, envelope, statement
+
+
+def parse_statement(payload: bytes) -> dict[str, Any]:
+    """The in-toto statement in a payload; raises BadRecord unless it is one, in canonical JSON."""
+    try:
+        statement = json.loads(payload)
+        if plain_bytes(statement) != payload:
+            raise BadRecord("not in canonical form")
+        if statement["_type"] != STATEMENT_TYPE or set(statement) != _MEMBERS:
+            raise BadRecord("not an in-toto statement")
+    except BadRecord:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRecord(f"not a statement: {error}") from error
+    found: dict[str, Any] = statement
+    return found
+
+
+_MEMBERS = {"_type", "subject", "predicateType", "predicate"}

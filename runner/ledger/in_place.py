@@ -21,6 +21,7 @@ TRAILER = "Reconciled"
 _LINE = re.compile(rf"^{TRAILER}: [0-9a-f]{{40,64}}$", re.MULTILINE)
 _GREP = f"^{TRAILER}: [0-9a-f]*$"
 _CANDIDATES = 20
+_ALL = 1_000_000
 
 
 def desired_at(reader: History, commit: str) -> str:
@@ -36,6 +37,13 @@ def is_recorded(reader: History, commit: str) -> bool:
     if len(found.parents) != 1 or not _LINE.search(found.message):
         return False
     return _records(reader, commit) > _records(reader, found.parents[0])
+
+
+def recorded_commits(reader: History, tip: str) -> list[str]:
+    """Every commit of the runner in the history of a commit, by the number of their records."""
+    candidates = reader.commits_saying(tip, _GREP, _ALL)
+    counted = {sha: _records(reader, sha) for sha in candidates if is_recorded(reader, sha)}
+    return sorted(counted, key=lambda sha: (counted[sha], sha))
 
 
 def newest_state(reader: History, tips: Iterable[str]) -> str | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import Member, parse_listing
+from runner.core.merkle import Frontier
 from runner.core.nouns import Address
 from runner.core.recorded import Entry, Hit, Recorded
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
@@ -35,6 +38,22 @@ class Summary:
     head: Head
     location: str = ""
     """Where the bytes of what stands are: the name of a DVC remote, or `this host`."""
+
+    def as_bytes(self) -> bytes:
+        """The bytes of the file."""
+        facts = {"schema": SCHEMA, "desired": self.desired, "location": self.location}
+        return pretty_bytes({**facts, "sequence": self.head.sequence, "digest": self.head.digest})
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a ledger, as far as the next record depends on it."""
+
+    frontier: Frontier
+    origin: str
+    """Name of the ledger, as its checkpoint has it."""
+    recorded_at: str
+    """When the last record was appended."""
 
 
 class State:
@@ -109,7 +128,7 @@ class State:
     def _index(self, path: str) -> dict[str, tuple[int, bool]]:
         if path not in self._shards:
             data = self._reader.file(self.commit, path) or b""
-            self._shards[path] = dict(_key_lines(data.decode()))
+            self._shards[path] = dict(parse_key_lines(data.decode()))
         return self._shards[path]
 
     def record(self, sequence: int) -> Record | None:
@@ -127,6 +146,35 @@ class State:
             if first <= sequence <= last:
                 return self._segment(path)[sequence - first]
         return None
+
+    def end(self) -> End:
+        """The end of the ledger; raises Held where state, checkpoint, frontier and last record do not agree."""
+        head = self.summary.head
+        try:
+            frontier = Frontier.parse((self._reader.file(self.commit, layout.FRONTIER) or b"").decode())
+            checkpoint = parse_checkpoint(self._reader.file(self.commit, layout.CHECKPOINT) or b"")
+            record = self.record(head.sequence)
+        except (BadRecord, BadCheckpoint, ValueError) as error:
+            raise self._not_ours(str(error)) from error
+        sizes = {head.sequence, frontier.size, checkpoint.size, record.sequence if record else None}
+        if record is None or len(sizes) != 1 or frontier.root() != checkpoint.root:
+            raise self._not_ours("state, checkpoint and last record are of different ledgers")
+        return End(frontier, checkpoint.origin, record.recorded_at)
+
+    @functools.cached_property
+    def is_signed(self) -> bool:
+        """Whether the last record carries a signature; whether it is a good one, `runner audit verify` tells."""
+        try:
+            record = self.record(self.summary.head.sequence)
+        except BadRecord:
+            return False
+        return record is not None and record.signed
+
+    def _not_ours(self, why: str) -> Held:
+        return Held(
+            f"the ledger of {self.ref or self.commit[:12]} does not end as the runner left it: {why}",
+            "`runner audit verify` says what is wrong; reset the branch to its last good commit",
+        )
 
     def record_files(self) -> list[int]:
         """Numbers of the records that are files of their own, sorted."""
@@ -282,7 +330,13 @@ class Chain:
         return self._object_bytes(md5) if self._object_bytes else None
 
 
-def _key_lines(text: str) -> Iterator[tuple[str, tuple[int, bool]]]:
+def pretty_bytes(value: Any) -> bytes:
+    """The one form of a JSON file below `.runner/` that people may read, too."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+
+
+def parse_key_lines(text: str) -> Iterator[tuple[str, tuple[int, bool]]]:
+    """The lines of one file of the key index; raises ValueError where one is none."""
     for line in text.splitlines():
         key, sequence, outcome = line.split(" ")
         yield key, (int(sequence), outcome == "ok")

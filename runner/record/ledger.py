@@ -1,15 +1,21 @@
-"""New records in order: numbers, chain and key index for a batch of runs on top of a state."""
+"""New records in order: numbers, chain, signatures and key index for a batch of runs on top of a state."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from runner import __version__
+from runner.core.checkpoint import Checkpoint, NoteSignature, origin_of
+from runner.core.dsse import Signature
+from runner.core.merkle import Frontier, leaf_hash
 from runner.core.nouns import Address
+from runner.core.predicates import EXTENSION, RECONCILE, RUN, Kind
+from runner.core.provenance import slsa
 from runner.core.recorded import Entry, Hit
-from runner.core.records import RECONCILE_PREDICATE, RUN_PREDICATE, Head, RunFacts, append, run_subjects
+from runner.core.records import Head, RunFacts, Stamp, append, chain_fields, run_subjects
 from runner.ledger import layout
 from runner.ledger.state import State, key_lines
 
@@ -17,11 +23,51 @@ Index = dict[str, tuple[int, bool]]
 """Run key to the record that counts for it, and whether that succeeded."""
 
 
+class Signer(Protocol):
+    """Signs what is appended to one ledger, in order."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the record of a reconcile says about signing."""
+
+    def begin(self, head: Head, frontier: Frontier) -> None:
+        """What follows stands on a ledger that ends here."""
+
+    def sign(self, payload: bytes) -> Sequence[Signature]:
+        """Sign the next statement."""
+
+    def sign_checkpoint(self, checkpoint: Checkpoint) -> Sequence[NoteSignature]:
+        """Sign how long the ledger is now."""
+
+
+class NoSigner:
+    """Signs nothing: no key is configured."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """That nothing is signed."""
+        return {"source": "none", "keyReadableByStages": False}
+
+    def begin(self, head: Head, frontier: Frontier) -> None:
+        """Nothing to remember."""
+
+    def sign(self, payload: bytes) -> Sequence[Signature]:
+        """No signature."""
+        return ()
+
+    def sign_checkpoint(self, checkpoint: Checkpoint) -> Sequence[NoteSignature]:
+        """No signature."""
+        return ()
+
+
 @dataclass
 class Batch:
     """Records that were appended, as files, and the numbers they got."""
 
     head: Head
+    frontier: Frontier
+    origin: str
+    """Name of the ledger; empty until its first record is there."""
+    stamp: Stamp
+    signer: Signer
     files: dict[str, bytes] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     """Run key to the record that is accepted for it."""
@@ -36,35 +82,49 @@ class Batch:
     """Runs whose key somebody else had recorded first."""
 
 
-def append_runs(base: State | None, runs: Sequence[RunFacts], adopted: Mapping[str, tuple[Hit, RunFacts]]) -> Batch:
+def begin(base: State | None, now_epoch: float, signer: Signer) -> Batch:
+    """An empty batch on top of a state; raises Held where the end of its ledger does not agree with itself."""
+    moment = datetime.datetime.fromtimestamp(now_epoch, datetime.UTC)
+    now = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if base is None:
+        batch = Batch(Head(), Frontier(), "", Stamp(__version__, now), signer)
+    else:
+        end = base.end()
+        # A host whose clock is behind does not bring the ledger out of order.
+        stamp = Stamp(__version__, max(now, end.recorded_at))
+        batch = Batch(base.summary.head, end.frontier, end.origin, stamp, signer)
+    signer.begin(batch.head, batch.frontier)
+    return batch
+
+
+def append_runs(
+    base: State | None, batch: Batch, runs: Sequence[RunFacts], adopted: Mapping[str, tuple[Hit, RunFacts]]
+) -> None:
     """Records of runs, then copies of those taken over from other refs, and the key index that finds them.
 
     A key has one accepted result: a run whose key succeeded before is dropped, unless the earlier bytes were lost and
     it was made again (`reason` is `remade`). So is a run that was published before without our hearing of it.
     """
-    batch = Batch(head=base.summary.head if base else Head())
     for run in runs:
         known = _shard(base, batch, run.key).get(run.key) or (base.sealed_shard(run.key).get(run.key) if base else None)
         if known is not None and (_is_recorded(base, known[0], run) or (known[1] and run.reason != "remade")):
             batch.dropped.append(_dropped(base, known[0], run))
             continue
-        number = _append(batch, {"run": run.as_json()}, run)
+        number = _append_run(batch, run)
         if known is None or not known[1] or run.succeeded:
             _shard(base, batch, run.key)[run.key] = (number, run.succeeded)
     for key, (hit, run) in adopted.items():
-        number = _append(batch, {"run": run.as_json(), "adoptedFrom": {"ref": hit.ref, "sequence": hit.record}}, run)
+        number = _append_run(batch, run, {"adoptedFrom": {"ref": hit.ref, "sequence": hit.record}})
         _shard(base, batch, key)[key] = (number, True)
     for rows in batch.shards.values():
         batch.numbers.update({key: number for key, (number, succeeded) in rows.items() if succeeded})
-    return batch
 
 
 def append_reconcile(batch: Batch, facts: Mapping[str, Any], commit: str) -> None:
     """The record of the reconcile itself: what it was for and what it changed."""
     subject = [{"name": "desired", "digest": {"gitCommit": commit}}]
-    body = {"reconcile": {**facts, "runs": list(batch.appended), "dropped": batch.dropped}}
-    batch.head, data = append(batch.head, RECONCILE_PREDICATE, body, subject, __version__)
-    batch.files[layout.record_path(batch.head.sequence)] = data
+    stated = {**facts, "runs": list(batch.appended), "dropped": batch.dropped, "signing": dict(batch.signer.facts())}
+    _append(batch, RECONCILE, {**chain_fields(batch.head, batch.stamp), "reconcile": stated}, subject)
 
 
 def write_index(batch: Batch) -> None:
@@ -75,6 +135,13 @@ def write_index(batch: Batch) -> None:
                 batch.files[f"{folder}/{prefix}"] = key_lines(rows)
             else:
                 batch.deletes.append(f"{folder}/{prefix}")
+
+
+def write_checkpoint(batch: Batch) -> None:
+    """How long the ledger is now and the root of its tree, signed, and what the next batch needs to go on."""
+    checkpoint = Checkpoint(batch.origin, batch.frontier.size, batch.frontier.root())
+    batch.files[layout.CHECKPOINT] = checkpoint.signed(*batch.signer.sign_checkpoint(checkpoint)).as_bytes()
+    batch.files[layout.FRONTIER] = batch.frontier.as_text().encode()
 
 
 def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, Entry]:
@@ -103,11 +170,18 @@ def _dropped(base: State | None, accepted: int, run: RunFacts) -> dict[str, Any]
     return {**row, "differs": differing} if differing else row
 
 
-def _append(batch: Batch, body: Mapping[str, Any], run: RunFacts) -> int:
-    batch.head, data = append(batch.head, RUN_PREDICATE, body, run_subjects(run), __version__)
-    batch.files[layout.record_path(batch.head.sequence)] = data
+def _append_run(batch: Batch, run: RunFacts, more: Mapping[str, Any] | None = None) -> int:
+    own = {**chain_fields(batch.head, batch.stamp), "run": run.as_json(), **(more or {})}
+    _append(batch, RUN, {**slsa(run, batch.stamp.version), EXTENSION: own}, run_subjects(run))
     batch.appended.append(batch.head.sequence)
     return batch.head.sequence
+
+
+def _append(batch: Batch, kind: Kind, predicate: Mapping[str, Any], subject: list[dict[str, Any]]) -> None:
+    batch.head, data = append(batch.head, kind, predicate, subject, batch.signer.sign)
+    batch.frontier = batch.frontier.appended(leaf_hash(data))
+    batch.origin = batch.origin or origin_of(data)
+    batch.files[layout.record_path(batch.head.sequence)] = data
 
 
 def _shard(base: State | None, batch: Batch, key: str) -> Index:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from runner.core.actions import Action
 from runner.core.digests import parse_listing
+from runner.core.git_ids import blob_id, folder_id
 from runner.core.nouns import Address, Desired
 from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
@@ -23,8 +24,17 @@ from runner.ledger import in_place, layout
 from runner.ledger.objects import History
 from runner.ledger.state import State
 from runner.record import tree as tree_files
-from runner.record.git_ids import blob_id, folder_id
-from runner.record.ledger import Batch, append_reconcile, append_runs, numbered, write_index
+from runner.record.ledger import (
+    Batch,
+    NoSigner,
+    Signer,
+    append_reconcile,
+    append_runs,
+    begin,
+    numbered,
+    write_checkpoint,
+    write_index,
+)
 from runner.record.sealing import seal
 from runner.record.standing import Standing
 from runner.record.tree import Files, Sources
@@ -103,6 +113,7 @@ class Publisher:
     """Hears that they are gone."""
     insists: bool = False
     """Record something even where no stage changes."""
+    signer: Signer = field(default_factory=NoSigner)
     tries: int = field(default=_TRIES)
     pause: Callable[[float], None] = time.sleep
     """Waits for some seconds before the next try."""
@@ -141,7 +152,8 @@ class Publisher:
         before = base.entries() if base else {}
         standing = Standing(dict(before), {}, (), ()) if late else self.standing(base, runs)
         adopted = {key: (hit, self.accepted_run(hit)) for key, hit in standing.adopted.items()}
-        batch = append_runs(base, runs, adopted)
+        batch = begin(base, self.clock(), self.signer)
+        append_runs(base, batch, runs, adopted)
         entries = self._with_git_ids(numbered(standing.entries, batch))
         if not batch.appended and entries == before and not self.insists:
             return _Composed(None, batch)
@@ -149,6 +161,7 @@ class Publisher:
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
         seal(base, batch)
         write_index(batch)
+        write_checkpoint(batch)
         if late:
             return _Composed(self._late_request(base, batch, aside), batch)
         return _Composed(self._request(base, entries, before, batch, aside), batch)
@@ -236,6 +249,8 @@ class Publisher:
             actions[step.action.value] = actions.get(step.action.value, 0) + 1
         return {
             **self.facts,
+            "branch": self.branch,
+            "location": self.location,
             "desired": self.desired.commit,
             "state": self.base.commit if self.base else None,
             "late": late,

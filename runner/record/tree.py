@@ -5,7 +5,6 @@ Everything here is computed from what stands; the same entries give the same byt
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +14,10 @@ from runner.core.graph import OutputIndex, build_graph, depth_first
 from runner.core.lock import lock_entry
 from runner.core.nouns import Address, Desired, Stage, is_external
 from runner.core.recorded import SMALL_BYTES, Entry, OutFact
-from runner.core.records import SCHEMA, Head
+from runner.core.records import Head
 from runner.errors import HostError
 from runner.ledger import layout
+from runner.ledger.state import Summary, pretty_bytes
 
 _DVC_IGNORED = "# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n"
 
@@ -107,7 +107,7 @@ def runner_files(
     """What stands, and the small objects a plan looks into; `before` is what the state had of these."""
     for address, entry in entries.items():
         if fresh or before.get(address) != entry:
-            files.data[layout.recorded_path(address)] = _pretty(entry.as_json())
+            files.data[layout.recorded_path(address)] = pretty_bytes(entry.as_json())
     files.deletes.extend(layout.recorded_path(address) for address in before if address not in entries)
     needed = needed_objects(desired, entries, sources.object_bytes)
     files.deletes.extend(layout.object_path(md5) for md5 in objects_before if md5 not in needed)
@@ -119,8 +119,7 @@ def runner_files(
 
 def state_file(desired_commit: str, head: Head, location: str) -> bytes:
     """The bytes of `.runner/state.json`; `location` is where the bytes of what stands are."""
-    facts = {"schema": SCHEMA, "desired": desired_commit, "location": location}
-    return _pretty({**facts, "sequence": head.sequence, "digest": head.digest})
+    return Summary(desired_commit, head, location).as_bytes()
 
 
 def needed_objects(
@@ -199,7 +198,3 @@ def _dvc_root(desired: Desired, sources: Sources, files: Files) -> None:
 
 def _same_outs(lock_outs: Iterable[Any], outs: Iterable[OutFact]) -> bool:
     return {(out.path, out.md5) for out in lock_outs} == {(out.path, out.md5) for out in outs}
-
-
-def _pretty(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")

@@ -52,6 +52,7 @@ def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[st
         "stateAge": beside.age,
         "recordedDesired": state.summary.desired if state else None,
         "records": state.summary.head.sequence if state else 0,
+        "signed": state.is_signed if state else None,
         "stages": [_status_row(step, observation) for step in plan.steps],
         "unpublished": [
             {"stage": str(run.address), "runId": run.run_id, "outcome": run.reason} for run in beside.waiting

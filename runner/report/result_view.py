@@ -30,6 +30,7 @@ def result_json(result: Result) -> dict[str, Any]:
         "state": result.state.commit if result.state else None,
         "commit": result.commits[-1] if result.commits else None,
         "commits": result.commits,
+        "signed": result.state.is_signed if result.state else None,
         "exitCode": int(result.exit_code),
         "planned": dict(sorted(planned.items())),
         "actions": {str(address): step.action.value for address, step in result.steps.items()},
@@ -124,6 +125,9 @@ def result_line(result: Result, style: Style) -> str:
         text = f"Recorded {what} in {commit}"
     else:
         text = f"Recorded what stands now in {commit}"
+    if result.state is not None and not result.state.is_signed:
+        text += ", not signed"
+    if recorded <= 0:
         text += "" if result.runs else "; nothing had to run"
     if dropped:
         text += f"; {_was_first(dropped)}"

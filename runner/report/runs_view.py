@@ -48,6 +48,7 @@ def show_json(record: Record) -> dict[str, Any]:
         "record": record.sequence,
         "previous": record.previous,
         "signed": record.signed,
+        "keys": list(record.keyids),
         "predicateType": record.predicate_type,
         "predicate": dict(record.predicate),
     }
@@ -59,7 +60,7 @@ def show_text(record: Record, style: Style) -> str:
     signed = "signed" if record.signed else "not signed"
     if run is None:
         head = style.bold(f"Record {record.sequence}: a reconcile") + style.dim(f"  ({signed})")
-        rows = _reconcile_rows(record.predicate.get("reconcile", {}))
+        rows = _reconcile_rows(record.own.get("reconcile", {}))
         return "\n".join([head, *fields(rows, style, indent=2)]) + "\n"
     outcome = style.green("ok") if run.succeeded else style.red(Style.safe(f"{run.reason}: {run.message}"))
     lines = [

@@ -37,9 +37,11 @@ from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
 from runner.process.host import host_resources, this_host
+from runner.process.signing import Signing
 from runner.record.claims import Claims
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
+from runner.record.ledger import NoSigner
 from runner.record.outbox import left_over, send
 from runner.record.publish import Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
@@ -93,6 +95,8 @@ class RealParts:
     environ: Mapping[str, str]
     on_event: Callable[[Event], None]
     on_plan: Callable[[Plan, Observation], None]
+    signing: Signing | None = None
+    """Signs what is recorded; None where no key is configured."""
     clock: Callable[[], float] = time.time
     reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _chosen: dict[str, Target] = field(default_factory=dict)
@@ -271,6 +275,7 @@ class RealParts:
             fork=observation.state is not None and target.branch not in target.states.tips,
             in_place=target.in_place,
             tip=target.tip,
+            signer=self.signing or NoSigner(),
             drop=lambda: self._claims.to_drop() if self._claims is not None else [],
             dropped=lambda: self._claims.dropped() if self._claims is not None else None,
         )

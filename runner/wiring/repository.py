@@ -13,6 +13,7 @@ from runner.git.mirror import Mirror
 from runner.git.network import network_config
 from runner.observe import refs
 from runner.observe.observation import Observation
+from runner.process.signing import Signing
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.data import dvc_cache_of, dvc_folder_of
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
@@ -46,8 +47,9 @@ class Repository:
         environ: Mapping[str, str],
         on_event: Callable[[Event], None],
         on_plan: Callable[[Plan, Observation], None],
+        signing: Signing | None = None,
     ) -> RealParts:
-        """The parts of one reconcile."""
+        """The parts of one reconcile; `signing` is closed by whoever opened it."""
         return RealParts(
             self.mirror,
             self.home,
@@ -58,6 +60,7 @@ class Repository:
             environ,
             on_event,
             on_plan,
+            signing,
         )
 
     def share_states(self) -> None:

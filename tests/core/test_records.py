@@ -9,18 +9,12 @@ import json
 import pytest
 
 from runner.core.nouns import Address
+from runner.core.predicates import EXTENSION, RUN
+from runner.core.provenance import slsa
 from runner.core.recorded import OutFact
-from runner.core.records import (
-    RUN_PREDICATE,
-    BadRecord,
-    Head,
-    RunFacts,
-    append,
-    parse_record,
-    run_subjects,
-)
+from runner.core.records import BadRecord, Head, RunFacts, Stamp, append, chain_fields, parse_record, run_subjects
 
-RUN = RunFacts(
+FACTS = RunFacts(
     run_id="r1",
     address=Address("dvc.yaml", "train@ä"),
     key="a" * 64,
@@ -37,11 +31,12 @@ RUN = RunFacts(
 
 
 def _record(head: Head = Head()) -> tuple[Head, bytes]:  # noqa: B008 - an immutable value
-    return append(head, RUN_PREDICATE, {"run": RUN.as_json()}, run_subjects(RUN), "0.1.0")
+    own = {**chain_fields(head, Stamp("0.1.0", "2026-01-01T00:00:02.000Z")), "run": FACTS.as_json()}
+    return append(head, RUN, {**slsa(FACTS, "0.1.0"), EXTENSION: own}, run_subjects(FACTS))
 
 
 def test_a_run_comes_back_as_it_was_recorded() -> None:
-    assert parse_record(_record()[1]).run == RUN
+    assert parse_record(_record()[1]).run == FACTS
 
 
 def test_every_record_holds_its_number_and_the_digest_of_the_bytes_before_it() -> None:

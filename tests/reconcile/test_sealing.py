@@ -14,7 +14,7 @@ from runner.git.commit import CommitRequest, FileContent, Identity
 from runner.git.mirror import Mirror
 from runner.ledger import layout
 from runner.ledger.state import State
-from runner.record.ledger import append_reconcile, append_runs, write_index
+from runner.record.ledger import NoSigner, append_reconcile, append_runs, begin, write_checkpoint, write_index
 from runner.record.sealing import seal
 from runner.record.tree import state_file
 from tests.repositories import GitRepo
@@ -48,10 +48,12 @@ def _run(number: int, *, succeeded: bool = True, key: str | None = None) -> RunF
 
 
 def _append(mirror: Mirror, base: State | None, runs: list[RunFacts]) -> State:
-    batch = append_runs(base, runs, {})
+    batch = begin(base, 1.0, NoSigner())
+    append_runs(base, batch, runs, {})
     append_reconcile(batch, {"id": "x"}, COMMIT)
     seal(base, batch, kept=10, segment=5)
     write_index(batch)
+    write_checkpoint(batch)
     files = {**batch.files, layout.STATE: state_file(COMMIT, batch.head, "this host")}
     tip = mirror.tip("main")
     assert tip is not None
@@ -105,7 +107,8 @@ def test_a_sealed_success_is_not_run_or_recorded_again(mirror: Mirror) -> None:
     for number in range(1, 20):
         state = _append(mirror, state, [_run(number)])
     assert _run(0).key not in state.shard(_run(0).key)
-    batch = append_runs(state, [_run(99, key=_run(0).key)], {})
+    batch = begin(state, 1.0, NoSigner())
+    append_runs(state, batch, [_run(99, key=_run(0).key)], {})
     assert batch.appended == []
     assert batch.dropped == [{"key": _run(0).key, "runId": "r99", "acceptedRecord": 1}]
 

@@ -132,7 +132,7 @@ def test_runs_of_a_killed_reconcile_that_are_recorded_late_are_said(tmp_path: Pa
     world.runner("reconcile", ok=(4,))
     hook.unlink()
     done = world.runner("reconcile")
-    assert f"Recorded what stands now in {str(world.tip())[:12]}; nothing had to run." in done.stderr
+    assert f"Recorded what stands now in {str(world.tip())[:12]}, not signed; nothing had to run." in done.stderr
 
 
 def test_missing_secrets_are_all_named_with_the_stages_that_need_them(tmp_path: Path) -> None:
