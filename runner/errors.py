@@ -32,6 +32,16 @@ class ExitCode(IntEnum):
     """A race was lost for good, or `apply` refused a plan whose ground has moved."""
     HELD = 6
     """A person has to decide first."""
+    AUDIT_CHAIN = 10
+    """Only from `audit verify`: a record is not canonical, not valid, or not in its place."""
+    AUDIT_SIGNATURE = 11
+    """Only from `audit verify`: a signature is missing, wrong, or by nobody who is trusted."""
+    AUDIT_ROLLBACK = 12
+    """Only from `audit verify`: what was recorded is gone or was exchanged."""
+    AUDIT_BYTES = 13
+    """Only from `audit verify`: what lies beside the records does not agree with them."""
+    AUDIT_POLICY = 14
+    """Only from `audit verify`: well signed, but not by somebody who may."""
     BUG = 70
     """A defect of the runner."""
     INTERRUPTED = 130

@@ -45,6 +45,10 @@ class Console:
         if self.as_json:
             self._print(json.dumps(value, ensure_ascii=not _speaks_unicode(self._stdout)) + "\n")
 
+    def line(self, text: str) -> None:
+        """One of several results that is a line of text in either form."""
+        self._print(text)
+
     def say(self, text: str) -> None:
         """A line beside the result. Where nobody listens any more it is lost: work goes on."""
         try:

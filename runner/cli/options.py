@@ -55,8 +55,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for add in (_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay):
         add(commands)
-    _claims(commands)
-    _daemon(commands)
+    for add in (_claims, _daemon, _audit, _keys):
+        add(commands)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -351,6 +351,60 @@ def _daemon(commands: Any) -> None:
     parser.add_argument("--once", action="store_true", help="one round, then stop")
     _running(parser, summary=False)
     add_common(parser)
+
+
+def _audit(commands: Any) -> None:
+    help_ = "verify the ledger, show it, prove a record, export runs"
+    parser = commands.add_parser(
+        "audit",
+        help=help_,
+        description=help_[0].upper() + help_[1:] + ".",
+        epilog=examples("audit verify --trust trust.yaml", "audit show 17", "audit prove 17"),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(parser=parser)
+    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    help_ = "verify that the ledger is what the runner wrote"
+    calls = ("audit verify", "audit verify --trust trust.yaml --pinned checkpoint", "audit verify --deep")
+    verify = _command(actions, "verify", help_, "audit", "verify", *calls)
+    _rev(verify, "a state branch or any commit with a ledger (default: the clone's own state branch)")
+    verify.add_argument("--trust", metavar="FILE", help="the keys that may sign (default: RUNNER_TRUST)")
+    verify.add_argument("--pinned", metavar="FILE", help="a checkpoint that was kept: the ledger has to extend it")
+    verify.add_argument("--deep", action="store_true", help="also bytes of outputs, dvc.lock files and git's objects")
+    help_ = "show the ledger in short, or one record"
+    show = _command(actions, "show", help_, "audit", "show", "audit show", "audit show 17")
+    show.add_argument("record", nargs="?", type=_positive, metavar="N", help="number of a record")
+    help_ = "prove that a record is in the ledger"
+    prove = _command(actions, "prove", help_, "audit", "prove", "audit prove 17")
+    prove.add_argument("record", type=_positive, metavar="N", help="number of a record")
+    prove.add_argument("--pinned", metavar="FILE", help="also prove that the ledger extends this checkpoint")
+    help_ = "export all runs, a line of JSON each"
+    export = _command(actions, "export", help_, "audit", "export", "audit export --format openlineage")
+    export.add_argument("--format", choices=("slsa", "openlineage"), default="slsa", help="default: slsa")
+    for action in (show, prove, export):
+        action.add_argument("--ref", metavar="REF", help="another state branch, such as runner/proposed/BRANCH")
+    for inner in (parser, verify, show, prove, export):
+        add_common(inner)
+
+
+def _keys(commands: Any) -> None:
+    help_ = "make keys that sign records"
+    parser = commands.add_parser(
+        "keys",
+        help=help_,
+        description=help_[0].upper() + help_[1:] + ".",
+        epilog=examples("keys generate ~/runner.key"),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(parser=parser)
+    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    help_ = "make a key that signs records"
+    generate = _command(actions, "generate", help_, "keys", "generate", "keys generate ~/runner.key")
+    generate.add_argument("file", metavar="FILE", help="a new file for the private key")
+    for inner in (parser, generate):
+        add_common(inner)
 
 
 def _positive(text: str) -> int:

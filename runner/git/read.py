@@ -22,7 +22,7 @@ from runner.git.command import (
 )
 from runner.git.index import differs, index_entries
 from runner.git.objects import DamagedObjects, Found, ObjectPipe, too_large
-from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree
+from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree, parsed_changes
 
 BLOB_LIMIT_BYTES = 256 << 20
 """Blobs above this are streamed or refused, never read whole."""
@@ -261,6 +261,40 @@ class Reader:
         if answer.code:
             raise self._failed(answer)
         return path_text(answer.out).split()
+
+    def first_parents(self, sha: str) -> list[str]:
+        """All commits along first parents, from this one on, as far back as they are here."""
+        answer = self._run("rev-list", "--first-parent", checked_oid(sha), "--")
+        if answer.code:
+            raise self._failed(answer)
+        return path_text(answer.out).split()
+
+    def at(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
+        """Ids of what lies at paths of commits, (commit, path), asked for together; None where nothing does."""
+        names = [f"{checked_oid(commit)}:{path}" for commit, path in pairs]
+        return [found.oid if found is not None else None for found in self._answers(self._headers, names, 0)]
+
+    def tree_changes(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, str | None]]:
+        """For pairs of trees, old and new: the paths that differ, with the id of what is there now, None if nothing."""
+        asked = "".join(f"{checked_oid(old)} {checked_oid(new)}\n" for old, new in pairs).encode()
+        command = [*self._command[1:], "diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", "--no-abbrev"]
+        self.counts["processes"] += 1
+        answer = run(command, env=self._env, cwd=self.git_dir, stdin=asked)
+        if answer.code:
+            raise self._failed(answer)
+        return list(parsed_changes(answer.out))
+
+    def empty_tree(self) -> str:
+        """The name of the tree without entries; git knows it without its being stored."""
+        answer = self._run("hash-object", "-t", "tree", "/dev/null")
+        if answer.code:
+            raise self._failed(answer)
+        return path_text(answer.out).strip()
+
+    def fsck(self, sha: str) -> str:
+        """What `git fsck` says of everything that a commit stands on; empty where all is sound."""
+        answer = self._run("fsck", "--full", "--no-dangling", "--no-progress", checked_oid(sha))
+        return "\n".join(filter(None, [path_text(answer.out).strip(), answer.error])) if answer.code else ""
 
     # The clone itself
 

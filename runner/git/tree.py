@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from runner.errors import InputError
+from runner.git.command import path_text
 
 FILE = "100644"
 EXECUTABLE = "100755"
@@ -185,6 +186,25 @@ class Tree:
             parts = self._parts_of(list({oid for _, oid in below}))
             level = [(f"{path}/", parts[oid]) for path, oid in below]
         return files, folders, refused
+
+
+def parsed_changes(raw: bytes) -> Iterator[dict[str, str | None]]:
+    """What `git diff-tree --stdin -z --raw` says of each pair of trees, in order.
+
+    The id of what is there now, with the mode before it where it is no plain file; None for what is gone.
+    """
+    start = 0
+    while start < len(raw):
+        start = raw.index(b"\n", start) + 1
+        changes: dict[str, str | None] = {}
+        while raw.startswith(b":", start):
+            middle = raw.index(b"\0", start)
+            end = raw.index(b"\0", middle + 1)
+            _, mode, _, oid, status = raw[start:middle].decode().split(" ")
+            now = oid if mode == FILE else f"{mode} {oid}"
+            changes[path_text(raw[middle + 1 : end])] = None if status == "D" else now
+            start = end + 1
+        yield changes
 
 
 def _is_refused(name: str) -> bool:

@@ -1,0 +1,100 @@
+"""Reads a ledger out of git for an audit: its files at the newest state commit, and what each state commit changed.
+
+On a branch of the runner's own every commit along first parents is a state commit, down to the first. On a watched
+branch that has results on itself they are the commits of the runner among people's (runner/ledger/in_place.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.audit.findings import Breach, Breakage
+from runner.audit.history import Step
+from runner.audit.tip import READ, Files
+from runner.errors import InputError
+from runner.git.read import Reader
+from runner.git.tree import FILE
+from runner.ledger import layout
+from runner.ledger.in_place import recorded_commits
+
+_LEDGER = f"{layout.ROOT}/ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What git has of a ledger."""
+
+    commit: str
+    """The newest state commit."""
+    files: Files
+    steps: tuple[Step, ...]
+    """State commits, the oldest first."""
+    found: tuple[Breakage, ...]
+    complete: bool
+    """Whether history is here back to the first state commit."""
+    in_place: bool
+
+
+def read_ledger(reader: Reader, tip: str) -> Ledger:
+    """The ledger that a commit holds; raises InputError where it holds none."""
+    commits, below, in_place = _state_commits(reader, tip)
+    if not commits:
+        raise InputError(f"{tip[:12]} holds no ledger of the runner", "name a state branch, such as runner/state")
+    trees = reader.at([(commit, _LEDGER) for commit in commits])
+    found = []
+    if below:
+        message = f"holds a ledger, and a later commit ({commits[0][:12]}) begins a new one"
+        found.append(Breakage(Breach.ROLLBACK, f"commit {below[:12]}", message))
+    steps = _steps(reader, commits, trees)
+    complete = not reader.is_shallow() or not _is_cut(reader, commits[0])
+    return Ledger(commits[-1], _files(reader, commits[-1]), tuple(steps), tuple(found), complete, in_place)
+
+
+def _state_commits(reader: Reader, tip: str) -> tuple[list[str], str | None, bool]:
+    """State commits, the oldest first; a commit below that holds a ledger, too; whether people's are among them."""
+    line = reader.first_parents(tip)
+    held = [tree is not None for tree in reader.at([(commit, _LEDGER) for commit in line])]
+    own = recorded_commits(reader, tip) if any(held) else []
+    if own and not _is_of_runner_alone(reader, line, held):
+        return own, None, True
+    count = next((number for number, has in enumerate(held) if not has), len(line))
+    below = next((line[number] for number in range(count, len(line)) if held[number]), None)
+    return line[:count][::-1], below, False
+
+
+def _is_of_runner_alone(reader: Reader, line: list[str], held: list[bool]) -> bool:
+    """Whether a commit along first parents says `Desired:`, as those on a branch of the runner's own do."""
+    return any("\nDesired: " in reader.commit(commit).message for commit, has in zip(line, held, strict=True) if has)
+
+
+def _steps(reader: Reader, commits: list[str], trees: list[str | None]) -> list[Step]:
+    empty = reader.empty_tree()
+    found = [tree or empty for tree in trees]
+    pairs = list(zip([empty, *found[:-1]], found, strict=True))
+    changes = reader.tree_changes(pairs)
+    names = (layout.CHECKPOINT, layout.STATE)
+    ids = reader.at([(commit, name) for commit in commits for name in names])
+    checkpoints, states = ids[::2], ids[1::2]
+    blobs = reader.blobs([oid for oid in checkpoints if oid is not None], limit_bytes=1 << 20)
+    return [
+        Step(
+            commit,
+            {f"{_LEDGER}/{path}": oid for path, oid in changed.items()},
+            blobs[checkpoint] if checkpoint is not None else None,
+            state,
+        )
+        for commit, changed, checkpoint, state in zip(commits, changes, checkpoints, states, strict=True)
+    ]
+
+
+def _files(reader: Reader, commit: str) -> Files:
+    tree = reader.tree(commit)
+    paths = [path for name in READ for path in ([name] if tree.get(name) else tree.below(name))]
+    oids = {path: entry.oid for path in paths if (entry := tree.get(path)) is not None and entry.mode == FILE}
+    blobs = reader.blobs(oids.values())
+    return {path: blobs[oid] for path, oid in oids.items()}
+
+
+def _is_cut(reader: Reader, commit: str) -> bool:
+    """Whether a parent of a commit is beyond a shallow clone."""
+    return not all(reader.exists(parent) for parent in reader.commit(commit).parents)

@@ -1,0 +1,219 @@
+"""What lies below `.runner/` at one commit: record files and segments, checkpoint, index, and what stands.
+
+Everything is held against what the records say, byte for byte wherever the bytes follow from them. Works on a mapping
+of paths to bytes, wherever that comes from.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from runner.audit.chain import Chain, Examiner, check_checkpoint
+from runner.audit.findings import Breach, Breakage
+from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
+from runner.core.digests import md5_hex
+from runner.core.nouns import Address
+from runner.core.predicates import RECONCILE, RUN
+from runner.core.recorded import Entry
+from runner.core.records import Head
+from runner.ledger import layout
+from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_bytes
+
+Files = Mapping[str, bytes]
+"""Path to the bytes of every file below `.runner/` that an audit reads."""
+
+_RECORD = re.compile(re.escape(layout.RECORDS) + r"/([0-9]{9})\.json")
+SEGMENT = re.compile(re.escape(layout.SEALED) + r"/([0-9]{9})-([0-9]{9})\.jsonl")
+READ = (
+    layout.STATE,
+    layout.CHECKPOINT,
+    layout.FRONTIER,
+    layout.RECORDS,
+    layout.SEALED,
+    layout.KEYS,
+    layout.SEALED_KEYS,
+    layout.RECORDED,
+    layout.OBJECTS,
+)
+"""Files and folders that an audit reads."""
+
+
+def records_in(files: Files) -> tuple[list[bytes], list[Breakage]]:
+    """The bytes of all records in order, segments before files, as far as none is missing."""
+    found: list[Breakage] = []
+    records: list[bytes] = []
+    for path in sorted(files):
+        if not path.startswith((layout.RECORDS + "/", layout.SEALED + "/")):
+            continue
+        match = SEGMENT.fullmatch(path)
+        if match is None:
+            continue
+        lines = [line + b"\n" for line in files[path].split(b"\n")]
+        tail = lines.pop()
+        first, last = int(match[1]), int(match[2])
+        if tail != b"\n" or first != len(records) + 1 or last - first + 1 != len(lines):
+            found.append(Breakage(Breach.ROLLBACK, path, "does not hold the records that its name says"))
+        records += lines
+    sealed = len(records)
+    numbers: dict[int, str] = {}
+    for path in files:
+        if path.startswith((layout.RECORDS + "/", layout.SEALED + "/")) and SEGMENT.fullmatch(path) is None:
+            match = _RECORD.fullmatch(path)
+            if match is None:
+                found.append(Breakage(Breach.ROLLBACK, path, "is no file that the runner writes"))
+            else:
+                numbers[int(match[1])] = path
+    for number in sorted(numbers):
+        if number != len(records) + 1:
+            what = f"record {len(records) + 1} is missing" if number > sealed else "this record is sealed already"
+            found.append(Breakage(Breach.ROLLBACK, numbers[number], what))
+        records.append(files[numbers[number]])
+    return records, found
+
+
+def check_tip(files: Files, chain: Chain, examiner: Examiner) -> list[Breakage]:
+    """Hold everything beside the records against them."""
+    return [
+        *_end_breaks(files, chain, examiner),
+        *_key_breaks(files, chain),
+        *_standing_breaks(files, chain),
+        *_object_breaks(files),
+    ]
+
+
+def summary_after(chain: Chain, size: int) -> Summary | None:
+    """What `state.json` says after the first `size` records; None where the last of them is no reconcile."""
+    last = chain.examined[size - 1].record if size else None
+    if last is None or last.kind is not RECONCILE:
+        return None
+    desired = ""
+    for examined in reversed(chain.examined[:size]):
+        record = examined.record
+        if record is not None and record.kind is RECONCILE:
+            desired = record.own["reconcile"]["desired"]
+            if not record.own["reconcile"]["late"]:
+                break
+    return Summary(desired, Head(size, chain.examined[size - 1].digest), last.own["reconcile"]["location"])
+
+
+def _end_breaks(files: Files, chain: Chain, examiner: Examiner) -> Iterator[Breakage]:
+    size = len(chain.data)
+    summary = summary_after(chain, size)
+    if summary is None:
+        yield Breakage(Breach.ROLLBACK, f"record {size}", "is the last one, and is not of a reconcile")
+    elif files.get(layout.STATE) != summary.as_bytes():
+        yield Breakage(Breach.ROLLBACK, layout.STATE, f"does not say what follows from {size} records")
+    if files.get(layout.FRONTIER) != chain.frontiers[-1].as_text().encode():
+        yield Breakage(Breach.ROLLBACK, layout.FRONTIER, f"is not that of {size} records")
+    try:
+        checkpoint = parse_checkpoint(files.get(layout.CHECKPOINT, b""))
+    except BadCheckpoint as error:
+        yield Breakage(Breach.ROLLBACK, layout.CHECKPOINT, str(error))
+        return
+    if checkpoint.size < size:
+        message = f"names {checkpoint.size} records, and there are {size}"
+        yield Breakage(Breach.ROLLBACK, layout.CHECKPOINT, message)
+    yield from check_checkpoint(checkpoint, chain, examiner, layout.CHECKPOINT)
+
+
+def _key_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
+    """Both indexes name, for every key, the record that counts; and no line names another key's."""
+    runs: dict[int, tuple[str, bool]] = {}
+    wanted: dict[str, tuple[int, bool]] = {}
+    for number, record in chain.records():
+        if record.kind is RUN:
+            key, succeeded = record.own["run"]["key"], record.own["run"]["outcome"]["succeeded"]
+            runs[number] = key, succeeded
+            if key not in wanted or succeeded or not wanted[key][1]:
+                wanted[key] = number, succeeded
+    live_from = max((int(m[2]) for m in map(SEGMENT.fullmatch, files) if m), default=0) + 1
+    counted: dict[str, tuple[int, bool]] = {}
+    for folder, live in ((layout.SEALED_KEYS, False), (layout.KEYS, True)):  # what is live counts before what is sealed
+        for path, data in sorted(files.items()):
+            if path.startswith(folder + "/"):
+                rows = _index(path, data)
+                if rows is None:
+                    yield Breakage(Breach.BYTES, path, "is not an index in its one form")
+                    continue
+                for key, (number, succeeded) in rows.items():
+                    placed = key[:2] == path.rpartition("/")[2] and (number >= live_from) == live
+                    if not placed or runs.get(number) != (key, succeeded):
+                        yield Breakage(Breach.BYTES, path, f"names record {number} for {key[:12]}, which is not so")
+                    counted[key] = number, succeeded
+    for key in sorted(wanted.keys() | counted.keys()):
+        if counted.get(key) != wanted.get(key) and (key in wanted or counted[key][0] in runs):
+            there = f"record {wanted[key][0]}" if key in wanted else "no record"
+            yield Breakage(Breach.BYTES, layout.KEYS, f"the index does not name {there} for the key {key[:12]}")
+
+
+def _index(path: str, data: bytes) -> dict[str, tuple[int, bool]] | None:
+    try:
+        rows = dict(parse_key_lines(data.decode()))
+    except ValueError:
+        return None
+    return rows if key_lines(rows) == data and rows else None
+
+
+def standing_after(chain: Chain) -> dict[str, tuple[str, int | None, str]]:
+    """What stands for each stage (key, record, provenance) once every reconcile has said what it changed."""
+    standing: dict[str, tuple[str, int | None, str]] = {}
+    for _, record in chain.records():
+        if record.kind is RECONCILE:
+            stated = record.own["reconcile"]
+            for row in stated["standing"]:
+                standing[row["stage"]] = row["key"], row["record"], row["provenance"]
+            for stage in stated["removed"]:
+                standing.pop(stage, None)
+    return standing
+
+
+def _standing_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
+    wanted = standing_after(chain)
+    runs = {number: record.own["run"] for number, record in chain.records() if record.kind is RUN}
+    for path in sorted(files):
+        if not path.startswith(layout.RECORDED + "/"):
+            continue
+        entry = _entry(files[path])
+        if entry is None or layout.recorded_path(entry.address) != path:
+            yield Breakage(Breach.BYTES, path, "is not an entry in its one form")
+            continue
+        says = entry.key, entry.record, entry.provenance
+        if wanted.pop(str(entry.address), None) != says:
+            yield Breakage(Breach.BYTES, path, "is not what the reconciles say stands for the stage")
+        elif entry.record is not None and not _agrees(entry, runs.get(entry.record)):
+            yield Breakage(Breach.BYTES, path, f"does not say what record {entry.record} says")
+    for stage in sorted(wanted):
+        yield Breakage(Breach.BYTES, layout.RECORDED, f"has no entry for {stage}, which stands")
+
+
+def _entry(data: bytes) -> Entry | None:
+    try:
+        entry = Entry.from_json(json.loads(data))
+        return entry if pretty_bytes(entry.as_json()) == data else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _agrees(entry: Entry, run: Mapping[str, Any] | None) -> bool:
+    if run is None or not run["outcome"]["succeeded"]:
+        return False
+    # Where the bytes of an uncached output lie in git may become known after its run was recorded.
+    outs = [{name: value for name, value in out.items() if name != "git"} for out in run["outs"]]
+    said = [{name: value for name, value in out.as_json().items() if name != "git"} for out in entry.outs]
+    return (entry.key, dict(entry.material), said) == (run["key"], run["material"], outs)
+
+
+def _object_breaks(files: Files) -> Iterable[Breakage]:
+    for path in sorted(files):
+        name = path.removeprefix(layout.OBJECTS + "/")
+        if name != path and md5_hex(files[path]) != name.removesuffix(".dir"):
+            yield Breakage(Breach.BYTES, path, "has other bytes than its name says")
+
+
+def standing_addresses(files: Files) -> dict[Address, Entry]:
+    """The entries that can be read, by stage."""
+    found = (_entry(data) for path, data in files.items() if path.startswith(layout.RECORDED + "/"))
+    return {entry.address: entry for entry in found if entry is not None}

@@ -1,0 +1,106 @@
+"""An audit from a clone: which commit, which trust, and the parts that it takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.audit.chain import Chain, Examiner, check_chain
+from runner.audit.deep import check_deep
+from runner.audit.reading import Ledger, read_ledger
+from runner.audit.tip import records_in
+from runner.audit.trust import read_trust
+from runner.audit.verify import Report, verify
+from runner.core.checkpoint import BadCheckpoint, Checkpoint, parse_checkpoint
+from runner.errors import Held, InputError
+from runner.ledger import layout
+from runner.observe import refs
+from runner.process.signing_keys import verifies
+from runner.wiring.clone import Clone, open_clone
+from runner.wiring.signing import statement_checker
+
+TRUST = "RUNNER_TRUST"
+"""The trust file, where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person asks of an audit."""
+
+    rev: str | None = None
+    """A state branch by its name, or any revision; None for the clone's own state branch."""
+    trust: Path | None = None
+    pinned: Path | None = None
+    deep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The commit that an audit is of."""
+
+    name: str
+    tip: str
+    proposal: bool
+
+
+def audit(folder: Path, wanted: Wanted, environ: Mapping[str, str]) -> tuple[Named, Report]:
+    """Verify a ledger; raises InputError where there is none, or a file that was named is none."""
+    clone = open_clone(folder, environ)
+    named = _named(clone, wanted.rev)
+    trust_file = wanted.trust or (folder / environ[TRUST] if environ.get(TRUST) else None)
+    trust = read_trust(trust_file) if trust_file is not None else None
+    pinned = read_checkpoint(wanted.pinned) if wanted.pinned is not None else None
+    examiner = Examiner(statement_checker(), verifies, trust)
+    report = verify(clone.reader, named.tip, examiner, pinned=pinned, proposal=named.proposal)
+    return named, _deep(clone, report) if wanted.deep else report
+
+
+def opened_ledger(folder: Path, rev: str | None, environ: Mapping[str, str]) -> tuple[Ledger, Chain]:
+    """The records of a ledger without a verdict; raises InputError where there is none."""
+    clone = open_clone(folder, environ)
+    ledger = read_ledger(clone.reader, _named(clone, rev).tip)
+    records, _ = records_in(ledger.files)
+    return ledger, check_chain(records, Examiner(statement_checker(), verifies))
+
+
+def read_checkpoint(file: Path) -> Checkpoint:
+    """A checkpoint that somebody kept; raises InputError."""
+    try:
+        return parse_checkpoint(file.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{file}: {error.strerror}", f"keep one: git show BRANCH:{layout.CHECKPOINT} > FILE"
+        ) from error
+    except BadCheckpoint as error:
+        raise InputError(f"{file}: {error}", f"keep one: git show BRANCH:{layout.CHECKPOINT} > FILE") from error
+
+
+def _named(clone: Clone, rev: str | None) -> Named:
+    try:
+        tips = clone.states.tips
+    except Held:
+        if rev is None:
+            raise
+        tips = {}  # a clone of the state branch alone: there is nothing that it is the state of
+    if rev is None:
+        if clone.states.first not in tips:
+            raise InputError("nothing is recorded yet", "run `runner reconcile` first, or fetch the state branch")
+        rev = clone.states.first
+    tip = tips.get(rev) or clone.reader.resolve(rev)
+    of_proposal = [name for name, commit in tips.items() if commit == tip and name.startswith(refs.PROPOSED)]
+    known = [name for name, commit in tips.items() if commit == tip and not name.startswith(refs.PROPOSED)]
+    return Named(rev, tip, bool(of_proposal) and not known)
+
+
+def _deep(clone: Clone, report: Report) -> Report:
+    said: list[str] = []
+    ledger = report.ledger
+    found = check_deep(clone.reader, ledger.commit, ledger.files, report.chain, clone.dvc_cache(), said.append)
+    return replace(report, found=tuple(sorted({*report.found, *found})), deep="; ".join(said))
+
+
+def place_of(folder: Path, name: str | None) -> Path | None:
+    """A file that was named on the command line."""
+    return None if name is None else Path(os.path.join(folder, name))

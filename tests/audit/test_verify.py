@@ -1,0 +1,286 @@
+"""`runner audit` and `runner keys` on real repositories: signed by a real signer, damaged by real commits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.ledger import layout
+from tests.audit.ledgers import OTHER
+from tests.audit.mutations import ended, records_of
+from tests.reconcile.worlds import STATE, World
+from tests.repositories import git
+
+ROOT = Path(__file__).parents[2]
+SPEC = """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  stages:
+    make: {cmd: "cat seed > out; env > seen", deps: [seed], outs: [out, seen]}
+    copy: {cmd: cp out copy, deps: [out], outs: [copy: {cache: false}]}
+"""
+FILES = {"runner.yaml": SPEC, "seed": "1"}
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A ledger of three reconciles, signed; to be read, or copied first."""
+    folder = tmp_path_factory.mktemp("signed")
+    world = World.create(folder / "world", FILES, dvc=True)
+    world.environ["RUNNER_SIGNING_KEY"] = str(folder / "key")
+    world.environ["SSH_AUTH_SOCK"] = "/nowhere"
+    line = world.runner("keys", "generate", str(folder / "key")).stdout.strip()
+    (folder / "pub").write_text(line + "\n")
+    (folder / "trust.yaml").write_text(f"apiVersion: runner/v1\nkind: Trust\nkeys:\n  - key: {line}\n")
+    world.reconcile()
+    for number in (2, 3):
+        world.edit({"seed": str(number)})
+        told = world.reconcile()
+        assert told.value["signed"] is True
+    return world
+
+
+def place(world: World, name: str) -> str:
+    """A file beside the world."""
+    return str(world.folder.parent / name)
+
+
+def shown(world: World, path: str) -> str:
+    """A file of the state branch."""
+    return git(world.remote, "cat-file", "blob", f"{STATE}:{path}") + "\n"
+
+
+def verified(world: World, *words: str, cwd: Path | None = None) -> tuple[int, dict[str, object]]:
+    done = world.runner("audit", "verify", "--json", *words, ok=(0, 10, 11, 12, 13, 14), cwd=cwd)
+    return done.returncode, json.loads(done.stdout)
+
+
+def second(world: World, repository: Path, ref: str) -> int:
+    """How the second verifier ends."""
+    program = ROOT / "examples" / "verify" / "verify.py"
+    command = [sys.executable, str(program), str(repository), ref, place(world, "pub")]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def test_a_signed_ledger_is_whole_from_a_clone_and_from_a_bare_one(signed: World, tmp_path: Path) -> None:
+    code, value = verified(signed, "--trust", place(signed, "trust.yaml"), "--deep")
+    assert (code, value["findings"], value["signaturesChecked"]) == (0, [], True)
+    assert value["records"] == value["signed"] == 9
+    assert value["stateCommits"] == 3
+    git(tmp_path, "clone", "--quiet", "--bare", str(signed.remote), "bare.git")
+    code, value = verified(signed, STATE, "--trust", place(signed, "trust.yaml"), cwd=tmp_path / "bare.git")
+    assert (code, value["historyComplete"]) == (0, True)
+    assert second(signed, signed.remote, STATE) == 0
+
+
+def test_without_a_trust_file_it_says_that_signatures_were_not_checked(signed: World) -> None:
+    done = signed.runner("audit", "verify")
+    assert "every record is signed; not checked, since no trust file was named" in done.stdout
+
+
+def test_a_shallow_clone_says_what_was_left_out(signed: World, tmp_path: Path) -> None:
+    url = signed.remote.as_uri()
+    git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", STATE, url, "shallow")
+    code, value = verified(signed, "HEAD", "--trust", place(signed, "trust.yaml"), cwd=tmp_path / "shallow")
+    assert (code, value["historyComplete"], value["records"]) == (0, False, 9)
+
+
+def test_a_stage_sees_no_key_and_no_agent(signed: World) -> None:
+    seen = signed.output("seen")
+    assert "RUNNER_SIGNING" not in seen
+    assert "SSH_AUTH_SOCK" not in seen
+
+
+def test_the_record_says_where_the_key_was(signed: World) -> None:
+    [*_, last] = [record["reconcile"] for record in signed.records() if "reconcile" in record]
+    assert last["signing"]["source"] == "file"
+    assert isinstance(last["signing"]["keyReadableByStages"], bool)
+
+
+def test_an_unsigned_ledger_says_so_everywhere(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", FILES)
+    told = world.reconcile()
+    assert told.value["signed"] is False
+    assert ", not signed." in told.err
+    assert "not signed" in world.runner("status").stdout
+    assert "no record is signed" in world.runner("audit", "verify").stdout
+
+
+def test_a_key_that_cannot_be_used_stops_before_anything_runs(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", FILES)
+    world.environ["RUNNER_SIGNING_KEY"] = str(tmp_path / "none")
+    done = world.runner("reconcile", ok=(1,))
+    assert "the signing key cannot be used" in done.stderr
+    assert "runner/state" not in git(world.remote, "for-each-ref")
+
+
+def copy_of(world: World, folder: Path) -> Path:
+    """A copy of the remote to be damaged."""
+    shutil.copytree(world.remote, folder / "remote.git")
+    return folder / "remote.git"
+
+
+def commit_files(repository: Path, files: dict[str, bytes], message: str, *, amend: bool = False) -> None:
+    """A commit on the state branch with exactly this ledger, as somebody with a clone would make it."""
+    clone = repository.parent / "clone"
+    git(repository.parent, "clone", "--quiet", "--branch", STATE, str(repository), "clone")
+    shutil.rmtree(clone / ".runner" / "ledger")
+    for path, data in files.items():
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_bytes(data)
+    git(clone, "add", "--all", "--force")
+    git(clone, "commit", "--quiet", *(["--amend"] if amend else []), "-m", message)
+    git(clone, "push", "--quiet", "--force", "origin", "HEAD")
+
+
+def files_of(world: World) -> dict[str, bytes]:
+    """Everything below `.runner/` at the tip, but the pipelines."""
+    paths = git(world.remote, "ls-tree", "-r", "--name-only", STATE, ".runner/ledger", layout.STATE).splitlines()
+    return {path: shown(world, path).encode() for path in paths}
+
+
+@pytest.mark.parametrize("amend", [True, False], ids=["amended", "new commit"])
+@pytest.mark.parametrize("what", ["delete", "swap", "truncate", "fork", "bit"])
+def test_real_commits_that_damage_the_ledger_are_found_by_both(
+    signed: World, tmp_path: Path, what: str, amend: bool
+) -> None:
+    repository, files = copy_of(signed, tmp_path), files_of(signed)
+    records = records_of(files)
+    changed = {
+        "delete": [*records[:3], *records[4:]],
+        "swap": [records[1], records[0], *records[2:]],
+        "truncate": records[:6],
+        "fork": records[:8],
+        "bit": [records[0].replace(b"A", b"B", 1), *records[1:]],
+    }[what]
+    made = ended(files, changed, OTHER)
+    commit_files(repository, made, "Reconcile x\n\nReconcile-Id: x\nDesired: x", amend=amend)
+    code, value = verified(signed, STATE, "--trust", place(signed, "trust.yaml"), cwd=repository)
+    assert code in (10, 11, 12), value["findings"]
+    assert second(signed, repository, STATE) == 1
+
+
+def test_a_rewound_branch_is_whole_and_found_by_who_kept_a_checkpoint(signed: World, tmp_path: Path) -> None:
+    repository = copy_of(signed, tmp_path)
+    (tmp_path / "pinned").write_text(shown(signed, layout.CHECKPOINT))
+    git(repository, "update-ref", f"refs/heads/{STATE}", f"{STATE}~1")
+    trust = ("--trust", place(signed, "trust.yaml"))
+    assert verified(signed, STATE, *trust, cwd=repository)[0] == 0
+    code, value = verified(signed, STATE, *trust, "--pinned", str(tmp_path / "pinned"), cwd=repository)
+    assert code == 12
+    assert "the end was cut off" in json.dumps(value["findings"])
+
+
+def test_a_commit_that_says_it_is_on_a_watched_branch_does_not_hide_the_others(signed: World, tmp_path: Path) -> None:
+    repository, files = copy_of(signed, tmp_path), files_of(signed)
+    grown = [*records_of(files), records_of(files)[-1]]
+    commit_files(repository, ended(files, grown, OTHER), f"x\n\nReconcile-Id: x\nReconciled: {'a' * 40}")
+    assert verified(signed, STATE, cwd=repository)[0] == 10
+
+
+def test_damaged_bytes_of_an_output_are_found_by_looking_deep(signed: World, tmp_path: Path) -> None:
+    cache = next(iter(signed.repo.path.glob(".dvc/cache/files/md5/*/*")))
+    before = cache.read_bytes()
+    cache.chmod(0o644)
+    try:
+        cache.write_bytes(before + b"x")
+        assert verified(signed)[0] == 0
+        code, value = verified(signed, "--deep")
+        assert code == 13
+        assert "the cached bytes of" in json.dumps(value["findings"])
+    finally:
+        cache.write_bytes(before)
+
+
+def test_a_lock_that_says_something_else_is_found_by_looking_deep(signed: World, tmp_path: Path) -> None:
+    repository = copy_of(signed, tmp_path)
+    lock = ".runner/pipelines/p/dvc.lock"
+    text = shown(signed, lock)
+    commit_files(repository, {**files_of(signed), lock: text.replace("md5: ", "md5: 0", 1).encode()}, "x", amend=True)
+    assert verified(signed, STATE, "--deep", cwd=repository)[0] == 13
+
+
+def test_a_proof_holds_for_the_second_verifier_and_not_for_another_record(signed: World, tmp_path: Path) -> None:
+    proof = signed.runner("audit", "prove", "4").stdout
+    other = json.loads(signed.runner("audit", "prove", "5").stdout)
+    (tmp_path / "good").write_text(proof)
+    (tmp_path / "bad").write_text(json.dumps({**json.loads(proof), "record": other["record"]}))
+    program = str(ROOT / "examples" / "verify" / "verify.py")
+    ends = [
+        subprocess.run(
+            [sys.executable, program, "--proof", tmp_path / name, place(signed, "pub")], check=False
+        ).returncode
+        for name in ("good", "bad")
+    ]
+    assert ends == [0, 1]
+
+
+def test_a_proof_can_show_that_a_kept_checkpoint_is_extended(signed: World, tmp_path: Path) -> None:
+    from runner.core.checkpoint import parse_checkpoint
+    from runner.core.merkle import extends
+
+    old = git(signed.remote, "show", f"{STATE}~1:{layout.CHECKPOINT}") + "\n"
+    (tmp_path / "old").write_text(old)
+    value = json.loads(signed.runner("audit", "prove", "1", "--pinned", str(tmp_path / "old")).stdout)
+    older, newer = parse_checkpoint(old.encode()), parse_checkpoint(value["checkpoint"].encode())
+    hashes = [bytes.fromhex(text) for text in value["consistency"]["hashes"]]
+    assert extends(older.size, older.root, newer.size, newer.root, hashes)
+
+
+def test_runs_are_exported_in_the_words_of_others(signed: World) -> None:
+    lines = [json.loads(line) for line in signed.runner("audit", "export").stdout.splitlines()]
+    assert len(lines) == 6
+    assert {line["payloadType"] for line in lines} == {"application/vnd.in-toto+json"}
+    events = [
+        json.loads(line) for line in signed.runner("audit", "export", "--format", "openlineage").stdout.splitlines()
+    ]
+    assert {event["eventType"] for event in events} == {"COMPLETE"}
+    assert [out["name"] for out in events[0]["outputs"]] == ["out", "seen"]
+
+
+def test_a_record_is_shown_with_its_statement(signed: World) -> None:
+    value = json.loads(signed.runner("audit", "show", "1", "--json").stdout)
+    assert value["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert "gitops-runner.dev/ledger/" in signed.runner("audit", "show").stdout
+    assert "there is no record 99" in signed.runner("audit", "show", "99", ok=(1,)).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("keys: []", "lacks 'apiVersion'"),
+        ("apiVersion: runner/v1\nkind: Trust\nkeys:\n  - key: ssh-rsa AAAA\n", ":4:"),
+        ("apiVersion: runner/v1\nkind: Trust\nkeys:\n  - {key: ssh-ed25519 AAAA, role: x}\n", "not allowed"),
+    ],
+    ids=["missing", "empty", "another kind of key", "unknown field"],
+)
+def test_a_trust_file_that_is_none_is_explained(signed: World, tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "trust.yaml").write_text(text)
+    done = signed.runner("audit", "verify", "--trust", str(tmp_path / "trust.yaml"), ok=(1,))
+    assert said in done.stderr
+
+
+def test_results_on_the_watched_branch_are_verified_among_the_commits_of_people(tmp_path: Path) -> None:
+    project = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: x}\nspec: {record: {branch: main}}\n---\n"
+    world = World.create(tmp_path / "world", {**FILES, "runner.yaml": project + SPEC})
+    world.reconcile()
+    for number in (2, 3):
+        world.repo.git("pull", "--quiet", "--rebase", "origin", "main")
+        world.edit({"seed": str(number)})
+        world.reconcile()
+    world.repo.git("pull", "--quiet", "--rebase", "origin", "main")
+    world.edit({"seed": "4"})  # people's commit on top
+    code, value = verified(world, "main")
+    assert (code, value["findings"], value["stateCommits"]) == (0, [], 3)
+    program = str(ROOT / "examples" / "verify" / "verify.py")
+    command = [sys.executable, program, str(world.remote), "main", "unsigned"]
+    assert subprocess.run(command, check=False).returncode == 0
