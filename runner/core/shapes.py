@@ -1,7 +1,7 @@
 """Checks of plain JSON against a JSON Schema, compiled once and fast: thousands of records are checked in a second.
 
 It knows the few keywords that the schemas of predicates use and refuses any other, so that nothing is overlooked.
-Stricter than JSON Schema in one point: `1.0` is no integer.
+Stricter than JSON Schema in two points: `1.0` is no integer, and the end of a pattern is the end of the text.
 """
 
 from __future__ import annotations
@@ -10,39 +10,46 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Check = Callable[[Any, str], str | None]
-"""Takes a value and its place; says what is wrong, or None."""
+Check = Callable[[Any], str | None]
+"""Says what is wrong with a value, or None. A message begins with the place, put together only on the way up."""
 
 _SILENT = {"$schema", "$id", "$defs", "title", "description", "examples"}
+_OF_OBJECTS = ("properties", "required", "additionalProperties", "propertyNames")
 
 
 class UnknownKeyword(ValueError):
     """A schema uses a keyword that is not checked here."""
 
 
-def compiled(schema: Mapping[str, Any]) -> Callable[[Any], str | None]:
+def compiled(schema: Mapping[str, Any]) -> Check:
     """A function that says the first thing that is wrong with a value, with its place; None where all is well."""
     check = _Compiler(schema).check(schema)
-    return lambda value: check(value, "")
+
+    def checked(value: Any) -> str | None:
+        wrong = check(value)
+        return None if wrong is None else wrong.removeprefix(".").strip()
+
+    return checked
 
 
-def _is_integer(value: Any) -> bool:
-    return type(value) is int
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
-
-
-_TYPES: Mapping[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "integer": _is_integer,
-    "number": _is_number,
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "null": (type(None),),
+    "integer": (int,),
+    "number": (int, float),
 }
+"""What `json.loads` makes of each type; `bool` is no number, since the type itself is compared."""
+
+
+def _anything(_value: Any) -> str | None:
+    return None
+
+
+def _nothing(_value: Any) -> str | None:
+    return " is not allowed"
 
 
 class _Compiler:
@@ -51,54 +58,65 @@ class _Compiler:
         self._known: dict[str, Check] = {}
 
     def check(self, schema: Mapping[str, Any] | bool) -> Check:
-        if schema is True:
-            return lambda value, place: None
-        if schema is False:
-            return lambda value, place: f"{place or 'it'} is not allowed"
-        checks = [self._keyword(word, schema) for word in schema if word not in _SILENT]
-        found = [check for check in checks if check is not None]
-        if len(found) == 1:
-            return found[0]
+        if isinstance(schema, bool):
+            return _anything if schema else _nothing
+        words = [word for word in schema if word not in _SILENT and word not in _OF_OBJECTS]
+        if words == ["type"] and schema["type"] == "object":
+            return self._object(schema, otherwise=" is not of type object")
+        checks = [self._keyword(word, schema[word]) for word in words]
+        if any(word in schema for word in _OF_OBJECTS):
+            checks.append(self._object(schema, otherwise=None))
+        if len(checks) == 1:
+            return checks[0]
+        if len(checks) == 2:
+            first, second = checks
+            return lambda value: first(value) or second(value)
+        found = tuple(checks)
 
-        def every(value: Any, place: str) -> str | None:
+        def every(value: Any) -> str | None:
             for check in found:
-                wrong = check(value, place)
+                wrong = check(value)
                 if wrong is not None:
                     return wrong
             return None
 
         return every
 
-    def _keyword(self, word: str, schema: Mapping[str, Any]) -> Check | None:
-        if word in ("properties", "required", "additionalProperties", "propertyNames"):
-            # Handled together, once for each object.
-            first = next(
-                name for name in schema if name in ("properties", "required", "additionalProperties", "propertyNames")
-            )
-            return self._object(schema) if word == first else None
-        maker = getattr(self, f"_{word.lstrip('$')}", None)
-        if maker is None or word in ("object", "keyword", "check"):
+    def _keyword(self, word: str, value: Any) -> Check:
+        makers: Mapping[str, Callable[[Any], Check]] = {
+            "$ref": self._ref,
+            "type": _type,
+            "enum": _enum,
+            "const": _const,
+            "pattern": _pattern,
+            "minimum": _minimum,
+            "minItems": _least_items,
+            "minLength": _least_length,
+            "items": self._items,
+            "anyOf": self._any_of,
+        }
+        if word not in makers:
             raise UnknownKeyword(word)
-        made: Check = maker(schema[word])
-        return made
+        return makers[word](value)
 
-    def _object(self, schema: Mapping[str, Any]) -> Check:
+    def _object(self, schema: Mapping[str, Any], *, otherwise: str | None) -> Check:
         properties = {name: self.check(inner) for name, inner in schema.get("properties", {}).items()}
         required = tuple(schema.get("required", ()))
         others = self.check(schema.get("additionalProperties", True))
         names = self.check(schema.get("propertyNames", True))
 
-        def check(value: Any, place: str) -> str | None:
-            if not isinstance(value, dict):
-                return None
+        def check(value: Any) -> str | None:
+            if type(value) is not dict:
+                return otherwise
             for name in required:
                 if name not in value:
-                    return f"{place or 'it'} lacks {name!r}"
+                    return f" lacks {name!r}"
             for name, inner in value.items():
-                at = f"{place}.{name}" if place else name
-                wrong = names(name, at) or properties.get(name, others)(inner, at)
+                wrong = properties.get(name, others)(inner)
+                if wrong is None and names is not _anything:
+                    wrong = names(name)
                 if wrong is not None:
-                    return wrong
+                    return f".{name}{wrong}"
             return None
 
         return check
@@ -108,71 +126,75 @@ class _Compiler:
             raise UnknownKeyword(f"$ref {name}")
         part = name.removeprefix("#/$defs/")
 
-        def check(value: Any, place: str) -> str | None:
+        def check(value: Any) -> str | None:
             # Compiled at the first use, so that a definition may refer to itself.
-            if part not in self._known:
-                self._known[part] = self.check(self._root["$defs"][part])
-            return self._known[part](value, place)
+            known = self._known.get(part)
+            if known is None:
+                known = self._known[part] = self.check(self._root["$defs"][part])
+            return known(value)
 
         return check
-
-    def _type(self, names: str | list[str]) -> Check:
-        wanted = [names] if isinstance(names, str) else names
-        tests = [_TYPES[name] for name in wanted]
-        said = " or ".join(wanted)
-        if len(tests) == 1:
-            test = tests[0]
-            return lambda value, place: None if test(value) else f"{place or 'it'} is not of type {said}"
-        return lambda value, place: None if any(t(value) for t in tests) else f"{place or 'it'} is not of type {said}"
-
-    def _enum(self, values: list[Any]) -> Check:
-        return lambda value, place: (
-            None if any(_same(value, known) for known in values) else f"{place} is none of {values}"
-        )
-
-    def _const(self, known: Any) -> Check:
-        return lambda value, place: None if _same(value, known) else f"{place} is not {known!r}"
-
-    def _pattern(self, text: str) -> Check:
-        # `$` of Python also stands before a last newline, that of JSON Schema does not.
-        search = re.compile(text[:-1] + r"\Z" if text.endswith("$") else text).search
-
-        def check(value: Any, place: str) -> str | None:
-            return None if not isinstance(value, str) or search(value) else f"{place} does not look like {text}"
-
-        return check
-
-    def _minimum(self, least: float) -> Check:
-        return lambda value, place: f"{place} is below {least}" if _is_number(value) and value < least else None
 
     def _items(self, schema: Mapping[str, Any]) -> Check:
         inner = self.check(schema)
 
-        def check(value: Any, place: str) -> str | None:
-            for number, item in enumerate(value if isinstance(value, list) else ()):
-                wrong = inner(item, f"{place}[{number}]")
+        def check(value: Any) -> str | None:
+            for number, item in enumerate(value if type(value) is list else ()):
+                wrong = inner(item)
                 if wrong is not None:
-                    return wrong
+                    return f"[{number}]{wrong}"
             return None
 
         return check
 
-    def _minItems(self, least: int) -> Check:
-        return lambda value, place: (
-            f"{place} has too few items" if isinstance(value, list) and len(value) < least else None
-        )
-
-    def _minLength(self, least: int) -> Check:
-        return lambda value, place: f"{place} is too short" if isinstance(value, str) and len(value) < least else None
-
-    def _anyOf(self, schemas: list[Mapping[str, Any]]) -> Check:
+    def _any_of(self, schemas: list[Mapping[str, Any]]) -> Check:
         checks = [self.check(schema) for schema in schemas]
 
-        def check(value: Any, place: str) -> str | None:
-            said = [wrong for wrong in (one(value, place) for one in checks) if wrong is not None]
-            return None if len(said) < len(checks) else said[0]
+        def check(value: Any) -> str | None:
+            first = None
+            for one in checks:
+                wrong = one(value)
+                if wrong is None:
+                    return None
+                first = first or wrong
+            return first
 
         return check
+
+
+def _type(names: str | list[str]) -> Check:
+    wanted = [names] if isinstance(names, str) else names
+    said = f" is not of type {' or '.join(wanted)}"
+    types = frozenset(kind for name in wanted for kind in _TYPES[name])
+    return lambda value: None if type(value) in types else said
+
+
+def _enum(values: list[Any]) -> Check:
+    said = f" is none of {', '.join(map(str, values))}"
+    return lambda value: None if any(_same(value, known) for known in values) else said
+
+
+def _const(known: Any) -> Check:
+    return lambda value: None if _same(value, known) else f" is not {known!r}"
+
+
+def _pattern(text: str) -> Check:
+    # `$` of Python also stands before a last newline.
+    search = re.compile(text[:-1] + r"\Z" if text.endswith("$") else text).search
+    said = f" does not look like {text}"
+    return lambda value: None if type(value) is not str or search(value) is not None else said
+
+
+def _minimum(least: float) -> Check:
+    return lambda value: f" is below {least}" if type(value) in (int, float) and value < least else None
+
+
+def _least_items(least: int) -> Check:
+    return lambda value: " has too few items" if type(value) is list and len(value) < least else None
+
+
+def _least_length(least: int) -> Check:
+    return lambda value: " is too short" if type(value) is str and len(value) < least else None
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -81,7 +81,7 @@ def test_a_stop_in_the_middle_says_what_was_recorded(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"Stopped: recorded 1 run in {str(world.tip())[:12]}; the next reconcile does the rest." in err
+    assert f"Stopped: recorded 1 run in {str(world.tip())[:12]}, not signed; the next reconcile does the rest." in err
 
 
 def test_a_run_that_lost_a_race_is_said_to_be_dropped(tmp_path: Path) -> None:
