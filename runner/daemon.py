@@ -27,8 +27,8 @@ class Rounds:
     """Takes the result of a round that did something."""
     quiet: Callable[[Result, Beat], None]
     """Takes the result of a round that found nothing new, where that is worth a word."""
-    failed: Callable[[RunnerError, float], None]
-    """Takes the error and the seconds until the next try."""
+    failed: Callable[[RunnerError, float | None], None]
+    """Takes the error and the seconds until the next try, None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def serve(rounds: Rounds, interval_seconds: float, stop: threading.Event, *, onc
             failed += 1
             heart.woken()
             last = error.exit_code
-            rounds.failed(error, _wait_seconds(interval_seconds, errors))
+            rounds.failed(error, None if once else _wait_seconds(interval_seconds, errors))
         if once or stop.wait(_wait_seconds(interval_seconds, errors)):
             return Served(last, count, busy, failed)
 

@@ -75,7 +75,8 @@ class Console:
         elif form == "github":
             self._print("".join(github_annotation(finding) + "\n" for finding in rows))
         for finding in rows:
-            self.say(self.err.red("error: ") + Style.safe(str(finding)))
+            # One line each: a line of its own could be a command to the CI system that reads this.
+            self.say(self.err.red("error: ") + Style.safe(" ".join(str(finding).splitlines())))
         self.say(f"{plural(len(rows), 'finding')}; nothing was run.")
 
     def interrupted(self) -> None:

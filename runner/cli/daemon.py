@@ -62,8 +62,9 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
         def quiet(result: Result, beat: Beat) -> None:
             say(quiet_line(result, beat.seconds, beat.rounds, console.err))
 
-        def failed(error: RunnerError, wait_seconds: float) -> None:
-            say(f"{console.err.red('error: ')}{Style.safe(str(error))}\n  trying again in {duration(wait_seconds)}")
+        def failed(error: RunnerError, wait_seconds: float | None) -> None:
+            again = "" if wait_seconds is None else f"\n  trying again in {duration(wait_seconds)}"
+            say(f"{console.err.red('error: ')}{Style.safe(str(error))}{again}")
 
         say(start_line(__version__, url, arguments.branch, arguments.interval))
         served = serve(Rounds(one_round, told, quiet, failed), arguments.interval, stop, once=arguments.once)

@@ -194,7 +194,10 @@ def _running(parser: Parser, *, summary: bool = True) -> None:
 
 def _where(parser: Parser) -> None:
     parser.add_argument(
-        "--repo", metavar="URL", help="the repository, where it is not the one of this folder; needs no clone"
+        "--repo",
+        metavar="URL",
+        type=_url,
+        help="the repository, where it is not the one of this folder; needs no clone",
     )
     parser.add_argument(
         "--branch",
@@ -331,7 +334,9 @@ def _claims(commands: Any) -> None:
     breaking.add_argument("claims", metavar="CLAIM", nargs="*", help="as `runner claims list` names it, or its start")
     breaking.add_argument("--all", action="store_true", help="every claim there is")
     for one in (listing, breaking):
-        one.add_argument("--repo", metavar="URL", help="the repository, where it is not the one of this folder")
+        one.add_argument(
+            "--repo", metavar="URL", type=_url, help="the repository, where it is not the one of this folder"
+        )
     for inner in (parser, listing, breaking):
         add_common(inner)
 
@@ -411,6 +416,12 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 10**6:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
     return int(text)
+
+
+def _url(text: str) -> str:
+    if not text.strip():  # most often a variable that is not set; the working folder is not what was meant
+        raise argparse.ArgumentTypeError("the URL is empty; leave the option out to take the repository of this folder")
+    return text
 
 
 def _seconds(text: str) -> float:

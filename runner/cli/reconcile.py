@@ -11,7 +11,8 @@ from typing import Any
 
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
-from runner.errors import ExitCode, HostError, InputError, RunnerError
+from runner.errors import ExitCode, InputError, RunnerError
+from runner.ledger.in_place import desired_at
 from runner.parts import Request
 from runner.reconcile import reconcile as run_reconcile
 from runner.report.progress import Progress
@@ -81,6 +82,7 @@ def _run(
         # What a plan file says holds for its commit alone: it is not asked again later.
         wait=request.expected is None and not arguments.no_wait,
     )
+    summary = _summary_file(arguments)
     progress = Progress(console.err, console.say, live=console.interactive)
     with signing_of(os.environ) as signing, stopping() as (stop, signals):
         planned = progress.planned
@@ -92,15 +94,16 @@ def _run(
             parts.close()
     _share(repository, console)
     value = result_json(result)
-    if arguments.markdown:
-        _markdown(working_folder(arguments.folder) / arguments.markdown, value)
     console.result(result_text(result, console.out), value)
     for notice in result_notices(result):
         console.say(console.err.yellow("notice: ") + Style.safe(notice))
     console.say(result_line(result, console.err))
     if request.rev is None and repository.clone is not None:
         _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
-    return signals[-1] if signals else result.exit_code
+    code = signals[-1] if signals else result.exit_code
+    if summary is not None and not _markdown(summary, value, console) and code == ExitCode.DONE:
+        return ExitCode.HOST
+    return code
 
 
 def _share(repository: Repository, console: Console) -> None:
@@ -115,7 +118,8 @@ def _tell_what_took_no_part(desired: str, repository: Repository, clone: Clone, 
     if clone.reader.worktree is None:
         return
     try:
-        head = clone.reader.resolve("HEAD")
+        # On a watched branch that holds its results, the commit of a reconcile stands for the one it is about.
+        head = desired_at(clone.reader, clone.reader.resolve("HEAD"))
     except InputError:
         return  # no commit here yet, so nothing was left out
     if not repository.mirror.reader.exists(head) or not clone.reader.is_ancestor(head, desired):
@@ -142,11 +146,26 @@ def _plan_file(file: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def _markdown(file: Path, value: dict[str, Any]) -> None:
+def _summary_file(arguments: argparse.Namespace) -> Path | None:
+    """The file of `--markdown`; raises InputError, before anything runs, where nothing can be appended to it."""
+    if not arguments.markdown:
+        return None
+    file: Path = working_folder(arguments.folder) / arguments.markdown
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}", "choose another place for the summary") from error
+    return file
+
+
+def _markdown(file: Path, value: dict[str, Any], console: Console) -> bool:
+    """Append the summary; False, with a word, where that fails: what was recorded is told all the same."""
     from runner.report.markdown import rendered
 
     try:
         with open(file, "a", encoding="utf-8") as out:
             out.write(rendered("reconcile.md.j2", value))
     except OSError as error:
-        raise HostError(f"{file}: {error.strerror}", "choose another place for the summary") from error
+        console.say(f"{console.err.red('error: ')}{file}: {error.strerror}\n  the summary is lost; all else is done")
+        return False
+    return True

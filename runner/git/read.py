@@ -422,7 +422,9 @@ def _not_a_repository(start: Path, answer: Answer) -> InputError:
             f"if you trust it: git config --global --add safe.directory {start}",
         )
     if "not a git repository" in answer.error:
-        return InputError(f"{start} is not in a git repository", "start one with `git init`, or pass its folder")
+        return InputError(
+            f"{start} is not in a git repository", "start one with `git init`, or name the folder of one with -C"
+        )
     return InputError(f"{start}: {answer.error or 'git finds no repository here'}")
 
 

@@ -103,7 +103,12 @@ class Layout:
         """A finding if the commit holds a `.runner/` folder (or a file of that name) of the user's own."""
         found = runner_folders(self._whole)
         found += [RUNNER_FOLDER] if self._whole.get(RUNNER_FOLDER) is not None else []
-        hint = "remove it from the branch: the runner keeps this folder on its own branch"
+        state = any(self._whole.get(f"{folder}/state.json") is not None for folder in found[:1])
+        hint = (
+            "is this the state branch? Name the branch you work on; if it was merged here by mistake, revert that merge"
+            if state
+            else "remove it from the branch: the runner keeps this folder on its own branch"
+        )
         return [
             places.file_finding(f"{folder}/", "the folder `.runner/` belongs to the runner", hint)
             for folder in found[:1]

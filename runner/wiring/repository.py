@@ -87,7 +87,7 @@ def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -
         hint = "set RUNNER_HOME to a folder that can be written"
         raise HostError(f"{home_root}: the runner's own folder cannot be made: {error.strerror}", hint) from error
     if url is not None:
-        place = Path(url)
+        place = folder / url
         located = str(place.absolute()) if place.exists() else url
         home = repository_home(home_root, located)
         mirror = Mirror.open(home.mirror, located, network_config(None))

@@ -52,6 +52,12 @@ def test_a_daemon_says_when_it_starts_what_happens_and_when_it_stops(tmp_path: P
     assert int(counts[2]) >= 1
 
 
+def test_a_single_round_that_fails_does_not_promise_another(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": "stages: [\n"})
+    answer = call(world.repo.path, "daemon", "--once")
+    assert (answer.code, "not YAML" in answer.err, "trying again" in answer.err) == (1, True, False)
+
+
 def test_a_daemon_says_what_stands_failed_all_the_same(team: Team, tmp_path: Path) -> None:
     team = copy_of(team, tmp_path)
     answer = call(team.path, "daemon", "--once")

@@ -111,3 +111,24 @@ def test_an_ignore_file_that_is_a_submodule_says_nothing(git_repo: Callable[...,
     repo.git("commit", "--quiet", "--message", "Ignore")
     assert call(repo.path, "validate", "HEAD").code == 0
     assert call(repo.path, "plan").code == 2
+
+
+def test_a_finding_is_one_line_so_that_no_name_can_speak_to_the_ci_system(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo({"runner.yaml": f'{HEAD}    a: {{cmd: c, deps: ["x\\n::error::y"]}}\n'})
+    answer = call(repo.path, "validate")
+    assert answer.code == 1
+    assert [
+        line for line in answer.err.splitlines() if not line.startswith(("error: runner.yaml:6:", "1 finding"))
+    ] == []
+
+
+def test_nobody_who_looks_at_the_state_branch_is_told_to_remove_it(
+    git_repo: Callable[..., GitRepo], bare_remote: Callable[..., Path]
+) -> None:
+    repo = git_repo({"runner.yaml": RUNNING})
+    bare_remote(repo)
+    assert call(repo.path, "reconcile").code == 0
+    repo.git("checkout", "--quiet", "origin/runner/state")
+    answer = call(repo.path, "plan")
+    assert (answer.code, "is this the state branch? Name the branch you work on" in answer.err) == (1, True)
+    assert "remove it" not in answer.err

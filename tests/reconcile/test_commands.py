@@ -68,6 +68,32 @@ def test_a_replay_runs_a_record_again_and_compares(world: World) -> None:
     assert world.reconcile().commit is None
 
 
+def test_a_summary_that_cannot_be_written_is_told_before_anything_runs(world: World) -> None:
+    world.edit({"in": "summary\n"})
+    done = world.runner("reconcile", "--markdown", "no/such/folder/summary.md", ok=(1,))
+    assert "No such file or directory\n  choose another place for the summary" in done.stderr
+    assert (world.trace(), done.stdout) == ([], "")
+
+
+def test_what_was_recorded_is_told_although_the_summary_is_lost(world: World) -> None:
+    world.edit({"in": "full\n"})
+    done = world.runner("reconcile", "--json", "--markdown", "/dev/full", ok=(4,))
+    assert json.loads(done.stdout)["exitCode"] == 0
+    assert "Recorded 2 runs in " in done.stderr
+    assert "/dev/full: No space left on device" in done.stderr
+    assert world.trace() == ["fixed", "random"]
+
+
+def test_an_empty_url_is_not_taken_for_this_folder(world: World) -> None:
+    for words in (["reconcile"], ["daemon", "--once"], ["claims", "list"]):
+        assert "--repo: the URL is empty" in world.runner(*words, "--repo", "", ok=(1,)).stderr
+
+
+def test_a_relative_path_of_a_repository_is_seen_from_the_folder_of_the_command(world: World) -> None:
+    place = os.path.relpath(world.remote, world.repo.path)
+    world.runner("-C", str(world.repo.path), "claims", "list", "--repo", place, cwd=Path("/"))
+
+
 def test_a_plan_is_applied_once_and_only_where_nothing_moved(world: World) -> None:
     world.edit({"in": "3\n"})
     world.runner("plan", "--out", "../p1", ok=(2,))

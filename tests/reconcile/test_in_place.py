@@ -89,6 +89,14 @@ def test_a_plan_means_the_newest_commit_of_people(world: World) -> None:
     world.runner("validate")
 
 
+def test_a_pulled_reconcile_is_not_told_to_be_left_out(world: World) -> None:
+    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+
+    assert "left out" not in world.runner("reconcile").stderr
+    world.repo.commit({"README": "words\n"}, "Not pushed")
+    assert "was left out; push it first" in world.runner("reconcile").stderr
+
+
 def test_only_what_a_later_commit_changes_runs(world: World) -> None:
     world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
     world.edit({"params.yaml": "rate: 2\n"})
