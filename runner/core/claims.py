@@ -13,6 +13,10 @@ from typing import Any
 
 from runner.core.nouns import Address
 
+REFS = "refs/runner/claims/"
+"""Where claims are on a remote."""
+BRANCHES = "refs/heads/runner/claims/"
+"""Where they are on one that takes branches alone."""
 EXPIRY_SECONDS = 60.0
 """A claim that did not change for so long, by the watcher's own clock, counts no more."""
 BEAT_SECONDS = 15.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from runner.core.canonical import canonical_bytes
-from runner.core.claims import BEAT_SECONDS, Claim, Watch, holder, parse_claim
+from runner.core.claims import BEAT_SECONDS, BRANCHES, REFS, Claim, Watch, holder, parse_claim
 from runner.core.nouns import Address
 from runner.errors import RunnerError
 from runner.git.commit import CommitRequest, Identity
@@ -24,9 +24,6 @@ from runner.git.mirror import Mirror
 from runner.git.push import PushStatus
 from runner.git.read import Reader
 
-REFS = "refs/runner/claims/"
-BRANCHES = "refs/heads/runner/claims/"
-place_of_claims = (REFS, BRANCHES)
 _UPDATE_SECONDS = 2.0
 """How soon others hear of work whose key only became known while stages ran."""
 _POLL_SECONDS = (0.5, 5.0)
@@ -57,6 +54,8 @@ class Claims:
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     _others: tuple[Claim, ...] = ()
+    _left: dict[str, Claim] = field(default_factory=dict)
+    """By run key a claim that was taken back since: its results are recorded, and this round does not know them yet."""
     _tip: str | None = None
     """Where the branch that results go to was when the claims were read."""
     _ref: str | None = None
@@ -65,7 +64,8 @@ class Claims:
     _stepped_back: bool = False
     _lock: IO[bytes] | None = None
     _guard: threading.RLock = field(default_factory=threading.RLock)
-    _ended: threading.Event = field(default_factory=threading.Event)
+    _has_ended: bool = False
+    _quiet: threading.Event = field(default_factory=threading.Event)
     _beating: threading.Thread | None = None
 
     def take(self, keys: Mapping[str, Address], waiting: Sequence[Address], tip: str | None) -> bool:
@@ -102,7 +102,10 @@ class Claims:
         with self._guard:
             if key is None or key in self.own.keys:
                 return None
-            found = holder(self._others, key, address, self.own.desired)
+            # What waits here was claimed before any of the others who claimed that it waits there, too.
+            is_ours = str(address) in self.own.waiting
+            others = [claim for claim in self._others if key in claim.keys] if is_ours else self._others
+            found = self._left.get(key) or holder(others, key, address, self.own.desired)
             if found is None and self._ref is not None:
                 waiting = tuple(name for name in self.own.waiting if name != str(address))
                 self.own = replace(self.own, keys={**self.own.keys, key: str(address)}, waiting=waiting)
@@ -140,19 +143,20 @@ class Claims:
             self.mirror.drop(theirs[name].ref, theirs[name].oid)
         others = tuple(row.claim for name, row in sorted(theirs.items()) if name not in dead)
         with self._guard:
+            self._left |= {key: claim for claim in self._others if claim.id not in theirs for key in claim.keys}
             self._others = others
         return others
 
     def to_drop(self) -> list[str]:
-        """Refs to remove in the same push that publishes the last results."""
-        return [self._ref] if self._ref is not None and self._ended.is_set() else []
+        """Refs to remove in the same push that publishes the last results; they are not renewed any more."""
+        if self._ref is None or not self._has_ended:
+            return []
+        self._stop_beating()
+        return [self._ref]
 
     def ended(self) -> None:
-        """No stage runs any more; what is claimed stays so until the results are published."""
-        self._ended.set()
-        if self._beating is not None:
-            self._beating.join()
-            self._beating = None
+        """No stage runs any more; what is claimed stays so, and is renewed, until the results are published."""
+        self._has_ended = True
 
     def dropped(self) -> None:
         """A push removed the ref."""
@@ -160,7 +164,7 @@ class Claims:
 
     def release(self) -> None:
         """Take the claim back, whatever came of it."""
-        self.ended()
+        self._stop_beating()
         try:
             self._drop()
         except RunnerError as error:
@@ -170,18 +174,23 @@ class Claims:
             self._lock.close()
             self._lock = None
         self.own = replace(self.own, keys={}, waiting=())
-        self._ended = threading.Event()
 
     # How
 
     def _start_beating(self) -> None:
-        self._ended.clear()
+        self._quiet.clear()
         self._beating = threading.Thread(target=self._beat, name="claims", daemon=True)
         self._beating.start()
 
+    def _stop_beating(self) -> None:
+        self._quiet.set()
+        if self._beating is not None:
+            self._beating.join()
+            self._beating = None
+
     def _beat(self) -> None:
         last = self.monotonic()
-        while not self._ended.wait(_UPDATE_SECONDS):
+        while not self._quiet.wait(_UPDATE_SECONDS):
             if not self._dirty and self.monotonic() - last < BEAT_SECONDS:
                 continue
             last = self.monotonic()

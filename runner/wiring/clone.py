@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.core.claims import Claim
+from runner.core.claims import BRANCHES, REFS, Claim
 from runner.core.digests import md5_hex
 from runner.core.nouns import Project, Trust
 from runner.core.records import RunFacts
@@ -93,12 +93,12 @@ class Clone:
 
     def claims(self) -> list[Claim]:
         """What runners said they were running when this clone, or the mirror of it, was fetched last."""
-        from runner.record.claims import known_claims, place_of_claims  # imported late: start-up
+        from runner.record.claims import known_claims  # imported late: start-up
 
         found: dict[str, Claim] = {}
         for place in (self.reader, self.mirror):
             if place is not None:
-                found |= {name: row.claim for name, row in known_claims(place, place.refs(*place_of_claims)).items()}
+                found |= {name: row.claim for name, row in known_claims(place, place.refs(REFS, BRANCHES)).items()}
         return sorted(found.values(), key=lambda claim: (claim.since, claim.id))
 
     def waiting_runs(self) -> list[RunFacts]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.core.claims import BRANCHES
 from runner.core.plan import Plan
 from runner.errors import HostError, InputError
 from runner.execute.context import Event
@@ -74,7 +75,7 @@ class Repository:
         known = self.clone.reader.refs(*(f"refs/remotes/origin/{name}" for name in shared))
         for name, tip in self.mirror.reader.refs(*(f"refs/heads/{name}" for name in shared)).items():
             branch = name.removeprefix("refs/heads/")
-            if known.get(f"refs/remotes/origin/{branch}") != tip:
+            if known.get(f"refs/remotes/origin/{branch}") != tip and not name.startswith(BRANCHES):
                 self.mirror.update_tracking(self.clone.reader, branch)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from runner.core.claims import BRANCHES
 from runner.git.read import Reader
 from runner.ledger.in_place import newest_state
 from runner.ledger.state import Memo, State
@@ -59,9 +60,10 @@ def _with_in_place(reader: Reader, states: StateRefs, tips: list[str]) -> StateR
 
 
 def _by_name(reader: Reader, patterns: list[str]) -> Iterable[tuple[str, str]]:
+    claims = BRANCHES.removeprefix("refs/heads/")
     for full_name, tip in reader.refs(*patterns).items():
         for place in _PLACES:
-            if full_name.startswith(place):
+            if full_name.startswith(place) and not full_name.startswith(place + claims):
                 yield full_name.removeprefix(place), tip
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from runner.core.claims import EXPIRY_SECONDS, Claim, Watch, parse_claim
 from runner.core.nouns import Address
+from runner.git.mirror import Mirror
+from runner.record.claims import Claims
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import World, until
 from tests.repositories import git
@@ -205,3 +210,67 @@ def test_waiting_costs_no_clock_of_others(world: World) -> None:
     assert process.wait() == 0
     world.edit({"in": "2\n"})
     assert world.reconcile("--no-wait", host="b").ran == ["after", "other", "slow"]
+
+
+@contextmanager
+def claimer(world: World, name: str) -> Iterator[Claims]:
+    """A runner's claims; by its clock every look at it is hours after the one before."""
+    mirror = Mirror.open(world.folder / f"{name}.git", str(world.remote))
+    mirror.fetch()
+    clock = itertools.count(0, 10_000)
+    own = Claim(name, "host", f"home of {name}", "me", "test", "runner/state", world.repo.head)
+    found = Claims(mirror, world.folder / name, own, Watch(), str, time.time, lambda: float(next(clock)))
+    try:
+        yield found
+    finally:
+        found.release()
+        mirror.close()
+
+
+def test_a_claim_is_renewed_until_the_results_are_published(world: World) -> None:
+    with claimer(world, "a") as mine:
+        assert mine.take({"k": Address("p", "s")}, [], None)
+        mine.ended()
+        before = world.refs()["refs/runner/claims/a"]
+        until(lambda: world.refs()["refs/runner/claims/a"] != before)
+
+        assert mine.to_drop() == ["refs/runner/claims/a"]
+        last = world.refs()["refs/runner/claims/a"]
+        git(world.remote, "update-ref", "-d", "refs/runner/claims/a", last)
+        mine.dropped()
+    assert claims(world) == []
+
+
+def test_what_was_another_s_is_not_run_when_his_claim_is_gone(world: World) -> None:
+    """He has recorded it meanwhile, and this round does not know that yet."""
+    theirs, own = Address("p", "theirs"), Address("p", "own")
+    with claimer(world, "b") as mine:
+        with claimer(world, "a") as his:
+            assert his.take({"k": theirs}, [], None)
+            assert mine.take({"k": theirs, "l": own}, [], None)
+        assert mine.read() == ()
+
+        assert mine.held_elsewhere("l", own) is None
+        found = mine.held_elsewhere("k", theirs)
+        assert found is not None
+        assert found.id == "a"
+
+
+def test_what_waits_here_is_not_left_to_one_who_claims_later_that_it_waits_there(world: World) -> None:
+    after = Address("p", "after")
+    with claimer(world, "a") as mine, claimer(world, "b") as his:
+        assert mine.take({"k": Address("p", "first")}, [after], None)
+        his.own = Claim("b", "host", "home of b", "me", "test", "runner/state", world.repo.head, {}, ("p:after",))
+        his._place()
+        assert [claim.id for claim in mine.read()] == ["b"]
+        assert mine.held_elsewhere("known now", after) is None
+
+
+def test_claims_that_are_branches_are_no_states_and_do_not_come_into_clones(world: World) -> None:
+    commit = git(world.remote, "commit-tree", "-m", "a claim", "main^{tree}")
+    git(world.remote, "update-ref", "refs/heads/runner/claims/0123", commit)
+    (world.folder / "gate").touch()
+    world.reconcile()
+
+    assert "claims" not in world.repo.git("for-each-ref")
+    assert "there are: runner/state\n" in world.runner("runs", "list", "--ref", "nope", ok=(1,)).stderr
