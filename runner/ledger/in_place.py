@@ -21,6 +21,7 @@ TRAILER = "Reconciled"
 _LINE = re.compile(rf"^{TRAILER}: [0-9a-f]{{40,64}}$", re.MULTILINE)
 _GREP = f"^{TRAILER}: [0-9a-f]*$"
 _CANDIDATES = 20
+"""Commits with the trailer that are looked at first; more where people took over its words in all of these."""
 _ALL = 1_000_000
 
 
@@ -56,7 +57,7 @@ def newest_state(reader: History, tips: Iterable[str]) -> str | None:
     found = {tip for tip in tips if is_recorded(reader, tip)}
     for tip in tips:
         if tip not in found:
-            found |= {sha for sha in reader.commits_saying(tip, _GREP, _CANDIDATES) if is_recorded(reader, sha)}
+            found |= _recorded_before(reader, tip)
     if found:
         return max(sorted(found), key=lambda sha: _records(reader, sha))
     for tip in tips:
@@ -66,6 +67,17 @@ def newest_state(reader: History, tips: Iterable[str]) -> str | None:
                 f"remove it (`git rm -r {layout.ROOT}`); the runner records what it did there itself",
             )
     return None
+
+
+def _recorded_before(reader: History, tip: str) -> set[str]:
+    """The newest commits of the runner in the history of a commit of people's."""
+    limit = _CANDIDATES
+    while True:
+        candidates = reader.commits_saying(tip, _GREP, limit)
+        found = {sha for sha in candidates if is_recorded(reader, sha)}
+        if found or len(candidates) < limit:
+            return found
+        limit *= 4
 
 
 def _records(reader: History, commit: str) -> int:

@@ -17,7 +17,7 @@ from runner.core.git_ids import blob_id, folder_id
 from runner.core.nouns import Address, Desired
 from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
-from runner.errors import HostError, RaceLost
+from runner.errors import Held, HostError, RaceLost
 from runner.git.commit import CommitRequest, FileContent, Identity
 from runner.git.push import PushResult, PushStatus
 from runner.ledger import in_place, layout
@@ -101,6 +101,8 @@ class Publisher:
     base: State | None = None
     fork: bool = False
     """The branch does not exist yet and begins at `base`, which is another branch's: a proposal."""
+    may_go: bool = False
+    """People may delete the branch at any time: a proposal's, which is then begun anew."""
     in_place: bool = False
     """The branch is the watched one itself: `base` is somewhere behind its `tip`."""
     tip: str | None = None
@@ -119,7 +121,10 @@ class Publisher:
     """Waits for some seconds before the next try."""
 
     def publish(self, runs: Sequence[RunFacts]) -> Published:
-        """Have these runs, and what stands after them, on the state branch; raises HostError or RaceLost."""
+        """Have these runs, and what stands after them, on the state branch.
+
+        Raises HostError, RaceLost, and Held where somebody took away what was recorded there before.
+        """
         self._push_bytes(runs)
         runs = [replace(run, outs=tuple(self._located(out) for out in run.outs)) for run in runs]
         for attempt in range(self.tries):
@@ -342,12 +347,28 @@ class Publisher:
         return tip is not None and self.mirror.reader.is_ancestor(commit, tip)
 
     def _refresh(self) -> None:
+        """Fetch, and go on from what is recorded now."""
         self.mirror.fetch()
-        tip = self.mirror.tip(self.branch)
+        self.tip = tip = self.mirror.tip(self.branch)
         state = in_place.newest_state(self.mirror.reader, [tip]) if self.in_place and tip is not None else tip
-        self.tip = tip
+        if tip is None and self.may_go:
+            self.fork = self.base is not None
+            return
+        if self.in_place and tip is None:
+            raise HostError(f"{self.branch} is gone from the remote", "the results are kept on this host")
+        self._check_not_rewritten(state)
         if state is not None:
             self.base, self.fork = self.open_state(state), False
+
+    def _check_not_rewritten(self, state: str | None) -> None:
+        """Hold where the branch does not hold any more what it held when this began."""
+        if self.base is None or self.fork:
+            return
+        if state is None or not self.mirror.reader.is_ancestor(self.base.commit, state):
+            raise Held(
+                f"{self.branch} was rewritten meanwhile: {self.base.commit[:12]} is not part of it any more",
+                "the results are kept on this host; `runner reconcile` says how to go on",
+            )
 
     def _wait(self, attempt: int) -> None:
         # Full jitter, doubling up to two seconds: many writers on one branch all get through (facts on git, 3).

@@ -273,6 +273,7 @@ class RealParts:
             source=target.source,
             base=observation.state,
             fork=observation.state is not None and target.branch not in target.states.tips,
+            may_go=target.trust is Trust.PROPOSED,
             in_place=target.in_place,
             tip=target.tip,
             signer=self.signing or NoSigner(),

@@ -300,3 +300,33 @@ def test_a_shallow_clone_plans_by_what_it_has(world: World) -> None:
     )
 
     assert '"action": "keep"' in world.runner("plan", "--json", cwd=target).stdout
+
+
+def test_a_state_behind_many_squashes_with_the_words_of_the_runner_is_found(world: World) -> None:
+    words = message(world)
+    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    for number in range(25):
+        world.repo.commit({"README": f"{number}\n"}, f"Squash {number}\n\n* {words}")
+    world.repo.push()
+
+    assert set(world.plan().values()) == {"keep"}
+    assert world.reconcile().commit is None
+
+
+def test_a_watched_branch_that_was_deleted_meanwhile_stays_so(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    slow = PROJECT.replace("cat data.txt >", f"while [ ! -e {gate} ]; do sleep 0.05; done; cat data.txt >")
+    world = World.create(tmp_path, {**FILES, "runner.yaml": slow}, dvc=True)
+    running = world.start("reconcile", "--json", log=tmp_path / "log")
+    until(lambda: "prepare" in (world.folder / "trace").read_text())
+    start = world.repo.head
+    git(world.remote, "update-ref", "-d", "refs/heads/main")
+    gate.touch()
+    assert running.wait() == 4
+    assert "main is gone from the remote" in (tmp_path / "log").read_text()
+    assert world.refs() == {}
+
+    git(world.remote, "update-ref", "refs/heads/main", start)
+    told = world.reconcile()
+    assert (told.ran, set(told.actions.values())) == ([], {"keep"})
+    assert world.trace() == ["prepare", "train"]

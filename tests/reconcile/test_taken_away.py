@@ -1,0 +1,77 @@
+"""What was recorded is taken away while stages run: the hold is not slept through, and no result is lost."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.worlds import STATE, World, until
+from tests.repositories import git
+
+STAGES = """\
+stages:
+  slow:
+    cmd: echo slow >> @TRACE@; while [ ! -e @GATE@ ]; do sleep 0.05; done; cp in slow
+    deps: [in]
+    outs: [slow]
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Reconciled once; from then on its stage runs until there is a file `gate`."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    world = World.create(tmp_path, {"dvc.yaml": STAGES.replace("@GATE@", str(gate)), "in": "1\n"}, dvc=True)
+    world.reconcile()
+    return world
+
+
+def begin(world: World, *rev: str) -> subprocess.Popen[str]:
+    """A reconcile of a new commit that has begun its stage."""
+    (world.folder / "gate").unlink()
+    world.edit({"in": "3\n"})
+    world.trace()
+    process = world.start("reconcile", *rev, log=world.folder / "log")
+    until(lambda: "slow" in (world.folder / "trace").read_text())
+    return process
+
+
+def end(world: World, process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Let the stage end; returns the exit code and what was said."""
+    (world.folder / "gate").touch()
+    return process.wait(), (world.folder / "log").read_text()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_state_branch_that_is_rewound_or_deleted_meanwhile_is_held(world: World, gone: bool) -> None:
+    first = world.tip()
+    world.edit({"in": "2\n"})
+    seen = str(world.reconcile().commit)
+    process = begin(world)
+    git(world.remote, "update-ref", *(["-d", f"refs/heads/{STATE}"] if gone else [f"refs/heads/{STATE}", str(first)]))
+    code, said = end(world, process)
+    assert code == 6, said
+    assert f"{STATE} was rewritten meanwhile: {seen[:12]} is not part of it any more" in said
+    assert world.tip() == (None if gone else first)
+
+    world.trace()
+    world.reconcile(ok=(6,))
+    told = world.reconcile("--accept-state", "none" if gone else str(first))
+    assert (told.ran, world.trace()) == ([], [])
+    check_ledger(world.remote)
+
+
+def test_the_branch_of_a_proposal_that_is_deleted_meanwhile_is_begun_anew(world: World) -> None:
+    world.repo.git("switch", "-qc", "change")
+    world.edit({"in": "2\n"})
+    world.reconcile("change")
+    process = begin(world, "change")
+    git(world.remote, "update-ref", "-d", "refs/heads/runner/proposed/change")
+    code, said = end(world, process)
+    assert code == 0, said
+    check_ledger(world.remote, "runner/proposed/change")
+    assert world.reconcile("change").commit is None
