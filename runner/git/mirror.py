@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,10 @@ _PULLS = "+refs/pull/*/head:refs/pull/*/head"
 _CLAIMS = "+refs/runner/claims/*:refs/runner/claims/*"
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no")
 _PACKS_LIMIT = 40
+_LOOSE_LIMIT = 27
+"""Loose objects in one of 256 folders before it is time to pack them: about 7,000 in all, as git itself has it."""
+_FEW_OBJECTS = "100"
+"""So many objects at once are no reason for a pack: claims are renewed all day, and each would leave one."""
 _WRITE_CONFIG = (
     ("gc.auto", "0"),
     ("gc.cruftPacks", "true"),  # unreachable objects stay in one pack until they are old
@@ -133,15 +138,16 @@ class Mirror:
         """Whether a commit is on any branch (or fetched pull request) of the remote, as of the last fetch."""
         return self.reader.is_reachable(sha, "refs/heads/", "refs/pull/")
 
-    def write_commit(self, request: CommitRequest) -> str:
+    def write_commit(self, request: CommitRequest, *, pack: bool = True) -> str:
         """Make a commit, on disk for good before this returns; no ref names it yet. Returns its id.
 
-        HostError when git cannot write, InputError for an impossible path.
+        Not as a `pack` where there are many of one object each. HostError when git cannot write, InputError for an
+        impossible path.
         """
         stream = fast_import_stream(request)
         command = [f"--git-dir={self.path}", "fast-import", "--quiet", "--date-format=raw"]
         with self._alone():
-            env = self._environment(())
+            env = self._environment(() if pack else (("fastimport.unpackLimit", _FEW_OBJECTS),))
             answer = run(command, env=env, cwd=self.path, stdin=stream)
             if answer.code and _LOCKED.search(answer.error) and remove_stale_locks(self.path):
                 answer = run(command, env=env, cwd=self.path, stdin=stream)
@@ -164,9 +170,10 @@ class Mirror:
 
     def fetch_refs(self, refs: Sequence[str]) -> None:
         """Bring these refs, given by their full names, under the same names; HostError where that fails."""
-        flags = ("--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance")
+        command = ["-c", f"transfer.unpackLimit={_FEW_OBJECTS}", "fetch", "--quiet", "--no-tags", "--force"]
+        command += ["--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "origin"]
         with self._alone():
-            answer = self._talk(["fetch", *flags, "--no-recurse-submodules", "origin", *(f"+{r}:{r}" for r in refs)])
+            answer = self._talk([*command, *(f"+{ref}:{ref}" for ref in refs)])
         if answer.code:
             raise self._failure(answer)
 
@@ -223,7 +230,9 @@ class Mirror:
 
     def tidy(self) -> bool:
         """Pack what has gathered since the last time, when it is much; keeps unreachable objects for two weeks."""
-        if len(list((self.path / "objects" / "pack").glob("*.pack"))) <= _PACKS_LIMIT:
+        objects = self.path / "objects"
+        few_packs = len(list((objects / "pack").glob("*.pack"))) <= _PACKS_LIMIT
+        if few_packs and len(list(objects.glob("17/*"))) <= _LOOSE_LIMIT:
             return False
         with self._alone():
             self._run_locally(["gc", "--quiet", "--force", "--prune=2.weeks.ago"])  # nobody else is at it: we are alone
@@ -305,13 +314,21 @@ class Mirror:
         env = environment(network=True) | config_variables((*_WRITE_CONFIG, *network, *origin))
         if trusted and self.path.exists():
             # The other side of a local push or fetch is a process of its own, that reads files alone.
-            file = self.path / _TRUSTED
-            file.write_text("[safe]\n" + "".join(f"\tdirectory = {_config_value(value)}\n" for value in trusted))
-            env["GIT_CONFIG_GLOBAL"] = str(file)
+            text = "[safe]\n" + "".join(f"\tdirectory = {_config_value(value)}\n" for value in trusted)
+            env["GIT_CONFIG_GLOBAL"] = str(self._trusted_file(text))
         has_own_ssh = any(name in env for name in ("GIT_SSH", "GIT_SSH_COMMAND"))
         if not has_own_ssh and all(key.lower() != "core.sshcommand" for key, _ in network):
             env["GIT_SSH_COMMAND"] = _SSH
         return env
+
+    def _trusted_file(self, text: str) -> Path:
+        """The file with this text; never seen half-written, since another thread's git may be reading it."""
+        file = self.path / _TRUSTED
+        if not file.exists() or file.read_text() != text:
+            part = self.path / f"{_TRUSTED}.{os.getpid()}.{threading.get_ident()}"
+            part.write_text(text)
+            part.replace(file)
+        return file
 
     def _run_locally(self, arguments: Sequence[str]) -> None:
         answer = run([f"--git-dir={self.path}", *arguments], env=self._environment(()), cwd=self.path)

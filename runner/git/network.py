@@ -24,7 +24,7 @@ _CLONE_KEYS = re.compile(r"http\.(?:.+\.)?extraheader", re.IGNORECASE | re.DOTAL
 """The token that actions/checkout leaves in a clone; anything else in there could be somebody else's program."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_PASSWORD = re.compile(r"(://)[^/@\s]+@")
+_PASSWORD = re.compile(r"(://)[^/\s]+@")
 
 
 def network_config(reader: Reader | None) -> NetworkConfig:

@@ -25,4 +25,9 @@ def proposed_branch(name: str) -> str:
 
     Slashes are percent-encoded, so that what is left of a proposal `fix` is never in the way of one `fix/login`.
     """
-    return f"{PROPOSED}/{name.replace('%', '%25').replace('/', '%2F')}"
+    return f"{PROPOSED}/{flat(name)}"
+
+
+def flat(name: str) -> str:
+    """A branch's name without slashes; no two names become one, and `urllib.parse.unquote` gives it back."""
+    return name.replace("%", "%25").replace("/", "%2F")

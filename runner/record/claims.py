@@ -159,8 +159,9 @@ class Claims:
         self._has_ended = True
 
     def dropped(self) -> None:
-        """A push removed the ref."""
-        self._ref = None
+        """A push has removed what was to be dropped."""
+        if self._has_ended:
+            self._ref = None
 
     def release(self) -> None:
         """Take the claim back, whatever came of it."""
@@ -214,7 +215,8 @@ class Claims:
                 message=f"Claim of {claim.host} for {claim.desired[:12]}: {stages}\n\n{_text(claim)}\n",
                 author=Identity("runner", f"runner@{claim.host}"),
                 time_epoch=int(self.clock()),
-            )
+            ),
+            pack=False,
         )
         for place in [self._ref] if self._ref else [REFS + claim.id, BRANCHES + claim.id]:
             result = self.mirror.place(commit, place)
@@ -255,7 +257,7 @@ class Claims:
     def _say_once(self, error: RunnerError) -> None:
         if not self._refused:
             self._refused = True
-            self.notice(f"claims are not kept any more: {error.message}")
+            self.notice(f"claims cannot be kept now, so another runner may run the same: {error.message}")
 
 
 def read_claims(mirror: Mirror, *more: str) -> tuple[dict[str, Placed], dict[str, str]]:

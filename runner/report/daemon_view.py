@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from runner.core.actions import Action
+from runner.git.network import redacted
 from runner.parts import Result
 from runner.report.style import Style, duration, plural
-
-_CREDENTIALS = re.compile(r"(\w+://)[^/@]*@")
 
 
 def start_line(version: str, url: str, branch: str | None, interval_seconds: float) -> str:
     """What it watches and how often."""
     watched = branch or "the watched branch"
-    place = Style.safe(_CREDENTIALS.sub(r"\1", url))
+    place = Style.safe(redacted(url))
     return f"runner {version}: reconciling {watched} of {place}, a round every {duration(interval_seconds)}"
 
 
@@ -22,6 +19,7 @@ def quiet_line(result: Result, seconds: float, rounds: int, style: Style) -> str
     """That nothing is new, for how long, and what stands open all the same."""
     counts = result.plan.counts()
     what = "nothing to do" if rounds == 1 else f"nothing new for {duration(seconds)} ({rounds} rounds)"
+    what += f"; {plural(len(result.held), 'stage')} left to another runner" if result.held else ""
     failed = counts[Action.FAILED]
     stands = f"; {plural(failed, 'stage')} {'stands' if failed == 1 else 'stand'} failed" if failed else ""
     return f"{result.plan.desired[:12]}: " + style.dim(what + stands)

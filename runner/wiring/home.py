@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.observe.refs import flat
+
 
 @dataclass(frozen=True, slots=True)
 class RepositoryHome:
@@ -39,11 +41,11 @@ class RepositoryHome:
 
     def seen(self, branch: str) -> Path:
         """The newest commit of a watched branch that this host has seen."""
-        return self.root / "seen" / branch.replace("/", "%2F")
+        return self.root / "seen" / flat(branch)
 
     def seen_state(self, branch: str) -> Path:
         """The newest commit of the runner that this host has seen on a branch that results go to."""
-        return self.root / "seen-states" / branch.replace("/", "%2F")
+        return self.root / "seen-states" / flat(branch)
 
     @property
     def claims(self) -> Path:
@@ -52,7 +54,7 @@ class RepositoryHome:
 
     def journal(self, branch: str) -> Path:
         """Finished runs that are not on the state branch yet."""
-        return self.root / "journal" / branch.replace("/", "%2F")
+        return self.root / "journal" / flat(branch)
 
 
 def prune_logs(folder: Path, kept: int = 2_000) -> None:

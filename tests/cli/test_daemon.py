@@ -68,7 +68,7 @@ def test_a_daemon_says_what_stands_failed_all_the_same(team: Team, tmp_path: Pat
 def test_a_password_in_the_address_is_not_said(tmp_path: Path) -> None:
     answer = spawn(tmp_path, "daemon", "--once", "--repo", "http://me:secret@127.0.0.1:9/wine.git")
     assert answer.code == 4
-    assert "reconciling the watched branch of http://127.0.0.1:9/wine.git" in answer.err
+    assert "reconciling the watched branch of http://***@127.0.0.1:9/wine.git" in answer.err
     assert "secret" not in answer.err
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -654,3 +657,32 @@ def test_a_runner_that_is_killed_while_it_writes_leaves_a_usable_mirror(mirror: 
             writer.kill()
         sha, tip = state_commit(mirror, str(delay_seconds).encode())
         assert mirror.push(sha, STATE, tip).status is PushStatus.ACCEPTED
+
+
+def test_a_claim_that_is_renewed_all_day_leaves_no_pack_here_nor_with_others(
+    mirror: Mirror, remote: Path, repo: GitRepo, tmp_path: Path
+) -> None:
+    other = Mirror.open(tmp_path / "other.git", str(remote))
+    other.fetch()
+    packs = [mirror.path / "objects" / "pack", other.path / "objects" / "pack"]
+    before = [sorted(folder.iterdir()) for folder in packs]
+    for number in range(3):
+        request = CommitRequest((repo.head,), None, message=f"claim {number}", author=ADA, time_epoch=number)
+        sha = mirror.write_commit(request, pack=False)
+        assert mirror.place(sha, "refs/runner/claims/x").status is PushStatus.ACCEPTED
+        other.fetch_refs(["refs/runner/claims/x"])
+        assert other.reader.commit(sha).message.strip() == f"claim {number}"
+    other.close()
+    assert [sorted(folder.iterdir()) for folder in packs] == before
+
+
+def test_many_loose_objects_are_packed(mirror: Mirror) -> None:
+    assert not mirror.tidy()
+    folder = mirror.path / "objects" / "17"
+    folder.mkdir(exist_ok=True)
+    blobs = (b"blob %d\0%d" % (len(str(number)), number) for number in itertools.count())
+    seventeen = (blob for blob in blobs if hashlib.sha1(blob).hexdigest().startswith("17"))
+    for blob in itertools.islice(seventeen, 30):
+        (folder / hashlib.sha1(blob).hexdigest()[2:]).write_bytes(zlib.compress(blob))
+    assert mirror.tidy()
+    assert not mirror.tidy()

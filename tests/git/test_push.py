@@ -13,7 +13,7 @@ import pytest
 from runner.errors import HostError
 from runner.git.commit import CommitRequest, Identity
 from runner.git.mirror import Mirror
-from runner.git.network import checked_url, network_failure
+from runner.git.network import checked_url, network_failure, redacted
 from runner.git.push import PushStatus, push_result
 
 BRANCH = "runner/state"
@@ -109,6 +109,7 @@ def test_the_line_of_another_branch_does_not_count() -> None:
 
 def test_passwords_are_in_no_message() -> None:
     error = "fatal: unable to access 'https://bot:s3cret@x/': 500"
+    assert "s3cret" not in redacted("https://bot:p@s3cret@x/a@b")
     assert "s3cret" not in str(network_failure("https://bot:s3cret@x/", error))
     assert "s3cret" not in push_result(1, "", error, REF).detail
 

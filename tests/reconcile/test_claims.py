@@ -174,6 +174,7 @@ def test_the_daemon_leaves_what_others_run_to_the_next_round(world: World) -> No
     first = begin(world, "a")
     told = world.runner("daemon", "--once", "--repo", str(world.remote), host="b", cwd=world.folder, ok=(5,))
     assert "slow" in told.stderr
+    assert "nothing to do; 2 stages left to another runner" in told.stderr
     (world.folder / "gate").touch()
     assert first.wait() == 0
     world.runner("daemon", "--once", "--repo", str(world.remote), host="b", cwd=world.folder)
@@ -230,6 +231,8 @@ def claimer(world: World, name: str) -> Iterator[Claims]:
 def test_a_claim_is_renewed_until_the_results_are_published(world: World) -> None:
     with claimer(world, "a") as mine:
         assert mine.take({"k": Address("p", "s")}, [], None)
+        assert mine.to_drop() == []
+        mine.dropped()  # of a batch that was published while stages run
         mine.ended()
         before = world.refs()["refs/runner/claims/a"]
         until(lambda: world.refs()["refs/runner/claims/a"] != before)

@@ -75,3 +75,14 @@ def test_the_branch_of_a_proposal_that_is_deleted_meanwhile_is_begun_anew(world:
     assert code == 0, said
     check_ledger(world.remote, "runner/proposed/change")
     assert world.reconcile("change").commit is None
+
+
+def test_a_rewritten_state_of_a_branch_with_a_slash_can_be_accepted(world: World) -> None:
+    world.repo.git("switch", "-qc", "fix/one")
+    world.edit({"in": "2\n"})
+    first = world.reconcile("fix/one").commit
+    world.edit({"in": "3\n"})
+    world.reconcile("fix/one")
+    git(world.remote, "update-ref", "refs/heads/runner/proposed/fix%2Fone", str(first))
+    assert f"--accept-state {first}" in world.reconcile("fix/one", ok=(6,)).err
+    assert world.reconcile("fix/one", "--accept-state", str(first)).commit is not None
