@@ -13,11 +13,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 JOBS ?= auto
 PYTEST_ARGS ?=
+SEED ?= 1
 
-.PHONY: help venv demo test oracle check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test oracle audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## Make the virtual environment in .venv
 
@@ -35,6 +36,9 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (half an hour; SEED=1)
+	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)
 
 check: check-format check-lint check-types check-imports check-schemas ## Check all that is no test; -k shows all that is wrong
 

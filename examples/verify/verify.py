@@ -178,6 +178,30 @@ def check_proof(proof, keys):
         node, last = node >> 1, last >> 1
     if (size, last, found) != (proof["size"], 0, wanted):
         yield "the record is not in the tree of the checkpoint"
+    if "consistency" in proof and not extends(proof["consistency"], wanted, keys):
+        yield "the ledger does not extend the older checkpoint"
+
+
+def extends(proof, wanted, keys):
+    """Whether the tree with this root begins with that of an older checkpoint (RFC 9162, 2.1.4.2)."""
+    _, size, older = read_checkpoint(proof["from"].encode(), keys)
+    parts = [bytes.fromhex(text) for text in proof["hashes"]]
+    if size == proof["size"]:
+        return not parts and older == wanted
+    parts = parts if size & (size - 1) else [older, *parts]
+    node, last = size - 1, proof["size"] - 1
+    while node % 2:
+        node, last = node >> 1, last >> 1
+    old = new = parts[0]
+    for part in parts[1:]:
+        if node % 2 or node == last:
+            old, new = sha256(b"\1", part, old), sha256(b"\1", part, new)
+            while node and not node % 2:
+                node, last = node >> 1, last >> 1
+        else:
+            new = sha256(b"\1", new, part)
+        node, last = node >> 1, last >> 1
+    return (last, old, new) == (0, older, wanted)
 
 
 def git(repository, *words, stdin=None):

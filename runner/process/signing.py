@@ -58,8 +58,7 @@ class Signing:
         said = self._ask({"op": "open", "key": dict(source.request), "schemas": dict(schemas)})
         self.public_key = bytes.fromhex(said["publicKey"])
         self.keyid = fingerprint(self.public_key)
-        self.readable_by_stages = True
-        """Whether stages that run here could get at the key; whoever knows how they are isolated says otherwise."""
+        self._in_reach = True
 
     @staticmethod
     def of(environ: MutableMapping[str, str], schemas: LoadSchemas) -> Signing | None:
@@ -67,9 +66,14 @@ class Signing:
         source = _source(environ)
         return None if source is None else Signing(source, schemas())
 
+    def stages_see_processes(self, see: bool) -> None:
+        """Whether stages that run here see the processes of the runner: where not, a key that is in no file and no
+        agent is out of their reach."""
+        self._in_reach = see or self._name != "environment"
+
     def facts(self) -> Mapping[str, Any]:
         """What the record of a reconcile says about signing."""
-        return {"source": self._name, "keyReadableByStages": self.readable_by_stages}
+        return {"source": self._name, "keyReadableByStages": self._in_reach}
 
     def begin(self, head: Head, frontier: Frontier) -> None:
         """What is signed next follows this end of a ledger."""

@@ -37,6 +37,7 @@ from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
 from runner.process.host import host_resources, this_host
+from runner.process.isolation import Isolation, available_isolation
 from runner.process.signing import Signing
 from runner.record.claims import Claims
 from runner.record.journal import Journal
@@ -247,6 +248,9 @@ class RealParts:
         def standing(base: State | None, runs: Sequence[RunFacts]) -> Standing:
             return standing_after(observation.walk(WithRuns(observation.recorded(base), runs), self._wishes))
 
+        if self.signing is not None:
+            self.home.root.mkdir(parents=True, exist_ok=True)
+            self.signing.stages_see_processes(available_isolation(self.home.root) is Isolation.GROUP)
         host = this_host()
         return Publisher(
             mirror=self.mirror,

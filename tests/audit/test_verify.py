@@ -232,6 +232,19 @@ def test_a_proof_can_show_that_a_kept_checkpoint_is_extended(signed: World, tmp_
     older, newer = parse_checkpoint(old.encode()), parse_checkpoint(value["checkpoint"].encode())
     hashes = [bytes.fromhex(text) for text in value["consistency"]["hashes"]]
     assert extends(older.size, older.root, newer.size, newer.root, hashes)
+    program = str(ROOT / "examples" / "verify" / "verify.py")
+    for changed, end in (
+        (value, 0),
+        ({**value, "consistency": {**value["consistency"], "hashes": hashes_of(value)}}, 1),
+    ):
+        (tmp_path / "proof").write_text(json.dumps(changed))
+        command = [sys.executable, program, "--proof", str(tmp_path / "proof"), place(signed, "pub")]
+        assert subprocess.run(command, check=False).returncode == end
+
+
+def hashes_of(value: dict[str, dict[str, list[str]]]) -> list[str]:
+    """The hashes of a proof with the first one exchanged."""
+    return ["00" * 32, *value["consistency"]["hashes"][1:]]
 
 
 def test_runs_are_exported_in_the_words_of_others(signed: World) -> None:

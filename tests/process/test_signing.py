@@ -144,6 +144,16 @@ def test_a_key_in_a_variable_is_taken_out_of_the_environment(key_file: Path) -> 
     assert found.facts()["source"] == "environment"
 
 
+def test_only_a_key_from_a_variable_is_out_of_reach_where_stages_see_no_processes(key_file: Path) -> None:
+    for environ, expected in (({KEY: str(key_file)}, True), ({KEY_DATA: key_file.read_text()}, False)):
+        found = opened(environ)
+        found.stages_see_processes(False)
+        assert found.facts()["keyReadableByStages"] is expected
+        found.stages_see_processes(True)
+        assert found.facts()["keyReadableByStages"] is True
+        found.close()
+
+
 def test_the_runner_does_not_show_the_key_that_it_was_given(key_file: Path) -> None:
     program = """
 import os
