@@ -330,3 +330,40 @@ def test_a_watched_branch_that_was_deleted_meanwhile_stays_so(tmp_path: Path) ->
     told = world.reconcile()
     assert (told.ran, set(told.actions.values())) == ([], {"keep"})
     assert world.trace() == ["prepare", "train"]
+
+
+def test_a_commit_of_the_runner_that_a_person_reverts_loses_nothing(world: World) -> None:
+    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    world.repo.git("revert", "--no-edit", "HEAD")
+    world.repo.push()
+    assert (world.reconcile().ran, ".runner/state.json" in world.files("main")) == ([], False)
+
+    world.edit({"params.yaml": "rate: 9\n"})
+    assert world.reconcile().ran == ["train"]
+    check_ledger(world.remote, "main")
+
+
+def test_a_merge_of_several_branches_runs_only_what_they_change(world: World) -> None:
+    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    for name, files in {"one": {"README": "one\n"}, "two": {"params.yaml": "rate: 9\n"}}.items():
+        world.repo.git("switch", "-qc", name, "main")
+        world.repo.commit(files, name)
+    world.repo.git("switch", "-q", "main")
+    world.repo.git("merge", "--quiet", "--no-edit", "one", "two")
+    world.repo.push()
+    assert world.reconcile().ran == ["train"]
+    check_ledger(world.remote, "main")
+
+
+def test_with_a_project_of_dvc_below_the_root_no_pipeline_is_left_behind(tmp_path: Path) -> None:
+    files = {name if "/" in name or name == "runner.yaml" else f"sub/{name}": text for name, text in FILES.items()}
+    world = World.create(tmp_path, files, dvc=True, dvc_root="sub")
+    assert world.reconcile().ran == ["prepare", "train"]
+    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    assert "sub/.runner/pipelines/p/dvc.lock" in world.files("main")
+
+    world.edit({"runner.yaml": PROJECT.replace("name: p}", "name: q}")})
+    assert world.reconcile().ran == []
+    assert [path for path in world.files("main") if "/pipelines/p/" in path] == []
+    assert "sub/.runner/pipelines/q/dvc.lock" in world.files("main")
+    check_ledger(world.remote, "main")
