@@ -15,7 +15,6 @@ from runner.core.actions import Action
 from runner.core.claims import Claim, Watch
 from runner.core.nouns import Address, Project, Trust
 from runner.core.plan import Plan, Step, Walk, Wishes
-from runner.core.recorded import Hit
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
 from runner.data.cache import Cache
@@ -46,11 +45,11 @@ from runner.record.ledger import NoSigner
 from runner.record.outbox import left_over, send
 from runner.record.publish import Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
-from runner.record.tree import Sources
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
 from runner.wiring.home import RepositoryHome, home_name, prune_logs
+from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import StateRefs, opened
 from runner.wiring.target import Target, Targets
 
@@ -257,10 +256,10 @@ class RealParts:
             branch=target.branch,
             desired=observation.desired,
             push_bytes=lambda wanted: self._push_bytes(remotes, wanted),
-            sources=self._sources(observation),
+            sources=sources_of(observation, self.cache),
             open_state=lambda commit: State(self.mirror.reader, commit, memo=self.parsed),
             standing=standing,
-            accepted_run=lambda hit: self._accepted_run(hit, target.states),
+            accepted_run=lambda hit: recorded_run(observation.reader, target.states, hit),
             author=Identity("runner", f"runner@{host.hostname}"),
             clock=self.clock,
             facts={
@@ -362,8 +361,8 @@ class RealParts:
             host=_host_json(),
             location=_location(remotes),
             run_cache=self.settings.run_cache,
-            git_bytes=self._git_bytes,
-            git_folder=self._git_folder,
+            git_bytes=lambda oid: git_bytes(observation.reader, oid),
+            git_folder=lambda oid: git_folder(observation.reader, oid),
             held_elsewhere=self._held_elsewhere,
             on_event=self.on_event,
             clock=self.clock,
@@ -395,54 +394,9 @@ class RealParts:
                 values |= secret_values.resolve([name], self.environ)
         return values
 
-    def _sources(self, observation: Observation) -> Sources:
-        reader, commit = self.mirror.reader, observation.commit
-        state = observation.state
-
-        def desired_id(path: str, is_folder: bool) -> str | None:
-            if is_folder:
-                return observation.tree.folder(path)
-            entry = observation.tree.get(path)
-            return entry.oid if entry is not None else None
-
-        def object_bytes(md5: str) -> bytes | None:
-            return cached_bytes(self.cache_root)(md5) or (state.small(md5) if state else None)
-
-        def dumps_lock(rows: Mapping[str, Any]) -> str:
-            from runner.data import lockfile  # imported late: only where something is recorded
-
-            return lockfile.dumps(rows)
-
-        return Sources(
-            object_bytes=object_bytes,
-            desired_file=lambda path: reader.file(commit, path),
-            overlay=observation.overlay,
-            dumps_lock=dumps_lock,
-            in_git=reader.exists,
-            has_object=lambda md5: not self.cache.missing(md5),
-            desired_id=desired_id,
-        )
-
-    def _accepted_run(self, hit: Hit, states: StateRefs) -> RunFacts:
-        record = State(self.mirror.reader, states.tips[hit.ref], ref=hit.ref).record(hit.record)
-        if record is None or record.run is None:
-            raise HostError(f"record {hit.record} of {hit.ref} is gone", "the next reconcile decides again")
-        return record.run
-
     def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]]) -> None:
         for remote, sent in send(wanted, self.cache, remotes).items():
             self._sent[remote] = self._sent.get(remote, Transferred()) + sent
-
-    def _git_bytes(self, oid: str) -> bytes | None:
-        return self.mirror.reader.blob(oid) if self.mirror.reader.exists(oid) else None
-
-    def _git_folder(self, oid: str) -> dict[str, bytes] | None:
-        reader = self.mirror.reader
-        if not reader.exists(oid):
-            return None
-        files = reader.tree(oid).files
-        blobs = reader.blobs([entry.oid for entry in files.values()])
-        return {path: blobs[entry.oid] for path, entry in files.items()}
 
 
 def _location(remotes: Remotes) -> str:
