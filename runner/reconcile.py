@@ -14,6 +14,7 @@ from runner.core.plan import Plan, Walk
 from runner.core.records import RunFacts
 from runner.errors import RaceLost, RunnerError
 from runner.execute.execution import Sink
+from runner.failpoints import reached
 from runner.observe.observation import Observation
 from runner.parts import Parts, PublisherPart, Request, Result
 
@@ -35,10 +36,12 @@ def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
 
 def _round(parts: Parts, request: Request, stop: threading.Event) -> Result:
     observation, commits = _publish_left_over(parts, request, parts.observe(request))
+    reached("observed")
     wishes = parts.wishes(request, observation)
     plan, walk = observation.plan(wishes)
     _check_expected(request, plan)
     parts.planned(plan, observation)
+    reached("planned")
     steps = {step.address: step for step in plan.steps}
     result = Result(plan, observation, steps, commits=commits, state=observation.state, retry=wishes.retry)
     if _has_work(plan):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from runner import __version__
@@ -20,7 +21,7 @@ from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line
 from runner.report.style import Style, duration
 from runner.wiring.clone import open_clone, working_folder
-from runner.wiring.parts import Settings
+from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
 
@@ -29,6 +30,7 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
     """Reconcile what is new every interval, until SIGTERM or SIGINT."""
     folder = working_folder(arguments.folder)
     settings = Settings(arguments.jobs, arguments.branch, not arguments.no_isolation, trigger="daemon", wait=False)
+    settings = replace(settings, watch=watch_of(os.environ))
     say = _teller(console)
     url = arguments.repo or open_clone(folder, os.environ).url
     with signing_of(os.environ) as signing, stopping() as (stop, signals):

@@ -19,7 +19,7 @@ from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line, result_notices, result_text
 from runner.report.style import Style
 from runner.wiring.clone import Clone, working_folder
-from runner.wiring.parts import Settings
+from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
 from runner.wiring.signing import signing_of
@@ -81,6 +81,7 @@ def _run(
         accepted_state=accepted_state,
         # What a plan file says holds for its commit alone: it is not asked again later.
         wait=request.expected is None and not arguments.no_wait,
+        watch=watch_of(os.environ),
     )
     summary = _summary_file(arguments)
     progress = Progress(console.err, console.say, live=console.interactive)

@@ -19,8 +19,6 @@ BRANCHES = "refs/heads/runner/claims/"
 """Where they are on one that takes branches alone."""
 EXPIRY_SECONDS = 60.0
 """A claim that did not change for so long, by the watcher's own clock, counts no more."""
-BEAT_SECONDS = 15.0
-"""A living runner renews its claim this often: three beats may be lost."""
 _LONGEST_TEXT = 200
 
 
@@ -94,6 +92,11 @@ class Watch:
 
     expiry_seconds: float = EXPIRY_SECONDS
     _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    @property
+    def beat_seconds(self) -> float:
+        """How often a living runner renews its claim: three beats may be lost."""
+        return self.expiry_seconds / 4
 
     def look(self, found: Mapping[str, str], now_seconds: float) -> frozenset[str]:
         """Names of the claims that count, of those that are there now (name to a version that changes with them).

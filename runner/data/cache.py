@@ -41,6 +41,7 @@ from runner.data.links import (
 )
 from runner.data.objects import ObjectStore
 from runner.errors import InputError
+from runner.failpoints import reached
 
 _MEMO_MEMBERS = 1_000_000
 _MD5_CHARACTERS = 32
@@ -122,6 +123,7 @@ class Cache:
                 _, listing = dir_digest(members)
                 self._put(listing, saved.md5)
                 self._remember((saved.md5, False), tuple(sorted(members)))
+            reached("object-stored")
             return saved
 
     def put_bytes(self, data: bytes) -> str:

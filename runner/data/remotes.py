@@ -14,6 +14,7 @@ from runner.data.config import DvcConfig
 from runner.data.faults import DamagedObjects, MissingObjects
 from runner.data.places import Place, place, side_by_side
 from runner.errors import InputError
+from runner.failpoints import reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Remotes:
         for batch in (files, listings):
             if batch:
                 remote.put(batch)
+                reached("bytes-pushed")
         return Transferred(len(sound), sum(path.stat().st_size for path in sound.values()))
 
     def pull(self, md5s: Iterable[str], name: str | None = None, *, legacy: bool = False) -> Transferred:

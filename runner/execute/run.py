@@ -21,6 +21,7 @@ from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
 from runner.execute.output_links import leads_out, mend_links
 from runner.execute.worktree import Room, Worktree
+from runner.failpoints import reached
 from runner.process.isolation import LevelRefused
 from runner.process.private_folder import open_up
 from runner.process.stage_run import Outcome, StageRun, run_stage, upper_layer
@@ -77,6 +78,7 @@ def _make_ready(walk: Walk, context: Context, materials: Materials, running: Run
     stage = running.stage
     materials.place(stage, room.tree, writable=not room.is_layered)
     started_from = _prepare_outputs(walk, materials, stage, room)
+    reached("inputs-placed")
     return replace(running, started_from=started_from, inputs=materials.sizes(stage, room.tree.folder))
 
 
@@ -90,6 +92,7 @@ def _attempt(context: Context, running: Running, room: Room, attempt: int, cance
             outcome = run_stage(run, cancel)
         finally:
             stray = room.strays(before, stage.out_paths)
+        reached("commands-ended")
         if stray:
             outcome = replace(outcome, undeclared=tuple(stray.names()[:_MOST_UNDECLARED]))
     try:
@@ -221,6 +224,7 @@ def _facts(context: Context, running: Running, room: Room, outcome: Outcome, att
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
         message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
+    reached("outputs-stored")
     metrics = _metrics(stage, outcome.output_root, _secrets_of(context, stage))
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)

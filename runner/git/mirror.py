@@ -11,9 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runner.errors import HostError, InputError, RunnerError
+from runner.failpoints import reached
 from runner.git.command import Answer, checked_branch, checked_oid, config_variables, environment, path_text, run
 from runner.git.commit import CommitRequest, fast_import_stream
-from runner.git.network import PROTOCOLS, NetworkConfig, checked_url, network_failure, shortened
+from runner.git.network import (
+    PROTOCOLS,
+    NetworkConfig,
+    checked_url,
+    network_failure,
+    patience_seconds,
+    shortened,
+)
 from runner.git.occupancy import occupied, remove_stale_locks
 from runner.git.push import PushResult, PushStatus, push_result
 from runner.git.read import Reader
@@ -109,6 +117,7 @@ class Mirror:
                 answer = self._talk(command)
         if answer.code:
             raise self._failure(answer)
+        reached("fetched")
 
     def branch_tips(self) -> dict[str, str]:
         """The remote's branches and their commits as they are now, without fetching anything."""
@@ -158,6 +167,7 @@ class Mirror:
             raise HostError(
                 f"{self.path}: git could not write a commit (git: {shortened(answer.error)})", _hint(answer)
             )
+        reached("commit-built")
         return checked_oid(sha)
 
     def listed(self, *patterns: str) -> dict[str, str]:
@@ -202,8 +212,10 @@ class Mirror:
             raise InputError(f"{sha} does not descend from {expected}", "only fast-forward pushes are made")
         lease = f"--force-with-lease={target}:{expected or ''}"
         dropped = [f":{ref}" for ref in drop]
+        reached("push-begun")
         with self._alone():
             answer = self._talk([*_PUSH, lease, "origin", f"{checked_oid(sha)}:{target}", *dropped])
+            reached("pushed")
             result = push_result(answer.code, path_text(answer.out), answer.error, target)
             if result.status is PushStatus.ACCEPTED and self.tip(branch) != sha:
                 self._run_locally(["update-ref", target, sha])
@@ -300,11 +312,12 @@ class Mirror:
                 with_exceptions=False,
                 stdout_as_string=False,
                 start_new_session=True,  # Ctrl-C is for the runner, which still has results to push
+                kill_after_timeout=patience_seconds(),
             )
         except git.exc.GitCommandNotFound as problem:
             raise HostError("git is not installed, or not on PATH", "install git 2.36 or newer") from problem
         self.reader.counts["processes"] += 1
-        return Answer(int(code), out if isinstance(out, bytes) else b"", str(error).strip())
+        return Answer(int(code), out if isinstance(out, bytes) else b"", _text(error).strip())
 
     def _environment(self, network: NetworkConfig) -> dict[str, str]:
         # By these a push also moves what is here.
@@ -342,6 +355,11 @@ class Mirror:
 
     def _failure(self, answer: Answer) -> RunnerError:
         return network_failure(self.url, answer.error)
+
+
+def _text(error: object) -> str:
+    """What GitPython gives as an error: text, but bytes where it gave up itself."""
+    return error.decode(errors="replace") if isinstance(error, bytes) else str(error)
 
 
 def _is_our_fault(said: str) -> bool:

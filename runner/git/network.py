@@ -24,6 +24,9 @@ _CLONE_KEYS = re.compile(r"http\.(?:.+\.)?extraheader", re.IGNORECASE | re.DOTAL
 """The token that actions/checkout leaves in a clone; anything else in there could be somebody else's program."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_PATIENCE_SECONDS = 1800.0
+_GIVEN_UP = re.compile(r"Timeout: the command .* did not complete in \d+", re.DOTALL)
+"""What GitPython says in place of git where it ended it."""
 _PASSWORD = re.compile(r"(://)[^/\s]+@")
 
 
@@ -103,9 +106,25 @@ _FAILURES = tuple(
 )
 
 
+def patience_seconds() -> float:
+    """How long one conversation with a remote may take: `RUNNER_GIT_TIMEOUT`, else half an hour; raises InputError."""
+    text = os.environ.get("RUNNER_GIT_TIMEOUT", "")
+    try:
+        seconds = float(text or _PATIENCE_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86_400:
+        raise InputError(f"RUNNER_GIT_TIMEOUT is {text!r}", "say a number of seconds from 1 to 86400")
+    return seconds
+
+
 def network_failure(url: str, said: str) -> RunnerError:
     """The error to raise when talking to a remote failed, from what git said of it."""
     said, url = redacted(said), redacted(url)
+    if _GIVEN_UP.search(said):
+        seconds = f"{patience_seconds():g} s"
+        hint = "the same may work later; RUNNER_GIT_TIMEOUT says how many seconds are waited for"
+        return HostError(f"{url} did not answer within {seconds}", hint)
     if re.search(r"transport '.*' not allowed", said):
         return InputError(f"{url}: this transport is not allowed", f"allowed are {', '.join(PROTOCOLS)}")
     for pattern, what, hint in _FAILURES:

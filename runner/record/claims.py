@@ -8,6 +8,7 @@ other. Two that see each other both step back, and try again after a while that 
 from __future__ import annotations
 
 import fcntl
+import os
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from runner.core.canonical import canonical_bytes
-from runner.core.claims import BEAT_SECONDS, BRANCHES, REFS, Claim, Watch, holder, parse_claim
+from runner.core.claims import BRANCHES, REFS, Claim, Watch, holder, parse_claim
 from runner.core.nouns import Address
 from runner.errors import RunnerError
+from runner.failpoints import reached
 from runner.git.commit import CommitRequest, Identity
 from runner.git.mirror import Mirror
 from runner.git.push import PushStatus
@@ -175,6 +177,7 @@ class Claims:
             self._lock.close()
             self._lock = None
         self.own = replace(self.own, keys={}, waiting=())
+        reached("claim-dropped")
 
     # How
 
@@ -191,8 +194,8 @@ class Claims:
 
     def _beat(self) -> None:
         last = self.monotonic()
-        while not self._quiet.wait(_UPDATE_SECONDS):
-            if not self._dirty and self.monotonic() - last < BEAT_SECONDS:
+        while not self._quiet.wait(min(_UPDATE_SECONDS, self.watch.beat_seconds)):
+            if not self._dirty and self.monotonic() - last < self.watch.beat_seconds:
                 continue
             last = self.monotonic()
             try:
@@ -222,6 +225,7 @@ class Claims:
             result = self.mirror.place(commit, place)
             if result.status is not PushStatus.REFUSED:
                 self._ref = place
+                reached("claim-placed")
                 return True
         self._refused = True
         self.notice(f"the remote takes no claims: two runners at once may run the same stage ({result.detail})")
@@ -238,26 +242,48 @@ class Claims:
     def _lock_own(self) -> None:
         if self._lock is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / f"{self.own.id}.lock", "wb")  # noqa: SIM115 - open for the whole reconcile
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            while True:
+                file = open(self.folder / f"{self.own.id}.lock", "wb")  # noqa: SIM115 - open for the whole reconcile
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink:
+                    break
+                file.close()  # somebody took it for a dead one's before it was locked
+            self._lock = file
 
     def _is_gone(self, claim: Claim) -> bool:
         """Whether a runner of this same home died: the kernel gave its lock back."""
-        if claim.home != self.own.home:
-            return False
-        try:
-            with open(self.folder / f"{claim.id}.lock", "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        return claim.home == self.own.home and _is_free(self.folder / f"{claim.id}.lock")
 
     def _say_once(self, error: RunnerError) -> None:
         if not self._refused:
             self._refused = True
             self.notice(f"claims cannot be kept now, so another runner may run the same: {error.message}")
+
+
+def take_back(mirror: Mirror, folder: Path) -> None:
+    """Remove the claims of dead runners of this home, which left their files in `folder`.
+
+    Raises HostError where the remote cannot be reached; what is left then counts no more after its time.
+    """
+    dead = [file for file in sorted(folder.glob("*.lock")) if _is_free(file)] if folder.is_dir() else []
+    if dead:
+        names = [place + file.stem for file in dead for place in (REFS, BRANCHES)]
+        for ref, oid in mirror.listed(*names).items():
+            mirror.drop(ref, oid)
+    for file in dead:
+        file.unlink(missing_ok=True)
+
+
+def _is_free(file: Path) -> bool:
+    """Whether no living process holds the lock of a file; also true where there is none."""
+    try:
+        with open(file, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return True
+    return True
 
 
 def read_claims(mirror: Mirror, *more: str) -> tuple[dict[str, Placed], dict[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from runner.core.canonical import canonical_bytes
 from runner.core.records import RunFacts
+from runner.failpoints import reached
 from runner.record.journal_folder import JournalFile, JournalFolder
 
 
@@ -32,11 +33,15 @@ class Journal:
         """Keep a run; it survives a crash of the host when this returns."""
         self._append({"run": run.as_json()})
         self._open_runs.add(run.run_id)
+        reached("journaled")
 
     def left_over(self) -> list[RunFacts]:
-        """What reconciles that are gone never published, the oldest first."""
-        found = [run for name in self._others() for run in _unpublished(self._folder, name)]
-        return sorted(found, key=lambda run: (run.started_at, run.run_id))
+        """What reconciles that are gone never published, the oldest first; journals without any go."""
+        found = {name: _unpublished(self._folder, name) for name in self._others()}
+        for name in [name for name, runs in found.items() if not runs]:
+            self._folder.remove(name)
+        runs = [run for runs in found.values() for run in runs]
+        return sorted(runs, key=lambda run: (run.started_at, run.run_id))
 
     def remove(self, runs: Iterable[RunFacts]) -> None:
         """Forget runs that are published, or dropped for an equal one."""
@@ -47,6 +52,7 @@ class Journal:
         if rest := gone - own:
             for name in self._others():
                 _forget(self._folder, name, rest)
+        reached("journal-cleaned")
 
     def close(self) -> None:
         """Let go of the file; where nothing is left to publish it is removed."""
@@ -60,9 +66,11 @@ class Journal:
     def _append(self, line: dict[str, Any]) -> None:
         if self._file is None:
             self._file = self._opened()
+        reached("journal-opened")
         start = b"\n" if self._is_cut else b""
         self._is_cut = True
         self._file.write(start + canonical_bytes(line) + b"\n")
+        reached("journal-written")
         self._file.sync()
         self._is_cut = False
 

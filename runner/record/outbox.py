@@ -7,6 +7,7 @@ from typing import Protocol
 
 from runner.core.records import RunFacts
 from runner.data.remotes import Transferred
+from runner.failpoints import reached
 from runner.record.journal import Journal
 
 
@@ -47,6 +48,7 @@ def send(wanted: Sequence[tuple[str, str | None]], cache: Objects, remotes: Send
     They are safe on this host first: where there is no remote, it is the only place that has them.
     """
     cache.sync()
+    reached("cache-synced")
     by_remote: dict[str, list[str]] = {}
     for md5, named in wanted:
         remote = named or remotes.default_name()

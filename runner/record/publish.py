@@ -18,6 +18,7 @@ from runner.core.nouns import Address, Desired
 from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
 from runner.errors import Held, HostError, RaceLost
+from runner.failpoints import reached
 from runner.git.commit import CommitRequest, FileContent, Identity
 from runner.git.push import PushResult, PushStatus
 from runner.ledger import in_place, layout
@@ -126,14 +127,17 @@ class Publisher:
         Raises HostError, RaceLost, and Held where somebody took away what was recorded there before.
         """
         self._push_bytes(runs)
+        reached("bytes-safe")
         runs = [replace(run, outs=tuple(self._located(out) for out in run.outs)) for run in runs]
         for attempt in range(self.tries):
             composed = self._compose(runs)
             if composed.request is None:
                 return Published(None, self.base, tuple(composed.batch.dropped))
+            reached("composed")
             commit = self.mirror.write_commit(composed.request)
             result = self.mirror.push(commit, self.branch, self._expected(), drop=self.drop())
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
+                reached("acknowledged")
                 self.dropped()
                 self.base, self.tip, self.fork, self.insists = self.open_state(commit), commit, False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))

@@ -26,6 +26,7 @@ from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
 from runner.execute.workers import Threads
 from runner.execute.worktree import Content, Worktrees
+from runner.failpoints import reached
 from runner.git.commit import Identity
 from runner.git.mirror import Mirror
 from runner.ledger.state import State
@@ -38,7 +39,7 @@ from runner.process.environments import prune as prune_environments
 from runner.process.host import host_resources, this_host
 from runner.process.isolation import Isolation, available_isolation
 from runner.process.signing import Signing
-from runner.record.claims import Claims
+from runner.record.claims import Claims, take_back
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
 from runner.record.ledger import NoSigner
@@ -79,6 +80,23 @@ class Settings:
     """Whether to wait for what other runners run; else it is left to the next reconcile."""
     watch: Watch = field(default_factory=Watch)
     """What this process has seen of others' claims."""
+
+
+def watch_of(environ: Mapping[str, str]) -> Watch:
+    """The watch over others' claims; `RUNNER_CLAIM_EXPIRY` says after how many seconds one is over.
+
+    All runners of a repository need the same, since it also says how often a claim is renewed. Raises InputError.
+    """
+    text = environ.get("RUNNER_CLAIM_EXPIRY")
+    if not text:
+        return Watch()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86_400:
+        raise InputError(f"RUNNER_CLAIM_EXPIRY is {text!r}", "say a number of seconds from 1 to 86400")
+    return Watch(seconds)
 
 
 @dataclass
@@ -222,7 +240,12 @@ class RealParts:
     # Record
 
     def left_over(self, observation: Observation) -> list[RunFacts]:
-        """Finished runs that were never published, without those whose bytes are lost: they are forgotten."""
+        """Finished runs that were never published, without those whose bytes are lost: they are forgotten.
+
+        What dead reconciles of this home claimed is free again.
+        """
+        if self.settings.claims:
+            take_back(self.mirror, self.home.claims)
         runs, lost = left_over(self._journal(observation), self.cache)
         for run in lost:
             self.on_event(Event("notice", run.address, "finished before, but its bytes are lost: it counts as not run"))
@@ -319,6 +342,7 @@ class RealParts:
 
     def close(self) -> None:
         """Let go of what is held: journals, digests and hashes, the processes that read git."""
+        reached("closing")
         for journal in self._journals.values():
             journal.close()
         self.cache.index.close()

@@ -48,7 +48,7 @@ def test_a_killed_runner_leaves_no_stage_behind_and_loses_no_result(tmp_path: Pa
     world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n", "runner.yaml": PROJECT})
     before = sleepers()
     process = started(world, *isolation)
-    assert sleepers() == before + 1
+    until(lambda: sleepers() == before + 1)
     process.kill()
     process.communicate()
     until(lambda: sleepers() == before)
