@@ -33,6 +33,13 @@ def _md5(file: Path) -> str:
         return hashlib.file_digest(source, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
+def _why(error: BaseException, url: str) -> str:
+    """What an error says; where it says the URL alone, what the error behind it says."""
+    told = str(error)
+    behind = error.__cause__ or error.__context__
+    return _why(behind, url) if told in ("", url) and behind is not None else told or type(error).__name__
+
+
 def _remote(url: str) -> str:
     from dvc.exceptions import DvcException  # imported late: start-up
     from dvc.fs import get_cloud_fs
@@ -42,7 +49,7 @@ def _remote(url: str) -> str:
         info = cls(**config).info(place)
     except (DvcException, OSError, ValueError, ImportError) as error:
         raise HostError(
-            f"{url} cannot be looked at: {error}", "is the network up, and the extra of DVC installed?"
+            f"{url} cannot be looked at: {_why(error, url)}", "is the network up, and the extra of DVC installed?"
         ) from error
     for name in ("etag", "ETag", "checksum", "md5"):
         value = info.get(name)

@@ -257,8 +257,8 @@ def mount_overlay(worktree: bytes, upper: bytes, work: bytes) -> None:
 def run(request: dict[str, Any], control: socket.socket, output: int, *, in_namespace: bool) -> dict[str, Any]:
     """Run the commands of a request one after the other, stop at the first that fails, and clear away what is left.
 
-    Fields of the request, all bytes: commands (a list of argument lists, the program's path first), directory,
-    environment; with an overlay worktree, upper, work.
+    Fields of the request, all bytes: commands (a list of argument lists, the program's path first), directory, folder
+    (the directory as the stage names it), environment; with an overlay worktree, upper, work.
     """
     wake = wakeup_descriptor()
     poll = select.poll()
@@ -272,6 +272,15 @@ def run(request: dict[str, Any], control: socket.socket, output: int, *, in_name
             break  # stopped before it began
         try:
             os.chdir(request["directory"])
+        except OSError as error:
+            folder = os.fsdecode(request["folder"])
+            text = (
+                f"runner: the working folder {folder} cannot be entered: {error.strerror}; it is there if the commit "
+            )
+            os.write(output, f"{text}has a file in it, or an input or an output lies in it\n".encode(errors="replace"))
+            statuses.append(NOT_STARTED << 8)
+            break
+        try:
             pid = start(command, request, output)
         except OSError as error:
             os.write(output, f"runner: the command cannot be started: {error}\n".encode(errors="replace"))

@@ -204,6 +204,7 @@ def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> di
     request: dict[str, Any] = {
         "commands": [[os.fsencode(part) for part in (*shell, command)] for command in run.commands],
         "directory": os.fsencode(run.worktree / run.wdir),
+        "folder": os.fsencode(run.wdir),
         "environment": {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
     }
     if "upper" in folders:

@@ -119,7 +119,7 @@ class _StageReader:
             env=self._env(),
             secrets=self._secrets(),
             resources=self._resources(),
-            timeout_seconds=self._quantity("timeout", units.seconds_of, "a duration such as `2h` or `90s`"),
+            timeout_seconds=self._quantity("timeout", units.some_seconds_of, "a duration above zero, such as `2h`"),
             retries=self._quantity("retries", units.whole_of, "a whole number") or 0,
             mutex=self._names("mutex"),
             environment=environment,

@@ -10,7 +10,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.errors import Finding
@@ -58,19 +58,20 @@ def check(kind: str, value: Any, locator: Locator) -> list[Problem]:
     """Everything in `value` that the schema of its kind does not allow, in the order of the document."""
     problems: dict[Finding, Problem] = {}
     for error in _validator(kind).iter_errors(value):
-        for problem in _problems(error, locator):
-            problems.setdefault(problem.finding, problem)
+        for problem in _problems(kind, error, locator):
+            # Several parts of a schema may say the same of one place, each with a hint of its own: one is enough.
+            problems.setdefault(replace(problem.finding, hint=""), problem)
     return [problems[finding] for finding in sorted(problems)]
 
 
-def _problems(error: Any, locator: Locator) -> Iterator[Problem]:
+def _problems(kind: str, error: Any, locator: Locator) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     if "propertyNames" in error.relative_schema_path:
         path = (*path, error.instance)
         message = f"`{error.instance}` is not a name that can stand here"
         yield Problem(locator.finding(path, message, _name_hint(error)), path)
     elif error.validator == "additionalProperties":
-        yield from _unknown_keys(error, path, locator)
+        yield from _unknown_keys(kind, error, path, locator)
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
@@ -82,13 +83,17 @@ def _problems(error: Any, locator: Locator) -> Iterator[Problem]:
         yield Problem(locator.finding(path, f"{_named(path)} {message}", _about(error.schema)), path)
 
 
-def _unknown_keys(error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Problem]:
+def _unknown_keys(kind: str, error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Problem]:
     known = list(error.schema.get("properties", {}))
+    below_meta = _schema(kind)["$defs"].get("runnerFields", {}).get("properties", {}) if "cmd" in known else {}
     for key in error.instance:
         if key in known:
             continue
         close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6)
-        hint = f"did you mean `{close[0]}`?" if close else f"allowed here: {', '.join(known)}"
+        if key in below_meta:
+            close, hint = [], f"in a dvc.yaml it stands below `meta`: `meta: {{runner: {{{key}: ...}}}}`"
+        else:
+            hint = f"did you mean `{close[0]}`?" if close else f"allowed here: {', '.join(known)}"
         finding = locator.finding((*path, key), f"unknown key `{key}`{_in(path)}", hint)
         yield Problem(finding, (*path, key), True, close[0] if close else None)
 
@@ -163,11 +168,16 @@ _MESSAGES: Mapping[str, Any] = {
 }
 
 
+_FIRST_WORDS = re.compile(r"(?:(?:true|false): )?(?:`[^`]*`|[^`])*?(?=[.:;](?: |$)|$)")
+"""Up to the first stop that stands in no code; `true: ...` says what a value means, and is nothing without the rest."""
+
+
 def _about(schema: Any) -> str:
     """What the schema says of a field, and an example."""
     if not isinstance(schema, Mapping):
         return ""
-    text = re.split(r"[.:;](?: |$)", str(schema.get("description", "")), maxsplit=1)[0]
+    told = _FIRST_WORDS.match(str(schema.get("description", "")))
+    text = told[0] if told else ""
     examples = schema.get("examples")
     if examples and not isinstance(examples[0], (dict, list)):
         text += f"; for example: {examples[0]}" if text else f"for example: {examples[0]}"

@@ -28,6 +28,11 @@ def seconds_of(value: object) -> float | None:
     return None if seconds is None or seconds > _MOST else seconds
 
 
+def some_seconds_of(value: object) -> float | None:
+    """Seconds as `seconds_of` has them, and None for no time at all."""
+    return seconds_of(value) or None
+
+
 def bytes_of(value: object) -> int | None:
     """Bytes of `4Gi`, `512M`, `1.5GiB` or a number of bytes; None for anything else."""
     if isinstance(value, bool):

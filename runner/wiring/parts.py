@@ -249,6 +249,9 @@ class RealParts:
         runs, lost = left_over(self._journal(observation), self.cache)
         for run in lost:
             self.on_event(Event("notice", run.address, "finished before, but its bytes are lost: it counts as not run"))
+        if runs:
+            names = ", ".join(str(run.address) for run in runs[:5]) + (" ..." if len(runs) > 5 else "")
+            self.on_event(Event("notice", None, f"finished here before and not published yet, so it is now: {names}"))
         return runs
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
@@ -400,7 +403,7 @@ class RealParts:
             remotes.check(name)
         for option in remotes.ignored:
             self.on_event(Event("notice", None, f"{option} of the committed DVC configuration is not followed"))
-        if remotes.default_name() is None:
+        if remotes.default_name() is None and self.settings.trigger != "replay":  # which leaves no results anywhere
             self.on_event(Event("notice", None, "there is no DVC remote: the bytes of results stay on this host"))
 
     def _secrets(self, observation: Observation, plan: Plan) -> dict[str, str]:

@@ -65,3 +65,8 @@ def test_a_url_that_says_nothing_is_an_error_with_a_hint(site: str, path: str) -
 def test_what_is_not_on_this_host_is_named(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="is not on this host"):
         probe(str(tmp_path / "gone"))
+
+
+def test_a_url_that_nobody_answers_says_why() -> None:
+    with pytest.raises(HostError, match=r"cannot be looked at: .*Connect call failed"):
+        probe("http://127.0.0.1:1/x")

@@ -101,7 +101,7 @@ def test_a_shell_that_is_missing_is_named(run: Run) -> None:
 def test_a_folder_to_run_in_that_is_missing_fails_the_stage_and_says_so(level: str, run: Run) -> None:
     outcome = run("true", wdir="gone")
     assert (outcome.reason, outcome.exit_code) == ("failed", 127)
-    assert "No such file or directory" in outcome.log_tail
+    assert "the working folder gone cannot be entered: No such file or directory" in outcome.log_tail
 
 
 def test_a_nul_byte_in_a_variable_is_bad_input(run: Run) -> None:

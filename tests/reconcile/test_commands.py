@@ -57,6 +57,7 @@ def test_a_replay_runs_a_record_again_and_compares(world: World) -> None:
     value = json.loads(done.stdout)
     assert value["same"] is False
     assert "random" in done.stdout
+    assert "results stay on this host" not in done.stderr  # it leaves none
     assert world.trace() == ["fixed", "random"]
     assert world.tip() == tip
     assert world.reconcile().commit is None

@@ -72,6 +72,54 @@ stages:
             "dvc.yaml:5:5: unknown key `out` in `a` (did you mean `outs`?)",
         ],
     ),
+    "fields of the runner outside meta": (
+        {
+            **DVC_PROJECT,
+            "dvc.yaml": """\
+stages:
+  a:
+    cmd: x
+    timeout: 2h
+  b:
+    foreach: [1]
+    do:
+      cmd: x
+      env: {A: 1}
+  c: echo
+""",
+        },
+        [
+            (
+                "dvc.yaml:4:5: unknown key `timeout` in `a` (in a dvc.yaml it stands below `meta`: "
+                "`meta: {runner: {timeout: ...}}`)"
+            ),
+            (
+                "dvc.yaml:9:7: unknown key `env` in `do` (in a dvc.yaml it stands below `meta`: "
+                "`meta: {runner: {env: ...}}`)"
+            ),
+            (
+                "dvc.yaml:10:3: `c` must be a mapping, not `echo` (A stage, or a template that makes one stage for "
+                "each item (`foreach`) or combination (`matrix`))"
+            ),
+        ],
+    ),
+    "no time at all": (
+        {
+            "runner.yaml": """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  stages:
+    a: {cmd: x, timeout: 0}
+    b: {cmd: x, timeout: 0s}
+""",
+        },
+        [
+            "runner.yaml:6:17: `timeout` must be more than 0, not 0 (Longest time one try may take; for example: 2h)",
+            "runner.yaml:7:17: `timeout: 0s` is not a duration above zero, such as `2h`",
+        ],
+    ),
     "no cmd": (
         {
             **DVC_PROJECT,
@@ -107,8 +155,11 @@ stages:
                 "`wdir`; for example: python src/train.py)"
             ),
             "dvc.yaml:4:5: `deps` must be a list, not `y` (Files and folders the commands read)",
-            "dvc.yaml:5:12: item 1 of `outs` must be text or a mapping, not the number 1 (A path, or `{path)",
-            "dvc.yaml:6:5: `frozen` must be true or false, not `yes` (true)",
+            (
+                "dvc.yaml:5:12: item 1 of `outs` must be text or a mapping, not the number 1 "
+                "(A path, or `{path: options}`)"
+            ),
+            "dvc.yaml:6:5: `frozen` must be true or false, not `yes` (true: never run again)",
             "dvc.yaml:7:14: item 1 of `params` must be text or a mapping, not the number 2",
         ],
     ),
@@ -842,7 +893,10 @@ spec:
                 "and underscores)"
             ),
             "runner.yaml:11:23: `C` must be text, a number or true or false, not a list",
-            "runner.yaml:12:17: item 1 of `secrets` cannot be `x y`",
+            (
+                "runner.yaml:12:17: item 1 of `secrets` cannot be `x y` "
+                "(A name of letters, digits and underscores; for example: DB_PASSWORD)"
+            ),
             (
                 "runner.yaml:13:7: `seed` cannot be `x` (Seed of random numbers, given as RUNNER_SEED and "
                 "PYTHONHASHSEED)"
@@ -1125,7 +1179,7 @@ spec:
         [
             "runner.yaml:9:7: `resources.cpu: many` is not a number of cores",
             "runner.yaml:9:7: `resources.memory: many` is not an amount of memory such as `4Gi`",
-            "runner.yaml:10:7: `timeout: many` is not a duration such as `2h` or `90s`",
+            "runner.yaml:10:7: `timeout: many` is not a duration above zero, such as `2h`",
             "runner.yaml:11:7: `retries: many` is not a whole number",
             "runner.yaml:12:7: `seed: many` is not a whole number",
         ],
@@ -1486,7 +1540,7 @@ spec:
         [
             (
                 "runner.yaml:8:7: `timeout: 999999999999999999999999999999999999999999999999999999999999` is not"
-                " a duration such as `2h` or `90s`"
+                " a duration above zero, such as `2h`"
             ),
             (
                 "runner.yaml:11:7: `resources.cpu: 999999999999999999999999999999999999999999999999999999999999`"
@@ -1500,7 +1554,7 @@ spec:
                 "runner.yaml:14:7: `resources.memory: 9999999999999999999999999999999999999999999999999999999999"
                 "99` is not an amount of memory such as `4Gi`"
             ),
-            "runner.yaml:15:7: `timeout: inf` is not a duration such as `2h` or `90s`",
+            "runner.yaml:15:7: `timeout: inf` is not a duration above zero, such as `2h`",
         ],
     ),
     "a parameter that fits several": (

@@ -25,7 +25,7 @@ spec:
       cmd: x ${lr}
       outs: [o]
       env: {A: 1}
-      timeout: 0
+      timeout: 1m
       retries: 2
       seed: 0
       image: i
