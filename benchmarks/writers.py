@@ -1,0 +1,139 @@
+"""Eight runners write to one state branch at once: is every record there exactly once, and how long does a commit take?
+
+    python benchmarks/writers.py                    8 writers with 100 records each
+    python benchmarks/writers.py --writers 4 --records 10
+
+Each writer reconciles a commit of its own, whose stages nobody else has, and publishes after every run, so that the
+writers meet all the time. What is timed is a publication, from the bytes to the acknowledgement, lost races included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from generate import IDENTITY
+from measure import machine
+
+_WRITER = """
+import json, os, sys, time
+from runner.record.publish import Publisher
+published = Publisher.publish
+seconds = []
+def timed(self, runs):
+    began = time.monotonic()
+    try:
+        return published(self, runs)
+    finally:
+        if runs:
+            seconds.append(time.monotonic() - began)
+Publisher.publish = timed
+from runner.cli.main import main
+code = main(sys.argv[1:])
+with open(os.environ["SECONDS_FILE"], "w") as file:
+    json.dump(seconds, file)
+sys.exit(code)
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git and return its words."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        env={**os.environ, **IDENTITY},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def world(folder: Path, writers: int, records: int) -> list[str]:
+    """A remote, and one pushed commit for each writer."""
+    git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "remote.git")
+    git(folder, "init", "--quiet", "--initial-branch=main", "repo")
+    repo = folder / "repo"
+    git(repo, "remote", "add", "origin", str(folder / "remote.git"))
+    (repo / "runner.yaml").write_text(
+        "apiVersion: runner/v1\nkind: Project\nspec: {specs: [dvc.yaml], record: {every: 1ms}}\n"
+    )
+    items = ", ".join(str(number) for number in range(records))
+    (repo / "dvc.yaml").write_text(
+        f"stages:\n  s:\n    foreach: [{items}]\n    do:\n      cmd: cp in o${{item}}\n      deps: [in]\n"
+        "      outs: ['o${item}']\n"
+    )
+    commits = []
+    for number in range(writers):
+        (repo / "in").write_text(f"{number}\n")
+        git(repo, "add", "-A")
+        git(repo, "commit", "--quiet", "-m", f"Writer {number}")
+        commits.append(git(repo, "rev-parse", "HEAD"))
+    git(repo, "push", "--quiet", "origin", "main")
+    return commits
+
+
+def race(folder: Path, commits: list[str]) -> tuple[list[float], float]:
+    """Have all writers at it; returns the seconds of each publication and of the whole."""
+    began = time.monotonic()
+    running = []
+    for number, commit in enumerate(commits):
+        environ = {**os.environ, "RUNNER_HOME": str(folder / f"home{number}")}
+        environ["SECONDS_FILE"] = str(folder / f"seconds{number}")
+        command = [
+            sys.executable,
+            "-c",
+            _WRITER,
+            "reconcile",
+            commit,
+            "--repo",
+            str(folder / "remote.git"),
+            "--jobs",
+            "1",
+        ]
+        running.append(
+            subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        )
+    for process in running:
+        _, err = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"a writer ended with {process.returncode}: {err.decode()[-2000:]}")
+    seconds = [second for n in range(len(commits)) for second in json.loads((folder / f"seconds{n}").read_text())]
+    return seconds, time.monotonic() - began
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--writers", type=int, default=8)
+    parser.add_argument("--records", type=int, default=100)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        seconds, whole = race(folder, world(folder, arguments.writers, arguments.records))
+        index = git(
+            folder / "remote.git", "grep", "-h", " ok$", "runner/state", "--", ".runner/keys", ".runner/keys-sealed"
+        )
+        keys = [line.split()[0] for line in index.splitlines()]
+        state = json.loads(git(folder / "remote.git", "show", "runner/state:.runner/state.json"))
+        commits = int(git(folder / "remote.git", "rev-list", "--count", "--first-parent", "runner/state"))
+    wanted = arguments.writers * arguments.records
+    print(machine(Path(tempfile.gettempdir())))
+    print(
+        f"{arguments.writers} writers with {arguments.records} records each: {len(keys)} of {wanted} keys are recorded,"
+    )
+    print(f"{len(set(keys))} different ones; {state['sequence']} records in {commits} commits, {whole:.0f} s in all")
+    ranked = sorted(seconds)
+    high = ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))]
+    print(f"a publication: median {statistics.median(ranked):.2f} s, 99th percentile {high:.2f} s,")
+    print(f"longest {ranked[-1]:.2f} s, {len(ranked)} in all")
+
+
+if __name__ == "__main__":
+    main()
