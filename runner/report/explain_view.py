@@ -12,7 +12,7 @@ from runner.core.records import Record, RunFacts
 from runner.core.runkey import shown
 from runner.observe.observation import Observation
 from runner.report.plan_view import sign
-from runner.report.style import Style, duration, fields, reason_text, size, wrapped
+from runner.report.style import Style, command_lines, duration, fields, reason_text, size, wrapped
 
 _SAYS = {
     Action.KEEP: "is up to date: what is recorded is what the specs ask for",
@@ -62,7 +62,7 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
     lines += [style.dim(f"  {line}") for line in wrapped(Style.safe(value["desc"]), style, 2) if line]
     lines += [f"  {sign(action, style)} {value['action']}: {_SAYS[action]}"]
     lines += [f"    {line}" for reason in value["reasons"] for line in wrapped(reason_text(reason), style, 4)]
-    lines += _section("commands", [f"    {Style.safe(line)}" for line in value["cmd"]], style)
+    lines += _section("commands", command_lines(value["cmd"]), style)
     material = value["material"] or {}
     lines += _section("inputs", fields(_inputs(value["deps"], material.get("dep", {})), style), style)
     for kind, title in (("param", "parameters"), ("env", "environment variables")):

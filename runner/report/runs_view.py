@@ -9,7 +9,7 @@ from runner.core.recorded import RUNNER
 from runner.core.records import Record, RunFacts
 from runner.core.runkey import shown
 from runner.report.compare_view import leaves
-from runner.report.style import Style, duration, fields, plural, size, table
+from runner.report.style import Style, command_lines, duration, fields, plural, size, table
 
 Rows = Sequence[tuple[Record, RunFacts]]
 
@@ -70,7 +70,8 @@ def show_text(record: Record, style: Style) -> str:
     ]
     material = run.material
     cmd = material.get("cmd", "")
-    lines += _part("commands", [("", line) for line in ([cmd] if isinstance(cmd, str) else cmd)], style)
+    commands = command_lines([cmd] if isinstance(cmd, str) else cmd)
+    lines += ["", style.bold("  commands"), *commands] if commands else []
     for kind, title in (("dep", "inputs"), ("param", "parameters"), ("env", "environment variables")):
         lines += _part(title, [(name, shown(item)) for name, item in material.get(kind, {}).items()], style)
     lines += _part("outputs", [(out.path, out.md5) for out in run.outs], style)

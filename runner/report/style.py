@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _CODES = {
     "bold": "1",
@@ -72,6 +72,11 @@ class Style:
     def safe(text: str) -> str:
         """Text from a repository without control and direction characters, which could redraw a terminal."""
         return _CONTROL.sub("�", text)
+
+
+def command_lines(commands: Iterable[str]) -> list[str]:
+    """Commands as they are written, each of their lines moved in."""
+    return [f"    {Style.safe(line)}".rstrip() for command in commands for line in command.rstrip("\n").split("\n")]
 
 
 def reason_text(text: str) -> str:

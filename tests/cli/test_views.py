@@ -8,6 +8,7 @@ from runner.report.compare_view import Result, Side, compare_json, compare_text
 from runner.report.style import (
     Style,
     cell_width,
+    command_lines,
     cut,
     duration,
     fields,
@@ -69,6 +70,10 @@ def test_a_log_is_itself_for_programs_and_tame_on_a_terminal() -> None:
     text = "10%\r20%\r\n\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 \x1b(B\n"
     assert log_text(text, PLAIN) == text
     assert log_text(text, Style(False, 80)) == "10%\n20%\nred link �(B\n"
+
+
+def test_all_lines_of_a_command_are_moved_in() -> None:
+    assert command_lines(["echo a\n\n::error::b\n", "c\x1b"]) == ["    echo a", "", "    ::error::b", "    c�"]
 
 
 def test_long_values_go_on_below_themselves() -> None:
