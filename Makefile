@@ -15,7 +15,7 @@ JOBS ?= auto
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test oracle torture torture-kills torture-cuts audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test oracle torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ test: $(READY) ## Run the tests
 audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (half an hour; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)
 
-torture: torture-kills torture-cuts audit-torture ## Try for hours to break what must never break; say SEED=N to replay
+torture: torture-kills torture-cuts torture-lives audit-torture ## Try for hours to break what must never break; say SEED=N to replay
 
 KILLS ?= 10000
 
@@ -49,6 +49,9 @@ torture-kills: $(READY) ## Kill a runner KILLS times, in every way there is, and
 
 torture-cuts: $(READY) ## Cut the connection that pushes results after every single byte
 	@CUT_EVERY=1 $(BIN)/python -m pytest --quiet tests/torture/test_cut_connections.py
+
+torture-lives: $(READY) ## Live a million lives of simulated runners (SIM_SEED, SIM_SCHEDULES, SIM_SECONDS)
+	@$(BIN)/python -m tests.simulator.torture
 
 check: check-format check-lint check-types check-imports check-schemas ## Check all that is no test; -k shows all that is wrong
 

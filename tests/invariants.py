@@ -92,9 +92,10 @@ def runs_of(records: Iterable[bytes]) -> list[tuple[int, Mapping[str, Any]]]:
 
 @functools.lru_cache(maxsize=512)
 def predicate_of(data: bytes) -> Mapping[str, Any]:
-    """What a record says."""
-    predicate: Mapping[str, Any] = json.loads(base64.b64decode(json.loads(data)["payload"]))["predicate"]
-    return predicate.get("gitopsrunner_record", predicate)
+    """What a record says, without what only provenance for others says."""
+    predicate = json.loads(base64.b64decode(json.loads(data)["payload"]))["predicate"]
+    own: Mapping[str, Any] = predicate.get("gitopsrunner_record", predicate)
+    return own
 
 
 def _rewritten(history: Sequence[Ledger]) -> list[str]:

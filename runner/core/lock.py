@@ -77,7 +77,7 @@ def input_sizes(stage: Stage, entry: Mapping[str, Any]) -> dict[str, dict[str, A
 
 def relative(path: str, wdir: str) -> str:
     """A root-relative path as seen from a working directory."""
-    return path if is_external(path) else posixpath.relpath(path, wdir)
+    return path if wdir == "." or is_external(path) else posixpath.relpath(path, wdir)
 
 
 def _dep(path: str, digest: str, written: str, sizes: InputSizes) -> dict[str, Any]:

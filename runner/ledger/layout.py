@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 
@@ -35,6 +36,7 @@ _SAFE = re.compile(rb"[A-Za-z0-9_@=,+.-]")
 _LONGEST_NAME = 180
 
 
+@functools.lru_cache(maxsize=10_000)
 def encoded(name: str) -> str:
     """A name as one path component that every file system and ref can hold: percent-encoded, hashed where too long.
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runner.core.canonical import canonical_bytes
+from runner.core.canonical import plain_bytes
 from runner.core.records import RunFacts
 from runner.failpoints import reached
 from runner.record.journal_folder import JournalFile, JournalFolder
@@ -69,7 +69,7 @@ class Journal:
         reached("journal-opened")
         start = b"\n" if self._is_cut else b""
         self._is_cut = True
-        self._file.write(start + canonical_bytes(line) + b"\n")
+        self._file.write(start + plain_bytes(line) + b"\n")
         reached("journal-written")
         self._file.sync()
         self._is_cut = False
@@ -118,4 +118,4 @@ def _forget(folder: JournalFolder, name: str, run_ids: set[str]) -> None:
     if not left:
         folder.remove(name)
         return
-    folder.replace(name, b"".join(canonical_bytes({"run": run.as_json()}) + b"\n" for run in left))
+    folder.replace(name, b"".join(plain_bytes({"run": run.as_json()}) + b"\n" for run in left))

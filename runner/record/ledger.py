@@ -15,9 +15,12 @@ from runner.core.nouns import Address
 from runner.core.predicates import EXTENSION, RECONCILE, RUN, Kind
 from runner.core.provenance import slsa
 from runner.core.recorded import Entry, Hit
-from runner.core.records import Head, RunFacts, Stamp, append, chain_fields, run_subjects
+from runner.core.records import Head, Record, RunFacts, Stamp, append, chain_fields, run_subjects
 from runner.ledger import layout
 from runner.ledger.state import State, key_lines
+
+_LOOKED_BACK = 2_000
+"""Newest records among which a run is looked for that may have been published without its host's hearing of it."""
 
 Index = dict[str, tuple[int, bool]]
 """Run key to the record that counts for it, and whether that succeeded."""
@@ -97,17 +100,22 @@ def begin(base: State | None, now_epoch: float, signer: Signer) -> Batch:
     return batch
 
 
+def unrecorded(base: State | None, runs: Sequence[RunFacts]) -> list[RunFacts]:
+    """Those runs that the state does not have; the others were published before without our hearing of it."""
+    return [run for run in runs if base is None or not _is_recorded(base, run)]
+
+
 def append_runs(
     base: State | None, batch: Batch, runs: Sequence[RunFacts], adopted: Mapping[str, tuple[Hit, RunFacts]]
 ) -> None:
     """Records of runs, then copies of those taken over from other refs, and the key index that finds them.
 
     A key has one accepted result: a run whose key succeeded before is dropped, unless the earlier bytes were lost and
-    it was made again (`reason` is `remade`). So is a run that was published before without our hearing of it.
+    it was made again (`reason` is `remade`).
     """
     for run in runs:
         known = _shard(base, batch, run.key).get(run.key) or (base.sealed_shard(run.key).get(run.key) if base else None)
-        if known is not None and (_is_recorded(base, known[0], run) or (known[1] and run.reason != "remade")):
+        if known is not None and known[1] and run.reason != "remade":
             batch.dropped.append(_dropped(base, known[0], run))
             continue
         number = _append_run(batch, run)
@@ -154,8 +162,22 @@ def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, En
     return result
 
 
-def _is_recorded(base: State | None, number: int, run: RunFacts) -> bool:
-    record = base.record(number) if base is not None and number <= base.summary.head.sequence else None
+def _is_recorded(base: State, run: RunFacts) -> bool:
+    """Whether the record that counts for the key states this very run, or an older one does.
+
+    A key has several records where it failed, or where its bytes were lost, on several hosts.
+    """
+    known = base.known(run.key)
+    if known is None:
+        return False
+    number, succeeded = known
+    if _states(base.record(number), run):
+        return True
+    is_dropped = succeeded and run.reason != "remade"
+    return not is_dropped and any(_states(record, run) for record in base.records(_LOOKED_BACK))
+
+
+def _states(record: Record | None, run: RunFacts) -> bool:
     return record is not None and record.run is not None and record.run.run_id == run.run_id
 
 
@@ -163,7 +185,7 @@ def _dropped(base: State | None, accepted: int, run: RunFacts) -> dict[str, Any]
     """What is said of a run that is not recorded: whose result counts, and where its own bytes were other ones."""
     row: dict[str, Any] = {"key": run.key, "runId": run.run_id, "acceptedRecord": accepted}
     record = base.record(accepted) if base is not None and accepted <= base.summary.head.sequence else None
-    if record is None or record.run is None or record.run.run_id == run.run_id or not run.succeeded:
+    if record is None or record.run is None or not run.succeeded:
         return row
     theirs = {out.path: out.md5 for out in record.run.outs}
     differing = sorted(out.path for out in run.outs if theirs.get(out.path) != out.md5)

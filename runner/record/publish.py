@@ -33,6 +33,7 @@ from runner.record.ledger import (
     append_runs,
     begin,
     numbered,
+    unrecorded,
     write_checkpoint,
     write_index,
 )
@@ -157,6 +158,7 @@ class Publisher:
 
     def _compose(self, runs: Sequence[RunFacts]) -> _Composed:
         base = self.base
+        runs = unrecorded(base, runs)
         late = self._is_late()
         before = base.entries() if base else {}
         standing = Standing(dict(before), {}, (), ()) if late else self.standing(base, runs)

@@ -21,7 +21,10 @@ class WithRuns:
 
     def __init__(self, base: Recorded, runs: Sequence[RunFacts]) -> None:
         self._base = base
-        self._runs = {run.key: run for run in runs if run.succeeded}
+        self._runs: dict[str, RunFacts] = {}
+        for run in runs:  # the one that the ledger will accept: the first of a key, unless its bytes were lost
+            if run.succeeded and (run.key not in self._runs or run.reason == "remade"):
+                self._runs[run.key] = run
         self._remade = {run.address: run for run in runs if run.succeeded and run.reason == "remade"}
 
     def current(self, address: Address) -> Entry | None:

@@ -1,0 +1,96 @@
+"""What a batch of runs leaves on the ledger, where runs come late, twice, or with damaged bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from runner.core.nouns import Address
+from runner.core.recorded import OutFact
+from runner.core.records import RunFacts
+from runner.data.cache import Cache
+from runner.data.hash_index import HashIndex
+from runner.git.commit import CommitRequest, FileContent, Identity
+from runner.ledger import layout
+from runner.ledger.state import Nothing, State
+from runner.record.journal import Journal
+from runner.record.journal_folder import DiskFolder
+from runner.record.ledger import Batch, NoSigner, append_runs, begin, unrecorded, write_checkpoint, write_index
+from runner.record.outbox import left_over
+from runner.record.standing import WithRuns
+from runner.record.tree import state_file
+from tests.simulator.repository import Repository, Store
+
+KEY = "ab" * 32
+DESIRED = "c" * 40
+
+
+def run(run_id: str, md5: str = "1" * 32, *, reason: str = "ok", cached: bool = True) -> RunFacts:
+    facts = RunFacts(
+        run_id, Address("p", "s"), KEY, {}, reason != "failed", reason, "", DESIRED, "2026-01-01T00:00:00+00:00", 1.0
+    )
+    return facts if reason == "failed" else replace(facts, outs=(OutFact("out", md5, 3, cached=cached),))
+
+
+def batch_of(base: State | None, runs: list[RunFacts]) -> Batch:
+    batch = begin(base, 0.0, NoSigner())
+    append_runs(base, batch, runs, {})
+    return batch
+
+
+def state_with(*batches: list[RunFacts]) -> State:
+    """A state on which these batches were published one after the other."""
+    repository, base = Repository(Store()), None
+    for runs in batches:
+        batch = batch_of(base, runs)
+        write_index(batch)
+        write_checkpoint(batch)
+        batch.files[layout.STATE] = state_file(DESIRED, batch.head, "")
+        files = {path: FileContent(data=data) for path, data in batch.files.items()}
+        trees = {layout.ROOT: base.root_tree} if base else {}
+        parents = (base.commit,) if base else ()
+        sha = repository.store.make(CommitRequest(parents, None, "x", Identity("a", "b"), 0, (), trees, files))
+        repository.receive(sha)
+        base = State(repository, sha)
+    assert base is not None
+    return base
+
+
+def test_of_two_results_of_one_batch_the_accepted_one_stands() -> None:
+    first, second = run("first", "1" * 32), run("second", "2" * 32)
+    batch = batch_of(None, [first, second])
+    assert [row["runId"] for row in batch.dropped] == ["second"]
+    hit = WithRuns(Nothing(), [first, second]).find(KEY)
+    assert hit is not None
+    assert hit.outs == first.outs
+
+
+def test_a_failure_that_is_published_already_is_not_recorded_again_after_another_one() -> None:
+    mine, other = run("mine", reason="failed"), run("other", reason="failed")
+    base = state_with([mine], [other])
+    assert unrecorded(base, [mine, other, run("new", reason="failed")]) == [run("new", reason="failed")]
+
+
+def test_a_result_made_again_that_is_published_already_does_not_come_back() -> None:
+    again, later = run("again", "2" * 32, reason="remade"), run("later", "3" * 32, reason="remade")
+    base = state_with([run("first")], [again], [later])
+    assert unrecorded(base, [again]) == []
+
+
+def test_what_a_loss_of_power_left_half_written_counts_as_not_having_run(tmp_path: Path) -> None:
+    index = HashIndex(tmp_path / "hashes.sqlite")
+    cache, folder = Cache(tmp_path / "cache", index), DiskFolder(tmp_path / "journal")
+    kept, torn = (run(data.decode(), cache.put_bytes(data), cached=False) for data in (b"kept", b"torn"))
+    dead = Journal(folder, "dead")
+    dead.add(kept)
+    dead.add(torn)
+    dead.close()
+    path = cache.object_path(torn.outs[0].md5)
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    index.close()
+    index = HashIndex(tmp_path / "hashes.sqlite")
+    runs, lost = left_over(Journal(folder, "next"), Cache(tmp_path / "cache", index))
+    assert ([run.run_id for run in runs], [run.run_id for run in lost]) == (["kept"], ["torn"])
+    assert left_over(Journal(folder, "after"), Cache(tmp_path / "cache", index)) == ([kept], [])
+    index.close()
