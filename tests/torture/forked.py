@@ -67,6 +67,8 @@ def start(arguments: list[str], folder: Path, environ: Mapping[str, str], place:
     place.mkdir(parents=True, exist_ok=True)
     number = len(list(place.iterdir()))
     child = Child(0, place / f"{number}.out", place / f"{number}.err")
+    for file in (child.out, child.err):
+        file.touch()  # the next child has to count these
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
