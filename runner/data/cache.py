@@ -74,8 +74,17 @@ class Cache:
     Safe for threads and for several processes.
     """
 
-    def __init__(self, root: Path, index: HashIndex, *, link: LinkPolicy | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        index: HashIndex,
+        *,
+        link: LinkPolicy | None = None,
+        on_damaged: Callable[[str, Path | None], None] = lambda md5, aside: None,
+    ) -> None:
+        """`on_damaged` hears of every damaged object that is found, with where it was put aside, if it was kept."""
         self.root = root
+        self._on_damaged = on_damaged
         self.index = index
         self._link = link or LinkPolicy()
         self._store = ObjectStore(root, self._link)
@@ -93,16 +102,25 @@ class Cache:
         return self._store.status(md5, legacy) is not None
 
     def missing(self, md5: str, legacy: bool = False) -> list[str]:
-        """What is not there of a file, or of a folder and its members; without its listing the folder itself is."""
-        if not self.has(md5, legacy):
+        """What is not there, or damaged, of a file, or of a folder and its members.
+
+        Without its listing the folder itself is. What the index does not know is hashed.
+        """
+        if self.unusable([md5], legacy):
             return [md5]
         if not md5.endswith(".dir"):
             return []
-        try:
-            members = self.listing(md5, legacy)
-        except MissingObjects:  # it was damaged
-            return [md5]
-        return [name for name in dict.fromkeys(name for _, name in members) if not self.has(name, legacy)]
+        return self.unusable((name for _, name in self.listing(md5, legacy)), legacy)
+
+    def unusable(self, md5s: Iterable[str], legacy: bool = False) -> list[str]:
+        """Those of the objects that are not there, or damaged; says nothing of a folder's members."""
+        with host_errors(f"check {self.root}"):
+            return [md5 for md5 in dict.fromkeys(md5s) if self._usable(md5, legacy) is None]
+
+    def size_bytes(self, md5: str) -> int | None:
+        """The size of an object's file; None where there is none."""
+        found = self._store.status(md5)
+        return None if found is None else found.st_size
 
     def hash(self, path: Path, *, ignore: Ignoring | None = None) -> Saved:
         """The digest of a file or folder as `save` would give it, without storing anything."""
@@ -264,7 +282,7 @@ class Cache:
         descriptor, status = open_regular(path)
         try:
             taken = self._store.take(path, descriptor) if give else None
-            md5, stored = taken or self._store.copy(descriptor)
+            md5, stored = taken or self._store.copy(descriptor, lambda found, md5: self._is_known(found, md5, False))
             self.index.put(stored, md5)
             if taken is None:
                 self._learn(descriptor, status, md5)
@@ -287,8 +305,9 @@ class Cache:
         return after.st_size
 
     def _holds(self, md5: str, size_bytes: int) -> bool:
+        """Whether the object is there, with the bytes that its name says."""
         found = self._store.status(md5)
-        return found is not None and found.st_size == size_bytes
+        return found is not None and found.st_size == size_bytes and not self.unusable([md5], False)
 
     def _put(self, data: bytes, md5: str) -> None:
         if not self._holds(md5, len(data)):
@@ -296,19 +315,22 @@ class Cache:
 
     def _require(self, md5s: Iterable[str], legacy: bool) -> dict[str, os.stat_result]:
         """The status of each object once it is known to be sound; MissingObjects for the others."""
-        sound: dict[str, os.stat_result] = {}
-        missing: list[str] = []
-        for md5 in dict.fromkeys(md5s):
-            status = self._store.status(md5, legacy)
-            if status is not None and not self._is_known(status, md5, legacy):
-                status = self._store.status(md5, legacy) if self._sound(md5, legacy) else None
-            if status is None:
-                missing.append(md5)
-            else:
-                sound[md5] = status
+        found = {md5: self._usable(md5, legacy) for md5 in dict.fromkeys(md5s)}
+        missing = [md5 for md5, status in found.items() if status is None]
         if missing:
             raise MissingObjects(missing, str(self.root))
-        return sound
+        return {md5: status for md5, status in found.items() if status is not None}
+
+    def _usable(self, md5: str, legacy: bool) -> os.stat_result | None:
+        """The status of an object once it is known to be sound; a damaged one is put aside and counts as missing."""
+        status = self._store.status(md5, legacy)
+        if status is None:
+            if self._store.is_other(md5, legacy):
+                self._on_damaged(md5, self._store.quarantine(md5, legacy))
+            return None
+        if self._is_known(status, md5, legacy):
+            return status
+        return self._store.status(md5, legacy) if self._sound(md5, legacy) else None
 
     def _is_known(self, status: os.stat_result, md5: str, legacy: bool) -> bool:
         # The mode is DVC's own sign of an object that nobody has made writable.
@@ -316,10 +338,16 @@ class Cache:
 
     def _sound(self, md5: str, legacy: bool) -> bool:
         path = self.object_path(md5, legacy)
-        before = path.stat()
-        if _hash_of(path, legacy) != md5.removesuffix(".dir"):
+        try:
+            before = path.stat()
+            is_sound = _hash_of(path, legacy) == md5.removesuffix(".dir")
+            if not is_sound and path.stat().st_ino != before.st_ino:
+                return self._sound(md5, legacy)  # another process has just replaced it
+        except FileNotFoundError:
+            return False  # another process has just put it aside
+        if not is_sound:
             self.index.forget(before)
-            self._store.quarantine(md5, legacy)
+            self._on_damaged(md5, self._store.quarantine(md5, legacy))
             return False
         if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
             path.chmod(READ_ONLY_MODE)

@@ -7,13 +7,17 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.data.hashing import BUFFER_BYTES, StrPath, blocks, descriptor_md5, is_digest
-from runner.data.links import READ_ONLY_MODE, LinkPolicy, reflink, temporary_name, write_all
+from runner.data.links import READ_ONLY_MODE, LinkPolicy, clear, reflink, temporary_name, write_all
 from runner.errors import InputError
 
 _STALE_SECONDS = 86_400.0
+QUARANTINE_BYTES = 1 << 30
+QUARANTINE_OBJECTS = 100
+"""So much of what is damaged is kept to be looked at, the newest of it; the rest is removed."""
 
 
 class ObjectStore:
@@ -72,6 +76,9 @@ class ObjectStore:
         except FileNotFoundError:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.rename(temporary, target)
+        except IsADirectoryError:
+            self.quarantine(md5, legacy)  # a folder at an object's place is no object
+            os.rename(temporary, target)
         return status
 
     def write(self, data: bytes, md5: str) -> os.stat_result:
@@ -85,11 +92,14 @@ class ObjectStore:
             os.unlink(temporary)
             raise
 
-    def copy(self, source: int) -> tuple[str, os.stat_result]:
-        """Store what a descriptor holds, hashing the very bytes that are stored; returns digest and status."""
+    def copy(self, source: int, is_known: Callable[[os.stat_result, str], bool]) -> tuple[str, os.stat_result]:
+        """Store what a descriptor holds, hashing the very bytes that are stored; returns digest and status.
+
+        A small object that is there already is left alone if `is_known` says that its bytes are those of its name.
+        """
         first = os.read(source, BUFFER_BYTES)
         if len(first) < BUFFER_BYTES:
-            return self._copy_small(first + b"".join(blocks(source)))
+            return self._copy_small(first + b"".join(blocks(source)), is_known)
         os.lseek(source, 0, os.SEEK_SET)
         descriptor, temporary = self.create()
         try:
@@ -121,18 +131,30 @@ class ObjectStore:
             os.rename(temporary, path)
             raise
 
-    def quarantine(self, md5: str, legacy: bool = False) -> Path:
-        """Put a damaged object aside, out of everybody's reach but there to be looked at."""
+    def is_other(self, md5: str, legacy: bool = False) -> bool:
+        """Whether there is something at the object's place that is no file: a folder, a broken link."""
+        return self.status(md5, legacy) is None and os.path.lexists(self.path(md5, legacy))
+
+    def quarantine(self, md5: str, legacy: bool = False) -> Path | None:
+        """Put a damaged object aside, out of everybody's reach but there to be looked at.
+
+        Returns where it is; None where it was too large to be kept, or somebody else has just put it aside.
+        """
         folder = self.root / "quarantine"
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder / md5
-        os.replace(self.path(md5, legacy), aside)
-        return aside
+        clear(aside)
+        try:
+            os.rename(self.path(md5, legacy), aside)
+        except FileNotFoundError:
+            return None
+        _bound(folder)
+        return aside if os.path.lexists(aside) else None
 
-    def _copy_small(self, data: bytes) -> tuple[str, os.stat_result]:
+    def _copy_small(self, data: bytes, is_known: Callable[[os.stat_result, str], bool]) -> tuple[str, os.stat_result]:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         found = self.status(md5)
-        if found is not None and found.st_size == len(data):
+        if found is not None and found.st_size == len(data) and is_known(found, md5):
             return md5, found
         return md5, self.write(data, md5)
 
@@ -155,6 +177,17 @@ class ObjectStore:
                 for entry in entries:
                     _remove_stale(entry.path)
             self._ready = True
+
+
+def _bound(folder: Path) -> None:
+    """Remove the oldest of what was put aside until the rest is within the bounds."""
+    kept_bytes = 0
+    newest_first = sorted(folder.iterdir(), key=lambda path: path.lstat().st_ctime_ns, reverse=True)
+    for number, path in enumerate(newest_first):
+        files = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+        kept_bytes += sum(file.lstat().st_size for file in files)
+        if number >= QUARANTINE_OBJECTS or kept_bytes > QUARANTINE_BYTES:
+            clear(path)
 
 
 def _remove_stale(path: str) -> None:

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from runner.data.faults import host_errors
+from runner.data.faults import DamagedObjects, host_errors
 from runner.data.links import LinkPolicy, copy_bytes, reflink, sync_file_system
 from runner.data.objects import ObjectStore
 from runner.errors import HostError, InputError, RunnerError
 
 _FEW = 8
 _FOLDER_JOBS = 4
+_MOST_SIZES = 256
+"""Of so many objects that are there a remote elsewhere is asked for their sizes: each one is a request."""
 
 Item = TypeVar("Item")
 
@@ -29,11 +31,20 @@ class Place(Protocol):
     def exists(self, md5s: Sequence[str], legacy: bool) -> set[str]:
         """Those of the objects that are there."""
 
+    def sizes(self, md5s: Sequence[str]) -> Mapping[str, int | None]:
+        """Those of the objects that are there, with their size in bytes, or None where asking would cost too much."""
+
     def put(self, objects: Mapping[str, Path]) -> None:
-        """Bring objects there from these files, each whole or not at all; returns when all of them are."""
+        """Bring objects there from these files, each whole or not at all, in place of what has their name.
+
+        Returns when all of them are there.
+        """
 
     def get(self, md5: str, target: Path, legacy: bool) -> bool:
-        """Write an object to a new file; False where it is not there."""
+        """Write an object to a new file; False where it is not there.
+
+        Raises DamagedObjects where something is there that can be no object.
+        """
 
 
 def place(name: str, options: Mapping[str, Any], config: Mapping[str, Any], *, durable: bool) -> Place:
@@ -69,6 +80,12 @@ class FolderPlace:
         with host_errors(self._doing):
             return {md5 for md5 in md5s if self._store.status(md5, legacy) is not None}
 
+    def sizes(self, md5s: Sequence[str]) -> Mapping[str, int | None]:
+        """See Place."""
+        with host_errors(self._doing):
+            found = {md5: self._store.status(md5) for md5 in md5s}
+            return {md5: status.st_size for md5, status in found.items() if status is not None}
+
     def put(self, objects: Mapping[str, Path]) -> None:
         """See Place."""
         with host_errors(self._doing):
@@ -79,6 +96,8 @@ class FolderPlace:
     def get(self, md5: str, target: Path, legacy: bool) -> bool:
         """See Place."""
         with host_errors(self._doing):
+            if self._store.is_other(md5, legacy):
+                raise DamagedObjects([md5], self._doing)
             try:
                 _copy_new(Path(self._store.path(md5, legacy)), target)
             except (FileNotFoundError, NotADirectoryError):
@@ -125,6 +144,19 @@ class CloudPlace:
             return set()
         with self._told():
             return set((self._legacy if legacy else self._objects).oids_exist(list(md5s), jobs=self.jobs))
+
+    def sizes(self, md5s: Sequence[str]) -> Mapping[str, int | None]:
+        """See Place."""
+        there = sorted(self.exists(md5s, False))
+        if not there or len(there) > _MOST_SIZES:
+            return dict.fromkeys(there)
+        with self._told():
+            paths = [self._objects.oid_to_path(md5) for md5 in there]
+            found = self._fs.info(paths, batch_size=self.jobs, return_exceptions=True)
+        # What is not told (an error, no length in the answer of a web server) is not known, and no reason to send.
+        return {
+            md5: info.get("size") if isinstance(info, dict) else None for md5, info in zip(there, found, strict=True)
+        }
 
     def put(self, objects: Mapping[str, Path]) -> None:
         """See Place."""

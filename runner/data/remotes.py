@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.data.cache import Cache
 from runner.data.config import DvcConfig
+from runner.data.damage import Damage
 from runner.data.faults import DamagedObjects, MissingObjects
 from runner.data.places import Place, place, side_by_side
 from runner.errors import InputError
@@ -36,9 +37,16 @@ class Remotes:
     """
 
     def __init__(
-        self, config: DvcConfig, cache: Cache, *, durable: bool = True, open_place: Callable[..., Place] = place
+        self,
+        config: DvcConfig,
+        cache: Cache,
+        *,
+        durable: bool = True,
+        damage: Damage | None = None,
+        open_place: Callable[..., Place] = place,
     ) -> None:
-        """`durable`: a push to a folder of this host also waits for the disk."""
+        """`durable`: a push to a folder of this host also waits for the disk. `damage` keeps what is found damaged."""
+        self._damage = damage
         self._open_place = open_place
         self._config = config
         self._cache = cache
@@ -54,9 +62,10 @@ class Remotes:
         *,
         cache: Cache,
         durable: bool = True,
+        damage: Damage | None = None,
     ) -> Remotes:
         """The remotes that `DvcConfig.load` finds; see there for the arguments."""
-        return Remotes(DvcConfig.load(committed, local, override, base=base), cache, durable=durable)
+        return Remotes(DvcConfig.load(committed, local, override, base=base), cache, durable=durable, damage=damage)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,8 +99,9 @@ class Remotes:
     def push(self, md5s: Iterable[str], name: str | None = None) -> Transferred:
         """Bring files and folders there; when it returns, every byte of every one of them is there.
 
-        Only what is missing is sent, and a folder's listing after its members. Raises MissingObjects for what is
-        neither there nor whole in the cache; then nothing was sent.
+        Only what is missing is sent, and a folder's listing after its members. An object that is known to be damaged
+        there, or has another size than the good one here, counts as missing and is replaced. Raises MissingObjects for
+        what is neither there nor whole in the cache; then nothing was sent.
         """
         remote = self._place(name)
         folders = [md5 for md5 in dict.fromkeys(md5s) if md5.endswith(".dir")]
@@ -99,14 +109,20 @@ class Remotes:
         here = [md5 for md5 in folders if self._cache.has(md5)]
         members = [member for md5 in here for _, member in self._cache.listing(md5)]
         wanted = list(dict.fromkeys([*single, *members, *folders]))
-        there = remote.exists(wanted, False)
-        sound = self._cache.trusted(md5 for md5 in wanted if md5 not in there)
+        there = remote.sizes(wanted)
+        chosen = self._chosen(name)[0]
+        bad = self._bad(chosen, wanted, there)
+        again = bad | self._doubted(chosen, wanted)
+        sound = self._cache.trusted(md5 for md5 in wanted if md5 not in there or md5 in again)
         files = {md5: path for md5, path in sound.items() if not md5.endswith(".dir")}
         listings = {md5: path for md5, path in sound.items() if md5.endswith(".dir")}
         for batch in (files, listings):
             if batch:
                 remote.put(batch)
                 reached("bytes-pushed")
+        if self._damage is not None:
+            self._damage.replaced(chosen, sorted(bad))
+            self._damage.sent_again(chosen, wanted)
         return Transferred(len(sound), sum(path.stat().st_size for path in sound.values()))
 
     def pull(self, md5s: Iterable[str], name: str | None = None, *, legacy: bool = False) -> Transferred:
@@ -122,8 +138,32 @@ class Remotes:
         members = [member for md5 in folders for _, member in self._cache.listing(md5, legacy)]
         return first + self._fetch(remote, members, name, legacy)
 
+    def _bad(self, chosen: str, wanted: Iterable[str], there: Mapping[str, int | None]) -> set[str]:
+        """Those of the objects at a remote that are not what their names say, as far as that is known."""
+        known = self._damage.known(chosen) if self._damage is not None else frozenset()
+        own = {md5: self._cache.size_bytes(md5) for md5 in there}
+        other = {md5 for md5, size in there.items() if size is not None and own[md5] not in (None, size)}
+        return set(known.intersection(wanted)) | {md5 for md5 in other if self._is_whole_here(md5)}
+
+    def doubt(self, md5s: Iterable[str], name: str | None = None) -> None:
+        """Have files and folders sent again by the next push, whatever is there under their names."""
+        if self._damage is not None:
+            self._damage.doubt(self._chosen(name)[0], md5s)
+
+    def _doubted(self, chosen: str, wanted: Iterable[str]) -> set[str]:
+        doubted = self._damage.doubted(chosen).intersection(wanted) if self._damage is not None else ()
+        folders = [md5 for md5 in doubted if md5.endswith(".dir")]
+        return {*doubted, *(member for folder in folders for _, member in self._cache.listing(folder))}
+
+    def _is_whole_here(self, md5: str) -> bool:
+        try:
+            self._cache.trusted([md5])
+        except MissingObjects:
+            return False
+        return True
+
     def _fetch(self, remote: Place, md5s: Iterable[str], name: str | None, legacy: bool) -> Transferred:
-        wanted = [md5 for md5 in dict.fromkeys(md5s) if not self._cache.has(md5, legacy)]
+        wanted = self._cache.unusable(md5s, legacy)
         missing: list[str] = []
         damaged: list[str] = []
         sizes: list[int] = []
@@ -139,11 +179,15 @@ class Remotes:
                     sizes.append(size_bytes)
                 else:
                     damaged.append(md5)
+            except DamagedObjects as error:
+                damaged.extend(error.md5s)
             finally:
                 temporary.unlink(missing_ok=True)
 
         side_by_side(fetch, wanted, remote.jobs)
         if damaged:
+            if self._damage is not None:
+                self._damage.there(self._chosen(name)[0], damaged)
             raise DamagedObjects(damaged, self._named(name))
         if missing:
             raise MissingObjects(missing, self._named(name), "push them from a clone or a host that has them: dvc push")

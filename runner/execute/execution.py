@@ -74,6 +74,8 @@ class Execution:
         self._resolver = Resolver(walk, context)
         self._remaking: dict[Address, list[Address]] = {}
         """Stages that run again because their bytes are lost, and who asked for them."""
+        self._damaged: set[Address] = set()
+        """Stages whose result is damaged on a DVC remote."""
         self._renewed = False
         """Whether a stage that ran again left something else: what was decided from its old result is asked again."""
         self._settled: collections.deque[Address] = collections.deque()
@@ -198,6 +200,7 @@ class Execution:
         remade = step.address in self._remaking
         if remade and run.succeeded:
             run = replace(run, reason="remade")
+            self._doubt_what_was_there(run)
         self._sink.keep(run)
         self.outcome.runs.append(run)
         self._context.on_event(Event("finished", step.address, run=run))
@@ -214,6 +217,16 @@ class Execution:
             self.outcome.steps[address] = step_again
             self._enter(step_again)
         self._settled.append(step.address)
+
+    def _doubt_what_was_there(self, run: RunFacts) -> None:
+        """Where a part of a result was damaged on its remote, nothing of it is believed to be whole there."""
+        if run.address not in self._damaged:
+            return
+        remotes = self._context.remotes
+        for out in run.outs:
+            name = out.remote or remotes.default_name()
+            if out.cached and out.push and name is not None:
+                remotes.doubt([out.md5], name)
 
     def _disappoint(self, producer: Address) -> None:
         """Stages that asked for lost bytes, and do not get them."""
@@ -286,10 +299,14 @@ class Execution:
         """The bytes of an input are gone: make them again, the one exception to running nothing twice."""
         if loss.producer is None:
             hint = "push it to the DVC remote (`dvc push`), or give this host access to it"
+            if loss.is_damaged:  # DVC takes what is there for what it should be
+                hint = "delete the damaged objects there, and `dvc push` from a clone that has them whole"
             self.outcome.host_errors[step.address] = HostError(f"stage {step.address.stage}: {loss}", hint)
             self._disappoint(step.address)
-            self._context.on_event(Event("notice", step.address, str(loss)))
+            self._context.on_event(Event("notice", step.address, str(HostError(str(loss), hint))))
             return
+        if loss.is_damaged:
+            self._damaged.add(loss.producer)
         asked = self._remaking.setdefault(loss.producer, [])
         asked.append(step.address)
         if len(asked) > 1:

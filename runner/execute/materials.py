@@ -6,7 +6,6 @@ that can make it again where there is one.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,21 @@ from runner.core.graph import OutputIndex
 from runner.core.nouns import Address, Stage, is_external
 from runner.core.plan import Walk
 from runner.core.recorded import OutFact
-from runner.data.faults import MissingObjects
+from runner.data.faults import DamagedObjects, MissingObjects
 from runner.errors import HostError
 from runner.execute.context import Context
 from runner.execute.worktree import Worktree
 
 
 class BytesMissing(Exception):
-    """The bytes of an input are neither in the cache nor on the remote."""
+    """The bytes of an input are neither in the cache nor, or not sound, on the remote."""
 
-    def __init__(self, path: str, md5s: list[str], producer: Address | None) -> None:
-        super().__init__(f"the bytes of {path} ({', '.join(md5s[:3])}) are neither in the cache nor on a DVC remote")
+    def __init__(self, path: str, md5s: list[str], producer: Address | None, damaged_on: str | None = None) -> None:
+        """`damaged_on`: the DVC remote that has them, or some of them, damaged."""
+        nowhere = "are neither in the cache nor on a DVC remote"
+        found = f"are damaged on the DVC remote '{damaged_on}', and not in the cache" if damaged_on else nowhere
+        super().__init__(f"the bytes of {path} ({', '.join(md5s[:3])}) {found}")
+        self.is_damaged = damaged_on is not None
         self.path = path
         self.producer = producer
 
@@ -109,12 +112,17 @@ class Materials:
             return
         remotes = self._context.remotes
         name = material.remote or remotes.default_name()
+        damaged_on = None
         if name is not None:
-            with contextlib.suppress(MissingObjects):  # said below, with the stage that can make them again
+            try:
                 remotes.pull([material.md5], name, legacy=material.legacy)
+            except MissingObjects:
+                pass  # said below, with the stage that can make them again
+            except DamagedObjects:
+                damaged_on = name
         missing = cache.missing(material.md5, legacy=material.legacy)
         if missing:
-            raise BytesMissing(material.path, missing, material.producer)
+            raise BytesMissing(material.path, missing, material.producer, damaged_on)
 
     def _from_git(self, git_id: str, md5: str) -> bool:
         """Bring an uncached output into the cache; False where git does not have those very bytes."""

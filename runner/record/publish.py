@@ -115,6 +115,10 @@ class Publisher:
     """Refs of this runner's own to remove in the same push: its claim, once nothing runs any more."""
     dropped: Callable[[], None] = lambda: None
     """Hears that they are gone."""
+    damage: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """Objects that were found damaged since the last publication, as the record of a reconcile names them."""
+    damage_recorded: Callable[[], None] = lambda: None
+    """Hears that they are recorded."""
     insists: bool = False
     """Record something even where no stage changes."""
     signer: Signer = field(default_factory=NoSigner)
@@ -140,6 +144,7 @@ class Publisher:
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
                 reached("acknowledged")
                 self.dropped()
+                self.damage_recorded()
                 self.base, self.tip, self.fork, self.insists = self.open_state(commit), commit, False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
@@ -258,8 +263,10 @@ class Publisher:
         actions: dict[str, int] = {}
         for step in standing.steps:
             actions[step.action.value] = actions.get(step.action.value, 0) + 1
+        damage = list(self.damage())
         return {
             **self.facts,
+            **({"damaged": damage} if damage else {}),
             "branch": self.branch,
             "location": self.location,
             "desired": self.desired.commit,

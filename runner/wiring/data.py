@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runner.data.cache import Cache
 from runner.data.config import DvcConfig
+from runner.data.damage import Damage
 from runner.data.remotes import Remotes
 from runner.errors import InputError
 from runner.git.read import Reader
@@ -38,14 +39,23 @@ def dvc_cache_of(dvc_folder: Path) -> Path:
 
 
 def remotes_at(
-    reader: Reader, commit: str, dvc_root: str, clone_dvc: Path | None, environ: Mapping[str, str], cache: Cache
+    reader: Reader,
+    commit: str,
+    dvc_root: str,
+    clone_dvc: Path | None,
+    environ: Mapping[str, str],
+    cache: Cache,
+    damage: Damage | None = None,
 ) -> Remotes:
-    """DVC remotes: the configuration at a commit, under the user's own (`config.local`) and this host's."""
+    """DVC remotes: the configuration at a commit, under the user's own (`config.local`) and this host's.
+
+    `damage` keeps what is found damaged there.
+    """
     prefix = "" if dvc_root == "." else f"{dvc_root}/"
     committed = reader.file(commit, f"{prefix}.dvc/config")
     local = _text(clone_dvc / "config.local") if clone_dvc is not None else None
     override = Path(environ["RUNNER_DVC_CONFIG"]) if environ.get("RUNNER_DVC_CONFIG") else None
-    return Remotes.load(committed, local, override, clone_dvc, cache=cache)
+    return Remotes.load(committed, local, override, clone_dvc, cache=cache, damage=damage)
 
 
 def _text(file: Path) -> bytes | None:

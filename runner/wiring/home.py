@@ -35,6 +35,11 @@ class RepositoryHome:
         return self.root / "cache"
 
     @property
+    def damage(self) -> Path:
+        """Objects of DVC remotes that are known to be damaged there."""
+        return self.root / "damaged.json"
+
+    @property
     def logs(self) -> Path:
         """Logs of stages, a file for each run."""
         return self.root / "logs"

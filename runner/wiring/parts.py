@@ -18,6 +18,7 @@ from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
 from runner.data.cache import Cache
+from runner.data.damage import THIS_HOST, Damage
 from runner.data.hash_index import HashIndex
 from runner.data.moving import take_over
 from runner.data.remotes import Remotes, Transferred
@@ -56,8 +57,6 @@ from runner.wiring.target import Target, Targets
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
-THIS_HOST = "this host"
-"""Where the bytes of results are when there is no DVC remote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,8 @@ class RealParts:
     def __post_init__(self) -> None:
         self.parsed = ParseCache(self.home_root / "parsed")
         self.memo = DigestMemo(self.home_root / "digests.sqlite")
-        self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"))
+        self.damage = Damage(self.home.damage, lambda text: self.on_event(Event("notice", None, text)))
+        self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"), on_damaged=self.damage.here)
         if self.cache_root != self.home.cache:
             take_over(self.cache, self.home.cache)
         self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch)
@@ -306,6 +306,8 @@ class RealParts:
             in_place=target.in_place,
             tip=target.tip,
             signer=self.signing or NoSigner(),
+            damage=lambda: self.damage.report(self.cache.has),
+            damage_recorded=self.damage.recorded,
             drop=lambda: self._claims.to_drop() if self._claims is not None else [],
             dropped=lambda: self._claims.dropped() if self._claims is not None else None,
         )
@@ -341,7 +343,7 @@ class RealParts:
     def remotes(self, observation: Observation) -> Remotes:
         """DVC remotes by the configuration of the watched branch, the user's own and the host's."""
         commit, root = self._chosen[observation.commit].watched_tip, observation.desired.dvc_root
-        return remotes_at(self.mirror.reader, commit, root, self.clone_dvc, self.environ, self.cache)
+        return remotes_at(self.mirror.reader, commit, root, self.clone_dvc, self.environ, self.cache, self.damage)
 
     def close(self) -> None:
         """Let go of what is held: journals, digests and hashes, the processes that read git."""
