@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
 from runner.errors import ExitCode, Finding, HostError, RunnerError
-from runner.report.style import Style, plural
+from runner.report.style import UNSEEN, Style, plural
 
 _PLAIN = str.maketrans(
     {"▶": ">", "↺": "<", "…": "~", "✗": "x", "✓": "+", "→": "->", "│": "|", "↻": "@", "·": "-", "␣": "_"}
@@ -37,13 +38,13 @@ class Console:
     def result(self, text: str, value: Any) -> None:
         """The result: text for people, or the value as JSON. Raises HostError where stdout cannot take it."""
         if self.as_json:
-            text = json.dumps(value, indent=1, ensure_ascii=not _speaks_unicode(self._stdout))
+            text = _json(value, self._stdout, indent=1)
         self._print(text if text.endswith("\n") or not text else text + "\n")
 
     def row(self, value: Any) -> None:
         """One of several results, as JSON on a line of its own, where JSON was asked for."""
         if self.as_json:
-            self._print(json.dumps(value, ensure_ascii=not _speaks_unicode(self._stdout)) + "\n")
+            self._print(_json(value, self._stdout) + "\n")
 
     def line(self, text: str) -> None:
         """One of several results that is a line of text in either form."""
@@ -61,9 +62,9 @@ class Console:
         """An error for people, or as JSON beside nothing else."""
         if self.as_json:
             self.result("", {"error": _error_json(error)})
-        self.say(self.err.red("error: ") + Style.safe(error.message))
+        self.say(self.err.red("error: ") + " ".join(Style.safe_lines(error.message)))
         if error.hint:
-            self.say("  " + Style.safe(error.hint))
+            self.say("  " + " ".join(Style.safe_lines(error.hint)))
 
     def findings(self, error: RunnerError, findings: Iterable[Finding], form: str = "text") -> None:
         """What is wrong with the specs, all of it, where it is."""
@@ -122,6 +123,18 @@ class Console:
         except OSError as problem:
             _discard(self._stdout)
             raise HostError(f"the output cannot be written: {problem.strerror}") from problem
+
+
+def _json(value: Any, stream: TextIO, indent: int | None = None) -> str:
+    """JSON in which whatever is no plain letter is escaped, also for a terminal or a CI system that shows it."""
+    text = json.dumps(value, indent=indent, ensure_ascii=not _speaks_unicode(stream)).replace("##[", "#\\u0023[")
+    # Line ends are the only ones that `json.dumps` writes outside of texts.
+    return "\n".join(UNSEEN.sub(_escaped, line) for line in text.split("\n"))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A letter as JSON writes it in ASCII: one or two escapes."""
+    return json.dumps(found[0])[1:-1]
 
 
 def _error_json(error: RunnerError) -> dict[str, Any]:

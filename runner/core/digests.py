@@ -33,7 +33,10 @@ def folder_digest(members: Iterable[Member]) -> str:
 
 def parse_listing(data: bytes) -> tuple[Member, ...]:
     """Members of a `.dir` object; raises ValueError where the bytes are not one."""
-    rows = json.loads(data)
+    try:
+        rows = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("a folder listing is flat") from error
     if not isinstance(rows, list):
         raise ValueError("a folder listing is a JSON array")
     try:

@@ -51,10 +51,15 @@ class OutFact:
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> OutFact:
-        """The inverse of `as_json`."""
+        """The inverse of `as_json`; raises ValueError for what it never gives."""
+        path, md5 = row["path"], row["md5"]
+        if not (isinstance(path, str) and isinstance(md5, str)) or "/" in md5:
+            raise ValueError(f"not an output: {path!r:.100}")
+        if not all(isinstance(row.get(name), (int, type(None))) for name in ("size", "nfiles")):
+            raise ValueError(f"not the size of an output: {path!r:.100}")
         return OutFact(
-            path=row["path"],
-            md5=row["md5"],
+            path=path,
+            md5=md5,
             size_bytes=row.get("size"),
             nfiles=row.get("nfiles"),
             isexec=row.get("isexec", False),
@@ -103,7 +108,15 @@ class Entry:
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Entry:
-        """The inverse of `as_json`."""
+        """The inverse of `as_json`; raises ValueError for what it never gives."""
+        texts = [row["pipeline"], row["stage"], row["key"], row["provenance"], row.get("adoptedFrom") or ""]
+        inputs = row.get("inputs", {})
+        is_sized = isinstance(inputs, dict) and all(isinstance(sizes, dict) for sizes in inputs.values())
+        is_whole = isinstance(row.get("record"), (int, type(None))) and isinstance(row["outs"], list)
+        if not (all(isinstance(text, str) for text in texts) and is_sized and is_whole):
+            raise ValueError("not what stands for a stage")
+        if not isinstance(row["material"], dict):
+            raise ValueError("not the material of a run")
         return Entry(
             address=Address(row["pipeline"], row["stage"]),
             key=row["key"],
@@ -112,7 +125,7 @@ class Entry:
             outs=tuple(OutFact.from_json(out) for out in row["outs"]),
             record=row.get("record"),
             adopted_from=row.get("adoptedFrom"),
-            inputs=row.get("inputs", {}),
+            inputs=inputs,
         )
 
 

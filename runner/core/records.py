@@ -108,8 +108,13 @@ class RunFacts:
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> RunFacts:
-        """The inverse of `as_json`; raises KeyError where a field is missing."""
+        """The inverse of `as_json`; raises KeyError where a field is missing, ValueError where it is wrong."""
         outcome, usage, log = row["outcome"], row["usage"], row["log"]
+        texts = [row[name] for name in ("runId", "pipeline", "stage", "key", "desired", "startedAt", "provenance")]
+        texts += [outcome["reason"], outcome["message"], log["tail"], row["actor"], row["location"]]
+        mappings = [row[name] for name in ("material", "metrics", "startedFrom", "host", "inputs")]
+        if not all(isinstance(text, str) for text in texts) or not all(isinstance(item, dict) for item in mappings):
+            raise ValueError("not the facts of a run")
         return RunFacts(
             run_id=row["runId"],
             address=Address(row["pipeline"], row["stage"]),

@@ -7,6 +7,7 @@ level by level from the top. Sources: dvc.ignore.DvcIgnoreFilter, dvc.pathspec_m
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,20 @@ from runner.errors import Finding, SpecError
 FILE_NAME = ".dvcignore"
 
 _DEFAULT_PATTERNS = (".hg/", ".git/", ".git", ".dvc/")
+
+
+_RULES_LIMIT = 10_000
+_PATTERN_LIMIT = 1_000
+_SPANS_LIMIT = 3
+_STARS_LIMIT = 4
+"""Of those that cannot be tamed."""
+_STAR = re.compile(r"\[\^/\]\*(?!\?)")
+_ALL_RULES_LIMIT = 5_000_000
+"""Of all folders that have rules of their own, together with those that they inherit."""
+_CLASS = r"\[(?:[A-Za-z0-9]-[A-Za-z0-9]|[^\\\]\[/^-])+\]"
+_FIXED = rf"(?:\\[^/]|/|[^\\()\[\]*+?{{}}|^$]|\[\^/\]|{_CLASS})+?"
+"""So many letters, whatever they are; none of a class may be a slash, which no star passes."""
+_STAR_BEFORE_STAR = re.compile(rf"\[\^/\]\*({_FIXED})(?=\[\^/\]\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ class Ignore:
         self._simple = not self._files and not self._subprojects
         self._rules: dict[str, tuple[_Rule, ...]] = {}
         self._decided: dict[tuple[int, str, bool], bool | None] = {}
+        self._all_rules = 0
         findings = [] if self._simple else _unreadable(self._files)
         if findings:
             raise SpecError(findings)
@@ -88,6 +104,12 @@ class Ignore:
         own = [*self._patterns_in(folder, inherited), *(f"/{name}/" for name in self._subprojects.get(folder, ()))]
         rules = inherited + _compiled(_anchored(pattern, folder) for pattern in own) if own else inherited
         self._rules[folder] = rules
+        self._all_rules += len(rules)
+        if self._all_rules > _ALL_RULES_LIMIT:
+            file = f"{self._prefix}{folder}/{FILE_NAME}"
+            raise SpecError(
+                [Finding(file, 0, 0, "too many patterns in too many folders", "keep the rules in few files")]
+            )
         return rules
 
     def _patterns_in(self, folder: str, inherited: tuple[_Rule, ...]) -> list[str]:
@@ -135,10 +157,21 @@ def _unreadable(files: Mapping[str, tuple[str, bytes]]) -> list[Finding]:
         except UnicodeDecodeError:
             findings.append(Finding(path, 0, 0, "not UTF-8", "DVC reads it as UTF-8 alone"))
             continue
+        if len(patterns) > _RULES_LIMIT:
+            findings.append(Finding(path, 0, 0, f"more than {_RULES_LIMIT:,} patterns", "ignore whole folders"))
+            continue
         for number, pattern in patterns:
+            if len(pattern) > _PATTERN_LIMIT or pattern.count("**") > _SPANS_LIMIT:
+                message = (
+                    f"the pattern is longer than {_PATTERN_LIMIT:,} letters, or holds more than {_SPANS_LIMIT} `**`"
+                )
+                findings.append(Finding(path, number, 1, message, "write several shorter patterns"))
+                continue
             try:
-                _compiled([pattern])
-            except ValueError as error:
+                rules = _compiled([pattern])
+                if any(len(_STAR.findall(rule.matches.pattern)) > _STARS_LIMIT for rule in rules):
+                    raise ValueError("too many stars between brackets")
+            except (ValueError, re.error) as error:
                 findings.append(Finding(path, number, 1, f"not a pattern: {error}", "patterns are those of .gitignore"))
     return findings
 
@@ -161,8 +194,21 @@ def _compiled(patterns: Iterable[str]) -> tuple[_Rule, ...]:
     for pattern in patterns:
         regex, ignores = to_regex(pattern)
         if regex is not None and ignores is not None:
-            rules.append(_Rule(pattern, re.compile(regex.replace(mark, "(?:")), ignores, pattern.endswith("/")))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of brackets within brackets, which mean themselves
+                matches = re.compile(_tamed(regex.replace(mark, "(?:")))
+            rules.append(_Rule(pattern, matches, ignores, pattern.endswith("/")))
     return tuple(rules)
+
+
+def _tamed(regex: str) -> str:
+    """The same expression without choices that cannot matter, which would otherwise multiply.
+
+    Of the texts that a `*` may stand for before letters of a fixed number and another `*`, the shortest is as good as
+    any. And folders are passed one by one, not letter by letter.
+    """
+    regex = regex.replace("(?:.+/)?", "(?:[^/]+/)*").replace("(?:/.+)?", "(?:/[^/]+)*")
+    return _STAR_BEFORE_STAR.sub(r"(?>[^/]*?\1)", regex)
 
 
 def _pathspec() -> tuple[Callable[[str], tuple[Any, bool | None]], str]:

@@ -15,12 +15,17 @@ READ_SWITCHES = (
     "-c", "core.fsmonitor=false",
     "-c", "core.hooksPath=/dev/null",
     "-c", "core.warnAmbiguousRefs=false",
+    "-c", "core.excludesFile=/dev/null",
+    "-c", "core.attributesFile=/dev/null",
+    "-c", "core.bigFileThreshold=16m",
     "-c", "protocol.allow=never",
 )  # fmt: skip
-"""Nothing of the repository is run by a read, and a read never goes to the network (partial clones would)."""
+"""Nothing of the repository is run by a read, no file is read that its configuration names, large blobs never stand in
+git's memory whole, and a read never goes to the network (partial clones would)."""
 
 _KEPT = ("GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 _NETWORK = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_SSL_", "GIT_HTTP_", "GIT_PROXY_SSL_")
+_QUOTED_LINE = re.compile(r"((?:bad|unexpected|malformed|invalid) [^:\n]*(?:line|data|format)[^:\n]*):[^\n]*")
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 
 
@@ -34,12 +39,17 @@ class Answer:
 
 
 def environment(
-    alternates: Sequence[Path] = (), *, network: bool = False, environ: Mapping[str, str] | None = None
+    alternates: Sequence[Path] = (),
+    *,
+    network: bool = False,
+    local: bool = False,
+    environ: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The environment of a git command: no configuration but the repository's own, no prompts, English messages.
 
     Variables of git that point elsewhere (`GIT_DIR` within a hook, say) are dropped. `network` keeps those that say
-    how to reach a host. `alternates` are git folders whose objects can be read too.
+    how to reach a host; `local` allows to fetch from a folder of this host. `alternates` are git folders whose objects
+    can be read too.
     """
     environ = os.environ if environ is None else environ
     kept = (*_KEPT, *_NETWORK) if network else _KEPT
@@ -54,7 +64,11 @@ def environment(
         GIT_TERMINAL_PROMPT="0",
         GIT_NO_LAZY_FETCH="1",
         GIT_NO_REPLACE_OBJECTS="1",
+        GIT_GRAFT_FILE=os.devnull,
     )
+    if not network:
+        # Unlike `protocol.allow`, no `protocol.<name>.allow` of a clone's own configuration weakens this one.
+        result["GIT_ALLOW_PROTOCOL"] = "file" if local else "none"
     if alternates:
         result["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = os.pathsep.join(_alternate(path) for path in alternates)
     return result
@@ -73,9 +87,14 @@ def config_variables(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def run(
-    arguments: Sequence[str | bytes], *, env: Mapping[str, str], cwd: Path | None = None, stdin: bytes | None = None
+    arguments: Sequence[str | bytes],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    timeout_seconds: float | None = None,
 ) -> Answer:
-    """Run `git ARGUMENTS` to its end; HostError when there is no git or no such folder."""
+    """Run `git ARGUMENTS` to its end; HostError when there is no git or no such folder, or when it takes too long."""
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -86,10 +105,24 @@ def run(
             capture_output=True,
             check=False,
             start_new_session=True,  # Ctrl-C is for the runner, which still has results to record
+            timeout=timeout_seconds,
         )
     except OSError as problem:
         raise cannot_start(problem) from problem
-    return Answer(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace").strip())
+    except subprocess.TimeoutExpired as problem:
+        hint = "a file below .git may be a pipe or a device"
+        raise HostError(f"git gave no answer for {timeout_seconds:.0f} s: {_shown(arguments)}", hint) from problem
+    return Answer(done.returncode, done.stdout, said(done.stderr))
+
+
+def _shown(arguments: Sequence[str | bytes]) -> str:
+    words = [os.fsdecode(word) for word in arguments]
+    return " ".join(["git", *words[len(READ_SWITCHES) :]] if words[: len(READ_SWITCHES)] == [*READ_SWITCHES] else words)
+
+
+def said(stderr: bytes) -> str:
+    """What git wrote to stderr, without the content of files: one below `.git` may be a link to anywhere."""
+    return _QUOTED_LINE.sub(r"\1", stderr.decode("utf-8", "replace").strip())
 
 
 def cannot_start(problem: OSError) -> HostError:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from runner.errors import HostError, InputError
 from runner.git.command import READ_SWITCHES, Answer, environment, path_text, run
+from runner.git.index import is_below
 from runner.git.read import Reader
 
 _SPEC_LIKE = (b".yaml", b".yml", b".json", b".toml", b".py", b".lock", b".dvc", b".dvcignore", b".gitignore", b"config")
@@ -104,8 +105,8 @@ class _Draft:
         return [path for path in said.split(b"\0") if path and not path.endswith(b"/")]
 
     def status(self, path: bytes) -> os.stat_result | None:
-        """What is at a path itself; None where nothing is, or only behind a symbolic link."""
-        if not self._is_real_folder(path.rpartition(b"/")[0]):
+        """What is at a path itself; None where nothing is, or only behind a symbolic link, or outside."""
+        if not is_below(path) or not self._is_real_folder(path.rpartition(b"/")[0]):
             return None
         try:
             return os.lstat(os.path.join(self._root, path))

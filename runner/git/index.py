@@ -36,6 +36,8 @@ def index_entries(listed: bytes) -> Iterator[IndexEntry]:
 
 def differs(worktree: Path, entry: IndexEntry) -> bool:
     """Whether a file is not what the index says; one that git wrote through a filter is believed by size and time."""
+    if not is_below(entry.path):
+        return True
     file = os.path.join(os.fsencode(worktree), entry.path)
     try:
         status = os.lstat(file)
@@ -45,8 +47,24 @@ def differs(worktree: Path, entry: IndexEntry) -> bool:
         return True
     if status.st_size == entry.size_bytes and status.st_mtime_ns == entry.mtime_ns:
         return False
-    with open(file, "rb") as opened:
-        data = opened.read()
-    digest = hashlib.sha256() if len(entry.oid) == 64 else hashlib.sha1(usedforsecurity=False)
-    digest.update(b"blob %d\0" % len(data) + data)
-    return digest.hexdigest() != entry.oid
+    if not os.path.realpath(file).startswith(os.path.realpath(os.fsencode(worktree)) + b"/"):
+        return True  # behind a link that leads out
+    return _object_name(file, status.st_size, len(entry.oid)) != entry.oid
+
+
+def is_below(path: bytes) -> bool:
+    """Whether a path of an index, which anybody may have written, lies in the working tree and not in git's folder."""
+    return not any(part in (b"", b".", b"..") or part.lower() == b".git" for part in path.split(b"/"))
+
+
+def _object_name(file: bytes, size_bytes: int, digits: int) -> str:
+    """The name git would give to the bytes of a file; empty for one that cannot be read."""
+    digest = hashlib.sha256() if digits == 64 else hashlib.sha1(usedforsecurity=False)
+    digest.update(b"blob %d\0" % size_bytes)
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return digest.hexdigest()

@@ -233,7 +233,7 @@ class Mirror:
         more = ("--no-auto-maintenance", "--no-recurse-submodules", "--", str(self.path), spec)
         answer = run(
             [f"--git-dir={clone.git_dir}", "fetch", *flags, *more],
-            env=environment() | config_variables(_WRITE_CONFIG),
+            env=environment(local=True) | config_variables(_WRITE_CONFIG),
             cwd=clone.git_dir,
         )
         if answer.code:

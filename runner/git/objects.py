@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import subprocess
@@ -11,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from runner.errors import HostError, InputError
-from runner.git.command import cannot_start
+from runner.git.command import cannot_start, said
 
 _REQUEST_BYTES = 4096
 """Requests under way at once: the least a pipe can hold, so that neither side waits for the other for ever."""
 _READ_BYTES = 1 << 18
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 30.0
 """Without a single byte for so long, an answer counts as cut: git 2.39 sends less than it announced, and waits, where
 the size in a forged object is wrong."""
 
@@ -35,13 +36,15 @@ class Found(NamedTuple):
 
 
 class ObjectPipe:
-    """A `git cat-file --batch` (or `--batch-check`, without contents) that answers many questions.
+    """A `git cat-file --batch-command` (or `--batch-check`, without contents) that answers many questions.
 
-    Started at the first question. Names go through its standard input, where nothing is an option.
+    Started at the first question. Names go through its standard input, where nothing is an option. The size of an
+    object is asked for before its contents, so that nothing above a limit is ever unpacked; and contents are believed
+    only when they hash to the name they were asked for by.
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], *, contents: bool, counts: dict[str, int]):
-        self._command = [*command, "cat-file", "--batch" if contents else "--batch-check"]
+        self._command = [*command, "cat-file", "--batch-command" if contents else "--batch-check"]
         self._env = dict(env)
         self._contents = contents
         self._counts = counts
@@ -62,7 +65,7 @@ class ObjectPipe:
         with self._lock:
             self._asker = threading.get_ident()
             try:
-                for batch in _batches(names):
+                for batch in _batches(names, len("contents ")):
                     yield from self._answers(batch, limit_bytes)
             finally:
                 self._asker = None
@@ -74,33 +77,40 @@ class ObjectPipe:
         self._open = self._finalizer = None
 
     def _answers(self, batch: Sequence[str], limit_bytes: int) -> Iterator[Found | None]:
-        questions, answers = self._started()
-        left = len(batch)
+        """The objects of one batch; the pipe is given up where a caller stops half-way."""
+        done = False
         try:
-            questions.write("".join(f"{name}\n" for name in batch).encode("utf-8", "surrogateescape"))
-            questions.flush()
-            while left:
-                found = self._next(answers, limit_bytes)
-                left -= 1
+            heads = self._asked("info " if self._contents else "", batch)
+            wanted = [head.oid for head in heads if head and self._contents and head.size_bytes <= limit_bytes]
+            answers = self._questioned("contents ", wanted) if wanted else None
+            for head in heads:
                 self._counts["objects"] += 1
-                yield found
+                if head is None or answers is None or head.size_bytes > limit_bytes:
+                    yield head
+                    continue
+                answers.line()
+                data = answers.take(head.size_bytes + 1)[:-1]
+                if _name_of(head, data) != head.oid:
+                    raise DamagedObjects(
+                        f"object {head.oid} is not what its name says", "`git fsck` names such objects"
+                    )
+                yield head._replace(data=data)
+            done = True
         except (BrokenPipeError, EOFError):
             raise self._died() from None
         finally:
-            if left:  # given up half-way: what is still under way would answer the next question
+            if not done:  # what is still under way would answer the next question
                 self.close()
 
-    def _next(self, answers: _Answers, limit_bytes: int) -> Found | None:
-        fields = answers.line().rsplit(b" ", 2)
-        if len(fields) != 3 or not fields[2].isdigit():  # "… missing", "… ambiguous"
-            return None
-        oid, kind, size_bytes = fields[0].decode(), fields[1].decode(), int(fields[2])
-        if not self._contents:
-            return Found(oid, kind, size_bytes, None)
-        if size_bytes > limit_bytes:
-            answers.skip(size_bytes + 1)
-            return Found(oid, kind, size_bytes, None)
-        return Found(oid, kind, size_bytes, answers.take(size_bytes + 1)[:-1])
+    def _asked(self, question: str, names: Sequence[str]) -> list[Found | None]:
+        answers = self._questioned(question, names)
+        return [_head(answers.line()) for _ in names]
+
+    def _questioned(self, question: str, names: Sequence[str]) -> _Answers:
+        questions, answers = self._started()
+        questions.write("".join(f"{question}{name}\n" for name in names).encode("utf-8", "surrogateescape"))
+        questions.flush()
+        return answers
 
     def _started(self) -> tuple[IO[bytes], _Answers]:
         if self._open is None:
@@ -173,13 +183,6 @@ class _Answers:
         self._buffer, self._at = last, len(last) - surplus
         return b"".join(pieces)
 
-    def skip(self, count: int) -> None:
-        """Pass over the next bytes."""
-        while count:
-            step = min(count, _READ_BYTES)
-            self.take(step)
-            count -= step
-
     def _more(self) -> bytes:
         if not self._poll.poll(_PATIENCE_SECONDS * 1000):
             raise EOFError
@@ -197,10 +200,26 @@ def too_large(what: str, size_bytes: int, limit_bytes: int) -> InputError:
     )
 
 
-def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+def _head(line: bytes) -> Found | None:
+    """An object without its contents, from a line of git's; None for "... missing" and "... ambiguous"."""
+    fields = line.rsplit(b" ", 2)
+    if len(fields) != 3 or not fields[2].isdigit():
+        return None
+    return Found(fields[0].decode(), fields[1].decode(), int(fields[2]), None)
+
+
+def _name_of(head: Found, data: bytes) -> str:
+    algorithm = hashlib.sha256 if len(head.oid) == 64 else hashlib.sha1
+    digest = algorithm(b"%s %d\0" % (head.kind.encode(), len(data)), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _batches(names: Sequence[str], more: int) -> Iterator[Sequence[str]]:
+    """The names in pieces, each of which a pipe can hold with `more` bytes before every name."""
     start = used = 0
     for position, name in enumerate(names):
-        length = len(name.encode("utf-8", "surrogateescape")) + 1
+        length = len(name.encode("utf-8", "surrogateescape")) + 1 + more
         if used + length > _REQUEST_BYTES and position > start:
             yield names[start:position]
             start, used = position, 0
@@ -210,7 +229,7 @@ def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _last_line(descriptor: int) -> str:
-    text = os.pread(descriptor, 1 << 16, 0).decode("utf-8", "replace").strip()
+    text = said(os.pread(descriptor, 1 << 16, 0))
     return text.splitlines()[-1] if text else "it ended without a word"
 
 

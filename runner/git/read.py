@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree, parsed_c
 
 BLOB_LIMIT_BYTES = 256 << 20
 """Blobs above this are streamed or refused, never read whole."""
+_TREE_LIMIT_BYTES = 32 << 20
+_COMMIT_LIMIT_BYTES = 4 << 20
+"""A folder of half a million files, and a message longer than any book: nobody has more by honest means."""
+_SMALL_BYTES = 64 << 10
+_PATIENCE_SECONDS = 120.0
 _PARTS_LIMIT = 100_000
 """Parsed tree objects that are kept for the next tree that shares them."""
 
@@ -121,10 +127,7 @@ class Reader:
 
     def current_branch(self) -> str | None:
         """Name of the branch that is checked out, None when HEAD is detached."""
-        try:
-            text = (self.git_dir / "HEAD").read_bytes().strip()
-        except OSError:
-            text = b""
+        text = small_file(self.git_dir / "HEAD", follow=False).strip()
         if is_oid(text.decode("utf-8", "replace")):
             return None
         target = text.removeprefix(b"ref: ")
@@ -308,11 +311,15 @@ class Reader:
             return url
         return os.path.normpath(os.path.join(self.worktree or self.git_dir, url))
 
+    def own_text(self, name: str) -> str:
+        """The text of a small file of git's own, such as `refs/remotes/origin/HEAD`; empty where there is none."""
+        return path_text(small_file(self.common_dir / name, follow=False)).strip()
+
     def is_shallow(self) -> bool:
         """Whether history ends before its beginning here, as in clones of most CI systems."""
         try:
             return (self.common_dir / "shallow").stat().st_size > 0
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def is_dirty(self) -> bool:
@@ -335,7 +342,8 @@ class Reader:
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> Answer:
         self.counts["processes"] += 1
-        return run([*self._command[1:], *arguments], env=self._env, cwd=cwd or self.git_dir)
+        words = [*self._command[1:], *arguments]
+        return run(words, env=self._env, cwd=cwd or self.git_dir, timeout_seconds=_PATIENCE_SECONDS)
 
     def _answers(self, pipe: ObjectPipe, names: Sequence[str], limit_bytes: int) -> list[Found | None]:
         return list(pipe.ask(names, limit_bytes))
@@ -343,7 +351,13 @@ class Reader:
     def _find(self, expression: str, shown: str) -> Found | None:
         if not shown or any(character in expression for character in "\n\0"):
             raise InputError(f"{shown!r} is not a revision")
-        return self._answers(self._contents, [expression], BLOB_LIMIT_BYTES)[0]
+        found = self._answers(self._contents, [expression], _COMMIT_LIMIT_BYTES)[0]
+        if found is not None and found.data is None and found.kind == "tree":
+            found = self._answers(self._contents, [found.oid], _TREE_LIMIT_BYTES)[0]
+        if found is not None and found.data is None and found.kind != "blob":
+            limit_bytes = _TREE_LIMIT_BYTES if found.kind == "tree" else _COMMIT_LIMIT_BYTES
+            raise too_large(f"the {found.kind} {found.oid}", found.size_bytes, limit_bytes)
+        return found
 
     def _header(self, oid: str) -> Found | None:
         return self._answers(self._headers, [checked_oid(oid)], 0)[0]
@@ -370,9 +384,11 @@ class Reader:
         if len(self._parts) > _PARTS_LIMIT:
             self._parts.clear()
         missing = [oid for oid in oids if oid not in self._parts]
-        for oid, found in zip(missing, self._answers(self._contents, missing, BLOB_LIMIT_BYTES), strict=True):
+        for oid, found in zip(missing, self._answers(self._contents, missing, _TREE_LIMIT_BYTES), strict=True):
             if found is None or found.kind != "tree":
                 raise _missing(oid)
+            if found.data is None:
+                raise too_large(f"the tree {oid}", found.size_bytes, _TREE_LIMIT_BYTES)
             self._parts[oid] = parse_tree(found.data or b"", len(oid) // 2)
         return self._parts
 
@@ -400,19 +416,47 @@ class Reader:
 
 def _discovered(start: Path) -> tuple[Path, Path | None]:
     env = environment()
+
+    def asked(more: Mapping[str, str]) -> Answer:
+        return run([*READ_SWITCHES, *words], env={**env, **more}, cwd=start, timeout_seconds=_PATIENCE_SECONDS)
+
     # Last, since it fails in a bare repository, where everything before it is still printed.
     words = ["rev-parse", "--path-format=absolute", "--absolute-git-dir", "--is-bare-repository", "--show-toplevel"]
-    answer = run([*READ_SWITCHES, *words], env=env, cwd=start)
+    answer = asked({})
     if "dubious ownership" in answer.error:
         trusted = [("safe.directory", value) for value in safe_directories()]
-        answer = run([*READ_SWITCHES, *words], env={**env, **config_variables(trusted)}, cwd=start)
+        answer = asked(config_variables(trusted))
     lines = path_text(answer.out).split("\n")
     if len(lines) < 3:
         raise _not_a_repository(start, answer)
     git_dir, is_bare, toplevel = Path(lines[0]), lines[1] == "true", "\n".join(lines[2:]).removesuffix("\n")
     if not toplevel and not is_bare and git_dir.name == ".git":  # inside .git itself
         toplevel = str(git_dir.parent)
+    if toplevel:
+        _check_worktree(Path(toplevel), git_dir)
     return git_dir, Path(toplevel) if toplevel else None
+
+
+def _check_worktree(worktree: Path, git_dir: Path) -> None:
+    """Raise InputError where the clone's own configuration (`core.worktree`) says that other folders are its files."""
+    here = worktree / ".git"
+    pointer = small_file(here).strip().removeprefix(b"gitdir: ") if here.is_file() else b""
+    stated = here if not pointer else Path(os.path.join(worktree, path_text(pointer)))
+    if os.path.realpath(stated) != os.path.realpath(git_dir):
+        raise InputError(
+            f"core.worktree of {git_dir} names {worktree}, which is not its working tree",
+            "take `core.worktree` out of its configuration, or work in a clone",
+        )
+
+
+def small_file(file: Path, limit_bytes: int = _SMALL_BYTES, *, follow: bool = True) -> bytes:
+    """The beginning of a regular file; empty for anything else, which is never waited for."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    except OSError:
+        return b""
+    with open(handle, "rb") as opened:
+        return opened.read(limit_bytes) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
 
 
 def _not_a_repository(start: Path, answer: Answer) -> InputError:
@@ -437,9 +481,8 @@ def safe_directories() -> list[str]:
 
 
 def _common_dir(git_dir: Path) -> Path:
-    try:
-        text = (git_dir / "commondir").read_text().strip()
-    except OSError:
+    text = path_text(small_file(git_dir / "commondir")).strip()
+    if not text or "\0" in text:
         return git_dir
     return Path(os.path.normpath(git_dir / text))
 

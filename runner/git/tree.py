@@ -17,6 +17,12 @@ SUBMODULE = "160000"
 
 _ENTRIES_LIMIT = 2_000_000
 """Trees may name the same subtree many times over: a few objects can stand for billions of paths."""
+_FREE_ENTRIES = 50_000
+_MOST_COPIES = 20
+"""Beyond the first entries, so many paths may stand for one entry of a tree object."""
+_PATH_LIMIT_BYTES = 4096
+"""No Linux opens a longer path (PATH_MAX), so nobody has one."""
+_DEPTH_LIMIT = 200
 _ENTRY = {size: re.compile(rb"([0-7]+) ([^\0]*)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
 _SUSPECT = re.compile(rb"(?i) (?:\.{1,2}|\.git)\0| [^\0]*/[^\0]*\0")
 
@@ -171,6 +177,9 @@ class Tree:
         refused: list[str] = []
         first = self._part(start)
         level = [(f"{start}/" if start else "", first)] if first is not None else []
+        seen: set[str] = set()
+        depth = 0
+        entries = len(first.files) + len(first.folders) if first is not None else 0
         while level:
             below: list[tuple[str, str]] = []
             for prefix, part in level:
@@ -180,10 +189,23 @@ class Tree:
                     files.update(part.files)
                 refused.extend(prefix + name for name in part.refused)
                 below.extend([(prefix + name, oid) for name, oid in part.folders.items()])
-                if len(files) + len(folders) + len(below) > _ENTRIES_LIMIT:
-                    raise InputError(f"tree {self.oid} stands for more than {_ENTRIES_LIMIT:,} paths")
+                paths = len(files) + len(folders) + len(below)
+                if paths > _ENTRIES_LIMIT or paths > _FREE_ENTRIES + _MOST_COPIES * entries:
+                    raise InputError(
+                        f"tree {self.oid} stands for more than {min(paths, _ENTRIES_LIMIT):,} paths",
+                        "it names the same folders over and over; no such tree comes from a working tree",
+                    )
+            depth += 1
+            if below and (depth > _DEPTH_LIMIT or max(len(path) for path, _ in below) > _PATH_LIMIT_BYTES):
+                raise InputError(
+                    f"tree {self.oid} has a path of more than {_DEPTH_LIMIT} folders or {_PATH_LIMIT_BYTES:,} letters",
+                    "nobody can work with it",
+                )
             folders.update(below)
-            parts = self._parts_of(list({oid for _, oid in below}))
+            asked = {oid for _, oid in below}
+            parts = self._parts_of(list(asked))
+            entries += sum(len(parts[oid].files) + len(parts[oid].folders) for oid in asked - seen)
+            seen |= asked
             level = [(f"{path}/", parts[oid]) for path, oid in below]
         return files, folders, refused
 

@@ -23,6 +23,7 @@ _GREP = f"^{TRAILER}: [0-9a-f]*$"
 _CANDIDATES = 20
 """Commits with the trailer that are looked at first; more where people took over its words in all of these."""
 _ALL = 1_000_000
+_STATE_LIMIT_BYTES = 1 << 20
 
 
 def desired_at(reader: History, commit: str) -> str:
@@ -85,6 +86,6 @@ def _records(reader: History, commit: str) -> int:
     if not reader.exists(commit):
         return 0
     try:
-        return int(json.loads(reader.file(commit, layout.STATE) or b"{}").get("sequence", 0))
-    except (ValueError, TypeError, AttributeError):
+        return int(json.loads(reader.file(commit, layout.STATE, _STATE_LIMIT_BYTES) or b"{}").get("sequence", 0))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return 0  # somebody else wrote this file

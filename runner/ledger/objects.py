@@ -15,11 +15,11 @@ class Objects(Protocol):
     def tree(self, commit_or_tree: str) -> Tree:
         """The tree of a commit, by the full name of either."""
 
-    def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of many blobs, by their names."""
+    def blobs(self, oids: Iterable[str], limit_bytes: int = ...) -> dict[str, bytes]:
+        """The bytes of many blobs, by their names; InputError above the limit."""
 
-    def file(self, commit: str, path: str) -> bytes | None:
-        """The bytes of a regular file at a commit; None where there is none."""
+    def file(self, commit: str, path: str, limit_bytes: int = ...) -> bytes | None:
+        """The bytes of a regular file at a commit; None where there is none, InputError above the limit."""
 
 
 class History(Objects, Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,14 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
-from runner.core.digests import Member, parse_listing
+from runner.core.digests import Member, md5_hex, parse_listing
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
 from runner.core.recorded import Entry, Hit, Recorded
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.errors import Held, InputError
+from runner.git.command import is_oid
 from runner.ledger import layout
 from runner.ledger.objects import Objects
+
+_FILE_LIMIT_BYTES = 64 << 20
+"""Of one file of a state; the runner writes none that is larger."""
 
 
 class Memo(Protocol):
@@ -88,8 +93,9 @@ class State:
     def entries(self) -> dict[Address, Entry]:
         """Everything that stands, by stage."""
         if self._entries is None:
-            rows = self._entry_rows()
-            self._entries = {entry.address: entry for entry in map(Entry.from_json, rows)}
+            with self._believed("what stands"):
+                rows = self._entry_rows()
+                self._entries = {entry.address: entry for entry in map(Entry.from_json, rows)}
         return self._entries
 
     def find(self, key: str) -> Hit | None:
@@ -102,11 +108,17 @@ class State:
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder whose listing the state keeps."""
         data = self.small(md5)
-        return None if data is None else parse_listing(data)
+        if data is None:
+            return None
+        with self._believed(f"the listing {md5}"):
+            return parse_listing(data)
 
     def small(self, md5: str) -> bytes | None:
-        """Bytes the state keeps because a plan looks into them."""
-        return self._reader.file(self.commit, layout.object_path(md5))
+        """Bytes the state keeps because a plan looks into them; raises Held where they are not what their name says."""
+        data = self._file(layout.object_path(md5))
+        if data is not None and md5_hex(data) != md5.removesuffix(".dir"):
+            raise self._damaged(f"the object {md5}", "its bytes have another digest")
+        return data
 
     def objects(self) -> list[str]:
         """Digests of the objects that the state keeps because a plan looks into them."""
@@ -127,8 +139,8 @@ class State:
 
     def _index(self, path: str) -> dict[str, tuple[int, bool]]:
         if path not in self._shards:
-            data = self._reader.file(self.commit, path) or b""
-            self._shards[path] = dict(parse_key_lines(data.decode()))
+            with self._believed(path):
+                self._shards[path] = dict(parse_key_lines((self._file(path) or b"").decode()))
         return self._shards[path]
 
     def record(self, sequence: int) -> Record | None:
@@ -138,13 +150,14 @@ class State:
 
     def record_bytes(self, sequence: int) -> bytes | None:
         """The raw bytes of a record."""
-        data = self._reader.file(self.commit, layout.record_path(sequence))
+        data = self._file(layout.record_path(sequence)) if sequence >= 0 else None
         if data is not None:
             return data
-        for path in self.segments():
-            first, last = layout.segment_range(path)
-            if first <= sequence <= last:
-                return self._segment(path)[sequence - first]
+        with self._believed(f"record {sequence}"):
+            for path in self.segments():
+                first, last = layout.segment_range(path)
+                if first <= sequence <= last:
+                    return self._segment(path)[sequence - first]
         return None
 
     def end(self) -> End:
@@ -180,7 +193,8 @@ class State:
         """Numbers of the records that are files of their own, sorted."""
         tree = self._reader.tree(self.root_tree)
         names = tree.below(layout.RECORDS.removeprefix(layout.ROOT + "/"))
-        return [int(name.rpartition("/")[2].removesuffix(".json")) for name in names]
+        with self._believed(layout.RECORDS):
+            return [int(name.rpartition("/")[2].removesuffix(".json")) for name in names]
 
     def segments(self) -> list[str]:
         """Paths of the segments of sealed records, the oldest first."""
@@ -188,7 +202,7 @@ class State:
         return [f"{layout.ROOT}/{name}" for name in tree.below(layout.SEALED.removeprefix(layout.ROOT + "/"))]
 
     def _segment(self, path: str) -> list[bytes]:
-        data = self._reader.file(self.commit, path) or b""
+        data = self._file(path) or b""
         return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
     def records(self, limit: int | None = None) -> Iterator[Record]:
@@ -196,7 +210,7 @@ class State:
         tree = self._reader.tree(self.root_tree)
         below = layout.RECORDS.removeprefix(layout.ROOT + "/")
         paths = tree.below(below)[::-1][:limit]
-        blobs = self._reader.blobs([tree.files[path].oid for path in paths])
+        blobs = self._reader.blobs([tree.files[path].oid for path in paths], _FILE_LIMIT_BYTES)
         for path in paths:
             yield parse_record(blobs[tree.files[path].oid])
         left = None if limit is None else limit - len(paths)
@@ -208,19 +222,21 @@ class State:
                 yield parse_record(line)
 
     def _summary(self) -> Summary:
-        data = self._reader.file(self.commit, layout.STATE)
         try:
-            row = json.loads(data or b"")
+            row = json.loads(self._file(layout.STATE) or b"")
             schema = row["schema"]
             if schema > SCHEMA:
                 raise InputError(
                     f"the state at {self.commit[:12]} has schema {schema}, this runner knows {SCHEMA}",
                     "update the runner; an older one never writes to a newer state",
                 )
-            return Summary(row["desired"], Head(row["sequence"], row["digest"]), row.get("location", ""))
-        except (ValueError, KeyError, TypeError) as error:
+            summary = Summary(row["desired"], Head(row["sequence"], row["digest"]), row.get("location", ""))
+            if not is_oid(summary.desired) or not _is_head(summary.head) or not isinstance(summary.location, str):
+                raise ValueError("a value is none that the runner writes")
+            return summary
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Held(
-                f"{layout.STATE} of {self.commit[:12]} cannot be read: {error}",
+                f"{layout.STATE} of {self.commit[:12]} cannot be read: {str(error)[:200]}",
                 "somebody else wrote to the state branch; reset it to the last commit of the runner",
             ) from error
 
@@ -232,21 +248,33 @@ class State:
         if remembered is not None:
             return list(remembered)
         tree = self._reader.tree(folder)
-        blobs = self._reader.blobs([entry.oid for entry in tree.files.values()])
+        blobs = self._reader.blobs([entry.oid for entry in tree.files.values()], _FILE_LIMIT_BYTES)
         rows = [json.loads(blobs[entry.oid]) for entry in tree.files.values()]
         if self._memo:
             self._memo.put("recorded", folder, rows)
         return rows
 
-    def _hit(self, key: str, sequence: int, succeeded: bool) -> Hit | None:
+    def _file(self, path: str) -> bytes | None:
+        return self._reader.file(self.commit, path, _FILE_LIMIT_BYTES)
+
+    @contextlib.contextmanager
+    def _believed(self, what: str) -> Iterator[None]:
+        """Around the reading of what only the runner writes: where it is something else, a person has to look."""
         try:
+            yield
+        except (ValueError, KeyError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise self._damaged(what, str(error)[:200]) from error
+
+    def _damaged(self, what: str, why: str) -> Held:
+        return Held(
+            f"{what} of {self.ref or self.commit[:12]} is damaged: {why}",
+            "compare the state branch with a clone that is known to be good",
+        )
+
+    def _hit(self, key: str, sequence: int, succeeded: bool) -> Hit | None:
+        with self._believed(f"record {sequence}"):
             record = self.record(sequence)
-        except BadRecord as error:
-            raise Held(
-                f"record {sequence} of {self.ref or self.commit[:12]} is damaged: {error}",
-                "compare the state branch with a clone that is known to be good",
-            ) from error
-        run = record.run if record else None
+            run = record.run if record else None
         if run is None or run.key != key:
             return None
         return Hit(
@@ -311,7 +339,10 @@ class Chain:
         if own is not None and own.succeeded:
             return own
         for other in self.others:
-            hit = other.find(key)
+            try:
+                hit = other.find(key)
+            except Held:
+                continue  # it could only be taken over; where it cannot be read there is nothing to take
             if hit is not None and hit.succeeded:
                 return hit
         return own
@@ -319,15 +350,28 @@ class Chain:
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder, from wherever they are known."""
         data = self.small(md5)
-        return None if data is None else parse_listing(data)
+        try:
+            return None if data is None else parse_listing(data)
+        except ValueError:
+            return None  # the bytes have this digest, and yet are no listing: what is inside cannot be known
 
     def small(self, md5: str) -> bytes | None:
         """Small bytes, from wherever they are known."""
         for state in (self.own, *self.others):
-            data = state.small(md5)
+            try:
+                data = state.small(md5)
+            except Held:
+                if state is self.own:
+                    raise
+                continue
             if data is not None:
                 return data
         return self._object_bytes(md5) if self._object_bytes else None
+
+
+def _is_head(head: Head) -> bool:
+    is_digest = head.digest is None or isinstance(head.digest, str)
+    return type(head.sequence) is int and 0 <= head.sequence < 10**12 and is_digest
 
 
 def pretty_bytes(value: Any) -> bytes:

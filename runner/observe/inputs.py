@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from runner.core.canonical import canonical_digest
@@ -20,10 +19,14 @@ from runner.git.read import Reader
 from runner.git.tree import EXECUTABLE, Tree
 from runner.ledger.state import Memo
 from runner.observe.memo import DigestMemo
+from runner.specs.parse_cache import ParseCache
 
 _RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """What an environment that names no interpreter is built with."""
 _WHOLE_BYTES = 16 << 20
+_LOCK_LIMIT_BYTES = 64 << 20
+_PARAMS_LIMIT_BYTES = 16 << 20
+_IGNORE_LIMIT_BYTES = 1 << 20
 """Larger blobs are digested in chunks."""
 _SYMLINK, _SUBMODULE = "120000", "160000"
 
@@ -37,7 +40,7 @@ class GitInputs:
         tree: Tree,
         *,
         memo: DigestMemo,
-        cache: Memo,
+        cache: ParseCache,
         ignores: Callable[[str], bool],
         ignore_digest: str,
         overlay: Mapping[str, bytes],
@@ -125,7 +128,7 @@ class GitInputs:
         entry = self._tree.get(lock)
         if entry is None or entry.mode in (_SYMLINK, _SUBMODULE):
             return None
-        digest = hashlib.sha256(self._reader.blob(entry.oid))
+        digest = hashlib.sha256(self._reader.blob(entry.oid, _LOCK_LIMIT_BYTES))
         digest.update(f"\0{python or _RUNNING_PYTHON}".encode())
         return digest.hexdigest()
 
@@ -150,12 +153,13 @@ class GitInputs:
         entry = self._tree.get(file)
         if entry is None or entry.mode in (_SYMLINK, _SUBMODULE):
             return None
-        name = f"{entry.oid}:{PurePosixPath(file).suffix}"
-        known = self._cache.get("params", name)
+        from runner.specs.params import load_params_cached  # imported late: start-up
+
+        # By one key with whoever else reads parameters: what a name makes of bytes must not be taken for another's.
+        known = load_params_cached(entry.oid, None, file, self._cache)
         if known is None:
-            known = self.parse_params(file, self._reader.blob(entry.oid))
-            self._cache.put("params", name, known)
-        return dict(known)
+            known = load_params_cached(entry.oid, self._reader.blob(entry.oid, _PARAMS_LIMIT_BYTES), file, self._cache)
+        return known
 
     def _names_below(self, path: str) -> Iterable[str]:
         below = self._tree.below(path)
@@ -204,7 +208,7 @@ def overlay_files(desired: Desired, tree: Tree, reader: Reader, cache: Memo) -> 
         folder, _, name = path.rpartition("/")
         names.setdefault(f"{folder}/.gitignore" if folder else ".gitignore", []).append(name)
     present = {path: entry.oid for path in names if (entry := tree.get(path)) is not None}
-    texts = reader.blobs(sorted(set(present.values())))
+    texts = reader.blobs(sorted(set(present.values())), _IGNORE_LIMIT_BYTES)
     result: dict[str, bytes] = {}
     for path, lines in names.items():
         before = texts[present[path]] if path in present else None
@@ -224,7 +228,7 @@ def _not_ignored(outs: list[str], tree: Tree, reader: Reader, cache: Memo) -> li
     if known is None:
         from runner.data.dvcignore import Ignore  # imported late: start-up
 
-        ignore = Ignore({path: reader.blob(oid) for path, oid in files.items()})
+        ignore = Ignore({path: reader.blob(oid, _IGNORE_LIMIT_BYTES) for path, oid in files.items()})
         known = [path for path in outs if not ignore.ignores(path, False) and not ignore.ignores(path, True)]
         cache.put("gitignore", key, known)
     return list(known)

@@ -17,7 +17,7 @@ from runner.observe.checks import HostLimits, frozen_findings, host_findings
 from runner.observe.inputs import GitInputs, overlay_files
 from runner.observe.memo import DigestMemo
 from runner.specs.desired import read_specs
-from runner.specs.layout import without_runner_folders
+from runner.specs.layout import IGNORE_LIMIT_BYTES, without_runner_folders
 from runner.specs.parse_cache import ParseCache
 
 
@@ -107,7 +107,7 @@ def ignore_rules(reader: Reader, tree: Tree, stages: Sequence[Stage]) -> tuple[C
     names = [path for path in named if tree.files[path].mode not in (SYMLINK, SUBMODULE)]
     from runner.data.dvcignore import Ignore  # imported late: start-up
 
-    texts = {name: reader.blob(tree.files[name].oid) for name in names}
+    texts = {name: reader.blob(tree.files[name].oid, IGNORE_LIMIT_BYTES) for name in names}
     ignore = Ignore(texts)
     return (lambda path: ignore.ignores(path, False)), ",".join(f"{name}={tree.files[name].oid}" for name in names)
 

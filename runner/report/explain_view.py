@@ -59,7 +59,8 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
     action = Action(value["action"])
     name = Style.safe(f"{value['pipeline']}:{value['stage']}")
     lines = [f"{style.bold(name)}  {style.dim(Style.safe(value['place']))}"]
-    lines += [style.dim(f"  {line}") for line in wrapped(Style.safe(value["desc"]), style, 2) if line]
+    described = [line for text in Style.safe_lines(value["desc"]) for line in wrapped(text, style, 2)]
+    lines += [style.dim(f"  {line}") for line in described if line]
     lines += [f"  {sign(action, style)} {value['action']}: {_SAYS[action]}"]
     lines += [f"    {line}" for reason in value["reasons"] for line in wrapped(reason_text(reason), style, 4)]
     lines += _section("commands", command_lines(value["cmd"]), style)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner.errors import Finding
+from runner.report.style import Style
 
 
 def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -25,6 +26,7 @@ def github_annotation(finding: Finding) -> str:
 
 
 def _data(text: str) -> str:
+    text = "\n".join(Style.safe(line) for line in text.split("\n"))
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

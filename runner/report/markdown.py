@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.report.style import short_names
+from runner.report.style import UNSEEN, short_names
 from runner.resources import template_file, templates_folder
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ _LONGEST_VALUE = 2_000
 _SPECIAL = re.compile(r"[&<>\"'`*_\[\]\\!|~#$@{}]")
 _BREAK = re.compile(r"\s+")
 _ADDRESS = re.compile(r"(?i)(https?|ftp|www|mailto|xmpp)([:.])")
-# Controls, and what turns the direction of text around: a value must look like what it is.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def rendered(template: str, document: Mapping[str, Any]) -> str:
@@ -53,7 +51,7 @@ def escaped(value: object) -> Markup:
 
     if isinstance(value, Markup):
         return value
-    text = _UNSEEN.sub("\ufffd", _BREAK.sub(" ", _short(str(value))))
+    text = UNSEEN.sub("\ufffd", _BREAK.sub(" ", _short(str(value))))
     text = _SPECIAL.sub(_reference, text)
     # A reference inside a scheme or a host keeps viewers from making a link of it.
     return Markup(_ADDRESS.sub(lambda found: f"{found[1]}&#{ord(found[2])};", text))
@@ -63,8 +61,8 @@ def preformatted(value: object) -> Markup:
     """A value as the content of an HTML `pre` element: Markdown is not read there, lines are kept."""
     from markupsafe import Markup, escape  # imported late: start-up
 
-    text = _UNSEEN.sub("\ufffd", str(value).replace("\r\n", "\n").replace("\r", "\n"))
-    return Markup(escape(text))
+    lines = str(value).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return Markup(escape("\n".join(UNSEEN.sub("\ufffd", line.expandtabs()) for line in lines)))
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,15 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 """Colours and other orders to a terminal (ECMA-48: CSI and OSC sequences, and single ones)."""
 _OBJECT_NAME = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})(?:\+[0-9a-f]{32})?\b")
 """A commit, and behind it the reconcile that was forced to run for it once more."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""What moves a cursor, ends a line, turns the direction of text around or cannot be seen: Unicode's categories Cc, Cf
+(but the soft hyphen), Zl, Zp and Cs."""
+_ORDER = re.compile(r"#(?=#\[)|^\s*:(?=:)")
+"""`::...::` at the beginning of a line and `##[...]` anywhere in it are orders to a runner of GitHub's."""
 
 _GAP = 2
 _NARROWEST = 12
@@ -70,8 +78,13 @@ class Style:
 
     @staticmethod
     def safe(text: str) -> str:
-        """Text from a repository without control and direction characters, which could redraw a terminal."""
-        return _CONTROL.sub("�", text)
+        """Text from a repository as one line that is only text: it redraws no terminal and is no order to CI."""
+        return _ORDER.sub(r"\g<0> ", UNSEEN.sub("�", text.replace("\t", " ")))
+
+    @staticmethod
+    def safe_lines(text: str) -> list[str]:
+        """The same of a text of several lines."""
+        return [Style.safe(line.expandtabs()) for line in text.rstrip("\n").split("\n")]
 
 
 def command_lines(commands: Iterable[str]) -> list[str]:
@@ -129,7 +142,7 @@ def log_text(text: str, style: Style) -> str:
     if style.width is None:
         return text
     lines = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return style.safe(lines)
+    return "\n".join([*style.safe_lines(lines), ""])
 
 
 def table(

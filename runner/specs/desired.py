@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stage, TrackedData
 from runner.errors import Finding, Place, SpecError
-from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places
+from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places, yaml12
 from runner.specs.documents import Document
+from runner.specs.guesses import GUESSES, nearest
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults
 from runner.specs.loading import LoadedPipeline
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _TRACKED_NAMESPACE = "tracked"
 _LOCK_NAMESPACE = "locks"
 _CLEAN_NAMESPACE = "clean"
+_CONFIG_LIMIT_BYTES = 64 << 10
+_ALL_DATA_FILES_BYTES = 64 << 20
 _NOT_HANDLED_PROJECT_FIELDS = ("kpis", "cost", "governance", "registry", "security", "docs", "notify")
 
 
@@ -206,7 +208,7 @@ class _Reader:
         known = self._cache.get("dvc-config", entry.oid) if entry is not None else {}
         if isinstance(known, dict) or entry is None:
             return known or {}
-        section = _parsing_section(self._layout.blob(entry.oid))
+        section = _parsing_section(self._layout.blob(entry.oid, ".dvc/config", _CONFIG_LIMIT_BYTES))
         self._cache.put("dvc-config", entry.oid, section)
         return section
 
@@ -247,12 +249,20 @@ class _Reader:
         oids = [self._layout.tree.files[file].oid for file in files]
         self._layout.prefetch(oids)
         rows: list[list[Any]] = []
+        room_bytes = _ALL_DATA_FILES_BYTES
         for file, oid in zip(files, oids, strict=True):
-            blob = self._layout.blob(oid)
+            blob = b""
             try:
+                blob = self._layout.blob(oid, file)
+                room_bytes -= len(blob)
+                if room_bytes < 0:
+                    limit = f"{_ALL_DATA_FILES_BYTES >> 20} MiB"
+                    raise SpecError([places.file_finding(file, f"the .dvc files are larger than {limit} in all")])
                 rows += [dvcfiles.tracked_row(item) for item in dvcfiles.read_dvc_file(blob, file)]
             except SpecError as error:
-                self._faults.leave_out(left_out.by_text(file, blob), error)
+                self._faults.leave_out(left_out.by_text(file, blob) if blob else left_out.anything(file), error)
+            if room_bytes < 0:
+                break
         return rows
 
     def _locks(self, pipelines: list[LoadedPipeline]) -> tuple[dict[Address, LockEntry], set[Address]]:
@@ -279,7 +289,7 @@ class _Reader:
         if isinstance(known, dict):
             return known
         try:
-            entries = dvcfiles.read_lock(self._layout.blob(oid), file)
+            entries = dvcfiles.read_lock(self._layout.blob(oid, file, yaml12.DVC_LOCK_BOUNDS.size_bytes), file)
         except SpecError as error:
             self._faults.findings.extend(error.findings)
             return None
@@ -338,8 +348,8 @@ class _Reader:
 
     def _check_name(self, locator: Locator, path: tuple[str, ...], name: str, known: list[str], what: str) -> None:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"there is: {', '.join(sorted(known)[:10]) or 'none'}"
+            close = nearest(name, known) if len(self._faults.findings) < GUESSES else None
+            hint = f"did you mean `{close}`?" if close else f"there is: {', '.join(sorted(known)[:10]) or 'none'}"
             self._faults.add(locator.finding(path, f"there is no {what} `{name}`", hint))
 
     def _param_values(self, file: str) -> Mapping[Any, Any] | None:
@@ -348,7 +358,7 @@ class _Reader:
         if entry is None:
             return None
         try:
-            return params.load_params_cached(entry.oid, self._layout.blob(entry.oid), file, self._cache)
+            return params.load_params_cached(entry.oid, self._layout.blob(entry.oid, file), file, self._cache)
         except SpecError as error:
             self._faults.findings.extend(error.findings)
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from runner.errors import Finding, SpecError
 from runner.specs import left_out, places, schemas, yaml12
+from runner.specs.guesses import nearest
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults
 from runner.specs.parse_cache import ParseCache
@@ -26,6 +26,7 @@ GUIDING_FIELDS = frozenset(["specs", "dvcRoot", "trust", "record"])
 """Fields of a Project that decide which other files are read, and how."""
 
 _CACHE_NAMESPACE = "documents"
+_MOST_GLOBS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,10 @@ def find_files(layout: Layout, globs: list[Any] | None, locator: Locator | None,
         ]
         return SpecFiles(tuple(lenient), tuple(layout.pipeline_files), frozenset(lenient))
     found: dict[str, None] = {}
+    if len(globs) > _MOST_GLOBS and locator is not None:
+        finding = locator.finding(("specs",), f"more than {_MOST_GLOBS} patterns", "name folders instead of files")
+        faults.leave_out(left_out.anything(PROJECT_FILE, "Pipeline"), [finding])
+        globs = globs[:_MOST_GLOBS]
     for index, pattern in enumerate(globs):
         is_text = isinstance(pattern, str) and pattern != ""
         matches = _matches(layout, pattern) if is_text else []
@@ -116,10 +121,10 @@ def _glob_problem(layout: Layout, pattern: str, matches: list[str] | None) -> tu
     if matches:
         return None
     yaml_files = [path for path in layout.tree.paths if path.endswith((".yaml", ".yml"))]
-    close = difflib.get_close_matches(pattern, yaml_files[:5000], n=1)
+    close = nearest(pattern, yaml_files)
     return (
         f"`{pattern}` names no file of this commit",
-        f"did you mean `{close[0]}`?" if close else "is the file committed?",
+        f"did you mean `{close}`?" if close else "is the file committed?",
     )
 
 
@@ -147,7 +152,13 @@ def read_documents(
     if rows is not None:
         return [_document(row, file, entry.oid) for row in rows]
     count = len(faults.findings)
-    documents = _FileReading(file, entry.oid, layout.blob(entry.oid), faults).documents(lenient)
+    try:
+        blob = layout.blob(entry.oid, file, yaml12.SPEC_BOUNDS.size_bytes)
+    except SpecError as error:
+        if not lenient:  # what lies in a folder that nobody named is no spec because of that
+            faults.leave_out(left_out.anything(file), error)
+        return []
+    documents = _FileReading(file, entry.oid, blob, faults).documents(lenient)
     if len(faults.findings) == count:
         cache.put(_CACHE_NAMESPACE, key, [_row(document) for document in documents])
     return documents
@@ -291,7 +302,7 @@ def _kind_of(value: Any) -> str | None:
 
 
 def _nearest_kind(kind: Any) -> str | None:
-    return next(iter(difflib.get_close_matches(str(kind).capitalize(), schemas.KINDS, n=1)), None)
+    return nearest(str(kind).capitalize(), schemas.KINDS)
 
 
 def _is_of_stage(problem: Problem, prefix: yaml12.Path) -> bool:

@@ -7,7 +7,6 @@ their blob ids, is what a cached result is checked against.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import io
 import json
@@ -21,18 +20,21 @@ from typing import Any
 
 from runner.errors import Finding, SpecError
 from runner.specs import yaml12
-from runner.specs.graph_checks import dotted_names
+from runner.specs.graph_checks import dotted_names, size_of
+from runner.specs.guesses import GUESSES, nearest
 from runner.specs.places import Locator
 
 MAX_STAGES = 100_000
 """Stages of one pipeline after groups are expanded."""
 MAX_TEXT_BYTES = 256 << 20
 """Longest text that interpolation may make of one pipeline."""
+_TEXT_TIMES = 32
+"""So many times the size of the file may be made of it."""
+_OF_A_STAGE = 4
+"""Values that a stage costs beside those that are written in it."""
 _MAX_SCAN = 20_000_000
 _MAX_EXPRESSION = 1000
 _MAX_MESSAGE = 2000
-_GUESSES = 25
-"""Guesses at what was meant cost a walk over all variables: the first findings get one."""
 
 TreeFiles = Callable[[str], tuple[str, str] | None]
 """(mode, blob id) of a path of the commit; None where there is no file."""
@@ -154,21 +156,33 @@ def check_for_templates(value: Any, file: str, key: str = "") -> Any:
 
 
 def resolve(
-    definition: Mapping[str, Any], base: str, files: GitFiles, parsing: Mapping[str, Any], locator: Locator
+    definition: Mapping[str, Any],
+    base: str,
+    files: GitFiles,
+    parsing: Mapping[str, Any],
+    locator: Locator,
+    bounds: yaml12.Bounds = yaml12.DVC_YAML_BOUNDS,
 ) -> tuple[Resolved, list[Finding]]:
     """Every stage of a pipeline definition as DVC would load it, and what DVC cannot resolve, at its place.
 
     `definition` is the mapping of a `dvc.yaml`; `base` the folder it stands in, from the root of the repository;
-    `parsing` the `parsing` section of DVC's configuration.
+    `parsing` the `parsing` section of DVC's configuration; `bounds` those of the file, which hold for what groups make
+    of it, too.
     """
-    return _Resolution(definition, base, files, parsing, locator).run()
+    return _Resolution(definition, base, files, parsing, locator, bounds).run()
 
 
 class _Resolution:
     """One resolution: DVC's resolver, and the findings gathered on the way."""
 
     def __init__(
-        self, definition: Mapping[str, Any], base: str, files: GitFiles, parsing: Mapping[str, Any], locator: Locator
+        self,
+        definition: Mapping[str, Any],
+        base: str,
+        files: GitFiles,
+        parsing: Mapping[str, Any],
+        locator: Locator,
+        bounds: yaml12.Bounds,
     ) -> None:
         self._definition = definition
         self._wdir = "" if base == "." else base
@@ -178,6 +192,9 @@ class _Resolution:
         self._findings: list[Finding] = []
         self._notices: list[tuple[str, int, int]] = []
         self._resolver: Any = None
+        self._values_left = bounds.nodes
+        self._values_bound = bounds.nodes
+        self._text_bytes = min(MAX_TEXT_BYTES, bounds.size_bytes * _TEXT_TIMES)
 
     def run(self) -> tuple[Resolved, list[Finding]]:
         stages: dict[str, dict[str, Any]] = {}
@@ -221,8 +238,8 @@ class _Resolution:
         """Refuse texts that interpolation would blow up, before it does; `times`: how often the definition is used."""
         longest = _longest_text(self._resolver.context)
         length = sum(len(text) + text.count("${") * longest for text in _texts(definition))
-        if length * times > MAX_TEXT_BYTES:
-            message = f"the templates make more than {MAX_TEXT_BYTES >> 20} MiB of text"
+        if length * times > self._text_bytes:
+            message = f"the templates make more than {self._text_bytes >> 20} MiB of text"
             raise SpecError([self._locator.finding(path, message, "keep long values out of templates")])
 
     def _check_templates(self) -> None:
@@ -267,11 +284,22 @@ class _Resolution:
             text = f"the group `{group}` makes {math.prod(sizes):,} stages, more than {MAX_STAGES:,}"
             raise SpecError([self._locator.finding(("stages", group), text, "iterate over less")])
         self._check_length(self._definition["stages"][group], math.prod(sizes), ("stages", group))
+        self._values_left -= math.prod(sizes) * (_OF_A_STAGE + size_of(self._repeated(group)))
+        if self._values_left < 0:
+            text = f"the groups make more than {self._values_bound:,} values"
+            raise SpecError(
+                [self._locator.finding(("stages", group), text, "iterate over less, or split the pipeline")]
+            )
         names = list(definition.get_generated_names())
         if not names:
             position = self._locator.position(("stages", group))
             self._notices.append((f"the group `{group}` makes no stage: it has nothing to iterate over", *position))
         return names
+
+    def _repeated(self, group: str) -> Any:
+        """The part of a group that each of its stages has."""
+        value = self._definition["stages"][group]
+        return value.get("do", {key: item for key, item in value.items() if key != "matrix"})
 
     def _check_axes(self, group: str, axes: Mapping[str, Any]) -> None:
         for name, axis in axes.items():
@@ -329,10 +357,10 @@ class _Resolution:
 
     def _known_variables(self, key: str) -> str:
         context = self._resolver.context if self._resolver is not None else {}
-        names = dotted_names(context, 500) if len(self._findings) < _GUESSES else []
-        close = difflib.get_close_matches(key, names, n=1)
+        names = dotted_names(context, 500) if len(self._findings) < GUESSES else []
+        close = nearest(key, names)
         if close:
-            return f"did you mean ${{{close[0]}}}?"
+            return f"did you mean ${{{close}}}?"
         sources = [path for path in self._files.consulted if self._files.exists(path)]
         return (
             f"it is in none of: {', '.join(sources)}"

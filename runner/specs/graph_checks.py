@@ -5,15 +5,15 @@ Pure functions over nouns; what git holds comes in as two questions.
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.core.nouns import Address, Stage, TrackedData, is_external
 from runner.errors import Finding, InputError
-from runner.specs.params import MISSING, lookup
+from runner.specs.guesses import GUESSES, nearest
+from runner.specs.params import MISSING, is_pattern, lookup
 from runner.specs.places import parents
 
 PlaceOf = Callable[[Stage, str], tuple[str, int, int]]
@@ -56,14 +56,15 @@ def output_findings(stages: Sequence[Stage], tracked: Mapping[str, TrackedData],
     findings: list[Finding] = []
     owners: dict[str, Stage] = {}
     for stage in stages:
-        for path in stage.out_paths:
+        times = Counter(stage.out_paths)
+        for path in times:
             first = owners.setdefault(path, stage)
             if first is not stage:
                 hint = "give each stage outputs of its own"
                 findings.append(
                     Finding(*place_of(stage, path), f"the output `{path}` is also made by {first.address}", hint)
                 )
-            elif stage.out_paths.count(path) > 1:
+            elif times[path] > 1:
                 findings.append(Finding(*place_of(stage, path), f"the output `{path}` is named twice", "name it once"))
     for path, stage in owners.items():
         for folder in parents(path):
@@ -125,7 +126,7 @@ def missing_findings(
             if path in above or any(part in tracked for part in (path, *parents(path))) or outputs.makers(path):
                 known.add(path)
                 continue
-            hint = _missing_hint(path, outputs, paths) if len(findings) < _GUESSES else _GENERAL_HINT
+            hint = _missing_hint(path, outputs, paths) if len(findings) < GUESSES else _GENERAL_HINT
             findings.append(Finding(*place_of(stage, path), _missing_message(path), hint))
     return findings
 
@@ -175,9 +176,16 @@ def param_findings(
     `values_of` gives the values of a file that git holds, None for any other. Frozen stages read nothing.
     """
     findings: list[Finding] = []
+    looked_at = 0
     for stage in stages:
         for param in () if stage.frozen else stage.params:
             values = values_of(param.file) if param.key is not None else None
+            if values is not None and param.key is not None and is_pattern(param.key):
+                looked_at += len(param.key) + size_of(values)
+                if looked_at > _MOST_LOOKED_AT:
+                    message = "the patterns among the parameters are too many, or their files too large"
+                    place = place_of(stage, f"{param.file}:{param.key}")
+                    return [*findings, Finding(*place, message, "name the parameters without `*`, `?` and `[`")]
             if values is None or param.key is None:
                 continue
             try:
@@ -187,12 +195,22 @@ def param_findings(
                 place = place_of(stage, f"{param.file}:{param.key}")
                 findings.append(Finding(*place, error.message, error.hint))
                 continue
-            names = dotted_names(values, 2000) if len(findings) < _GUESSES else []
-            close = difflib.get_close_matches(param.key, names, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"add it to `{param.file}`"
+            names = dotted_names(values, 2000) if len(findings) < GUESSES else []
+            close = nearest(param.key, names)
+            hint = f"did you mean `{close}`?" if close else f"add it to `{param.file}`"
             message = f"the parameter `{param.key}` is not in `{param.file}`"
             findings.append(Finding(*place_of(stage, f"{param.file}:{param.key}"), message, hint))
     return findings
+
+
+def size_of(values: Any) -> int:
+    """How many values there are in a value."""
+    count, todo = 0, [values]
+    while todo:
+        item = todo.pop()
+        count += 1
+        todo.extend(item.values() if isinstance(item, Mapping) else item if isinstance(item, list) else ())
+    return count
 
 
 def dotted_names(values: Any, limit: int) -> list[str]:
@@ -207,8 +225,8 @@ def dotted_names(values: Any, limit: int) -> list[str]:
     return names
 
 
-_GUESSES = 25
-"""Guesses at what was meant cost a walk over all paths: the first findings get one."""
+_MOST_LOOKED_AT = 1_000_000
+"""Values that patterns of parameters are held against, over all stages."""
 _GENERAL_HINT = "commit it, run `dvc add`, or declare it as an output"
 
 
@@ -220,8 +238,9 @@ def _missing_hint(path: str, outputs: Outputs, paths: Sequence[str]) -> str:
     name = path.rpartition("/")[2]
     same_folder = [other for other in paths if other.rpartition("/")[0] == path.rpartition("/")[0]]
     same_name = [other for other in (*paths, *outputs.below(".")) if other.rpartition("/")[2] == name]
-    close = same_name[:1] or difflib.get_close_matches(path, [*same_folder[:2000], *outputs.below(".")[:2000]], n=1)
-    return f"did you mean `{close[0]}`?" if close else _GENERAL_HINT
+    near = [*same_folder[:1000], *outputs.below(".")[:1000]]
+    close = same_name[0] if same_name else nearest(path, near)
+    return f"did you mean `{close}`?" if close else _GENERAL_HINT
 
 
 def cycle_findings(stages: Sequence[Stage], outputs: Outputs) -> list[Finding]:

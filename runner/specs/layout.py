@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runner.core.canonical import canonical_digest
-from runner.errors import Finding
+from runner.errors import Finding, SpecError
 from runner.git.tree import SUBMODULE, SYMLINK, TreeEntry
 from runner.specs import places
 from runner.specs.parse_cache import ParseCache
@@ -21,6 +21,12 @@ RUNNER_FOLDER = ".runner"
 LINKS = {SYMLINK: "a symbolic link", SUBMODULE: "a submodule"}
 """Modes of what is no file of the repository itself, and words for them."""
 _IGNORE_NAMESPACE = "dvcignore"
+_BLOB_LIMIT_BYTES = 16 << 20
+"""No file that is read whole may be larger, but for lock files."""
+IGNORE_LIMIT_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 20
+_KEPT_BYTES = 64 << 20
+"""What is kept of all the blobs of a commit, since a few kilobytes of a pack may be very many of them."""
 
 
 def runner_folders(tree: Tree) -> list[str]:
@@ -42,6 +48,7 @@ class Layout:
         self._reader = reader
         self._cache = cache
         self._blobs: dict[str, bytes] = {}
+        self._room_bytes = _KEPT_BYTES
         self._whole: Tree = reader.tree(commit)
         self.tree: Tree = without_runner_folders(self._whole)
         """The tree without what the runner itself wrote."""
@@ -60,10 +67,9 @@ class Layout:
 
     def _main_root(self) -> str:
         """The root if it is a DVC project or none is; else the only DVC project there is."""
+        roots = frozenset(self.dvc_roots)
         outermost = [
-            root
-            for root in self.dvc_roots
-            if not any(root != other and places.is_inside(root, other) for other in self.dvc_roots)
+            root for root in roots if root == "." or not any(above in roots for above in (".", *places.parents(root)))
         ]
         return outermost[0] if len(outermost) == 1 else "."
 
@@ -77,17 +83,34 @@ class Layout:
         """Folders of other DVC projects, which DVC leaves alone."""
         return tuple(root for root in self.dvc_roots if root != self.dvc_root)
 
-    def blob(self, oid: str) -> bytes:
-        """The bytes of a blob, read once."""
-        if oid not in self._blobs:
-            self._blobs[oid] = self._reader.blob(oid)
-        return self._blobs[oid]
+    def blob(self, oid: str, file: str = "", limit_bytes: int = _BLOB_LIMIT_BYTES) -> bytes:
+        """The bytes of a blob, read once as long as there is room for them.
+
+        Raises SpecError for one above the limit, which is not read at all.
+        """
+        known = self._blobs.get(oid)
+        if known is None:
+            ((_, found),) = self._reader.each_blob([oid], limit_bytes=limit_bytes)
+            if found is not None and found.data is None:
+                message = (
+                    f"the file is larger than {limit_bytes >> 20} MiB" if limit_bytes >> 20 else "the file is large"
+                )
+                raise SpecError([places.file_finding(file or oid, message, "split it, and keep data out of git")])
+            known = self._reader.blob(oid) if found is None or found.data is None else found.data
+            self._keep(oid, known)
+        return known
 
     def prefetch(self, oids: list[str]) -> None:
-        """Read many blobs in one go."""
+        """Read many blobs in one go, as far as there is room for them."""
         missing = [oid for oid in dict.fromkeys(oids) if oid not in self._blobs]
-        if missing:
-            self._blobs.update(self._reader.blobs(missing))
+        for oid, found in self._reader.each_blob(missing, limit_bytes=_SMALL_BYTES) if missing else ():
+            if found is not None and found.data is not None:
+                self._keep(oid, found.data)
+
+    def _keep(self, oid: str, data: bytes) -> None:
+        if self._room_bytes >= len(data):
+            self._room_bytes -= len(data)
+            self._blobs[oid] = data
 
     def file(self, path: str) -> TreeEntry | None:
         """The file at a path; None where there is none, or a link or a submodule."""
@@ -152,9 +175,11 @@ class Layout:
         inner = path if self.dvc_root == "." else path[len(self.dvc_root) + 1 :]
         if inner.startswith((".dvc/", ".git/")) or "/.dvc/" in inner:
             return False
-        return not any(
-            places.is_inside(path, root) for root in self.sub_projects if places.is_inside(root, self.dvc_root)
-        )
+        return not any(folder in self._inner_projects for folder in places.parents(path))
+
+    @cached_property
+    def _inner_projects(self) -> frozenset[str]:
+        return frozenset(root for root in self.sub_projects if places.is_inside(root, self.dvc_root))
 
     def why_not_adopted(self, path: str) -> str:
         """Why a `dvc.yaml` is none that DVC would collect; empty if it is one."""
@@ -191,7 +216,7 @@ class Layout:
         from runner.data.dvcignore import Ignore
 
         self.prefetch(list(self.ignore_files.values()))
-        ignore = Ignore({path: self.blob(oid) for path, oid in self.ignore_files.items()})
+        ignore = Ignore({path: self.blob(oid, path, IGNORE_LIMIT_BYTES) for path, oid in self.ignore_files.items()})
         ignored = [path for path in paths if ignore.ignores(path, False)]
         self._cache.put(_IGNORE_NAMESPACE, key, ignored)
         return frozenset(ignored)

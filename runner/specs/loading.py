@@ -30,6 +30,7 @@ from runner.specs.stage_rows import row_of, stages_of
 _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"
 _DEFINITION_NAMESPACE = "definitions"
+_LINK_LIMIT_BYTES = 4096
 _NOT_HANDLED_SECTIONS = ("on", "data", "holdout")
 
 
@@ -74,7 +75,7 @@ def load_adopted(
     def definition() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         known = cache.get(_DEFINITION_NAMESPACE, oid)
         if not isinstance(known, list):
-            known = _parse_dvc_yaml(layout.blob(oid), file, locator, source_faults)
+            known = _parse_dvc_yaml(layout.blob(oid, file), file, locator, source_faults)
             if not source_faults.findings:
                 cache.put(_DEFINITION_NAMESPACE, oid, known)
         return known[0], known[1]
@@ -204,7 +205,8 @@ def _make(
         return None
     definition = _without_odd_names(source, definition)
     files = _git_files(layout, cache)
-    resolved, problems = resolve(definition, source.base, files, parsing, source.locator)
+    bounds = yaml12.DVC_YAML_BOUNDS if source.adopted else yaml12.SPEC_BOUNDS
+    resolved, problems = resolve(definition, source.base, files, parsing, source.locator, bounds)
     faults.findings.extend(problems)
     groups = definition.get("stages") or {}
     faults.left_out.extend(left_out.by_stages(source.file, [groups[name]]) for name in resolved.failed)
@@ -229,7 +231,7 @@ def _make(
 def _without_odd_names(source: _Source, definition: Mapping[str, Any]) -> Mapping[str, Any]:
     """The definition without stages whose names are not text, which are noted."""
     stages = definition.get("stages") or {}
-    odd = [name for name in stages if not isinstance(name, str)]
+    odd = {name: None for name in stages if not isinstance(name, str)}
     for name in odd:
         place = ("stages", name) if isinstance(name, int) else ("stages",)
         finding = source.locator.finding(place, f"the stage name `{name}` is not text", "put it in quotes")
@@ -241,14 +243,14 @@ def _without_odd_names(source: _Source, definition: Mapping[str, Any]) -> Mappin
 
 def _load_params(layout: Layout, cache: ParseCache, path: str, oid: str) -> Mapping[Any, Any]:
     known = params.load_params_cached(oid, None, path, cache)
-    return known if known is not None else params.load_params_cached(oid, layout.blob(oid), path, cache) or {}
+    return known if known is not None else params.load_params_cached(oid, layout.blob(oid, path), path, cache) or {}
 
 
 def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
     return GitFiles(
         file_of=layout.tree.get,
         is_folder=layout.tree.is_folder,
-        target_of=lambda oid: layout.blob(oid).decode("utf-8", "replace"),
+        target_of=lambda oid: layout.blob(oid, "", _LINK_LIMIT_BYTES).decode("utf-8", "replace"),
         load=functools.partial(_load_params, layout, cache),
     )
 

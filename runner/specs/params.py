@@ -13,12 +13,18 @@ from typing import Any, Final
 from runner.errors import Finding, InputError, SpecError
 from runner.specs import yaml12
 from runner.specs.parse_cache import ParseCache
+from runner.specs.yaml_scalars import LONGEST_BITS
 
 _CACHE_NAMESPACE = "params"
 
 
 _LIMITS_BYTES = {"toml": 4 << 20, "py": 1 << 20}
 """Smaller where parsing takes more time or memory for each byte."""
+
+
+_LONGEST_KEY = 200
+"""Parts of a dotted key; no parameters are nested as deep."""
+_LONGEST_PATTERN = 1_000
 
 
 class Missing(Enum):
@@ -42,6 +48,7 @@ def load_params(blob: bytes, file_name: str) -> dict[Any, Any]:
         raise _broken(file_name, f"the file is larger than {limit >> 20} MiB", "keep data out of parameter files")
     if suffix in ("json", "toml", "py"):
         value = _PARSERS[suffix](_text(blob, file_name), file_name)
+        _check_values(value, file_name)
     else:
         value = yaml12.load(blob, file=file_name, bounds=yaml12.PARAMS_BOUNDS)
     if not value and not isinstance(value, dict):
@@ -73,6 +80,8 @@ def lookup(params: Mapping[Any, Any], key: str) -> Any:
         return params
     found: list[Any] = []
     segments = key.lstrip(".").split(".")
+    if len(segments) > _LONGEST_KEY or (_is_glob(key) and len(key) > _LONGEST_PATTERN):
+        return MISSING
     if segments.count("**") > 1:
         raise InputError(f"the parameter {key!r} holds more than one `**`", "name the value")
     for value in _matches(params, segments):
@@ -80,6 +89,11 @@ def lookup(params: Mapping[Any, Any], key: str) -> Any:
         if len(found) > 1:
             raise InputError(f"the parameter {key!r} fits more than one value", "name one value")
     return found[0] if found else MISSING
+
+
+def is_pattern(key: str) -> bool:
+    """Whether a look-up has to walk over values."""
+    return _is_glob(key)
 
 
 def _matches(value: Any, segments: list[str]) -> Iterator[Any]:
@@ -164,6 +178,10 @@ def _toml(text: str, file_name: str) -> Any:
     # imported late: start-up
     import tomllib
 
+    # The parser takes the cube of the length of a dotted key. Keys hold no blanks and no commas but in quotes.
+    longest = max((part.count(".") for part in re.split(r"[^\w.\-\"']+", re.sub(r"[ \t]+", "", text))), default=0)
+    if longest > _LONGEST_KEY:
+        raise _broken(file_name, f"a key has more than {_LONGEST_KEY} parts", "write shorter keys")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -176,8 +194,14 @@ def _toml(text: str, file_name: str) -> Any:
 
 
 def _python(text: str, file_name: str) -> Any:
+    import warnings  # imported late: start-up
+
     try:
-        tree = ast.parse(text, filename=file_name)
+        with warnings.catch_warnings():
+            # Python would warn of odd escapes, and look for the line in a file of this name.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, filename="<parameters>")
+        _check_keys(tree, file_name)
         return _assignments(tree.body, self_only=False)
     except SyntaxError as error:
         place = (error.lineno or 0, error.offset or 0)
@@ -186,6 +210,41 @@ def _python(text: str, file_name: str) -> Any:
         raise _broken(
             file_name, f"the Python file cannot be parsed: {error}", "keep parameters to plain assignments"
         ) from error
+
+
+def _check_keys(tree: ast.AST, file_name: str) -> None:
+    """Raise SpecError for mappings and sets that take quadratic time to build."""
+    costly = 0
+    for node in ast.walk(tree):
+        keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else ()
+        costly += sum(not (isinstance(key, ast.Constant) and not yaml12.is_costly_key(key.value)) for key in keys)
+    if costly > yaml12.MAX_COSTLY_KEYS:
+        message = f"more than {yaml12.MAX_COSTLY_KEYS:,} keys that are neither text nor small numbers"
+        raise _broken(file_name, message, "put the keys in quotes")
+
+
+def _check_values(value: Any, file_name: str) -> None:
+    """Raise SpecError for values that are nested too deeply, too many, or that nothing could be said of."""
+    bounds, level, nodes = yaml12.PARAMS_BOUNDS, [value], 0
+    for _ in range(bounds.depth):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.keys()
+                below += item.values()
+            elif isinstance(item, (list, tuple, set, frozenset)):
+                below += item
+            elif isinstance(item, int) and item.bit_length() > LONGEST_BITS:
+                raise _broken(file_name, "it holds a number that is too long", "write it as text")
+            elif isinstance(item, complex) or item is Ellipsis:
+                raise _broken(file_name, f"it holds `{item}`, which is no value for a parameter", "use plain values")
+        nodes += len(below)
+        if nodes > bounds.nodes * 2:
+            raise _broken(file_name, f"more than {bounds.nodes:,} values", "keep data out of parameter files")
+        level = below
+        if not level:
+            return
+    raise _broken(file_name, f"more than {bounds.depth} levels of nesting", "flatten the parameters")
 
 
 _PARSERS = {"json": _json, "toml": _toml, "py": _python}

@@ -1,6 +1,8 @@
 """The parse cache: what was computed from blobs, kept on disk by the digest of what it was computed from.
 
 Every entry may be deleted, shared between repositories and processes, or damaged: a damaged one counts as absent.
+The folder is bounded: what was used longest ago is dropped. Commits that nobody trusts have a cache of their own, which
+looks into the trusted one and never writes there.
 Entries are JSON; what JSON cannot say (dates, sets, tuples, keys that are not text) is written as tagged objects.
 """
 
@@ -32,13 +34,22 @@ _DEFAULT_BOUND_BYTES = 512 << 20
 class ParseCache:
     """JSON files below a folder, one for each entry; `root` None keeps nothing and finds nothing."""
 
-    def __init__(self, root: Path | None, *, bound_bytes: int = _DEFAULT_BOUND_BYTES) -> None:
+    def __init__(
+        self, root: Path | None, *, bound_bytes: int = _DEFAULT_BOUND_BYTES, reads: ParseCache | None = None
+    ) -> None:
+        """`reads` is another cache, which is asked for what this one does not have."""
         self._root = root
         self._bound_bytes = bound_bytes
-        self._pruned = False
+        self._reads = reads
+        self._written_bytes: int | None = None
+        """Since the folder was looked through last; None before the first time."""
 
     def get(self, namespace: str, key: str) -> Any | None:
         """The value put under this key, or None if there is none or it is damaged."""
+        value = self._get(namespace, key)
+        return self._reads.get(namespace, key) if value is None and self._reads is not None else value
+
+    def _get(self, namespace: str, key: str) -> Any | None:
         path = self._path(namespace, key)
         if path is None:
             return None
@@ -52,7 +63,7 @@ class ParseCache:
         self._keep_fresh(path)
         try:
             value = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return decoded(value["!"]) if isinstance(value, dict) and len(value) == 1 and "!" in value else value
 
@@ -62,10 +73,12 @@ class ParseCache:
         if path is None:
             return
         body = _body(value)
+        if len(body) > self._bound_bytes // 8:
+            return  # one entry must not push all others out
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_atomically(path, _header(namespace, key, body) + b"\n" + body)
-            self._prune_once()
+            self._prune(len(body))
 
     def _path(self, namespace: str, key: str) -> Path | None:
         if self._root is None:
@@ -80,18 +93,32 @@ class ParseCache:
             if time.time() - path.stat().st_mtime > _KEEP_FRESH_SECONDS:
                 os.utime(path)
 
-    def _prune_once(self) -> None:
-        """Drop the entries used longest ago once the folder has grown over its bound; at most once a process."""
-        if self._pruned or self._root is None:
+    def _prune(self, added_bytes: int) -> None:
+        """Drop the entries used longest ago once the folder has grown over its bound.
+
+        It is looked through at the first entry that a process writes, and whenever an eighth of the bound was added.
+        """
+        if self._root is None:
             return
-        self._pruned = True
-        entries = [(entry.stat(), entry) for entry in self._root.glob("*/*/*.json")]
-        total = sum(status.st_size for status, _ in entries)
+        if self._written_bytes is not None:
+            self._written_bytes += added_bytes
+            if self._written_bytes <= self._bound_bytes // 8:
+                return
+        self._written_bytes = 0
+        entries = [
+            (entry.stat(), entry) for entry in self._root.glob("*/*/*") if entry.name.endswith((".json", ".new"))
+        ]
+        total = sum(_size_on_disk(status) for status, _ in entries)
         for status, entry in sorted(entries, key=lambda pair: pair[0].st_mtime):
             if total <= self._bound_bytes:
                 return
             entry.unlink(missing_ok=True)
-            total -= status.st_size
+            total -= _size_on_disk(status)
+
+
+def _size_on_disk(status: os.stat_result) -> int:
+    """Bytes that a file takes, which for a small one is a whole block."""
+    return max(status.st_size, status.st_blocks * 512)
 
 
 def _header(namespace: str, key: str, body: bytes) -> bytes:
@@ -101,7 +128,7 @@ def _header(namespace: str, key: str, body: bytes) -> bytes:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

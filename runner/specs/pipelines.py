@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
 from runner.errors import Finding, Place
 from runner.specs import places, units, yaml12
+from runner.specs.guesses import nearest
 from runner.specs.places import Locator
 
 RUNNER_FIELDS = (
@@ -261,11 +261,16 @@ class _StageReader:
         )
 
     def _check_no_own_input(self, deps: tuple[str, ...], outs: tuple[Out, ...]) -> None:
-        for out in outs:
-            for dep in deps:
-                if places.is_inside(dep, out.path) or places.is_inside(out.path, dep):
-                    hint = "remove the dependency; an output that is kept between runs says `persist: true`"
-                    self._add(("deps",), f"the stage reads `{dep}`, which it writes itself (`{out.path}`)", hint)
+        made = {out.path for out in outs}
+        inside: dict[str, list[str]] = {".": list(made)}
+        for path in made:
+            for folder in places.parents(path):
+                inside.setdefault(folder, []).append(path)
+        for dep in deps:
+            above = [path for path in (dep, *places.parents(dep)) if path in made]
+            for path in dict.fromkeys([*above, *inside.get(dep, ())]):
+                hint = "remove the dependency; an output that is kept between runs says `persist: true`"
+                self._add(("deps",), f"the stage reads `{dep}`, which it writes itself (`{path}`)", hint)
 
     # ----- what only the runner knows
 
@@ -282,8 +287,8 @@ class _StageReader:
             return {}
         for key in fields:
             if key not in RUNNER_FIELDS:
-                close = difflib.get_close_matches(str(key), RUNNER_FIELDS, n=1)
-                hint = f"did you mean `{close[0]}`?" if close else f"it takes: {', '.join(RUNNER_FIELDS)}"
+                close = nearest(str(key), RUNNER_FIELDS)
+                hint = f"did you mean `{close}`?" if close else f"it takes: {', '.join(RUNNER_FIELDS)}"
                 self._add(("meta", "runner", str(key)), f"unknown key `{key}` in `meta.runner`", hint)
         return fields
 

@@ -120,6 +120,7 @@ class Locator:
     """Where the paths that are asked for start in the document (`("spec",)` for a runner document)."""
     _marks: Mapping[yaml12.Path, tuple[int, int]] | None = field(default=None)
     _stages: Mapping[Any, Any] | None = field(default=None)
+    _items: dict[tuple[str, str], Mapping[str, tuple[str, int]]] = field(default_factory=dict)
 
     def position(self, path: yaml12.Path) -> tuple[int, int]:
         """Line and column of a key or item, or of the nearest parent that is there; (0, 0) if nothing is known."""
@@ -145,37 +146,37 @@ class Locator:
 
         None where templates or groups hide it.
         """
-        sections = ("deps", "outs", "metrics", "plots", "params")
         if self._stages is None:
             found = yaml12.value_at(self.text(), (*self.prefix, "stages"), document=self.document)
             self._stages = found if isinstance(found, dict) else {}
-        value = self._stages.get(stage)
-        if not isinstance(value, dict):
-            return None
-        file, _, key = path.partition(":")
-        for section in sections:
-            items = value.get(section)
-            for index, item in enumerate(items if isinstance(items, list) else ()):
-                if _names_path(item, path, wdir) or (
-                    section == "params" and key and _names_param(item, file, key, wdir)
-                ):
-                    return self.place(("stages", stage, section, index))
-        return None
+        if (stage, wdir) not in self._items:
+            if len(self._items) > _KEPT_STAGES:
+                self._items.clear()
+            self._items[stage, wdir] = _items_of(self._stages.get(stage), wdir)
+        where = self._items[stage, wdir].get(path)
+        return None if where is None else self.place(("stages", stage, *where))
 
 
-def _names_path(item: Any, path: str, wdir: str) -> bool:
-    names = list(item) if isinstance(item, dict) else [item]
-    return any(isinstance(name, str) and resolved(wdir, name) == path for name in names)
+def _items_of(stage: Any, wdir: str) -> Mapping[str, tuple[str, int]]:
+    """The first section and index at which a stage names each path, and each parameter as `file:key`."""
+    found: dict[str, tuple[str, int]] = {}
+    for section in ("deps", "outs", "metrics", "plots", "params"):
+        items = stage.get(section) if isinstance(stage, dict) else None
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            for name, keys in item.items() if isinstance(item, dict) else [(item, ())]:
+                path = resolved(wdir, name) if isinstance(name, str) else None
+                if path is None:
+                    continue
+                found.setdefault(path, (section, index))
+                if section == "params" and isinstance(item, dict):
+                    for key in keys if isinstance(keys, list) else ():
+                        found.setdefault(f"{path}:{key}", (section, index))
+            if section == "params" and not isinstance(item, dict):
+                found.setdefault(f"{resolved(wdir, 'params.yaml')}:{item}", (section, index))
+    return found
 
 
-def _names_param(item: Any, file: str, key: str, wdir: str) -> bool:
-    if isinstance(item, dict):
-        return any(
-            resolved(wdir, name) == file and key in (keys or ()) for name, keys in item.items() if isinstance(name, str)
-        )
-    return bool(item == key) and resolved(wdir, "params.yaml") == file
-
-
+_KEPT_STAGES = 20
 _MARKED_LEVELS = 10
 
 

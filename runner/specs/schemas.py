@@ -5,17 +5,21 @@ The schemas are the one truth about shapes: they validate here, document the fie
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from runner.errors import Finding
 from runner.resources import schema_file
+from runner.specs.guesses import GUESSES, nearest
 from runner.specs.places import Locator
+
+_MOST_ERRORS = 5_000
+"""Of one document: nobody reads more, and each costs a look at the text."""
 
 KINDS = ("Project", "Pipeline", "Deployment", "Monitor")
 """Kinds of runner documents; `dvc` names the schema of a dvc.yaml."""
@@ -57,7 +61,7 @@ class Problem:
 def check(kind: str, value: Any, locator: Locator) -> list[Problem]:
     """Everything in `value` that the schema of its kind does not allow, in the order of the document."""
     problems: dict[Finding, Problem] = {}
-    for error in _validator(kind).iter_errors(value):
+    for error in islice(_validator(kind).iter_errors(value), _MOST_ERRORS):
         for problem in _problems(kind, error, locator):
             # Several parts of a schema may say the same of one place, each with a hint of its own: one is enough.
             problems.setdefault(replace(problem.finding, hint=""), problem)
@@ -86,16 +90,15 @@ def _problems(kind: str, error: Any, locator: Locator) -> Iterator[Problem]:
 def _unknown_keys(kind: str, error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Problem]:
     known = list(error.schema.get("properties", {}))
     below_meta = _schema(kind)["$defs"].get("runnerFields", {}).get("properties", {}) if "cmd" in known else {}
-    for key in error.instance:
-        if key in known:
-            continue
-        close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6)
+    unknown = [key for key in error.instance if key not in known]
+    for number, key in enumerate(unknown):
+        close = nearest(str(key), known) if number < GUESSES else None
         if key in below_meta:
-            close, hint = [], f"in a dvc.yaml it stands below `meta`: `meta: {{runner: {{{key}: ...}}}}`"
+            close, hint = None, f"in a dvc.yaml it stands below `meta`: `meta: {{runner: {{{key}: ...}}}}`"
         else:
-            hint = f"did you mean `{close[0]}`?" if close else f"allowed here: {', '.join(known)}"
+            hint = f"did you mean `{close}`?" if close else f"allowed here: {', '.join(known)}"
         finding = locator.finding((*path, key), f"unknown key `{key}`{_in(path)}", hint)
-        yield Problem(finding, (*path, key), True, close[0] if close else None)
+        yield Problem(finding, (*path, key), True, close)
 
 
 def _in(path: tuple[Any, ...]) -> str:

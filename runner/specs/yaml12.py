@@ -131,6 +131,18 @@ def _decoded(text: str | bytes, file: str, bounds: Bounds) -> str:
         raise SpecError([Finding(file, line, column, "the text is not UTF-8", "save the file as UTF-8")]) from error
 
 
+MAX_COSTLY_KEYS = 1_000
+"""Keys that anybody can choose so that all of them hash to one value, and that take quadratic time therefore."""
+_OWN_HASH = (1 << 61) - 1
+
+
+def is_costly_key(key: object) -> bool:
+    """Whether Python hashes a key to something that is easy to foresee and is not the key itself."""
+    if isinstance(key, int):
+        return not -_OWN_HASH < key < _OWN_HASH
+    return isinstance(key, (tuple, complex, frozenset))
+
+
 _MERGE = object()
 """The key `<<`, written plainly."""
 
@@ -172,6 +184,7 @@ class _Builder:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._marks: dict[Path, tuple[int, int]] = {}
         self._duplicates: list[Finding] = []
+        self._costly_keys = 0
 
     def documents(self) -> Iterator[YamlDocument]:
         if self._text.lstrip().startswith("%YAML 1.1"):
@@ -313,6 +326,11 @@ class _Builder:
     def _key(self, frame: _Frame, key: Any, event: Any) -> None:
         if key is not _MERGE:
             key = tuple(key) if type(key) is list else key
+            if type(key) is not str and is_costly_key(key):
+                self._costly_keys += 1
+                if self._costly_keys > MAX_COSTLY_KEYS:
+                    message = f"more than {MAX_COSTLY_KEYS:,} keys that are lists or very large numbers"
+                    self._fail(event, message, "put the keys in quotes")
             try:
                 duplicate = key in frame.value
             except TypeError:

@@ -41,7 +41,18 @@ PLAIN_STARTS = frozenset("-+0123456789.tTfF~nN")
 _NUMBER_STARTS = frozenset("-+0123456789.")
 
 
+LONGEST_BITS = 14_000
+"""Longer numbers have no decimal text in Python (`sys.set_int_max_str_digits`), so nothing could be said of them."""
+
+
 def _integer(text: str) -> int:
+    number = _whole(text)
+    if number.bit_length() > LONGEST_BITS:
+        raise ValueError("it is too long")
+    return number
+
+
+def _whole(text: str) -> int:
     digits = text.replace("_", "")
     sign = -1 if digits[0] == "-" else 1
     digits = digits.lstrip("+-") if digits[0] in "+-" else digits

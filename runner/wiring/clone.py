@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from runner.core.digests import md5_hex
 from runner.core.nouns import Project, Trust
 from runner.core.records import RunFacts
 from runner.errors import InputError, SpecError
-from runner.git.read import Reader
+from runner.git.read import Reader, small_file
 from runner.ledger.in_place import desired_at
 from runner.ledger.state import State
 from runner.observe import refs
@@ -27,6 +28,11 @@ from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import StateRefs, clone_states, opened
+
+_MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?", re.ASCII)
+_LISTING_LIMIT_BYTES = 64 << 20
+_APART_BYTES = 128 << 20
+_APART_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,10 @@ class Clone:
     home: RepositoryHome
     mirror: Reader | None
     cache: ParseCache
+    apart: ParseCache
+    """For commits that nobody trusts: what is computed from them is never what a trusted plan reads."""
     memo: DigestMemo
+    memo_apart: DigestMemo
 
     @functools.cached_property
     def policy(self) -> Policy:
@@ -120,9 +129,9 @@ class Clone:
             others=opened(self.reader, self.states, others, self.cache),
             trust=aim.trust,
             policy=policy,
-            cache=self.cache,
-            memo=self.memo,
-            object_bytes=cached_bytes(self.dvc_cache),
+            cache=self.cache if aim.trust is Trust.TRUSTED else self.apart,
+            memo=self.memo if aim.trust is Trust.TRUSTED else self.memo_apart,
+            object_bytes=cached_bytes(self._readable_cache),
             limits=host_limits,
         )
         if observed.desired.project.reuse_proposed:
@@ -144,6 +153,13 @@ class Clone:
 
     def _age(self, commit: str) -> str:
         return f"{duration(max(0.0, time.time() - self.reader.commit(commit).committed_at))} ago"
+
+    def _readable_cache(self) -> Path:
+        """The DVC cache, or the runner's own where a commit says that it lies elsewhere on this host."""
+        from runner.wiring.data import dvc_folder_of, readable_cache_of  # imported late: start-up
+
+        folder = dvc_folder_of(self.reader)
+        return self.home.cache if folder is None else readable_cache_of(self.reader, folder)
 
     def dvc_cache(self) -> Path:
         """The DVC cache of this clone if it is a DVC repository, else the runner's own for it."""
@@ -172,14 +188,17 @@ def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
     if home.mirror.is_dir():
         mirror = Reader(home.mirror)
         reader = Reader(reader.git_dir, [home.mirror / "objects"], reader.worktree)
+    parsed, digests = ParseCache(home_root / "parsed"), DigestMemo(home_root / "digests.sqlite")
     return Clone(
         reader,
         url,
         remote is not None,
         home,
         mirror,
-        ParseCache(home_root / "parsed"),
-        DigestMemo(home_root / "digests.sqlite"),
+        parsed,
+        ParseCache(home_root / "apart" / "parsed", bound_bytes=_APART_BYTES, reads=parsed),
+        digests,
+        DigestMemo(home_root / "apart" / "digests.sqlite", bound_rows=_APART_ROWS, reads=digests),
     )
 
 
@@ -198,12 +217,10 @@ def cached_bytes(root: Path | Callable[[], Path]) -> Callable[[str], bytes | Non
         return root() if callable(root) else root
 
     def read(md5: str) -> bytes | None:
-        file = folder() / "files" / "md5" / md5[:2] / md5[2:]
-        try:
-            data = file.read_bytes()
-        except OSError:
-            return None
-        return data if md5_hex(data) == md5.removesuffix(".dir") else None
+        if not _MD5.fullmatch(md5):
+            return None  # it may come from anybody's lock file, and would be a path
+        data = small_file(folder() / "files" / "md5" / md5[:2] / md5[2:], _LISTING_LIMIT_BYTES)
+        return data if data and md5_hex(data) == md5.removesuffix(".dir") else None
 
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,19 +11,19 @@ from runner.data.config import DvcConfig
 from runner.data.damage import Damage
 from runner.data.remotes import Remotes
 from runner.errors import InputError
-from runner.git.read import Reader
+from runner.git.read import Reader, small_file
 
 
 def dvc_folder_of(reader: Reader) -> Path | None:
     """The `.dvc` of a working tree: at its root, else where HEAD has one below it; None where there is none."""
     if reader.worktree is None:
         return None
-    if (reader.worktree / ".dvc").is_dir():
+    if _is_folder(reader.worktree / ".dvc"):
         return reader.worktree / ".dvc"
     head = _head(reader)
     configs = [] if head is None else [path for path in reader.tree(head).paths if path.endswith("/.dvc/config")]
     folders = [reader.worktree / path.removesuffix("/config") for path in sorted(configs, key=len)]
-    return next((folder for folder in folders if folder.is_dir()), None)
+    return next((folder for folder in folders if _is_folder(folder)), None)
 
 
 def _head(reader: Reader) -> str | None:
@@ -36,6 +37,23 @@ def dvc_cache_of(dvc_folder: Path) -> Path:
     """The cache folder that a clone's DVC uses: `cache.dir` of its configuration, relative to it, else `.dvc/cache`."""
     config = DvcConfig.load(_text(dvc_folder / "config"), _text(dvc_folder / "config.local"), base=dvc_folder)
     return config.cache_dir or dvc_folder / "cache"
+
+
+def readable_cache_of(reader: Reader, dvc_folder: Path) -> Path:
+    """The same for whoever only looks: a place outside the working tree counts only where no commit can have named it.
+
+    What a stranger's branch brings (`.dvc/config`, or a `config.local` that it committed) must not lead a plan into
+    other folders of this host.
+    """
+    head, root = _head(reader), reader.worktree or dvc_folder
+    local = str((dvc_folder / "config.local").relative_to(root))
+    is_committed = head is not None and reader.tree(head).get(local) is not None
+    own = None if is_committed else _text(dvc_folder / "config.local")
+    config = DvcConfig.load(_text(dvc_folder / "config"), own, base=dvc_folder)
+    said = DvcConfig.load(None, own, base=dvc_folder).cache_dir
+    place = config.cache_dir or dvc_folder / "cache"
+    is_inside = os.path.realpath(place).startswith(os.path.realpath(root) + os.sep)
+    return place if is_inside or said is not None else dvc_folder / "cache"
 
 
 def remotes_at(
@@ -59,4 +77,12 @@ def remotes_at(
 
 
 def _text(file: Path) -> bytes | None:
-    return file.read_bytes() if file.is_file() else None
+    """A configuration; never through a link, since what cannot be read of it is shown."""
+    return small_file(file, _CONFIG_LIMIT_BYTES, follow=False) if file.is_file() and not file.is_symlink() else None
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+_CONFIG_LIMIT_BYTES = 1 << 20

@@ -40,7 +40,7 @@ def validated(clone: Clone, rev: str | None, environ: Mapping[str, str]) -> Vali
 
 
 def _judged(clone: Clone, reader: Reader, commit: str, rev: str | None, environ: Mapping[str, str]) -> Validated:
-    reading = read_specs(reader, commit, clone.cache)
+    reading = read_specs(reader, commit, clone.apart)
     frozen = frozen_findings(reading, lambda: _state(clone, rev))
     is_known = not clone.has_remote or bool(clone.states.tips) if frozen else True
     findings = [*reading.findings, *(frozen if is_known else ())]

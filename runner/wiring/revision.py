@@ -66,12 +66,9 @@ def branch_named(reader: Reader, rev: str | None) -> str | None:
 def watched_name(reader: Reader) -> str | None:
     """The branch to look at first, as far as a clone can tell without the network: the remote's default one."""
     current = reader.current_branch()
-    try:
-        text = (reader.common_dir / _REMOTE / "HEAD").read_text()
-    except OSError:
-        text = ""
-    target = text.strip().removeprefix(f"ref: {_REMOTE}")
-    if target != text.strip():
+    text = reader.own_text(f"{_REMOTE}HEAD")
+    target = text.removeprefix(f"ref: {_REMOTE}")
+    if target != text:
         return target
     if current in ("main", "master"):
         return current

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.core.claims import BRANCHES
+from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger.in_place import newest_state
 from runner.ledger.state import Memo, State
@@ -89,5 +90,14 @@ def _newer(reader: Reader, one: str, other: str) -> str:
 
 
 def opened(reader: Reader, states: StateRefs, names: Iterable[str], memo: Memo | None) -> list[State]:
-    """The states of these branches, each under its name."""
-    return [State(reader, states.tips[name], ref=name, memo=memo) for name in names if name in states.tips]
+    """The states of these branches, each under its name; without proposals that are none, which anybody may push."""
+    found = []
+    for name in names:
+        if name not in states.tips:
+            continue
+        try:
+            found.append(State(reader, states.tips[name], ref=name, memo=memo))
+        except (Held, InputError):
+            if not name.startswith(refs.PROPOSED + "/"):
+                raise
+    return found

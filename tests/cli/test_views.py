@@ -73,7 +73,7 @@ def test_a_log_is_itself_for_programs_and_tame_on_a_terminal() -> None:
 
 
 def test_all_lines_of_a_command_are_moved_in() -> None:
-    assert command_lines(["echo a\n\n::error::b\n", "c\x1b"]) == ["    echo a", "", "    ::error::b", "    c�"]
+    assert command_lines(["echo a\n\n::error::b\n", "c\x1b"]) == ["    echo a", "", "    : :error::b", "    c�"]
 
 
 def test_long_values_go_on_below_themselves() -> None:

@@ -232,7 +232,7 @@ def test_a_bomb_of_trees_is_refused(git_repo: MakeRepo) -> None:
         oid = subprocess.run(command, input=raw, capture_output=True, check=True).stdout.decode().strip()
     with Reader.discover(repo.path) as reader:
         assert reader.tree(oid).get("d0/d1/nothing") is None
-        with pytest.raises(InputError, match="more than 2,000,000 paths"):
+        with pytest.raises(InputError, match=r"stands for more than [\d,]+ paths"):
             _ = reader.tree(oid).files
 
 

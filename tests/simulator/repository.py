@@ -157,13 +157,13 @@ class Repository:
         self._require(oid)
         return self.store.tree(oid)
 
-    def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+    def blobs(self, oids: Iterable[str], limit_bytes: int = 0) -> dict[str, bytes]:
         return {oid: self.store.blobs[self._require(oid)] for oid in oids}
 
     def blob(self, oid: str) -> bytes:
         return self.store.blobs[self._require(oid)]
 
-    def file(self, commit: str, path: str) -> bytes | None:
+    def file(self, commit: str, path: str, limit_bytes: int = 0) -> bytes | None:
         entry = self.tree(commit).get(path)
         if entry is None or entry.mode in (SYMLINK, SUBMODULE):
             return None
