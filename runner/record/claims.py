@@ -7,14 +7,12 @@ other. Two that see each other both step back, and try again after a while that 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from runner.core.canonical import canonical_bytes
 from runner.core.claims import BRANCHES, REFS, Claim, Watch, holder, parse_claim
@@ -22,9 +20,9 @@ from runner.core.nouns import Address
 from runner.errors import RunnerError
 from runner.failpoints import reached
 from runner.git.commit import CommitRequest, Identity
-from runner.git.mirror import Mirror
-from runner.git.push import PushStatus
-from runner.git.read import Reader
+from runner.git.push import PushResult, PushStatus
+from runner.ledger.objects import History
+from runner.record.liveness import Beat, HomeLocks, Locks, ThreadBeat
 
 _UPDATE_SECONDS = 2.0
 """How soon others hear of work whose key only became known while stages ran."""
@@ -42,19 +40,51 @@ class Placed:
     oid: str
 
 
+class Refs(Protocol):
+    """This host's copy of the remote, and its refs: `runner.git.mirror.Mirror`, or the simulator's.
+
+    All but `tip` and `write_commit` ask the remote; `listed` and `fetch_refs` raise HostError where that fails.
+    """
+
+    @property
+    def reader(self) -> History:
+        """What the copy holds."""
+
+    def tip(self, branch: str) -> str | None:
+        """The commit of a branch as of the last fetch or push."""
+
+    def write_commit(self, request: CommitRequest, *, pack: bool = True) -> str:
+        """Make a commit; no ref names it yet."""
+
+    def listed(self, *patterns: str) -> dict[str, str]:
+        """Refs of the remote as they are now, by full name, without fetching anything."""
+
+    def fetch_refs(self, refs: Sequence[str]) -> None:
+        """Bring these refs, given by their full names, under the same names."""
+
+    def place(self, sha: str, ref: str) -> PushResult:
+        """Put a ref that is this runner's alone to a commit, wherever it was."""
+
+    def drop(self, ref: str, expected: str) -> PushResult:
+        """Remove a ref if it still is at this commit."""
+
+
 @dataclass
 class Claims:
     """Claims of one reconcile; `held_elsewhere` may be called from any thread, all else from one."""
 
-    mirror: Mirror
-    folder: Path
-    """Where runners of this home lock a file each, so that the others know at once who lives."""
+    mirror: Refs
+    locks: Locks
+    """By them the runners of this home know at once who of them lives."""
     own: Claim
     """What this runner says of itself; empty until `take`."""
     watch: Watch
     notice: Callable[[str], None]
     clock: Callable[[], float]
     monotonic: Callable[[], float]
+    beat: Beat = field(default_factory=ThreadBeat)
+    between: Callable[[float, float], float] = random.uniform
+    """A number by chance."""
     _others: tuple[Claim, ...] = ()
     _left: dict[str, Claim] = field(default_factory=dict)
     """By run key a claim that was taken back since: its results are recorded, and this round does not know them yet."""
@@ -64,11 +94,9 @@ class Claims:
     _refused: bool = False
     _dirty: bool = False
     _stepped_back: bool = False
-    _lock: IO[bytes] | None = None
+    _beaten_at: float = 0.0
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _has_ended: bool = False
-    _quiet: threading.Event = field(default_factory=threading.Event)
-    _beating: threading.Thread | None = None
 
     def take(self, keys: Mapping[str, Address], waiting: Sequence[Address], tip: str | None) -> bool:
         """Claim this work as far as nobody else has; nothing is raised, since a claim is only advice.
@@ -78,7 +106,7 @@ class Claims:
         """
         if not (keys or waiting) or self._refused:
             return True
-        self._lock_own()
+        self.locks.hold(self.own.id)
         wanted = {key: str(address) for key, address in keys.items()}
         names = tuple(sorted(str(address) for address in waiting))
         self.own = replace(self.own, keys=wanted, waiting=names, since=self.clock())
@@ -96,7 +124,8 @@ class Claims:
         except RunnerError as error:
             self._say_once(error)
         if self._ref is not None:
-            self._start_beating()
+            self._beaten_at = self.monotonic()
+            self.beat.start(self._renew, min(_UPDATE_SECONDS, self.watch.beat_seconds))
         return True
 
     def held_elsewhere(self, key: str | None, address: Address) -> Claim | None:
@@ -119,7 +148,7 @@ class Claims:
         tip = self.mirror.tip(self.own.branch)
         if self._stepped_back:
             first = all(self.own.id < other.id for other in self._others)
-            stop.wait(random.uniform(*_STEP_BACK_SECONDS[0 if first else 1]))
+            stop.wait(self.between(*_STEP_BACK_SECONDS[0 if first else 1]))
             self._stepped_back = False
         pause = _POLL_SECONDS[0]
         while not stop.wait(pause):
@@ -153,7 +182,7 @@ class Claims:
         """Refs to remove in the same push that publishes the last results; they are not renewed any more."""
         if self._ref is None or not self._has_ended:
             return []
-        self._stop_beating()
+        self.beat.stop()
         return [self._ref]
 
     def ended(self) -> None:
@@ -167,42 +196,28 @@ class Claims:
 
     def release(self) -> None:
         """Take the claim back, whatever came of it."""
-        self._stop_beating()
+        self.beat.stop()
         try:
             self._drop()
         except RunnerError as error:
             self._say_once(error)  # others see that it does not change any more
-        if self._lock is not None:
-            Path(self._lock.name).unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
+        self.locks.let_go()
         self.own = replace(self.own, keys={}, waiting=())
         reached("claim-dropped")
 
     # How
 
-    def _start_beating(self) -> None:
-        self._quiet.clear()
-        self._beating = threading.Thread(target=self._beat, name="claims", daemon=True)
-        self._beating.start()
-
-    def _stop_beating(self) -> None:
-        self._quiet.set()
-        if self._beating is not None:
-            self._beating.join()
-            self._beating = None
-
-    def _beat(self) -> None:
-        last = self.monotonic()
-        while not self._quiet.wait(min(_UPDATE_SECONDS, self.watch.beat_seconds)):
-            if not self._dirty and self.monotonic() - last < self.watch.beat_seconds:
-                continue
-            last = self.monotonic()
-            try:
-                self._place()
-                self.read()
-            except RunnerError as error:
-                self._say_once(error)
+    def _renew(self) -> None:
+        """Say that this runner lives, and what has become its work since."""
+        now = self.monotonic()
+        if not self._dirty and now - self._beaten_at < self.watch.beat_seconds:
+            return
+        self._beaten_at = now
+        try:
+            self._place()
+            self.read()
+        except RunnerError as error:
+            self._say_once(error)
 
     def _place(self) -> bool:
         """Put the claim as it is now on the remote; False where the remote takes none."""
@@ -239,20 +254,9 @@ class Claims:
             self.mirror.drop(self._ref, found)
         self._ref = None
 
-    def _lock_own(self) -> None:
-        if self._lock is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            while True:
-                file = open(self.folder / f"{self.own.id}.lock", "wb")  # noqa: SIM115 - open for the whole reconcile
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if os.fstat(file.fileno()).st_nlink:
-                    break
-                file.close()  # somebody took it for a dead one's before it was locked
-            self._lock = file
-
     def _is_gone(self, claim: Claim) -> bool:
         """Whether a runner of this same home died: the kernel gave its lock back."""
-        return claim.home == self.own.home and _is_free(self.folder / f"{claim.id}.lock")
+        return claim.home == self.own.home and self.locks.is_free(claim.id)
 
     def _say_once(self, error: RunnerError) -> None:
         if not self._refused:
@@ -260,33 +264,22 @@ class Claims:
             self.notice(f"claims cannot be kept now, so another runner may run the same: {error.message}")
 
 
-def take_back(mirror: Mirror, folder: Path) -> None:
+def take_back(mirror: Refs, folder: Path) -> None:
     """Remove the claims of dead runners of this home, which left their files in `folder`.
 
     Raises HostError where the remote cannot be reached; what is left then counts no more after its time.
     """
-    dead = [file for file in sorted(folder.glob("*.lock")) if _is_free(file)] if folder.is_dir() else []
+    locks = HomeLocks(folder)
+    dead = locks.dead()
     if dead:
-        names = [place + file.stem for file in dead for place in (REFS, BRANCHES)]
+        names = [place + name for name in dead for place in (REFS, BRANCHES)]
         for ref, oid in mirror.listed(*names).items():
             mirror.drop(ref, oid)
-    for file in dead:
-        file.unlink(missing_ok=True)
+    for name in dead:
+        locks.forget(name)
 
 
-def _is_free(file: Path) -> bool:
-    """Whether no living process holds the lock of a file; also true where there is none."""
-    try:
-        with open(file, "rb") as held:
-            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except FileNotFoundError:
-        return True
-    return True
-
-
-def read_claims(mirror: Mirror, *more: str) -> tuple[dict[str, Placed], dict[str, str]]:
+def read_claims(mirror: Refs, *more: str) -> tuple[dict[str, Placed], dict[str, str]]:
     """Every claim on the remote now by name, and where the refs are that were listed: `more` are asked for as well.
 
     What somebody else put there that is no claim is passed over. Raises HostError where the remote cannot be asked.
@@ -299,7 +292,7 @@ def read_claims(mirror: Mirror, *more: str) -> tuple[dict[str, Placed], dict[str
     return known_claims(mirror.reader, found), listed
 
 
-def known_claims(reader: Reader, found: Mapping[str, str]) -> dict[str, Placed]:
+def known_claims(reader: History, found: Mapping[str, str]) -> dict[str, Placed]:
     """The claims behind these refs (full name to commit), as far as their commits are here."""
     result: dict[str, Placed] = {}
     for ref, oid in found.items():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
-from runner.core.digests import Member
 from runner.core.records import RunFacts
-from runner.data.faults import MissingObjects
 from runner.data.remotes import Transferred
 from runner.failpoints import reached
 from runner.record.journal import Journal
@@ -17,13 +15,7 @@ class Objects(Protocol):
     """The bytes this host has: `runner.data.cache.Cache`, or the simulator's."""
 
     def missing(self, md5: str) -> list[str]:
-        """What is not there of a file, or of a folder and its members."""
-
-    def listing(self, md5_dir: str) -> Sequence[Member]:
-        """The members of a folder."""
-
-    def trusted(self, md5s: Iterable[str]) -> Mapping[str, Any]:
-        """Objects whose bytes are what their names say; raises MissingObjects for the others."""
+        """What is not there, or damaged, of a file, or of a folder and its members."""
 
     def sync(self) -> None:
         """Wait until every byte is on the disk."""
@@ -43,23 +35,12 @@ def left_over(journal: Journal, cache: Objects) -> tuple[list[RunFacts], list[Ru
     """What reconciles that are gone never published: runs to publish, and runs whose bytes are lost.
 
     The latter are forgotten: they count as not having run. A host that lost its power may have names of objects and not
-    their bytes, so what is not known to be whole is hashed.
+    their bytes: these count as lost.
     """
     runs = journal.left_over()
-    lost = [run for run in runs if any(_is_lost(cache, out.md5) for out in run.outs if not out.legacy)]
+    lost = [run for run in runs if any(cache.missing(out.md5) for out in run.outs if not out.legacy)]
     journal.remove(lost)
     return [run for run in runs if run not in lost], lost
-
-
-def _is_lost(cache: Objects, md5: str) -> bool:
-    if cache.missing(md5):
-        return True
-    members = [member for _, member in cache.listing(md5)] if md5.endswith(".dir") else []
-    try:
-        cache.trusted([md5, *members])
-    except MissingObjects:
-        return True
-    return False
 
 
 def send(wanted: Sequence[tuple[str, str | None]], cache: Objects, remotes: Sender) -> dict[str, Transferred]:

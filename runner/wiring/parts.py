@@ -44,6 +44,7 @@ from runner.record.claims import Claims, take_back
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
 from runner.record.ledger import NoSigner
+from runner.record.liveness import HomeLocks
 from runner.record.outbox import left_over, send
 from runner.record.publish import Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
@@ -205,7 +206,7 @@ class RealParts:
         own = Claim(self.reconcile_id, host, home, self.actor(), self.settings.trigger, target.branch, plan.desired)
         self._claims = Claims(
             mirror=self.mirror,
-            folder=self.home.claims,
+            locks=HomeLocks(self.home.claims),
             own=own,
             watch=self.settings.watch,
             notice=lambda text: self.on_event(Event("notice", None, text)),

@@ -16,6 +16,7 @@ from runner.core.claims import EXPIRY_SECONDS, Claim, Watch, parse_claim
 from runner.core.nouns import Address
 from runner.git.mirror import Mirror
 from runner.record.claims import Claims
+from runner.record.liveness import HomeLocks
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import World, until
 from tests.repositories import git
@@ -220,7 +221,7 @@ def claimer(world: World, name: str) -> Iterator[Claims]:
     mirror.fetch()
     clock = itertools.count(0, 10_000)
     own = Claim(name, "host", f"home of {name}", "me", "test", "runner/state", world.repo.head)
-    found = Claims(mirror, world.folder / name, own, Watch(), str, time.time, lambda: float(next(clock)))
+    found = Claims(mirror, HomeLocks(world.folder / name), own, Watch(), str, time.time, lambda: float(next(clock)))
     try:
         yield found
     finally:

@@ -173,7 +173,19 @@ class SimulatedCache:
         return md5 in self._disk.objects
 
     def missing(self, md5: str, legacy: bool = False) -> list[str]:
-        return [] if md5 in self._disk.objects else [md5]
+        return self.unusable([md5], legacy)
+
+    def size_bytes(self, md5: str) -> int | None:
+        data = self._disk.objects.get(md5)
+        return None if data is None else len(data)
+
+    def unusable(self, md5s: Iterable[str], legacy: bool = False) -> list[str]:
+        wanted = list(dict.fromkeys(md5s))
+        try:
+            self.trusted(wanted)
+        except MissingObjects as error:
+            return list(error.md5s)
+        return []
 
     def listing(self, md5: str, legacy: bool = False) -> tuple[Member, ...]:
         raise AssertionError("no folders here")
@@ -240,6 +252,10 @@ class SimulatedPlace:
     def exists(self, md5s: Sequence[str], legacy: bool) -> set[str]:
         self._reach("ask the DVC remote")
         return {md5 for md5 in md5s if md5 in self._objects}
+
+    def sizes(self, md5s: Sequence[str]) -> Mapping[str, int | None]:
+        self._reach("ask the DVC remote")
+        return {md5: len(self._objects[md5]) for md5 in md5s if md5 in self._objects}
 
     def put(self, objects: Mapping[str, SimulatedPath]) -> None:
         for md5, path in objects.items():

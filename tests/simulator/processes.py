@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
 from collections.abc import Callable
@@ -61,6 +62,20 @@ class Scheduler:
         heapq.heappush(self._queue, (self.now + delay, self._pushed, task))
 
 
+class Stop:
+    """Nobody asks for a stop, and whoever waits for one lets time go by; stands for `threading.Event`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        self._scheduler.sleep(seconds)
+        return False
+
+
 @dataclass
 class Machine:
     """A host: what outlives its processes is its disk; its clock may be wrong."""
@@ -73,6 +88,8 @@ class Machine:
     on_power_loss: list[Callable[[], None]] = field(default_factory=list)
     on_empty_cache: list[Callable[[], None]] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
+    locks: dict[str, Process] = field(default_factory=dict)
+    """By name the process that holds a lock, or held it when it died."""
 
     @property
     def name(self) -> str:
@@ -139,3 +156,45 @@ class Process:
             for lose in machine.on_power_loss:
                 lose()
         raise Crash
+
+
+class SimulatedLocks:
+    """Locks of the processes of one machine; implements `runner.record.liveness.Locks`."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._locks = process.machine.locks
+
+    def hold(self, name: str) -> None:
+        self._process.step("lock")
+        self._locks[name] = self._process
+
+    def let_go(self) -> None:
+        for name in [name for name, process in self._locks.items() if process is self._process]:
+            del self._locks[name]
+
+    def is_free(self, name: str) -> bool:
+        return name not in self._locks or self._locks[name].is_dead
+
+
+class SimulatedBeat:
+    """A coroutine of a process beside its main one; implements `runner.record.liveness.Beat`."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._is_on = False
+
+    def start(self, act: Callable[[], None], every_seconds: float) -> None:
+        scheduler = self._process.machine.scheduler
+        self._is_on = True
+
+        def go() -> None:
+            with contextlib.suppress(Crash):
+                while self._is_on and not self._process.is_dead:
+                    act()
+                    scheduler.sleep(every_seconds)
+
+        scheduler.start(go, every_seconds)
+
+    def stop(self) -> None:
+        self._is_on = False

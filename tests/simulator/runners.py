@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from runner.core.actions import Action
+from runner.core.claims import Claim, Watch
 from runner.core.nouns import Stage, Trust
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.recorded import OutFact
@@ -28,6 +30,7 @@ from runner.git.commit import Identity
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.parts import Request, Result
+from runner.record.claims import Claims
 from runner.record.journal import Journal
 from runner.record.outbox import left_over, send
 from runner.record.publish import Published, Publisher
@@ -35,13 +38,14 @@ from runner.record.standing import Standing, WithRuns, standing_after
 from runner.record.tree import Sources
 from tests.invariants import Told
 from tests.simulator.disk import SimulatedCache, SimulatedPlace
-from tests.simulator.processes import Process
+from tests.simulator.processes import Process, SimulatedBeat, SimulatedLocks
 
 if TYPE_CHECKING:
     from tests.simulator.world import Host, World
 
 BRANCH = "runner/state"
 WATCHED = "main"
+MOST_MOVES = 10
 CONFIG = {
     True: DvcConfig(default_remote="store", remotes={"store": {"url": "/store"}}),
     False: DvcConfig(),
@@ -67,6 +71,9 @@ class SimulatedParts:
         )
         self._wishes = Wishes(occasion="")
         self.had_trouble = False
+        self._claims: Claims | None = None
+        self._watch = Watch()
+        self._moves = 0
 
     @property
     def made(self) -> list[str]:
@@ -112,12 +119,45 @@ class SimulatedParts:
             git_bytes=self._git_bytes,
             on_event=lambda event: None,
             run_cache=False,
-            held_elsewhere=lambda step: None,
+            held_elsewhere=self._held_elsewhere,
             trust=Trust.TRUSTED,
         )
+        if not self._claim(plan, observation):
+            return Outcome(steps={step.address: step for step in plan.steps}, moved=True)
         queue = Queue(jobs=2, cpu=2.0, memory_bytes=0, heights=observation.graph.heights())
         workers = OneAfterTheOther(self._rng.random)
-        return Execution(walk, plan, context, queue, sink, stop, workers, self._perform).go()
+        try:
+            return Execution(walk, plan, context, queue, sink, stop, workers, self._perform).go()
+        finally:
+            if self._claims is not None:
+                self._claims.ended()
+
+    def _claim(self, plan: Plan, observation: Observation) -> bool:
+        if not self._world.with_claims:
+            return True
+        name = self._process.machine.name
+        claims = self._claims = Claims(
+            mirror=self._copy,
+            locks=SimulatedLocks(self._process),
+            own=Claim(self.id, name, name, "ada", "command", BRANCH, plan.desired),
+            watch=self._watch,
+            notice=lambda text: self._process.say(text),
+            clock=self._process.machine.clock,
+            monotonic=lambda: self._world.scheduler.now,
+            beat=SimulatedBeat(self._process),
+            between=self._rng.uniform,
+        )
+        keys = {step.key: step.address for step in plan.steps if step.action is Action.RUN and step.key}
+        undecided = (Action.WAIT, Action.PROBE, Action.UNKNOWN)
+        waiting = [step.address for step in plan.steps if step.action in undecided]
+        if claims.take(keys, waiting, observation.state.commit if observation.state else None):
+            return True
+        self._moves += 1
+        return self._moves > MOST_MOVES
+
+    def _held_elsewhere(self, step: Step) -> str | None:
+        claim = self._claims.held_elsewhere(step.key, step.address) if self._claims is not None else None
+        return None if claim is None else f"runs on {claim.host}"
 
     def _perform(
         self, walk: Walk, context: Any, materials: Materials, step: Step, stop: threading.Event, *, remade: bool
@@ -235,16 +275,22 @@ class SimulatedParts:
             tip=state.commit if state else None,
             location="store" if self._world.has_dvc_remote else "this host",
             pause=lambda seconds: self._process.step("wait for the next try"),
+            drop=lambda: self._claims.to_drop() if self._claims is not None else [],
+            dropped=lambda: self._claims.dropped() if self._claims is not None else None,
         )
 
     def _open_state(self, commit: str) -> State:
         return State(self._copy.reader, commit)
 
     def wait(self, result: Result, stop: threading.Event) -> bool:
-        return False
+        if result.moved:
+            return True
+        self._process.say("waits for others")
+        return self._claims is not None and self._claims.wait(result.held, stop)
 
     def released(self) -> None:
-        return None
+        if self._claims is not None:
+            self._claims.release()
 
     def due(self, observation: Observation) -> bool:
         return self._rng.random() < 0.15

@@ -13,7 +13,7 @@ from tests.simulator.world import Plot, World
 @pytest.fixture(scope="module")
 def sound() -> Evidence:
     """What is seen of a life without faults."""
-    world = World(Plot(3, ()))
+    world = World(Plot(19, ()))
     assert world.run() == []
     return world.evidence
 

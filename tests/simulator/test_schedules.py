@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.simulator.world import broken, first_broken, plot_of, story
+from tests.simulator.world import World, broken, first_broken, plot_of, story
 
 FIRST_SEED = int(os.environ.get("SIM_SEED", "0"))
 SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "20000"))
@@ -36,7 +36,7 @@ def test_a_life_can_be_lived_again_from_its_seed() -> None:
 
 def test_lives_are_full_of_trouble() -> None:
     """Otherwise they would prove nothing: races, crashes, losses of power, left-over runs all happen."""
-    told = "\n".join(story(plot_of(seed)) for seed in range(300))
+    told = "\n".join(story(plot_of(seed)) for seed in range(19, 19 + 20 * 150, 20))
     words = (
         "race",
         "! kill",
@@ -50,3 +50,13 @@ def test_lives_are_full_of_trouble() -> None:
     )
     assert {word: told.count(word) >= 5 for word in words} == dict.fromkeys(words, True)
     assert not any(broken(plot_of(seed)) for seed in range(20))
+
+
+def test_claims_save_most_of_the_work_that_is_done_twice() -> None:
+    dropped: dict[bool, list[int]] = {True: [], False: []}
+    for seed in range(19, 19 + 20 * 60, 20):
+        world = World(plot_of(seed))
+        world.run()
+        dropped[world.with_claims].append(len(world.dropped))
+    with_claims, without = (sum(counts) / len(counts) for counts in (dropped[True], dropped[False]))
+    assert with_claims < without / 2

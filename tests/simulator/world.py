@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from runner.core.digests import md5_hex
 from runner.errors import RunnerError
@@ -21,7 +21,7 @@ from runner.record.journal import Journal
 from runner.record.publish import Publisher
 from tests.invariants import Evidence, Ledger, Told, nameless_bytes, violations
 from tests.simulator.disk import Disk, SimulatedCache, SimulatedFolder
-from tests.simulator.processes import Crash, Fault, Machine, Process, Scheduler
+from tests.simulator.processes import Crash, Fault, Machine, Process, Scheduler, Stop
 from tests.simulator.remote import Remote, SimulatedCopy
 from tests.simulator.repository import Repository, Store
 from tests.simulator.runners import BRANCH, WATCHED, SimulatedParts
@@ -61,13 +61,13 @@ class Size:
     faults: Sequence[int]
 
 
-SMALL = Size((1, 2, 2, 2), (1, 2, 2, 2, 3), (0, 0, 1), (1, 1, 1, 2), (1, 1, 1, 1, 1, 2), (0, 1, 1, 2, 2, 3))
+SMALL = Size((1, 2, 2), (1, 1, 2, 2, 3), (0, 0, 0, 1), (1, 1, 1, 1, 2), (1, 1, 1, 1, 1, 2), (0, 1, 1, 2, 2, 3))
 LARGE = Size((2, 2, 3), (2, 3, 4, 6), (0, 1, 2), (1, 2), (1, 1, 2), (1, 2, 3, 4, 6))
 
 
 def size_of(seed: int) -> Size:
-    """One world in ten is a large one: most of what goes wrong shows in small ones, which are quick."""
-    return LARGE if seed % 10 == 9 else SMALL
+    """One world in twenty is a large one: most of what goes wrong shows in small ones, which are quick."""
+    return LARGE if seed % 20 == 19 else SMALL
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,8 @@ class World:
         self.store = Store()
         self.remote = Remote(Repository(self.store))
         self.has_dvc_remote = rng.random() < 0.7
+        self.with_claims = rng.random() < 0.4
+        self.remote.takes_claims = rng.random() < 0.9
         self.is_reproducible = rng.random() < 0.3
         self.flakiness = rng.choice((0.0, 0.0, 0.2))
         """How often a stage fails."""
@@ -159,7 +161,8 @@ class World:
         self.scheduler.run()
         for host in self.hosts:
             host.machine.faults.clear()
-        self.evidence = self._in_peace()
+        self.scheduler.start(self._live_in_peace)
+        self.scheduler.run()
         return [*self._wrong, *violations(self.evidence)]
 
     # People
@@ -207,7 +210,7 @@ class World:
         process = Process(host.machine)
         parts = SimulatedParts(self, host, process)
         try:
-            result = reconcile(parts, Request(), threading.Event())
+            result = reconcile(parts, Request(), cast(threading.Event, Stop(self.scheduler)))
         except (RunnerError, OSError) as error:
             process.say(f"failed: {error}")
             result = None
@@ -238,6 +241,9 @@ class World:
             return lambda md5: md5_hex(objects.get(md5, b"")) == md5
         disks = [host.disk for host in self.hosts]
         return lambda md5: any(md5 in disk.synced_objects and disk.believed(md5) is not None for disk in disks)
+
+    def _live_in_peace(self) -> None:
+        self.evidence = self._in_peace()
 
     def _in_peace(self) -> Evidence:
         """Every host reconciles without trouble until nothing is left to do; then once more."""
