@@ -238,4 +238,6 @@ def _copy_new(source: Path, target: Path) -> None:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """An error of a cloud library, without user and password of an URL in it."""
+    said = re.sub(r"(\w+://)[^/@\s]*@", r"\1", str(error))
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -9,24 +9,24 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from runner.core.lock import lock_entry
-from runner.core.nouns import EnvironmentSpec, Out, OutKind, Stage, Trust
+from runner.core.nouns import EnvironmentSpec, Out, Stage, Trust
 from runner.core.plan import Step, Walk
 from runner.core.recorded import SMALL_BYTES, InputSizes, OutFact
 from runner.core.records import RunFacts
-from runner.errors import HostError, InputError, RunnerError
+from runner.errors import HostError, InputError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
+from runner.execute.metrics import recorded_metrics, told_secret
 from runner.execute.output_links import leads_out, mend_links
 from runner.execute.worktree import Room, Worktree
 from runner.failpoints import reached
 from runner.process.isolation import LevelRefused
 from runner.process.private_folder import open_up
+from runner.process.redaction import redacted_text
 from runner.process.stage_run import Outcome, StageRun, run_stage, upper_layer
 
-_METRIC_BYTES = 64 << 10
 _MOST_UNDECLARED = 100
 
 
@@ -147,7 +147,7 @@ def _stage_run(
         env=env,
         timeout_seconds=stage.timeout_seconds,
         log_path=context.logs / f"{running.run_id}.log",
-        redact=_secrets_of(context, stage),
+        redact={**context.secrets},  # what one stage left in an output, another one may show
         outs=stage.out_paths,
         private_dir=room.private,
         isolation=room.level,
@@ -204,7 +204,6 @@ def _facts(context: Context, running: Running, room: Room, outcome: Outcome, att
         cpu_seconds=outcome.cpu_seconds,
         max_rss_bytes=outcome.max_rss_bytes,
         isolation=outcome.isolation,
-        undeclared=outcome.undeclared,
         log_sha256=outcome.log_sha256,
         log_bytes=outcome.log_bytes,
         started_from=running.started_from,
@@ -214,18 +213,20 @@ def _facts(context: Context, running: Running, room: Room, outcome: Outcome, att
         trust=context.trust.value,
         location=context.location,
     )
+    facts = replace(facts, undeclared=tuple(redacted_text(path, context.secrets) for path in outcome.undeclared))
     if outcome.reason != "ok":
         return replace(facts, message=_failure(stage, outcome), log_tail=outcome.log_tail)
-    wrong = _wrong_outputs(context, stage, outcome)
+    wrong = _wrong_outputs(context, stage, outcome) or told_secret(stage, outcome.output_root, context.secrets)
     if wrong:
-        return replace(facts, reason="outputs", message=wrong, log_tail=outcome.log_tail)
+        message = redacted_text(wrong, context.secrets)
+        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
     try:
         outs = tuple(_take(context, out, room, outcome) for out in stage.outs)
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
-        message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
+        message = redacted_text(error.message.replace(f"{outcome.output_root}{os.sep}", ""), context.secrets)
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
     reached("outputs-stored")
-    metrics = _metrics(stage, outcome.output_root, _secrets_of(context, stage))
+    metrics = recorded_metrics(stage, outcome.output_root, context.secrets)
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)
     return done
@@ -301,24 +302,3 @@ def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
         push=out.push,
         remote=out.remote,
     )
-
-
-def _metrics(stage: Stage, root: Path, secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Values of metric files, as far as all of them together stay small; gates and comparisons read these."""
-    from runner.specs.params import load_params  # imported late: only where something ran
-
-    found: dict[str, Any] = {}
-    left = _METRIC_BYTES
-    for out in stage.outs:
-        path = root / out.path
-        if out.kind is not OutKind.METRIC or not path.is_file() or path.stat().st_size > left:
-            continue
-        data = path.read_bytes()
-        if any(value.encode() in data for value in secrets.values()):
-            continue  # a secret enters no record, wherever a stage writes it
-        try:
-            found[out.path] = load_params(data, out.path)
-        except (RunnerError, ValueError):
-            continue  # a metric that is no structured file is an output like any other
-        left -= len(data)
-    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.errors import HostError
-from runner.process.redaction import Redactor
+from runner.process.redaction import Redaction
 
 HEAD_BYTES = 32 * 1024 * 1024
 """So much of the beginning of a log is kept."""
@@ -44,7 +44,7 @@ class StageLog:
 
     def __init__(self, path: Path, secrets: Mapping[str, str], on_line: Callable[[str], None] | None) -> None:
         self._path = path
-        self._redactor = Redactor(secrets)
+        self._redactor = Redaction(secrets)
         self._on_line = on_line
         self._line = b""
         self._tail = bytearray()

@@ -237,11 +237,12 @@ def test_a_web_server_is_a_remote(cache: Cache, other: Cache, web_store: tuple[s
 
 
 def test_a_remote_that_does_not_answer_is_a_host_error(cache: Cache) -> None:
-    remotes = remotes_of(cache, "http://127.0.0.1:1")
+    remotes = remotes_of(cache, "http://ada:sesame@127.0.0.1:1")
     md5 = cache.put_bytes(b"x")
     with pytest.raises(HostError, match="remote 'main'") as caught:
         remotes.push([md5])
     assert caught.value.hint
+    assert "sesame" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_written_is_a_host_error(cache: Cache, tmp_path: Path) -> None:

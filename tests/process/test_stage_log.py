@@ -61,7 +61,7 @@ def test_a_full_disk_is_an_error_of_the_host(tmp_path: Path) -> None:
     (tmp_path / "a.log").symlink_to("/dev/full")
     log = StageLog(tmp_path / "a.log", {}, None)
     with pytest.raises(HostError, match=r"a\.log: the log of the stage cannot be written: No space left"):
-        log.feed(b"x")
+        log.feed(b"line\n")
     log.abandon()
 
 
