@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.data.faults import host_errors
+
 THIS_HOST = "this host"
 _MOST_ROWS = 1_000
 _SHOWN = 3
@@ -21,7 +23,7 @@ class Damage:
 
     What is damaged on a remote is kept in a file until it was replaced there, so that a runner that was killed in
     between does not take the damaged object for the good one. The file is a memo: one that cannot be read counts as
-    empty, and the damage is then found once more.
+    empty, and the damage is then found once more. Methods raise HostError where it cannot be written.
     """
 
     file: Path
@@ -107,13 +109,14 @@ class Damage:
 
     def _write(self, known: dict[str, list[str]]) -> None:
         kept = {remote: md5s for remote, md5s in known.items() if md5s}
-        if not kept:
-            self.file.unlink(missing_ok=True)
-            return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_name(f"{self.file.name}.{os.getpid()}.{threading.get_ident()}")
-        part.write_text(json.dumps(kept))
-        part.replace(self.file)
+        with host_errors(f"write {self.file}"):
+            if not kept:
+                self.file.unlink(missing_ok=True)
+                return
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            part = self.file.with_name(f"{self.file.name}.{os.getpid()}.{threading.get_ident()}")
+            part.write_text(json.dumps(kept))
+            part.replace(self.file)
 
 
 def _listed(md5s: list[str]) -> str:

@@ -145,6 +145,7 @@ def test_everything_damaged_here_and_there_is_made_again(world: World) -> None:
     rows = world.records()[-1]["reconcile"]["damaged"]
     assert {row["where"] for row in rows} == {"store", "this host"}
     assert all(row["replaced"] for row in rows)
+    assert "damaged" not in world.runner("audit", "verify").stdout
     check_whole(world, "fresh")
 
 
