@@ -123,6 +123,24 @@ def _check_bounds(committed: bytes) -> None:
         )
 
 
+_FORM = "it has sections, `[core]` or `['remote \"name\"']`, and below them lines `option = value`"
+
+
+def fault(committed: bytes) -> tuple[int, str] | None:
+    """Line (0 where none is to blame) and words for what is wrong with a committed configuration, None where nothing is.
+
+    Says the same as reading it does, in time for a plan.
+    """
+    try:
+        _check_bounds(committed)
+        _parsed(committed, COMMITTED_NAME)
+    except InputError as error:
+        place, _, words = error.message.partition(": ")
+        line = place.removeprefix(COMMITTED_NAME).strip(":").partition(":")[0]
+        return int(line or 0), words
+    return None
+
+
 def _parsed(data: bytes, file: str) -> Section:
     import io
 
@@ -136,9 +154,7 @@ def _parsed(data: bytes, file: str) -> Section:
         first = next(iter(getattr(error, "errors", None) or [error]))
         line = getattr(first, "line_number", None)
         place = f"{file}:{line}:1" if line else file
-        raise InputError(
-            f"{place}: not a configuration of DVC: {first}", "`dvc config --list` shows what DVC reads"
-        ) from error
+        raise InputError(f"{place}: not a configuration of DVC: {first}", _FORM) from error
     return sections
 
 

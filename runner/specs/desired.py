@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runner.git.read import Reader
 
 _TRACKED_NAMESPACE = "tracked"
+_CONFIG_NAMESPACE = "dvc-config2"
 _LOCK_NAMESPACE = "locks"
 _CLEAN_NAMESPACE = "clean"
 _CONFIG_LIMIT_BYTES = 64 << 10
@@ -204,12 +205,20 @@ class _Reader:
         if self._dvc_config is not None:
             return self._dvc_config.get("parsing") or {}
         root = self._layout.dvc_root
-        entry = self._layout.file(".dvc/config" if root == "." else f"{root}/.dvc/config")
-        known = self._cache.get("dvc-config", entry.oid) if entry is not None else {}
+        file = ".dvc/config" if root == "." else f"{root}/.dvc/config"
+        entry = self._layout.file(file)
+        known = self._cache.get(_CONFIG_NAMESPACE, entry.oid) if entry is not None else {}
         if isinstance(known, dict) or entry is None:
             return known or {}
-        section = _parsing_section(self._layout.blob(entry.oid, ".dvc/config", _CONFIG_LIMIT_BYTES))
-        self._cache.put("dvc-config", entry.oid, section)
+        data = self._layout.blob(entry.oid, ".dvc/config", _CONFIG_LIMIT_BYTES)
+        from runner.data.config import fault  # imported late: start-up
+
+        wrong = fault(data)
+        if wrong is not None:
+            self._faults.add(Finding(file, wrong[0], 1 if wrong[0] else 0, *wrong[1:]))
+            return {}
+        section = _parsing_section(data)
+        self._cache.put(_CONFIG_NAMESPACE, entry.oid, section)
         return section
 
     # ----- What DVC has written

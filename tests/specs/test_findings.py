@@ -123,3 +123,13 @@ def test_inputs_that_are_links_or_submodules_or_lie_behind_one_are_named(
         f"dvc.yaml:2:36: `p.yaml` is {what}, which no stage can read {hint}",
         f"dvc.yaml:3:22: `in/x` lies behind `in`, {what}, which no stage can read {hint}",
     ]
+
+
+def test_a_dvc_configuration_that_cannot_be_read_is_found_before_anything_runs(
+    git_repo: Callable[..., GitRepo],
+) -> None:
+    files = {".dvc/config": "[core]\n    remote = store\n[remote\n    url = x\n", "dvc.yaml": "stages: {}\n"}
+
+    [finding] = findings_of(git_repo(files))
+
+    assert finding.startswith(".dvc/config:3:1: not a configuration of DVC")
