@@ -127,7 +127,7 @@ _FORM = "it has sections, `[core]` or `['remote \"name\"']`, and below them line
 
 
 def fault(committed: bytes) -> tuple[int, str] | None:
-    """Line (0 where none is to blame) and words for what is wrong with a committed configuration, None where nothing is.
+    """Line (0 where none is to blame) and words for what is wrong with a committed configuration; None for a good one.
 
     Says the same as reading it does, in time for a plan.
     """
