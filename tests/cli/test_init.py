@@ -52,18 +52,24 @@ def conversation(folder: Path, *answers: str, interrupted_at: bytes = b"") -> tu
 
     reader = threading.Thread(target=drain)
     reader.start()
-    command = [sys.executable, "-m", "runner", "init"]
+    # A test that runs in the background of a shell ignores SIGINT, and so would all that it starts.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{listening}; from runner.cli.main import main; raise SystemExit(main(['init']))"]
     process = subprocess.Popen(
         command, cwd=folder, env=environ, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True
     )
     os.close(theirs)
-    os.write(ours, "".join(answers).encode())
-    if interrupted_at:
-        until(lambda: interrupted_at in b"".join(shown))
-        process.send_signal(signal.SIGINT)  # what the terminal does
-    out, _ = process.communicate(timeout=60)
-    reader.join()
-    os.close(ours)
+    try:
+        os.write(ours, "".join(answers).encode())
+        if interrupted_at:
+            until(lambda: interrupted_at in b"".join(shown))
+            process.send_signal(signal.SIGINT)  # what the terminal does
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+        reader.join()
+        os.close(ours)
     return process.returncode, out, b"".join(shown).decode().replace("\r\n", "\n")
 
 
