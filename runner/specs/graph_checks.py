@@ -72,6 +72,7 @@ def output_findings(stages: Sequence[Stage], tracked: Mapping[str, TrackedData],
                 hint = "keep outputs apart, or name the folder alone"
                 message = f"the output `{path}` lies inside `{folder}`, an output of {owners[folder].address}"
                 findings.append(Finding(*place_of(stage, path), message, hint))
+                break  # the nearest says enough: with many within each other they would be too many to be held
     return [*dict.fromkeys(findings), *_tracked_findings(owners, tracked, place_of)]
 
 
