@@ -15,7 +15,7 @@ JOBS ?= auto
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test oracle torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test oracle hostile fuzz limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,17 @@ test: $(READY) ## Run the tests
 
 audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (half an hour; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)
+
+FUZZ ?= 100000
+
+hostile: $(READY) ## Try every hostile repository of the corpus, not one in four (HOSTILE=all)
+	@HOSTILE=all $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist load tests/hostile/test_corpus.py $(PYTEST_ARGS)
+
+fuzz: $(READY) ## Mutate what a stranger may write FUZZ times from SEED on; what fails is left in tests/hostile/corpus/
+	@FUZZ=$(FUZZ) SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist load tests/hostile/test_fuzz.py $(PYTEST_ARGS)
+
+limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
+	@$(BIN)/python -m tests.hostile.limits
 
 torture: torture-kills torture-cuts torture-lives audit-torture ## Try for hours to break what must never break; say SEED=N to replay
 
