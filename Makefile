@@ -46,7 +46,7 @@ hostile: $(READY) ## Try every hostile repository of the corpus, not one in four
 	@HOSTILE=all $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist load tests/hostile/test_corpus.py $(PYTEST_ARGS)
 
 fuzz: $(READY) ## Mutate what a stranger may write FUZZ times from SEED on; what fails is left in tests/hostile/corpus/
-	@FUZZ=$(FUZZ) SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist load tests/hostile/test_fuzz.py $(PYTEST_ARGS)
+	@FUZZ=$(FUZZ) SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist load tests/hostile/many_mutations.py $(PYTEST_ARGS)
 
 limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
 	@$(BIN)/python -m tests.hostile.limits

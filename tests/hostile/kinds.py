@@ -63,7 +63,7 @@ class Mechanism:
     def traced(self) -> list[Case]:
         """Those that are looked at from the kernel's side; more where it is git that could be led astray."""
         cases = [case for case in self.cases() if not (case.looks_into_cache or case.git_follows)]
-        count = 4 if self.variants.__module__.endswith(".clones") else 1
+        count = 3 if self.variants.__module__.endswith(".clones") else 1
         return [cases[number * len(cases) // count] for number in range(min(count, len(cases)))]
 
     def chosen(self) -> list[Case]:
