@@ -26,7 +26,7 @@ SEEDS: Mapping[str, str] = {
     + "  env: {A: '1'}\n  timeout: 1h\n  stages:\n"
     + "    a: {cmd: 'x ${rate}', deps: [in, data], params: [rate, p.json: [k], p.toml: [k], p.py: [K]], outs: [o]}\n"
     + "    g: {matrix: {x: [1, 2], y: '${names}'}, cmd: 'x ${item.x}', outs: ['g/${item.x}-${item.y}'], deps: [d]}\n",
-    "dvc.yaml": "vars: [v.yaml]\nstages:\n  b: {cmd: 'y ${v}', deps: [o, in], metrics: [m.json: {cache: false}]}\n"
+    "dvc.yaml": "vars: [v.yaml]\nstages:\n  b: {cmd: 'y ${v}', deps: [o, in], outs: [b], metrics: [m.json: {cache: false}]}\n"
     "  c: {foreach: [x, y], do: {cmd: z, deps: [b/part], outs: ['c-${item}']}}\n",
     "dvc.lock": "schema: '2.0'\nstages:\n  b:\n    cmd: y 1\n    deps: [{path: o, hash: md5, md5: "
     + "a" * 32
@@ -130,6 +130,9 @@ def tried(files: Mapping[str, bytes], folder: Path) -> None:
     ground = Ground.create(folder)
     commit: dict[str | bytes, Content] = {_path(n): d for n, d in files.items() if not n.startswith(STATE)}
     state: dict[str | bytes, Content] = {_path(n): d for n, d in files.items() if n.startswith(STATE)}
+    index = state.pop(_path(f"{STATE}keys/00"), None)
+    if index is not None:  # whatever the key is that is looked for
+        state.update({_path(f"{STATE}keys/{number:02x}"): index for number in range(256)})
     tip = ground.store.commit(ground.store.tree(state or {"x": "1"}), parents=[ground.base])
     ground.store.ref("refs/heads/runner/state", tip)
     rev = ground.commit(Case("fuzz", commit, plain=True))
