@@ -73,7 +73,7 @@ def objects_from_elsewhere() -> Iterator[Case]:
         def prepare(ground: Ground, url: str = url) -> str:
             ground.configure(
                 f'[remote "origin"]\n\turl = {url}\n\tpromisor = true\n\tpartialclonefilter = blob:none\n'
-                f"\tuploadpack = {OWNED}\n\tvcs =\n[extensions]\n\tpartialClone = origin\n[core]\n\tsshCommand = {OWNED}\n"
+                f"\tuploadpack = {OWNED}\n[extensions]\n\tpartialClone = origin\n[core]\n\trepositoryformatversion = 1\n\tsshCommand = {OWNED}\n"
                 "[protocol]\n\tallow = always\n"
                 + "".join(
                     f'[protocol "{kind}"]\n\tallow = always\n' for kind in ("ext", "file", "ssh", "git", "http", "evil")
