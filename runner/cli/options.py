@@ -95,6 +95,20 @@ def _command(commands: Any, name: str, help_: str, module: str, function: str, *
     return parser
 
 
+def _group(commands: Any, name: str, help_: str, *calls: str) -> tuple[Parser, Any]:
+    """A command that only has others below it, and the place for them; `calls` are its examples."""
+    parser: Parser = commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_[0].upper()}{help_[1:]}.",
+        epilog=examples(*calls),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(parser=parser)
+    return parser, parser.add_subparsers(metavar="ACTION", title="actions")
+
+
 def _in_words(message: str, parser: argparse.ArgumentParser) -> tuple[str, str]:
     """What argparse says, as a sentence and what to do."""
     help_ = f"`{parser.prog} --help` shows what there is"
@@ -259,16 +273,7 @@ def _explain(commands: Any) -> None:
 
 def _runs(commands: Any) -> None:
     help_ = "list, show and compare recorded runs"
-    parser = commands.add_parser(
-        "runs",
-        help=help_,
-        description=help_[0].upper() + help_[1:] + ".",
-        epilog=examples("runs list", "runs show 17", "runs compare 12 17"),
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(parser=parser)
-    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    parser, actions = _group(commands, "runs", help_, "runs list", "runs show 17", "runs compare 12 17")
     help_ = "list recorded runs, the newest first"
     calls = ("runs list", "runs list --stage train --failed", "runs list --ref runner/proposed/my-branch")
     listing = _command(actions, "list", help_, "runs", "list_runs", *calls)
@@ -317,16 +322,7 @@ def _replay(commands: Any) -> None:
 
 def _claims(commands: Any) -> None:
     help_ = "show or break what runners claim to be running"
-    parser = commands.add_parser(
-        "claims",
-        help=help_,
-        description=help_[0].upper() + help_[1:] + ".",
-        epilog=examples("claims list", "claims break 3f2a9c"),
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(parser=parser)
-    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    parser, actions = _group(commands, "claims", help_, "claims list", "claims break 3f2a9c")
     help_ = "list the claims that are on the remote now"
     listing = _command(actions, "list", help_, "claims", "list_claims", "claims list")
     help_ = "remove claims of runners that are known to be gone"
@@ -360,16 +356,9 @@ def _daemon(commands: Any) -> None:
 
 def _audit(commands: Any) -> None:
     help_ = "verify the ledger, show it, prove a record, export runs"
-    parser = commands.add_parser(
-        "audit",
-        help=help_,
-        description=help_[0].upper() + help_[1:] + ".",
-        epilog=examples("audit verify --trust trust.yaml", "audit show 17", "audit prove 17"),
-        formatter_class=Formatter,
-        allow_abbrev=False,
+    parser, actions = _group(
+        commands, "audit", help_, "audit verify --trust trust.yaml", "audit show 17", "audit prove 17"
     )
-    parser.set_defaults(parser=parser)
-    actions = parser.add_subparsers(metavar="ACTION", title="actions")
     help_ = "verify that the ledger is what the runner wrote"
     calls = ("audit verify", "audit verify --trust trust.yaml --pinned checkpoint", "audit verify --deep")
     verify = _command(actions, "verify", help_, "audit", "verify", *calls)
@@ -395,16 +384,7 @@ def _audit(commands: Any) -> None:
 
 def _keys(commands: Any) -> None:
     help_ = "make keys that sign records"
-    parser = commands.add_parser(
-        "keys",
-        help=help_,
-        description=help_[0].upper() + help_[1:] + ".",
-        epilog=examples("keys generate ~/runner.key"),
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(parser=parser)
-    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    parser, actions = _group(commands, "keys", help_, "keys generate ~/runner.key")
     help_ = "make a key that signs records"
     generate = _command(actions, "generate", help_, "keys", "generate", "keys generate ~/runner.key")
     generate.add_argument("file", metavar="FILE", help="a new file for the private key")

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from runner.core.variables import seconds_of
 from runner.errors import HostError, InputError, RunnerError
 from runner.git.command import path_text, run
 from runner.git.read import Reader
@@ -108,14 +109,7 @@ _FAILURES = tuple(
 
 def patience_seconds() -> float:
     """How long one conversation with a remote may take: `RUNNER_GIT_TIMEOUT`, else half an hour; raises InputError."""
-    text = os.environ.get("RUNNER_GIT_TIMEOUT", "")
-    try:
-        seconds = float(text or _PATIENCE_SECONDS)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 86_400:
-        raise InputError(f"RUNNER_GIT_TIMEOUT is {text!r}", "say a number of seconds from 1 to 86400")
-    return seconds
+    return seconds_of("RUNNER_GIT_TIMEOUT", os.environ.get("RUNNER_GIT_TIMEOUT"), _PATIENCE_SECONDS)
 
 
 def network_failure(url: str, said: str) -> RunnerError:

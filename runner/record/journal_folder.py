@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 from pathlib import Path
 from typing import Protocol
+
+from runner.record.file_lock import is_locked, open_locked
 
 _SUFFIX = ".jsonl"
 
@@ -61,12 +62,7 @@ class DiskFolder:
         """See JournalFolder."""
         self._made += [folder for folder in (self._path, *self._path.parents) if not folder.exists()]
         self._path.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = open(self._file(name), "ab", buffering=0)  # noqa: SIM115 - open for as long as the reconcile
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.fstat(file.fileno()).st_nlink:
-                return _DiskFile(file)
-            file.close()  # somebody took it for one that is left behind, before it was locked
+        return _DiskFile(open_locked(self._file(name)))
 
     def sync(self) -> None:
         """See JournalFolder."""
@@ -89,11 +85,9 @@ class DiskFolder:
     def is_held(self, name: str) -> bool:
         """See JournalFolder."""
         try:
-            with open(self._file(name), "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except (BlockingIOError, FileNotFoundError):
+            return is_locked(self._file(name))
+        except FileNotFoundError:
             return True
-        return False
 
     def replace(self, name: str, data: bytes) -> None:
         """See JournalFolder."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import io
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
+
+from runner.record.file_lock import is_locked, open_locked
 
 
 class Locks(Protocol):
@@ -38,20 +39,14 @@ class HomeLocks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: IO[bytes] | None = None
+        self._held: io.FileIO | None = None
 
     def hold(self, name: str) -> None:
         """See Locks."""
         if self._held is not None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = open(self._file(name), "wb")  # noqa: SIM115 - open for the whole reconcile
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.fstat(file.fileno()).st_nlink:
-                break
-            file.close()  # somebody took it for a dead one's before it was locked
-        self._held = file
+        self._held = open_locked(self._file(name))
 
     def let_go(self) -> None:
         """See Locks."""
@@ -63,13 +58,9 @@ class HomeLocks:
     def is_free(self, name: str) -> bool:
         """See Locks."""
         try:
-            with open(self._file(name), "rb") as held:
-                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            return not is_locked(self._file(name))
         except FileNotFoundError:
             return True
-        return True
 
     def dead(self) -> list[str]:
         """Names that are left behind: their processes ended without letting go."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.actions import Action
-from runner.core.claims import Claim, Watch
+from runner.core.claims import EXPIRY_SECONDS, Claim, Watch
 from runner.core.nouns import Address, Project, Trust
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
+from runner.core.variables import seconds_of
 from runner.data.cache import Cache
 from runner.data.damage import THIS_HOST, Damage
 from runner.data.hash_index import HashIndex
@@ -87,16 +88,7 @@ def watch_of(environ: Mapping[str, str]) -> Watch:
 
     All runners of a repository need the same, since it also says how often a claim is renewed. Raises InputError.
     """
-    text = environ.get("RUNNER_CLAIM_EXPIRY")
-    if not text:
-        return Watch()
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 86_400:
-        raise InputError(f"RUNNER_CLAIM_EXPIRY is {text!r}", "say a number of seconds from 1 to 86400")
-    return Watch(seconds)
+    return Watch(seconds_of("RUNNER_CLAIM_EXPIRY", environ.get("RUNNER_CLAIM_EXPIRY"), EXPIRY_SECONDS))
 
 
 @dataclass
@@ -185,8 +177,8 @@ class RealParts:
                 return Outcome(steps={step.address: step for step in plan.steps}, moved=True)
             context = self._context(observation, worktrees, plan)
             self._check_remotes(context.remotes, observation)
-            jobs = self.settings.jobs or max(1, int(host_resources()[0]))
             cpu, memory_bytes = host_resources()
+            jobs = self.settings.jobs or max(1, int(cpu))
             queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
             return Execution(walk, plan, context, queue, sink, stop, Threads(jobs)).go()
         finally:
@@ -263,8 +255,7 @@ class RealParts:
         """Forget what is on the remote, and remember where its branch is: from here on it only goes forward."""
         self._published_at = time.monotonic()
         self._journal(observation).remove(runs)
-        target = self._chosen[observation.commit]
-        self._targets.published(target, self._targets.state_of(target.branch, target))
+        self._targets.published(self._chosen[observation.commit])
 
     def publisher(self, observation: Observation) -> PublisherPart:
         """Publishes to the observation's state branch."""

@@ -68,13 +68,11 @@ class Targets:
         self._check_not_rewound(watched, watched_tip, project)
         return target
 
-    def published(self, target: Target, state: str | None) -> None:
+    def published(self, target: Target) -> None:
         """Remember the state after a push of ours: from here on it only goes forward."""
+        state = self._state_of(target)
         if state is not None:
-            _write_seen(self._seen(target), state)
-
-    def _seen(self, target: Target) -> Path:
-        return self.home.seen_state(target.branch)
+            _write_seen(self.home.seen_state(target.branch), state)
 
     def _watched(self) -> tuple[str, str, Project]:
         """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
@@ -134,11 +132,11 @@ class Targets:
 
     def _check_not_rewritten(self, target: Target) -> None:
         """Hold where the state branch no longer holds what this host has seen of it."""
-        branch, seen_file = target.branch, self._seen(target)
-        seen = seen_file.read_text().strip() if seen_file.is_file() else None
+        branch, seen_file = target.branch, self.home.seen_state(target.branch)
+        seen = _read_seen(seen_file)
         reader = self.mirror.reader
         # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
-        tip = self.state_of(branch, target)
+        tip = self._state_of(target)
         # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
         is_gone = tip is None and branch.startswith(refs.PROPOSED)
         if seen and not is_gone and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
@@ -149,17 +147,17 @@ class Targets:
         if tip is not None and tip != seen:
             _write_seen(seen_file, tip)
 
-    def state_of(self, branch: str, target: Target) -> str | None:
-        """The newest commit of the runner on a branch that results go to, as the mirror has it now."""
-        tip = self.mirror.tip(branch)
-        if branch != target.watched or tip is None:
+    def _state_of(self, target: Target) -> str | None:
+        """The newest commit of the runner on the branch that results go to, as the mirror has it now."""
+        tip = self.mirror.tip(target.branch)
+        if not target.in_place or tip is None:
             return tip
         return newest_state(self.mirror.reader, [tip])
 
     def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
         """Hold where a protected watched branch no longer holds what this host has seen of it."""
         seen_file = self.home.seen(watched)
-        seen = seen_file.read_text().strip() if seen_file.is_file() else None
+        seen = _read_seen(seen_file)
         reader = self.mirror.reader
         if project.protect and seen and reader.exists(seen) and not reader.is_ancestor(seen, tip):
             raise Held(
@@ -168,6 +166,10 @@ class Targets:
             )
         if tip != seen:
             _write_seen(seen_file, tip)
+
+
+def _read_seen(file: Path) -> str | None:
+    return file.read_text().strip() if file.is_file() else None
 
 
 def _write_seen(file: Path, commit: str) -> None:

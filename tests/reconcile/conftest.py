@@ -9,6 +9,13 @@ import pytest
 from tests.reconcile.worlds import STARTED
 
 
+@pytest.fixture
+def untraced(request: pytest.FixtureRequest) -> None:
+    """What other tests ran in a world that is shared does not count."""
+    if "world" in request.fixturenames:
+        request.getfixturevalue("world").trace()
+
+
 @pytest.fixture(autouse=True)
 def ended() -> Iterator[None]:
     """No runner outlives its test, also where that fails."""

@@ -32,6 +32,9 @@ FILES = {"dvc.yaml": STAGES, "in": "1\n"}
 GOOD = {**FILES, "dvc.yaml": STAGES[: STAGES.index("  fails")]}
 
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Reconciled once."""
@@ -39,13 +42,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.reconcile()
     world.trace()
     return world
-
-
-@pytest.fixture(autouse=True)
-def untraced(request: pytest.FixtureRequest) -> None:
-    """What other tests ran in the shared world does not count."""
-    if "world" in request.fixturenames:
-        request.getfixturevalue("world").trace()
 
 
 def test_a_replay_runs_a_record_again_and_compares(world: World) -> None:

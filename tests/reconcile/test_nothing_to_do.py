@@ -26,6 +26,9 @@ stages:
 FILES = {"dvc.yaml": STAGES, "data.txt": "1\n", "params.yaml": "rate: 1\n", "README": "words\n"}
 
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Reconciled once, with a DVC remote; each test leaves it reconciled."""
@@ -33,13 +36,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     assert world.reconcile().ran == ["prepare", "train"]
     world.trace()
     return world
-
-
-@pytest.fixture(autouse=True)
-def untraced(request: pytest.FixtureRequest) -> None:
-    """What other tests ran in the shared world does not count."""
-    if "world" in request.fixturenames:
-        request.getfixturevalue("world").trace()
 
 
 def test_a_second_reconcile_writes_nothing_anywhere(world: World) -> None:

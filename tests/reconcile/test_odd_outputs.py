@@ -7,14 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.process.test_launcher import BECOME_NOBODY, NOBODY, ROOT, python_of_nobody
-from tests.reconcile.test_stray_writes import level, run_of, world_at
+from tests.reconcile.test_stray_writes import level, reconciled_by_nobody, run_of, world_at
 
 __all__ = ["level"]
 
@@ -76,23 +74,10 @@ stages:
 
 
 def test_outputs_that_their_owner_may_not_read_are_kept_all_the_same(level: str) -> None:
-    python = python_of_nobody()
     with tempfile.TemporaryDirectory() as name:
         world = world_at(level, Path(name) / "world", {"in": "1\n", "dvc.yaml": CLOSED})
-        environ = {"PATH": os.environ["PATH"], "HOME": name, "RUNNER_HOME": f"{name}/a", "RUNNER_ISOLATION": level}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", name], check=True)
-        if subprocess.run(
-            [*BECOME_NOBODY, python, "-c", "import dvc, git"], env=environ, capture_output=True
-        ).returncode:
-            pytest.skip("an unprivileged user cannot use the packages of this interpreter")
-        program = "import sys; from runner.cli.main import main; sys.exit(main(sys.argv[1:]))"
-        command = [*BECOME_NOBODY, python, "-c", program, "reconcile", "--json", "--repo", str(world.remote)]
-        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-        if "does not work here" in done.stderr:
-            pytest.skip("this system does not allow it to unprivileged users")
-        assert done.returncode == 0, done.stderr
-        assert {run["stage"]: run["outcome"] for run in json.loads(done.stdout)["runs"]} == {
+        ran = reconciled_by_nobody(level, world, Path(name))
+        assert {run["stage"]: run["outcome"] for run in ran} == {
             "file": "ok", "many": "ok", "reads": "ok",
         }  # fmt: skip
         assert [path.name for place in Path(name).glob("a/r/*/w/*") for path in place.iterdir()] == ["lock"]

@@ -38,6 +38,9 @@ stages:
 FILES = {"dvc.yaml": STAGES, "data.txt": "1\n", "params.yaml": "rate: 1\n"}
 
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Reconciled once; each test leaves `main` as it was."""
@@ -45,13 +48,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.reconcile()
     world.trace()
     return world
-
-
-@pytest.fixture(autouse=True)
-def untraced(request: pytest.FixtureRequest) -> None:
-    """What other tests ran in the shared world does not count."""
-    if "world" in request.fixturenames:
-        request.getfixturevalue("world").trace()
 
 
 def test_a_revert_brings_back_what_was_recorded(world: World) -> None:

@@ -45,6 +45,23 @@ def run_of(world: World, stage: str) -> dict[str, Any]:
     return [run for run in world.runs() if run["stage"] == stage][-1]
 
 
+def reconciled_by_nobody(level: str, world: World, folder: Path) -> list[dict[str, Any]]:
+    """The runs of a reconcile by a user without any rights, whose home `folder` becomes; skips where none can work."""
+    python = python_of_nobody()
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "RUNNER_HOME": f"{folder}/a", "RUNNER_ISOLATION": level}
+    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(folder)], check=True)
+    if subprocess.run([*BECOME_NOBODY, python, "-c", "import dvc, git"], env=environ, capture_output=True).returncode:
+        pytest.skip("an unprivileged user cannot use the packages of this interpreter")
+    program = "import sys; from runner.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [*BECOME_NOBODY, python, "-c", program, "reconcile", "--json", "--repo", str(world.remote)]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    if "does not work here" in done.stderr:
+        pytest.skip("this system does not allow it to unprivileged users")
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout)["runs"])
+
+
 def damaged_objects(world: World) -> list[Path]:
     """Objects of any cache whose bytes are not what their name says."""
     caches = [*world.home("a").glob("r/*/cache"), world.repo.path / ".dvc/cache"]
@@ -272,25 +289,11 @@ def test_no_object_of_the_cache_can_be_written_through_an_input(level: str, tmp_
 
 
 def test_somebody_else_than_root_cannot_write_through_an_input_either(level: str) -> None:
-    python = python_of_nobody()
     stages = WRITES_THROUGH[: WRITES_THROUGH.index("  grows:")].replace("[made, many, data]", "[made, many]")
     stages = stages.replace(" data; for", "; for").replace("many/file data;", "many/file;")
     with tempfile.TemporaryDirectory() as name:
         world = world_at(level, Path(name) / "world", {"in": "1\n", "dvc.yaml": stages})
-        environ = {"PATH": os.environ["PATH"], "HOME": name, "RUNNER_HOME": f"{name}/a", "RUNNER_ISOLATION": level}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", name], check=True)
-        if subprocess.run(
-            [*BECOME_NOBODY, python, "-c", "import dvc, git"], env=environ, capture_output=True
-        ).returncode:
-            pytest.skip("an unprivileged user cannot use the packages of this interpreter")
-        program = "import sys; from runner.cli.main import main; sys.exit(main(sys.argv[1:]))"
-        command = [*BECOME_NOBODY, python, "-c", program, "reconcile", "--json", "--repo", str(world.remote)]
-        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-        if "does not work here" in done.stderr:
-            pytest.skip("this system does not allow it to unprivileged users")
-        assert done.returncode == 0, done.stderr
-        ran = json.loads(done.stdout)["runs"]
+        ran = reconciled_by_nobody(level, world, Path(name))
         assert [(run["stage"], run["outcome"]) for run in ran] == [("made", "ok"), ("writes", "ok")]
         objects = [path for path in Path(name).glob("a/r/*/cache/files/md5/*/*") if path.is_file()]
         assert len(objects) >= 3
