@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ CREATE TABLE IF NOT EXISTS hashes (
 _BOOT_SCHEMA = "CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL)"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WAIT_SECONDS = 10.0
+_PAUSE_SECONDS = 0.005
 _PENDING_ROWS = 512
 _MAX_INTEGER = (1 << 63) - 1
 
@@ -130,7 +132,7 @@ class HashIndex:
             raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(self._file, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(_SCHEMA)
             connection.execute(_BOOT_SCHEMA)
@@ -151,16 +153,36 @@ class HashIndex:
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
 
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Two that make the file at once: SQLite tells one of them "locked" and does not wait as it does elsewhere.
+    given_up = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > given_up:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
 def _keep_settled_after_boot(connection: sqlite3.Connection) -> None:
-    found = connection.execute("SELECT id FROM boot").fetchone()
     boot = _boot_id()
-    if found is not None and found[0] == boot:
+    if _boot_of(connection) == boot:
         return
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM hashes WHERE settled = 0")
-    connection.execute("DELETE FROM boot")
-    connection.execute("INSERT INTO boot VALUES (?)", (boot,))
+    # Looked up again: whoever was faster has rows of this boot in there by now.
+    if _boot_of(connection) != boot:
+        connection.execute("DELETE FROM hashes WHERE settled = 0")
+        connection.execute("DELETE FROM boot")
+        connection.execute("INSERT INTO boot VALUES (?)", (boot,))
     connection.execute("COMMIT")
+
+
+def _boot_of(connection: sqlite3.Connection) -> str | None:
+    found = connection.execute("SELECT id FROM boot").fetchone()
+    return str(found[0]) if found else None
 
 
 def _boot_id() -> str:

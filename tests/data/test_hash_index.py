@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -117,22 +118,28 @@ def test_threads_share_an_index(tmp_path: Path) -> None:
     assert all(HashIndex(tmp_path / "index.db").get(path.stat()) == MD5 for path in files)
 
 
-def _fill(file: Path, folder: Path, name: str) -> None:
+def _fill(file: Path, folder: Path, name: str, rows: int, together: Barrier) -> None:
+    together.wait()
     index = HashIndex(file)
-    for number in range(700):
+    for number in range(rows):
         path = folder / f"{name}{number}"
         path.write_text("x")
         index.put(path.stat(), MD5)
     index.close()
 
 
-def test_several_processes_share_an_index(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rounds", "rows"), [(1, 700), (15, 3)], ids=["many-rows", "that-make-it"])
+def test_several_processes_share_an_index(tmp_path: Path, rounds: int, rows: int) -> None:
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_fill, args=(tmp_path / "index.db", tmp_path, name)) for name in "abc"]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    index = HashIndex(tmp_path / "index.db")
-    assert all(index.get((tmp_path / f"{name}{number}").stat()) == MD5 for name in "abc" for number in range(700))
+    for round_ in range(rounds):
+        file, together = tmp_path / f"{round_}.db", context.Barrier(5)
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        workers = [context.Process(target=_fill, args=(file, folder, name, rows, together)) for name in "abcde"]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+            assert worker.exitcode == 0
+        index = HashIndex(file)
+        assert {path.name for path in folder.iterdir() if index.get(path.stat()) != MD5} == set()
