@@ -42,7 +42,7 @@ open("hidden.json", "w").write('{"a": "' + escaped + '"}')
 STAGES = """\
 stages:
   kept:
-    cmd: echo kept >> @TRACE@; python shout.py; printf %s "$TOKEN" > kept
+    cmd: echo kept >> @TRACE@; python3 shout.py && printf %s "$TOKEN" > kept
     deps: [shout.py]
     outs: [kept]
     meta: {runner: {secrets: [TOKEN]}}
@@ -51,20 +51,20 @@ stages:
     deps: [kept]
     outs: [later]
   failed:
-    cmd: python shout.py; echo "cannot log in with $TOKEN"; echo "$TOKEN" > failed; exit 3
+    cmd: python3 shout.py; echo "cannot log in with $TOKEN"; echo "$TOKEN" > failed; exit 3
     deps: [shout.py]
     outs: [failed]
     meta: {runner: {secrets: [TOKEN], retries: 1}}
   metric:
-    cmd: python -c 'import json, os; json.dump({"a":{"b":[os.environ["TOKEN"]]}}, open("metric.json", "w"))'
+    cmd: python3 -c 'import json, os; json.dump({"a":{"b":[os.environ["TOKEN"]]}}, open("metric.json", "w"))'
     metrics: [metric.json]
     meta: {runner: {secrets: [TOKEN]}}
   hidden:
-    cmd: python hidden.py
+    cmd: python3 hidden.py
     metrics: [hidden.json: {cache: false}]
     meta: {runner: {secrets: [TOKEN]}}
   named:
-    cmd: python -c 'import os; os.mkdir("named"); open("named/" + os.environ["TOKEN"].encode().hex(), "w").close()'
+    cmd: python3 -c 'import os; os.mkdir("named"); open("named/" + os.environ["TOKEN"].encode().hex(), "w").close()'
     outs: [named]
     meta: {runner: {secrets: [TOKEN]}}
   missing:
