@@ -194,16 +194,16 @@ def _plan(commands: Any) -> None:
     add_common(parser)
 
 
-def _running(parser: Parser, *, summary: bool = True) -> None:
+def _running(parser: Parser) -> None:
     parser.add_argument(
         "--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores that the runner may use)"
     )
     _where(parser)
-    parser.add_argument(
-        "--markdown",
-        metavar="FILE",
-        help="also append a Markdown summary to a file" if summary else "has no effect here",
-    )
+
+
+def _running_once(parser: Parser) -> None:
+    _running(parser)
+    parser.add_argument("--markdown", metavar="FILE", help="also append a Markdown summary to a file")
 
 
 def _where(parser: Parser) -> None:
@@ -227,7 +227,7 @@ def _apply(commands: Any) -> None:
     help_ = "do what a plan says, unless its ground has moved"
     parser = _command(commands, "apply", help_, "reconcile", "apply", "apply plan.json")
     parser.add_argument("plan", metavar="FILE", help="a plan that `runner plan --out FILE` wrote")
-    _running(parser)
+    _running_once(parser)
     add_common(parser)
 
 
@@ -250,7 +250,7 @@ def _reconcile(commands: Any) -> None:
         metavar="SHA",
         help="go on from a state branch that somebody rewrote: its commit now, or `none` where it is gone",
     )
-    _running(parser)
+    _running_once(parser)
     add_common(parser)
 
 
@@ -350,7 +350,7 @@ def _daemon(commands: Any) -> None:
         help="from the end of a round to the begin of the next, such as 30s, 5m or 1h (default: 60s)",
     )
     parser.add_argument("--once", action="store_true", help="one round, then stop")
-    _running(parser, summary=False)
+    _running(parser)
     add_common(parser)
 
 

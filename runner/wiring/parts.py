@@ -31,6 +31,7 @@ from runner.execute.worktree import Content, Worktrees
 from runner.failpoints import reached
 from runner.git.commit import Identity
 from runner.git.mirror import Mirror
+from runner.git.network import redacted
 from runner.ledger.state import State
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
@@ -39,7 +40,7 @@ from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
 from runner.process.host import host_resources, this_host
-from runner.process.isolation import Isolation, available_isolation
+from runner.process.isolation import Isolation, available_isolation, wanted_isolation
 from runner.process.signing import Signing
 from runner.record.claims import Claims, take_back
 from runner.record.journal import Journal
@@ -56,6 +57,7 @@ from runner.wiring.home import RepositoryHome, home_name, prune_logs
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import StateRefs, opened
 from runner.wiring.target import Target, Targets
+from runner.wiring.waiting import said_if_slow
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
@@ -131,7 +133,10 @@ class RealParts:
 
     def observe(self, request: Request) -> Observation:
         """Fetch, choose the desired commit and its state, and read both."""
-        self.mirror.fetch()
+        wanted_isolation()  # a level that does not exist is said before anything begins
+        waiting = f"waiting for {redacted(self.mirror.url)}"
+        with said_if_slow(lambda text: self.on_event(Event("notice", None, text)), waiting):
+            self.mirror.fetch()
         reader = self.mirror.reader
         target = self._targets.choose(request.rev)
         states = target.states

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from pathlib import Path
 
 from tests.reconcile.ledgers import check_ledger
@@ -157,3 +158,24 @@ spec:
 def written(world: World) -> list[str]:
     """What commands wrote so far, left where it is."""
     return (world.folder / "trace").read_text().split()
+
+
+def test_what_is_waited_for_is_said_where_a_remote_does_not_answer(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"in": "1\n"})
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"git://127.0.0.1:{silent.getsockname()[1]}/models.git"
+        world.environ["RUNNER_GIT_TIMEOUT"] = "5"
+        done = world.runner("reconcile", "--repo", url, ok=(4,))
+    waiting, gave_up = done.stderr.index(f"waiting for {url}"), done.stderr.index("did not answer within 5 s")
+    assert waiting < gave_up
+
+
+def test_a_level_of_isolation_that_does_not_exist_is_said_before_anything_is_asked_of_the_remote(
+    tmp_path: Path,
+) -> None:
+    world = World.create(tmp_path, {"in": "1\n"})
+    world.environ["RUNNER_ISOLATION"] = "submarine"
+    done = world.runner("reconcile", "--repo", "git://127.0.0.1:9/models.git", ok=(1,))
+    assert "RUNNER_ISOLATION: unknown level 'submarine'" in done.stderr
