@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.invariants import Evidence, Ledger, Told, violations
+from tests.invariants import Evidence, Ledger, Told, predicate_of, runs_of, violations
 from tests.reconcile.worlds import STATE, World
 from tests.repositories import git
 from tests.torture.forked import Child, Ended, start
+from tests.torture.objects import Objects
 
 STAGES = """\
 stages:
@@ -51,15 +54,20 @@ class Story:
         return Story(World.create(folder, files, dvc=True))
 
     def edit(self) -> None:
-        """A commit that makes every stage run again."""
+        """A commit that makes every stage run again; one process of git makes it where people's pushes arrive."""
         self.edits += 1
-        self.world.edit({"in": f"{self.edits}\n"}, f"Edit {self.edits}")
+        content, message = f"{self.edits}\n", f"Edit {self.edits}\n"
+        lines = [f"commit refs/heads/main\ncommitter Ada <ada@example.com> {int(time.time())} +0000"]
+        lines += [f"data {len(message)}\n{message}from refs/heads/main^0\nM 100644 inline in"]
+        lines += [f"data {len(content)}\n{content}"]
+        command = ["git", "-C", str(self.world.remote), "fast-import", "--quiet"]
+        subprocess.run(command, input="\n".join(lines).encode(), check=True)
 
-    def start(self, points: str = "", host: str = "a") -> Child:
-        """A reconcile on a host."""
+    def start(self, points: str = "", host: str = "a", *, held: bool = False) -> Child:
+        """A reconcile on a host; with `held` it stands still before it begins."""
         environ = {**self.world.environment(host), "RUNNER_CLAIM_EXPIRY": "3"}
         arguments = ["reconcile", "--json", "--repo", str(self.world.remote), "--jobs", "2"]
-        return start(arguments, self.world.folder, environ, self.world.folder / "said", points)
+        return start(arguments, self.world.folder, environ, self.world.folder / "said", points, held=held)
 
     def reconcile(self, points: str = "", host: str = "a") -> Ended:
         """A reconcile, and what is known of it afterwards."""
@@ -97,10 +105,12 @@ class Story:
         last = [self.reconcile(host=host) for host in hosts]
         commits = [ended.value.get("commit") for ended in last]
         actions = [ended.value.get("actions", {}) for ended in last]
+        history = self._history()
+        records = history[-1].records if history else []
         seen = Evidence(
-            history=[self._ledger(commit) for commit in self._state_commits()],
+            history=history,
             told=list(self.told.values()),
-            dropped=frozenset(self.dropped | self._recorded_as_dropped() | self._done_by_others()),
+            dropped=frozenset(self.dropped | _recorded_as_dropped(records) | self._done_by_others(records)),
             has_bytes=self._has_bytes,
             last_actions=[{k: v for k, v in row.items() if v != "failed"} for row in actions],
             last_commits=[commit for commit in commits if commit],
@@ -109,26 +119,19 @@ class Story:
 
     # What is there
 
-    def _state_commits(self) -> list[str]:
-        lines = git(self.world.remote, "rev-list", "--first-parent", "--reverse", STATE).splitlines()
-        own = [sha for sha in lines if ".runner/" in git(self.world.remote, "ls-tree", "--name-only", sha, ".runner/")]
-        for head in self.heads:
-            assert head in own, f"{head} was the state once, and is not part of it any more"
-        return own
-
-    def _ledger(self, commit: str) -> Ledger:
+    def _history(self) -> list[Ledger]:
+        """The state branch at each of its commits; every commit that was its head once has to be among them."""
         remote = self.world.remote
-        records = _blobs(remote, commit, ".runner/ledger/records/")
-        standing = _blobs(remote, commit, ".runner/recorded/")
-        return Ledger(list(records.values()), [json.loads(data) for data in standing.values()])
+        with Objects(remote) as objects:
+            lines = git(remote, "rev-list", "--first-parent", "--reverse", STATE).splitlines()
+            own = [sha for sha in lines if objects.has(f"{sha}:.runner")]
+            for head in self.heads:
+                assert head in own, f"{head} was the state once, and is not part of it any more"
+            return [_ledger(objects, sha) for sha in own]
 
-    def _recorded_as_dropped(self) -> set[str]:
-        rows = [row for record in self.world.records() for row in record.get("reconcile", {}).get("dropped", [])]
-        return {row["runId"] for row in rows}
-
-    def _done_by_others(self) -> set[str]:
+    def _done_by_others(self, records: Sequence[bytes]) -> set[str]:
         """Runs whose work is recorded by another's: whoever dropped them may have been killed before saying so."""
-        accepted = {run["key"] for run in self.world.runs() if run["outcome"]["succeeded"]}
+        accepted = {run["key"] for _, run in runs_of(records) if run["outcome"]["succeeded"]}
         return {run.run_id for run in self.told.values() if run.succeeded and run.key in accepted}
 
     def _has_bytes(self, md5: str) -> bool:
@@ -161,9 +164,15 @@ class Story:
         return found
 
 
-def _blobs(remote: Path, commit: str, prefix: str) -> dict[str, bytes]:
-    paths = git(remote, "ls-tree", "-r", "--name-only", commit, prefix).splitlines()
-    return {path: (git(remote, "cat-file", "blob", f"{commit}:{path}") + "\n").encode() for path in sorted(paths)}
+def _recorded_as_dropped(records: Sequence[bytes]) -> set[str]:
+    rows = [row for data in records for row in predicate_of(data).get("reconcile", {}).get("dropped", [])]
+    return {row["runId"] for row in rows}
+
+
+def _ledger(objects: Objects, commit: str) -> Ledger:
+    records = objects.blobs(commit, ".runner/ledger/records")
+    standing = objects.blobs(commit, ".runner/recorded")
+    return Ledger(list(records.values()), [json.loads(data) for data in standing.values()])
 
 
 def _processes(folder: str) -> list[str]:

@@ -1,164 +1,199 @@
 """Kill a runner thousands of times, in every way there is, and look after each story whether anything was lost.
 
-    python -m tests.torture.torture --kills 10000 --seed 1
+    python -m tests.torture.torture --kills 10000 --seed 1 --jobs 4
 
-Every attack is drawn from the seed. Timed ones hit other places on other machines, so a seed replays what is attacked
-and how, not to the last instruction; attacks at failpoints and system calls replay exactly.
+A story is a world of its own: edits by people and attacks, one after the other, then peace, and then every rule of
+`tests/invariants.py` is looked after. Each attack is drawn from the seed, the number of its story and its own number,
+whatever else runs beside it: `--seed 1 --from 17 --until 18` plays story 17 again. Attacks at failpoints and system
+calls replay exactly; those by the clock aim at the same part of a reconcile, and hit what is there at that moment.
+
+A kill is one SIGKILL that ended a runner: it was alive, and the kernel says that this signal ended it. Errors, children
+that were killed and runners that had ended before the signal came are attacks, and no kills.
+
+With `--into FILE` each story leaves a line there; stories that are there already are not played again, so that a long
+trial may be done in pieces, and the summary is of all that the file has of this seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import errno
+import json
+import multiprocessing
 import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from runner import failpoints
-from tests.torture.forked import Ended
+from tests.torture.attacks import Attack, Pace, can_trace, drawn
 from tests.torture.stories import Story
 
-MUTATING = (
-    "write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,link,linkat,symlink,mkdir,mkdirat,rmdir,fsync,fdatasync,"
-    "syncfs,ftruncate,mount,umount2"
-)
-ERRORS = ("ENOSPC", "EIO", "EMFILE", "EDQUOT", "EACCES")
-ATTACKS_PER_STORY = 12
+ATTACKS_PER_STORY = 20
+TIMED_STORIES = 5
+"""One story in so many begins with a reconcile that nobody disturbs; in the others the very first may be killed."""
+PACE = Pace()
 
 
-def at_a_failpoint(story: Story, chance: random.Random) -> str:
-    """Killed at the Nth time a failpoint is reached."""
-    name, number = chance.choice(list(failpoints.NAMES)), chance.choice([1, 1, 1, 2, 3])
-    story.reconcile(points=f"{name}=kill@{number}", host=chance.choice("aab"))
-    return "failpoint"
+@dataclass
+class Played:
+    """What came of one story."""
+
+    seed: int
+    story: int
+    attacks: dict[str, int] = field(default_factory=dict)
+    kills: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    """The attacks, where something was wrong."""
 
 
-def with_an_error(story: Story, chance: random.Random) -> str:
-    """An error of the host at the Nth time a failpoint is reached, once or from then on."""
-    name, number = chance.choice(list(failpoints.NAMES)), chance.choice([1, 1, 2])
-    lasting = chance.choice(["", "+"])
-    story.reconcile(points=f"{name}=error:{chance.choice(ERRORS)}@{number}{lasting}", host=chance.choice("aab"))
-    return "error"
+def play(seed: int, number: int, *, traced: bool) -> Played:
+    """Play one story; a world in which something is wrong is left where it is, for people to look at."""
+    began = time.monotonic()
+    attacks: list[Attack] = []
+    played = Played(seed, number)
+    folder = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-{number}-"))
+    try:
+        story = Story.begin(folder / "story")
+        if number % TIMED_STORIES == 0:
+            _timed(story)
+        _attacked(story, seed, number, attacks, traced=traced)
+        played.wrong = story.peace()
+    except Exception:  # noqa: BLE001 - whatever goes wrong is told with the number of its story
+        played.wrong = traceback.format_exc().splitlines()
+    for attack in attacks:
+        played.attacks[attack.kind] = played.attacks.get(attack.kind, 0) + 1
+        played.kills[attack.kind] = played.kills.get(attack.kind, 0) + attack.kills
+    played.seconds = round(time.monotonic() - began, 2)
+    if played.wrong:
+        played.wrong.append(f"its world is in {folder}")
+        played.done = [f"{attack.kind} {attack.what}{' KILLED' * attack.kills}" for attack in attacks]
+    else:
+        _remove(folder)
+    return played
 
 
-def after_some_time(story: Story, chance: random.Random) -> str:
-    """Killed by the clock."""
-    child = story.start(host=chance.choice("aab"))
-    time.sleep(chance.uniform(0.0, 1.2))
-    child.kill()
-    story.note(child.wait())
-    return "time"
+def _timed(story: Story) -> None:
+    began = time.monotonic()
+    story.reconcile()
+    PACE.heard(time.monotonic() - began)
 
 
-def as_ci_cancels(story: Story, chance: random.Random) -> str:
-    """SIGINT, SIGTERM and SIGKILL one after the other, as a host of CI cancels a job, only faster."""
-    child = story.start(host=chance.choice("aab"))
-    time.sleep(chance.uniform(0.0, 0.8))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(child.pid, number)
-        except ProcessLookupError:
-            break
-        time.sleep(chance.uniform(0.0, 0.4))
-    story.note(child.wait())
-    return "cancelled"
+def _attacked(story: Story, seed: int, number: int, attacks: list[Attack], *, traced: bool) -> None:
+    killed = False
+    for index in range(ATTACKS_PER_STORY):
+        chance = random.Random(f"{seed} {number} {index}")
+        if chance.random() < 0.5 or not killed:  # else the next has to recover, and is killed while it does
+            story.edit()
+        attacks.append(drawn(chance, traced=traced)(story, chance, PACE))
+        killed = attacks[-1].kills > 0
 
 
-def at_a_system_call(story: Story, chance: random.Random) -> str:
-    """Killed, or a child of it, at the Nth system call of a process that changes something."""
-    world = story.world
-    inject = f"inject={MUTATING}:signal=SIGKILL:when={chance.randint(1, 400)}"
-    command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={MUTATING}", "-e", inject]
-    command += world.command("reconcile", "--json", "--repo", str(world.remote))
-    environ = {**world.environment("a"), "RUNNER_CLAIM_EXPIRY": "3"}
-    done = subprocess.run(
-        command,
-        cwd=world.folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    story.note(Ended(done.returncode, done.stdout if done.returncode >= 0 else "", done.stderr))
-    return "system call"
+def _remove(folder: Path) -> None:
+    """Stages may leave folders that are not for writing."""
+    import shutil
+
+    shutil.rmtree(folder, onerror=_make_writable)
 
 
-def two_at_once(story: Story, chance: random.Random) -> str:
-    """Two hosts work at the same time, one of them is killed."""
-    both = [story.start(host=host) for host in "ab"]
-    time.sleep(chance.uniform(0.1, 1.0))
-    both[chance.randrange(2)].kill()
-    for child in both:
-        story.note(child.wait())
-    return "one of two"
+def _make_writable(function: Callable[[str], object], path: str, _: object) -> None:
+    os.chmod(Path(path).parent, 0o700)
+    function(path)
 
 
-ATTACKS: tuple[tuple[Callable[[Story, random.Random], str], int], ...] = (
-    (at_a_failpoint, 8),
-    (with_an_error, 4),
-    (after_some_time, 4),
-    (as_ci_cancels, 2),
-    (two_at_once, 2),
-    (at_a_system_call, 1 if shutil.which("strace") else 0),
-)
+def _task(task: tuple[int, int, bool]) -> Played:
+    seed, number, traced = task
+    return play(seed, number, traced=traced)
 
 
-def one_story(seed: int, attacks: int = ATTACKS_PER_STORY) -> tuple[collections.Counter[str], list[str]]:
-    """The attacks of one story by their kind, and what was wrong in the end."""
-    chance = random.Random(seed)
-    counted: collections.Counter[str] = collections.Counter()
-    with tempfile.TemporaryDirectory(prefix="torture-") as place:
-        story = Story.begin(Path(place) / "story")
-        for _ in range(attacks):
-            if chance.random() < 0.6:
-                story.edit()
-            [attack] = chance.choices([a for a, _ in ATTACKS], [weight for _, weight in ATTACKS])
-            counted[attack(story, chance)] += 1
-        return counted, story.peace()
+def known(file: Path | None, seed: int) -> dict[int, Played]:
+    """Stories of this seed that a file has already."""
+    if file is None or not file.exists():
+        return {}
+    rows = (Played(**json.loads(line)) for line in file.read_text().splitlines())
+    return {row.story: row for row in rows if row.seed == seed}
 
 
-def torture(kills: int, seed: int, say: Callable[[str], None]) -> tuple[collections.Counter[str], list[str]]:
-    """Stories until there were this many attacks; ends with the first that goes wrong."""
-    assert errno.ENOSPC  # the names of errors are those of this platform
-    counted: collections.Counter[str] = collections.Counter()
-    number = 0
-    while counted.total() < kills:
-        found, wrong = one_story(seed * 1_000_003 + number)
-        counted += found
-        say(f"{counted.total()} attacks in {number + 1} stories")
-        if wrong:
-            return counted, [f"story {number} of seed {seed}: {line}" for line in wrong]
-        number += 1
-    return counted, []
+def stories(seed: int, numbers: Iterable[int], jobs: int) -> Iterator[Played]:
+    """Stories in their order, on so many processes."""
+    traced = can_trace()
+    tasks = ((seed, number, traced) for number in numbers)
+    if jobs == 1:
+        yield from map(_task, tasks)
+        return
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        waiting: collections.deque[multiprocessing.pool.AsyncResult[Played]] = collections.deque()
+        for task in tasks:
+            waiting.append(pool.apply_async(_task, (task,)))
+            while len(waiting) >= 2 * jobs:
+                yield waiting.popleft().get()
+        while waiting:
+            yield waiting.popleft().get()
+
+
+def _killed(played: Iterable[Played]) -> int:
+    return sum(sum(row.kills.values()) for row in played)
+
+
+def summary(seed: int, played: Iterable[Played]) -> str:
+    """What stories came to, in one line."""
+    attacks: collections.Counter[str] = collections.Counter()
+    kills: collections.Counter[str] = collections.Counter()
+    rows = list(played)
+    for row in rows:
+        attacks.update(row.attacks)
+        kills.update(row.kills)
+    kinds = ", ".join(f"{kills[kind]} of {count} {kind}" for kind, count in sorted(attacks.items()))
+    wrong = [row.story for row in rows if row.wrong]
+    kinds += f") in {len(rows)} stories: " + (f"VIOLATED in stories {wrong}" if wrong else "no rule broken")
+    return f"seed {seed}: {kills.total()} kills in {attacks.total()} attacks ({kinds}"
 
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=10_000, metavar="N", help="attacks in all (default: 10000)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), metavar="N", help="replays a run")
-    arguments = parser.parse_args()
+    arguments = _arguments()
     began = time.monotonic()
+    done = known(arguments.into, arguments.seed)
+    numbers = range(arguments.start, arguments.until if arguments.until is not None else sys.maxsize)
 
-    def say(line: str) -> None:
-        print(f"{time.monotonic() - began:7.0f} s  {line}", file=sys.stderr, flush=True)
+    def to_play() -> Iterator[int]:
+        for number in numbers:
+            is_late = arguments.seconds is not None and time.monotonic() - began > arguments.seconds
+            if is_late or _killed(done.values()) >= arguments.kills:
+                return
+            if number not in done:
+                yield number
 
-    counted, wrong = torture(arguments.kills, arguments.seed, say)
-    for line in wrong:
-        print(line)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counted.items()))
-    outcome = "VIOLATED" if wrong else "no invariant was violated"
-    print(f"seed {arguments.seed}: {counted.total()} attacks ({kinds}) in {time.monotonic() - began:.0f} s: {outcome}")
-    return 1 if wrong else 0
+    for row in stories(arguments.seed, to_play(), arguments.jobs):
+        done[row.story] = row
+        if arguments.into is not None:
+            with open(arguments.into, "a") as file:
+                file.write(json.dumps(asdict(row)) + "\n")
+        said = f"{_killed(done.values())} kills in {len(done)} stories"
+        print(f"{time.monotonic() - began:7.0f} s  {said}", file=sys.stderr, flush=True)
+        for line in [*row.wrong, *(f"    {attack}" for attack in row.done)]:
+            print(f"story {row.story} of seed {row.seed}: {line}", flush=True)
+    rows = [done[number] for number in sorted(done) if number in numbers]
+    print(f"{summary(arguments.seed, rows)}; {time.monotonic() - began:.0f} s")
+    return 1 if any(row.wrong for row in rows) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10_000, metavar="N", help="until so many kills (default: 10000)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="what is drawn from (default: 1)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="stories at the same time")
+    parser.add_argument("--from", type=int, default=0, metavar="STORY", dest="start", help="the first story (0)")
+    parser.add_argument("--until", type=int, metavar="STORY", help="the story to stop before")
+    parser.add_argument("--seconds", type=float, metavar="N", help="begin no story after so long")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="add results here, and go on from what is there")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
