@@ -54,9 +54,10 @@ limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
 torture: torture-kills torture-cuts torture-lives audit-torture ## Try for hours to break what must never break; say SEED=N to replay
 
 KILLS ?= 10000
+TORTURE_ARGS ?=
 
 torture-kills: $(READY) ## Kill a runner KILLS times, in every way there is, and look whether anything was lost
-	@$(BIN)/python -m tests.torture.torture --kills $(KILLS) --seed $(SEED)
+	@$(BIN)/python -m tests.torture.torture --kills $(KILLS) --seed $(SEED) $(TORTURE_ARGS)
 
 torture-cuts: $(READY) ## Cut the connection that pushes results after every single byte
 	@CUT_EVERY=1 $(BIN)/python -m pytest --quiet tests/torture/test_cut_connections.py

@@ -90,7 +90,7 @@ def runs_of(records: Iterable[bytes]) -> list[tuple[int, Mapping[str, Any]]]:
     return [(number, predicate["run"]) for number, predicate in found if "run" in predicate]
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=4096)
 def predicate_of(data: bytes) -> Mapping[str, Any]:
     """What a record says, without what only provenance for others says."""
     predicate = json.loads(base64.b64decode(json.loads(data)["payload"]))["predicate"]

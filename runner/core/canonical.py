@@ -17,10 +17,16 @@ from typing import Any
 def plain(value: Any) -> Any:
     """The value with everything that JSON cannot say replaced by tagged objects."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind in _PLAIN:
         return value
+    # Nearly everything is one of these two; what needs no change is not asked for again, since all records pass here.
+    if kind is dict:
+        return {
+            key if type(key) is str else str(key): item if type(item) in _PLAIN else plain(item)
+            for key, item in value.items()
+        }
     if kind is list:
-        return [plain(item) for item in value]
+        return [item if type(item) in _PLAIN else plain(item) for item in value]
     if isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -38,6 +44,10 @@ def plain(value: Any) -> Any:
     raise TypeError(f"cannot be canonical: {type(value).__name__}")
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""Types whose values are plain as they are."""
+
+
 def canonical_bytes(value: Any) -> bytes:
     """The canonical JSON of a value, UTF-8, without a newline at the end."""
     return plain_bytes(plain(value))
@@ -48,7 +58,9 @@ def plain_bytes(value: Any) -> bytes:
     return _ENCODER.encode(value).encode("utf-8", "surrogatepass")
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
 
 
 def canonical_digest(value: Any) -> str:

@@ -115,6 +115,8 @@ class OutputIndex:
 
 def ancestors_of(path: str) -> list[str]:
     """Folders above a path, nearest first, `.` (the root) last."""
+    if "/" not in path:
+        return ["."]
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)] + ["."]
 

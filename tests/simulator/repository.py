@@ -33,6 +33,20 @@ class Store:
             tree = self._trees[oid] = Tree(oid, self.parts[oid], self._parts_of)
         return tree
 
+    def files_below(self, tree: str, folder: str) -> Iterator[tuple[str, str]]:
+        """Path and name of every file below a folder of a tree; nothing where there is no such folder."""
+        for name in folder.split("/"):
+            below = self.parts[tree].folders.get(name)
+            if below is None:
+                return
+            tree = below
+        pending = [("", tree)]
+        while pending:
+            prefix, tree = pending.pop()
+            part = self.parts[tree]
+            yield from ((prefix + name, entry.oid) for name, entry in part.files.items())
+            pending.extend((f"{prefix}{name}/", oid) for name, oid in part.folders.items())
+
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         age, pending = self.ages[ancestor], [descendant]
         seen: set[str] = set()
@@ -168,6 +182,10 @@ class Repository:
         if entry is None or entry.mode in (SYMLINK, SUBMODULE):
             return None
         return self.store.blobs[self._require(entry.oid)]
+
+    def files_below(self, commit: str, folder: str) -> list[bytes]:
+        """The bytes of all files below a folder of a commit, in the order of their paths."""
+        return [self.blob(oid) for _, oid in sorted(self.store.files_below(self.commit(commit).tree, folder))]
 
     def commit(self, sha: str) -> Commit:
         return self.store.commits[self._require(sha)]

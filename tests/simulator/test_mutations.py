@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulator.mutations import GUARDS, plots, without
-from tests.simulator.world import broken
+from tests.simulator.world import broken, seldom_collected
 
 WITHIN = 1_000
 """Lives in which a missing guard has to be noticed."""
@@ -14,5 +14,5 @@ WITHIN = 1_000
 @pytest.mark.slow
 @pytest.mark.parametrize("guard", GUARDS)
 def test_a_missing_guard_is_noticed(guard: str) -> None:
-    with without(guard) as rules:
+    with without(guard) as rules, seldom_collected():
         assert any(broken(plot, rules) for plot in plots(guard, WITHIN)), f"nobody misses {guard}"
