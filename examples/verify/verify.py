@@ -1,269 +1,250 @@
-"""A second verifier of the runner's ledger, to be read before it is trusted: git, `cryptography`, and this file.
+"""A second verifier of the runner's ledger, to be read before it is trusted: git, `cryptography`, and two files.
 
-    python verify.py REPOSITORY REF KEY [KEY ...] [--pinned CHECKPOINT]     everything on a state branch
-    python verify.py --proof PROOF KEY [KEY ...]                            what `runner audit prove` printed
+    python verify.py REPOSITORY REF [--trust FILE] [--pinned CHECKPOINT]
 
-KEY is a line `ssh-ed25519 AAAA...` or a file with such lines; `unsigned` in its place checks no signatures. Says what
-is wrong, a line each, and ends with 1; ends with 0 where all is well. docs/state-branch.md describes the format.
+Says what is wrong and ends as `runner audit verify` does: 0 whole, 10 chain, 11 signature, 12 rollback, 13 bytes,
+14 policy; 1 where it cannot verify. It leaves to the first: fields of a statement that it does not need (whether they
+are there is all it asks), subject and provenance of a run, damaged objects of git, and `--deep`. It ends at the first
+record that is none.
 """
 
-import base64
+import argparse
+import functools
 import hashlib
+import itertools
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from chain import (
+    BYTES,
+    CHAIN,
+    NONSENSE,
+    POLICY,
+    ROLLBACK,
+    Chain,
+    as_json,
+    canonical,
+    check_note,
+    check_signed,
+    need,
+    read_note,
+    read_record,
+    read_trust,
+)
 
-RECORDS, SEALED = ".runner/ledger/records/", ".runner/ledger/sealed/"
-CHECKPOINT, FRONTIER, STATE = ".runner/ledger/checkpoint", ".runner/ledger/frontier", ".runner/state.json"
-
-
-def sha256(*parts):
-    return hashlib.sha256(b"".join(parts)).digest()
-
-
-def root(leaves):
-    """RFC 6962: split at the largest power of two below the number of leaves."""
-    if len(leaves) < 2:
-        return leaves[0] if leaves else sha256()
-    split = 1 << (len(leaves) - 1).bit_length() - 1
-    return sha256(b"\1", root(leaves[:split]), root(leaves[split:]))
-
-
-def good(keys, signature, message):
-    for key in keys:
-        try:
-            Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-        except (InvalidSignature, ValueError):
-            continue
-        return True
-    return False
+LEDGER, STATE, RECORDED, OBJECTS = ".runner/ledger/", ".runner/state.json", ".runner/recorded/", ".runner/objects/"
+CHECKPOINT, FRONTIER = LEDGER + "checkpoint", LEDGER + "frontier"
+KEYS, SEALED_KEYS = ".runner/keys/", ".runner/keys-sealed/"
+RECORD_FILE = re.compile(LEDGER + r"(?:records/([0-9]{9})\.json|sealed/([0-9]{9})-([0-9]{9})\.jsonl)")
+ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
 
 
-def canonical(value):
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
+def blob_id(data, digits):
+    """The name that git gives to a file."""
+    return hashlib.new("sha1" if digits == 40 else "sha256", b"blob %d\0%b" % (len(data), data)).hexdigest()
 
 
-def statement_in(data, keys):
-    """The statement in a record's bytes; raises ValueError unless they are canonical and signed."""
-    envelope = json.loads(data)
-    payload = base64.b64decode(envelope["payload"], validate=True)
-    statement = json.loads(payload)
-    if canonical(envelope) + b"\n" != data or canonical(statement) != payload:
-        raise ValueError("not canonical")
-    signatures = [base64.b64decode(row["sig"], validate=True) for row in envelope["signatures"]]
-    same = [{"keyid": row["keyid"], "sig": base64.b64encode(sig).decode()}
-            for row, sig in zip(envelope["signatures"], signatures, strict=True)]  # fmt: skip
-    again = {"payload": base64.b64encode(payload).decode(), "payloadType": "application/vnd.in-toto+json"}
-    if envelope != again | {"signatures": same} or statement["_type"] != "https://in-toto.io/Statement/v1":
-        raise ValueError("not an in-toto statement in an envelope")
-    message = b"DSSEv1 28 application/vnd.in-toto+json %d %b" % (len(payload), payload)
-    if keys and not any(good(keys, signature, message) for signature in signatures):
-        raise ValueError("not signed by a key that was named")
-    return statement
+def spans(paths):
+    """The files of records in order, the first and the last that each holds, and whether it follows the one before."""
+    end = 0
+    for path in sorted((path for path in paths if path.startswith(LEDGER)), key=os.path.basename):
+        if path not in (CHECKPOINT, FRONTIER):
+            found = RECORD_FILE.fullmatch(path) or ("", 0, 0, 0)
+            first, last = int(found[1] or found[2]), int(found[1] or found[3])
+            yield path, first, last, first == end + 1 and first <= last
+            end = max(end, last)
 
 
-def check_records(records, keys):
-    """What is wrong with the bytes of records, in order."""
-    previous, dated, runs = None, "", set()
+def check_records(files, chain, trust):
+    """The records at the newest state commit; what they come to is added to an empty chain."""
+    records = []
+    for path, first, last, fits in spans(files):
+        *lines, tail = files[path].split(b"\n") if path.endswith(".jsonl") else (files[path], b"")
+        if not fits or tail or len(lines) != last - first + 1:
+            yield ROLLBACK, path, "does not hold the records that belong there"
+        if last:
+            records += [line + b"\n" for line in lines] if path.endswith(".jsonl") else lines
     for number, data in enumerate(records, 1):
         try:
-            predicate = statement_in(data, keys)["predicate"]
-            own = predicate.get("gitopsrunner_record", predicate)
-            place = own["sequence"], own["previous"], own["recordedAt"]
-            run = own["run"]["runId"] if "run" in own and "adoptedFrom" not in own else number
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            yield f"record {number}: {error}"
+            kind, own, made, message = read_record(data)
+            chain.add(data, kind, own)
+        except NONSENSE as error:
+            yield CHAIN, f"record {number}", str(error)
             return
-        if place[:2] != (number, previous) or place[2] < dated or run in runs:
-            yield f"record {number}: does not follow from the one before it"
-            return
-        previous, dated = hashlib.sha256(data).hexdigest(), place[2]
-        runs.add(run)
+        yield from check_signed(f"record {number}", made, message, number, chain.roles[number], trust)
 
 
-def read_checkpoint(data, keys):
-    """Origin, size and root of a checkpoint; raises ValueError unless it is signed."""
-    text, _, below = data.decode().partition("\n\n")
-    origin, size, root_text = text.split("\n")
-    lines = re.findall("^\u2014 gitops-runner (\\S+)\n", below, re.MULTILINE)
-    rows = [base64.b64decode(line, validate=True) for line in lines]
-    again = "".join(f"\u2014 gitops-runner {base64.b64encode(row).decode()}\n" for row in rows)
-    found = base64.b64decode(root_text, validate=True)
-    if f"{origin}\n{int(size)}\n{base64.b64encode(found).decode()}\n\n{again}".encode() != data:
-        raise ValueError("not a checkpoint in its one form")
-    message = text.encode() + b"\n"
-    signed = any(row[:4] == sha256(b"gitops-runner\n\1", key)[:4] and good([key], row[4:], message)
-                 for row in rows for key in keys)  # fmt: skip
-    if keys and not signed:
-        raise ValueError("not signed by a key that was named")
-    return origin, int(size), found
+def check_index(files, chain):
+    """Both indexes name, for each key, the record that counts; what is live counts before what is sealed."""
+    sealed, counted = max([last for path, _, last, _ in spans(files) if path.endswith(".jsonl")], default=0), {}
+    for path in sorted(path for path in files if path.startswith((SEALED_KEYS, KEYS))):
+        rows = re.findall(rb"(([0-9a-f]{64}) ([1-9][0-9]*) (ok|failed)\n)", files[path])
+        is_one = rows and b"".join(sorted({row[1]: row[0] for row in rows}.values())) == files[path]
+        for _, key, number, word in rows:
+            key, number, good = key.decode(), int(number), word == b"ok"
+            run = chain.runs.get(number, {"key": ""})
+            is_one &= path == (KEYS if number > sealed else SEALED_KEYS) + key[:2]
+            is_one &= run["key"] == key and run["outcome"]["succeeded"] == good
+            counted[key] = number, good
+        if not is_one:
+            yield BYTES, path, "names what is not so, or is not in its one form"
+    if counted != chain.keys:
+        yield BYTES, KEYS, "the index does not name the record that counts for each key"
 
 
-def check_checkpoint(data, records, keys, exactly=True):
-    """What is wrong with a checkpoint of these records, or (not `exactly`) of the first of them."""
-    try:
-        origin, size, found = read_checkpoint(data, keys)
-    except ValueError as error:
-        yield f"checkpoint: {error}"
-        return
-    name = "gitops-runner.dev/ledger/" + hashlib.sha256(records[0]).hexdigest()[:32] if records else ""
-    whole = size == len(records) if exactly else size <= len(records)
-    if origin != name or not whole or found != root([sha256(b"\0", data) for data in records[:size]]):
-        yield f"checkpoint: is not of these {len(records)} records"
+def encoded(name):
+    """A name of a pipeline or stage as a part of a path."""
+    data = name.encode("utf-8", "surrogateescape")
+    text = re.sub(rb"[^A-Za-z0-9_@=,+.-]|^\.", lambda found: b"%%%02X" % found[0][0], data).decode()
+    return text if len(text) <= 180 else f"{text[:147]}%{hashlib.sha256(data).hexdigest()[:32]}"
 
 
-def check_files(files, keys):
-    """What is wrong with the ledger in a mapping of paths to bytes; its records."""
-    wrong, records = [], []
-    for path in sorted(path for path in files if path.startswith(SEALED)):
-        lines = files[path].splitlines(keepends=True)
-        if path != f"{SEALED}{len(records) + 1:09d}-{len(records) + len(lines):09d}.jsonl":
-            wrong.append(f"{path}: is out of place")
-        records += lines
-    for path in sorted(path for path in files if path.startswith(RECORDS)):
-        if path != f"{RECORDS}{len(records) + 1:09d}.json":
-            wrong.append(f"{path}: is out of place")
-        records.append(files[path])
-    wrong += check_records(records, keys)
-    wrong += check_checkpoint(files.get(CHECKPOINT, b""), records, keys)
-    try:
-        state = json.loads(files.get(STATE, b""))
-        end = state["sequence"], state["digest"]
-    except (ValueError, KeyError, TypeError):
-        end = None
-    if not records or end != (len(records), hashlib.sha256(records[-1]).hexdigest()):
-        wrong.append(f"{STATE}: names another end")
-    return wrong, records
+def check_standing(files, chain):
+    """What stands for each stage is what the reconciles say, and says what its record says."""
+    wanted = dict(chain.standing)
+    for path in sorted(path for path in files if path.startswith(RECORDED)):
+        try:
+            entry = json.loads(files[path])
+            names, says = (entry["pipeline"], entry["stage"]), (entry["key"], entry["record"], entry["provenance"])
+            need(path == RECORDED + "/".join(map(encoded, names)) + ".json", "is not of the stage that its name says")
+            need(files[path] == as_json(entry, indent=1) + b"\n" and entry.keys() <= ENTRY, "is not in its one form")
+            need(wanted.pop(":".join(names), None) == says, "is not what the reconciles say")
+            if entry["record"] is not None:
+                run = chain.runs[entry["record"]]
+                # Where in git an uncached output lies may become known after its run was recorded.
+                outs = [[{**out, "git": ""} for out in row["outs"]] for row in (entry, run)]
+                said = [
+                    canonical([row["key"], row["material"], out]) for row, out in zip((entry, run), outs, strict=True)
+                ]
+                need(run["outcome"]["succeeded"] and said[0] == said[1], "is not what its record says")
+        except NONSENSE as error:
+            yield BYTES, path, str(error)
+    for stage in wanted:
+        yield BYTES, RECORDED, f"has no entry for {stage}, which stands"
 
 
-def check_history(commits, records, keys):
-    """What is wrong along state commits, the oldest first: (name, paths to blob ids, bytes of the checkpoint)."""
-    before = 0
-    for name, files, checkpoint in commits:
-        bits = "sha256" if any(len(blob) == 64 for blob in files.values()) else "sha1"
-        kept = {path: blob for path, blob in files.items() if path not in (CHECKPOINT, FRONTIER)}
-        count = 0
-        for path in sorted(kept, key=lambda path: path.rpartition("/")[2]):
-            numbers = [int(number) for number in re.findall(r"[0-9]{9}", path)] or [0]
-            first, last = numbers[0], numbers[-1]
-            data = b"".join(records[first - 1 : last])
-            if first != count + 1 or kept[path] != hashlib.new(bits, b"blob %d\0" % len(data) + data).hexdigest():
-                yield f"commit {name[:12]}: {path} is not what it is now"
-            count = last
-        if count <= before or count > len(records):
-            yield f"commit {name[:12]}: has {count} records after {before}"
-        yield from (f"commit {name[:12]}: {text}" for text in check_checkpoint(checkpoint, records[:count], keys))
-        before = count
+def check_history(commits, chain, trust):
+    """Every state commit, the oldest first, has more records than the one before it, and those that there are now."""
+    before, sealed = 0, set()
+    expected = functools.cache(lambda first, last, digits: blob_id(b"".join(chain.records[first - 1 : last]), digits))
+    for name, ids, checkpoint, state in commits:
+        place, count, digits, segments = f"commit {name[:12]}", 0, len(name), set()
+        for path, first, last, fits in spans(ids):
+            segments |= {path} if path.endswith(".jsonl") else set()
+            is_early = path in segments - sealed and last > before
+            if not fits or is_early or ids[path] != expected(first, last, digits):
+                yield ROLLBACK, place, f"{path} is not what it is now"
+            count = max(count, last)
+        if not before < count <= len(chain.records) or not sealed <= segments:
+            yield ROLLBACK, place, f"goes back to {count} records, after {before}"
+        before, count, sealed = count, min(count, len(chain.records)), segments
+        lines = [f"{line}\n" for line in (count, *(top.hex() for _, top in chain.peaks[count]))]
+        ends = state or b"", ids.get(FRONTIER)
+        if ends != (chain.states[count], blob_id("".join(lines).encode(), digits)):
+            yield ROLLBACK, place, f"state.json or frontier are not those of {count} records"
+        yield from check_note(place, checkpoint or b"", chain, trust, count)
 
 
-def check_proof(proof, keys):
-    """What is wrong with a proof of `runner audit prove`."""
-    data = base64.b64decode(proof["record"])
-    statement_in(data, keys)
-    _, size, wanted = read_checkpoint(proof["checkpoint"].encode(), keys)
-    node, last, found = proof["index"], size - 1, sha256(b"\0", data)
-    for part in map(bytes.fromhex, proof["hashes"]):  # RFC 9162, 2.1.3.2
-        if node % 2 or node == last:
-            found = sha256(b"\1", part, found)
-            while node and not node % 2:
-                node, last = node >> 1, last >> 1
-        else:
-            found = sha256(b"\1", found, part)
-        node, last = node >> 1, last >> 1
-    if (size, last, found) != (proof["size"], 0, wanted):
-        yield "the record is not in the tree of the checkpoint"
-    if "consistency" in proof and not extends(proof["consistency"], wanted, keys):
-        yield "the ledger does not extend the older checkpoint"
+def check(files, commits, trust=None, pinned=None, proposal=False):
+    """What is wrong with the files of the newest state commit, and along all of them; how many records there are."""
+    chain = Chain()
+    wrong = list(check_records(files, chain, trust))
+    if any(code == CHAIN for code, _, _ in wrong):
+        return wrong, len(chain.records)
+    wrong += [*check_index(files, chain), *check_standing(files, chain), *check_history(commits, chain, trust)]
+    for path in sorted(path for path in files if path.startswith(OBJECTS)):
+        if hashlib.md5(files[path]).hexdigest() != path.removeprefix(OBJECTS).removesuffix(".dir"):
+            wrong.append((BYTES, path, "has other bytes than its name says"))
+    if pinned is not None:
+        wrong += check_note("the pinned checkpoint", pinned, chain, trust)
+    if trust is not None and not proposal:
+        wrong += [
+            (POLICY, f"record {number}", "is of a proposal, and this ledger of none") for number in chain.proposed
+        ]
+    return wrong, len(chain.records)
 
 
-def extends(proof, wanted, keys):
-    """Whether the tree with this root begins with that of an older checkpoint (RFC 9162, 2.1.4.2)."""
-    _, size, older = read_checkpoint(proof["from"].encode(), keys)
-    parts = [bytes.fromhex(text) for text in proof["hashes"]]
-    if size == proof["size"]:
-        return not parts and older == wanted
-    parts = parts if size & (size - 1) else [older, *parts]
-    node, last = size - 1, proof["size"] - 1
-    while node % 2:
-        node, last = node >> 1, last >> 1
-    old = new = parts[0]
-    for part in parts[1:]:
-        if node % 2 or node == last:
-            old, new = sha256(b"\1", part, old), sha256(b"\1", part, new)
-            while node and not node % 2:
-                node, last = node >> 1, last >> 1
-        else:
-            new = sha256(b"\1", new, part)
-        node, last = node >> 1, last >> 1
-    return (last, old, new) == (0, older, wanted)
+def git(repository, *words, stdin=b""):
+    """What git says; nothing of the clone stands in for what was pushed, nothing is fetched, and nothing run."""
+    env = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull, "GIT_ALLOW_PROTOCOL": "none"}
+    command = ["git", "-C", repository, *words]
+    return subprocess.run(command, input=stdin, capture_output=True, check=True, env=os.environ | env).stdout
 
 
-def git(repository, *words, stdin=None):
-    return subprocess.run(["git", "-C", repository, *words], input=stdin, capture_output=True, check=True).stdout
-
-
-def blobs(repository, names):
+def objects(repository, names):
+    """The objects of these names, one by one; None where there is none."""
     out, start = git(repository, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode()), 0
     for _ in names:
         end = out.index(b"\n", start)
-        size = int(out[start:end].split()[2])
-        yield out[end + 1 : end + 1 + size]
-        start = end + size + 2
+        size = None if out[start:end].endswith(b" missing") else int(out[start:end].split()[-1])
+        yield None if size is None else out[end + 1 : end + 1 + size]
+        start = end + 1 if size is None else end + size + 2
 
 
-def listed(repository, commit, *paths):
-    lines = git(repository, "ls-tree", "-r", "-z", commit, *paths).decode().split("\0")
-    return {line.partition("\t")[2]: line.split()[2] for line in lines if line.startswith("100644")}
+def listed(repository, commit, folder):
+    """Paths below a folder and the ids of their blobs."""
+    lines = os.fsdecode(git(repository, "ls-tree", "-r", "-z", "--full-tree", commit, folder)).split("\0")
+    return {line.partition("\t")[2]: line.split()[2] for line in lines if line.startswith("100644 ")}
 
 
-def check_repository(repository, ref, keys, pinned=None):
-    """What is wrong with a state branch; the number of its records."""
-    line = git(repository, "log", "--first-parent", "-z", "--format=%H %B", ref).decode(errors="replace").split("\0")
-    found = [
-        (text.split()[0], listed(repository, text.split()[0], ".runner/ledger"), text) for text in line[::-1] if text
-    ]
-    own = any(files and "\nDesired: " in text for _, files, text in found)  # else people's commits are among them
-    commits = [row[:2] for row in found if row[1] and (own or "\nReconciled: " in row[2])]
-    if not commits:
-        return [f"{ref}: there is no ledger"], 0
-    newest, files = commits[-1]
-    ids = files | listed(repository, newest, STATE)
-    wrong, records = check_files(dict(zip(ids, blobs(repository, list(ids.values())), strict=True)), keys)
-    checkpoints = blobs(repository, [files.get(CHECKPOINT, "missing") for _, files in commits])
-    wrong += check_history([(*row, data) for row, data in zip(commits, checkpoints, strict=True)], records, keys)
-    if pinned is not None:
-        wrong += check_checkpoint(pinned, records, keys, exactly=False)
-    return wrong, len(records)
+def state_commits(repository, ref):
+    """State commits, the oldest first, and whether an older ledger lies below them.
+
+    They are all commits along first parents that have a ledger or, where the runner records among people's commits,
+    those that say so and have more records than their one parent.
+    """
+
+    def revs(*words):
+        return [line.split() for line in git(repository, "rev-list", *words, "--end-of-options", ref).splitlines()]
+
+    line = [name.decode() for name, *_ in revs("--first-parent")]
+    held = [tree is not None for tree in objects(repository, [f"{name}:{LEDGER}" for name in line])]
+    alone = {name.decode() for name, *_ in revs("--first-parent", "--grep=^Desired: ")} & {
+        *itertools.compress(line, held)
+    }
+    own = {}
+    for name, *parents in [] if alone else revs("--parents", "-E", "--grep=^Reconciled: [0-9a-f]{40,64}$"):
+        ends = objects(repository, [f"{commit.decode()}:{STATE}" for commit in (name, *parents)])
+        sizes = [int(re.search(rb'"sequence": ([0-9]+)', end or b'"sequence": 0')[1]) for end in ends]
+        if len(sizes) == 2 and sizes[0] > sizes[1]:
+            own[name.decode()] = sizes[0]
+    if own:
+        return sorted(own, key=lambda name: (own[name], name)), False
+    newest = [name for name, _ in itertools.takewhile(lambda row: row[1], zip(line, held, strict=True))]
+    return newest[::-1], any(held[len(newest) :])
 
 
-def read_keys(words):
-    lines = []
-    for word in words:
-        lines += [word] if word.startswith("ssh-ed25519 ") else pathlib.Path(word).read_text().splitlines()
-    return [base64.b64decode(line.split()[1])[-32:] for line in lines if line.startswith("ssh-ed25519 ")]
-
-
-def main(words):
-    pinned = None
-    if "--pinned" in words:
-        place = words.index("--pinned")
-        pinned = pathlib.Path(words[place + 1]).read_bytes()
-        words = words[:place] + words[place + 2 :]
-    keys = [] if "unsigned" in words else read_keys(words[2:])
-    if words[0] == "--proof":
-        wrong, told = list(check_proof(json.loads(pathlib.Path(words[1]).read_text()), keys)), "the proof holds"
-    else:
-        wrong, count = check_repository(words[0], words[1], keys, pinned)
-        told = f"{count} records, {'signed, ' if keys else ''}whole"
-    print("\n".join(wrong) or told)
-    return 1 if wrong else 0
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("repository", "ref", "--trust", "--pinned"):
+        parser.add_argument(name)
+    asked = parser.parse_args()
+    try:
+        trust = asked.trust and read_trust(pathlib.Path(asked.trust).read_text())
+        pinned = asked.pinned and pathlib.Path(asked.pinned).read_bytes()
+        if pinned is not None:
+            read_note(pinned)
+        commits, below = state_commits(asked.repository, asked.ref)
+        need(commits, f"{asked.ref} holds no ledger of the runner")
+        ids = listed(asked.repository, commits[-1], ".runner/")
+        files = dict(zip(ids, objects(asked.repository, list(ids.values())), strict=True))
+        ends = list(objects(asked.repository, [f"{name}:{path}" for name in commits for path in (CHECKPOINT, STATE)]))
+        steps = zip(
+            commits, (listed(asked.repository, name, LEDGER) for name in commits), ends[::2], ends[1::2], strict=True
+        )
+        wrong, count = check(files, steps, trust, pinned, "runner/proposed/" in asked.ref)
+    except (*NONSENSE, OSError) as error:
+        sys.exit(f"cannot verify: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"cannot verify: {error.stderr.decode(errors='replace')}")
+    wrong += [(ROLLBACK, asked.ref, "begins a new ledger on top of an older one")] * below
+    print("\n".join(f"{place}: {text}" for _, place, text in sorted(set(wrong))) or f"{count} records, whole")
+    sys.exit(min((code for code, _, _ in wrong), default=0))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]) if len(sys.argv) > 3 else __doc__)
+    main()

@@ -31,6 +31,11 @@ class Examined:
     leaf: bytes
     digest: str
 
+    @property
+    def valid(self) -> Record | None:
+        """The record where nothing is wrong with it: only then has it the fields that its kind has."""
+        return self.record if self.wrong is None else None
+
 
 @dataclass
 class Examiner:
@@ -185,8 +190,9 @@ def _note_breaks(checkpoint: Checkpoint, chain: Chain, examiner: Examiner, place
         yield Breakage(Breach.SIGNATURE, place, "is not signed")
     elif not pairs:
         yield Breakage(Breach.SIGNATURE, place, "is signed by nobody who is trusted")
-    elif not good:
-        yield Breakage(Breach.SIGNATURE, place, f"has a signature that {pairs[0][0].keyid} did not make")
+    elif len(good) < len(pairs):  # one that is wrong spoils a note, as C2SP signed-note has it
+        key = next(key for key, _ in pairs if key not in good)
+        yield Breakage(Breach.SIGNATURE, place, f"has a signature that {key.keyid} did not make")
     elif not any(key.covers(checkpoint.size) and _may_end(key, checkpoint.size, chain) for key in good):
         yield Breakage(Breach.POLICY, place, f"is signed by {good[0].keyid}, which may not end this ledger")
 

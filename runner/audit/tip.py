@@ -85,13 +85,13 @@ def check_tip(files: Files, chain: Chain, examiner: Examiner) -> list[Breakage]:
 
 
 def summary_after(chain: Chain, size: int) -> Summary | None:
-    """What `state.json` says after the first `size` records; None where the last of them is no reconcile."""
-    last = chain.examined[size - 1].record if size else None
+    """What `state.json` says after the first `size` records; None where the last of them is no whole reconcile."""
+    last = chain.examined[size - 1].valid if size else None
     if last is None or last.kind is not RECONCILE:
         return None
     desired = ""
     for examined in reversed(chain.examined[:size]):
-        record = examined.record
+        record = examined.valid
         if record is not None and record.kind is RECONCILE:
             desired = record.own["reconcile"]["desired"]
             if not record.own["reconcile"]["late"]:

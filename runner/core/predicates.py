@@ -43,7 +43,9 @@ class Kind:
     def roles(self, predicate: Mapping[str, Any]) -> tuple[str, ...]:
         """The roles of which one has to sign this predicate."""
         own = self.own(predicate)
-        of_proposal = self.name in ("run", "reconcile") and own.get(self.name, {}).get("trust") == "proposed"
+        stated = own.get(self.name) if self.name in ("run", "reconcile") else None
+        # A record is asked this before it was found valid, too.
+        of_proposal = isinstance(stated, Mapping) and stated.get("trust") == "proposed"
         is_proposal = of_proposal and "adoptedFrom" not in own  # who takes a run over answers for it
         return (RUNNER, PROPOSALS) if is_proposal else (self.role,)
 

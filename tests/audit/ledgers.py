@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
 import json
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,7 +21,7 @@ from runner.audit.reading import Ledger
 from runner.audit.trust import Trust, TrustedKey
 from runner.audit.verify import Report, judge
 from runner.core.checkpoint import Checkpoint, NoteSignature, key_hash, parse_checkpoint
-from runner.core.dsse import Signature, fingerprint, pre_authentication
+from runner.core.dsse import Signature, fingerprint, pre_authentication, ssh_line
 from runner.core.git_ids import blob_id
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
@@ -253,26 +257,43 @@ def audit(
     return judge(ledger_of(snapshots), looking or examiner(), pinned=pinned)
 
 
-def second_opinion(snapshots: Sequence[Snapshot], keys: Sequence[bytes] = (KEY.public_key,)) -> list[str]:
-    """The verdict of examples/verify/verify.py."""
-    verify = independent()
-    wrong, records = verify.check_files(snapshots[-1], list(keys))
-    commits = [(str(n), ids_of(files), files.get(layout.CHECKPOINT, b"")) for n, files in enumerate(snapshots)]
-    return [*wrong, *verify.check_history(commits, records, list(keys))]
+@functools.cache
+def independent(name: str = "verify") -> Any:
+    """A module of the second verifier."""
+    folder = str(Path(__file__).parents[2] / "examples" / "verify")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
-def independent() -> Any:
-    """The module of the second verifier."""
-    import importlib.util
-    from pathlib import Path
+def trust_text(trust: Trust) -> str:
+    """The trust file that says the same, as docs/audit.md shows one."""
+    lines = ["apiVersion: runner/v1", "kind: Trust", "keys:"]
+    for key in trust.keys:
+        lines += [f"  - key: {ssh_line(key.public_key)} a comment   # and another", f"    from: {key.first}"]
+        lines += [f"    to: {key.last}"] if key.last is not None else []
+        lines += [f"    roles: [{', '.join(key.roles)}]"]
+    return "\n".join([*lines, f"unsigned: {{to: {trust.unsigned_to}}}", ""])
 
-    file = Path(__file__).parents[2] / "examples" / "verify" / "verify.py"
-    spec = importlib.util.spec_from_file_location("second_verifier", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+
+def second_opinion(
+    snapshots: Sequence[Snapshot], trust: Trust | None = TRUST, *, pinned: bytes | None = None
+) -> list[tuple[int, str, str]]:
+    """What examples/verify/verify.py finds: exit code, place and text of each."""
+    commits = [
+        (f"{number:040x}", ids_of(files), files.get(layout.CHECKPOINT), files.get(layout.STATE))
+        for number, files in enumerate(snapshots)
+    ]
+    read = None if trust is None else independent("chain").read_trust(trust_text(trust))
+    wrong: list[tuple[int, str, str]] = independent().check(snapshots[-1], commits, read, pinned)[0]
+    return wrong
+
+
+def second_code(snapshots: Sequence[Snapshot], trust: Trust | None = TRUST, *, pinned: bytes | None = None) -> int:
+    """How examples/verify/verify.py would end."""
+    return min((code for code, _, _ in second_opinion(snapshots, trust, pinned=pinned)), default=0)
 
 
 UNSIGNED = NoSigner()

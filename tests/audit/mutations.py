@@ -14,7 +14,7 @@ from runner.core.dsse import envelope_bytes
 from runner.core.merkle import frontier_of, leaf_hash
 from runner.core.records import Head
 from runner.ledger import layout
-from runner.ledger.state import Summary
+from runner.ledger.state import Summary, pretty_bytes
 from runner.record.ledger import Signer
 from tests.audit.ledgers import COMMIT, KEY, OTHER, UNSIGNED, Snapshot, Story, story
 
@@ -156,6 +156,76 @@ def other_bit_flips(good: Story, chance: random.Random, count: int) -> Iterator[
         path = chance.choice(paths)
         bit = chance.randrange(len(good.tip[path]) * 8)
         yield f"bit {bit} of {path}", [*good.snapshots[:-1], {**good.tip, path: flipped(good.tip[path], bit)}]
+
+
+def beside(tip: Snapshot) -> Iterator[tuple[str, Files]]:
+    """What can be done to the files beside the records: taken away, exchanged, doubled, and said of something else."""
+    first = next(path for path in sorted(tip) if path.startswith(layout.KEYS + "/"))
+    for path in sorted(tip):
+        if path.startswith((layout.KEYS, layout.SEALED_KEYS)):
+            lines = tip[path].splitlines(keepends=True)
+            key, number, word = lines[0].split()
+            other = b"failed" if word == b"ok" else b"ok"
+            edits = {
+                "emptied": b"",
+                "its first line doubled": lines[0] + tip[path],
+                "turned around": b"".join(lines[::-1]) if len(lines) > 1 else b"\n" + tip[path],
+                "with another outcome": b"%b %b %b\n" % (key, number, other) + b"".join(lines[1:]),
+                "with another record": b"%b %d %b\n" % (key, int(number) + 1, word) + b"".join(lines[1:]),
+                "with a number in another form": b"%b 0%b %b\n" % (key, number, word) + b"".join(lines[1:]),
+                "with a key that never ran": tip[path] + b"f" * 64 + b" 1 ok\n",
+                "without a line": b"".join(lines[1:]),
+            }
+            yield f"{path} gone", {name: data for name, data in tip.items() if name != path}
+            yield from ((f"{path} {name}", {**tip, path: data}) for name, data in edits.items())
+            yield f"{path} elsewhere", {**tip, path[:-2] + "zz": tip[path]}
+        elif path.startswith(layout.RECORDED):
+            entry = json.loads(tip[path])
+            changes: dict[str, dict[str, Any]] = {
+                "with another key": {"key": "0" * 64},
+                "with another record": {"record": (entry["record"] or 0) + 1},
+                "with no record": {"record": None},
+                "of others": {"provenance": "run-cache"},
+                "with other material": {"material": {"cmd": "evil"}},
+                "with another output": {"outs": [{"path": "out", "md5": "0" * 32}]},
+                "without outputs": {"outs": []},
+                "of another stage": {"stage": "else"},
+                "with a field more": {"more": 1},
+            }
+            yield from ((f"{path} {name}", {**tip, path: pretty_bytes(entry | row)}) for name, row in changes.items())
+            yield f"{path} written otherwise", {**tip, path: plain_bytes(entry)}
+            yield f"{path} elsewhere", {**tip, path.replace(".json", "x.json"): tip[path]}
+            yield f"{path} gone", {name: data for name, data in tip.items() if name != path}
+    yield "a record beside the others", {**tip, f"{layout.RECORDS}/x.json": b"x"}
+    yield "a segment beside the others", {**tip, f"{layout.SEALED}/000000900-000000901.jsonl": b"x\ny\n"}
+    yield "a file of the ledger that is none", {**tip, ".runner/ledger/x": b"x"}
+    yield "another desired commit", {**tip, layout.STATE: tip[layout.STATE].replace(b"cccc", b"dddd", 1)}
+    yield "no state", {name: data for name, data in tip.items() if name != layout.STATE}
+    yield "no frontier", {name: data for name, data in tip.items() if name != layout.FRONTIER}
+    yield "another index", {**tip, first: b"x"}
+
+
+def own_of(data: bytes) -> dict[str, Any]:
+    """The runner's own part of a record."""
+    statement = json.loads(base64.b64decode(json.loads(data)["payload"]))
+    found: dict[str, Any] = statement["predicate"].get("gitopsrunner_record", statement["predicate"])
+    return found
+
+
+def typed(records: Sequence[bytes], predicate_type: str) -> list[bytes]:
+    """The same with another predicate type in the last of them, signed by the key."""
+    statement = json.loads(base64.b64decode(json.loads(records[-1])["payload"]))
+    payload = plain_bytes(statement | {"predicateType": predicate_type})
+    return [*records[:-1], envelope_bytes(payload, KEY.sign(payload))]
+
+
+def is_found_alike(ours: int, theirs: int) -> bool:
+    """Whether both verifiers found a damaged record, and agree of which kind the finding is.
+
+    A value that only a schema forbids is `chain` for the first; the second, which has no schemas, finds the signature
+    wrong, or what hangs on the value.
+    """
+    return ours != 0 and (ours == theirs or (ours == 10 and theirs in (11, 12, 13)))
 
 
 def flipped(data: bytes, bit: int) -> bytes:

@@ -62,11 +62,20 @@ def verified(world: World, *words: str, cwd: Path | None = None) -> tuple[int, d
     return done.returncode, json.loads(done.stdout)
 
 
-def second(world: World, repository: Path, ref: str) -> int:
+def second(repository: Path, ref: str, *words: str) -> int:
     """How the second verifier ends."""
-    program = ROOT / "examples" / "verify" / "verify.py"
-    command = [sys.executable, str(program), str(repository), ref, place(world, "pub")]
-    return subprocess.run(command, capture_output=True, check=False).returncode
+    program = str(ROOT / "examples" / "verify" / "verify.py")
+    done = subprocess.run([sys.executable, program, str(repository), ref, *words], capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    return done.returncode
+
+
+def proved(proof: Path, trust: str) -> int:
+    """How the second verifier's look at a proof ends."""
+    program = str(ROOT / "examples" / "verify" / "proof.py")
+    done = subprocess.run([sys.executable, program, str(proof), "--trust", trust], capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    return done.returncode
 
 
 def test_a_signed_ledger_is_whole_from_a_clone_and_from_a_bare_one(signed: World, tmp_path: Path) -> None:
@@ -77,7 +86,7 @@ def test_a_signed_ledger_is_whole_from_a_clone_and_from_a_bare_one(signed: World
     git(tmp_path, "clone", "--quiet", "--bare", str(signed.remote), "bare.git")
     code, value = verified(signed, STATE, "--trust", place(signed, "trust.yaml"), cwd=tmp_path / "bare.git")
     assert (code, value["historyComplete"]) == (0, True)
-    assert second(signed, signed.remote, STATE) == 0
+    assert second(signed.remote, STATE, "--trust", place(signed, "trust.yaml")) == 0
 
 
 def test_without_a_trust_file_it_says_that_signatures_were_not_checked(signed: World) -> None:
@@ -90,6 +99,7 @@ def test_a_shallow_clone_says_what_was_left_out(signed: World, tmp_path: Path) -
     git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", STATE, url, "shallow")
     code, value = verified(signed, "HEAD", "--trust", place(signed, "trust.yaml"), cwd=tmp_path / "shallow")
     assert (code, value["historyComplete"], value["records"]) == (0, False, 9)
+    assert second(tmp_path / "shallow", "HEAD", "--trust", place(signed, "trust.yaml")) == 0
 
 
 def test_a_stage_sees_no_key_and_no_agent(signed: World) -> None:
@@ -164,7 +174,7 @@ def test_real_commits_that_damage_the_ledger_are_found_by_both(
     commit_files(repository, made, "Reconcile x\n\nReconcile-Id: x\nDesired: x", amend=amend)
     code, value = verified(signed, STATE, "--trust", place(signed, "trust.yaml"), cwd=repository)
     assert code in (10, 11, 12), value["findings"]
-    assert second(signed, repository, STATE) == 1
+    assert second(repository, STATE, "--trust", place(signed, "trust.yaml")) == code
 
 
 def test_a_rewound_branch_is_whole_and_found_by_who_kept_a_checkpoint(signed: World, tmp_path: Path) -> None:
@@ -176,13 +186,52 @@ def test_a_rewound_branch_is_whole_and_found_by_who_kept_a_checkpoint(signed: Wo
     code, value = verified(signed, STATE, *trust, "--pinned", str(tmp_path / "pinned"), cwd=repository)
     assert code == 12
     assert "the end was cut off" in json.dumps(value["findings"])
+    assert second(repository, STATE, *trust) == 0
+    assert second(repository, STATE, *trust, "--pinned", str(tmp_path / "pinned")) == 12
 
 
 def test_a_commit_that_says_it_is_on_a_watched_branch_does_not_hide_the_others(signed: World, tmp_path: Path) -> None:
     repository, files = copy_of(signed, tmp_path), files_of(signed)
     grown = [*records_of(files), records_of(files)[-1]]
     commit_files(repository, ended(files, grown, OTHER), f"x\n\nReconcile-Id: x\nReconciled: {'a' * 40}")
-    assert verified(signed, STATE, cwd=repository)[0] == 10
+    assert verified(signed, STATE, cwd=repository)[0] == second(repository, STATE) == 10
+
+
+def test_replacements_and_grafts_of_a_clone_do_not_hide_its_history_from_the_second_verifier(
+    signed: World, tmp_path: Path
+) -> None:
+    repository = copy_of(signed, tmp_path)
+    records = records_of(files_of(signed))
+    good = git(repository, "rev-parse", STATE)
+    commit_files(repository, ended(files_of(signed), records[:8], OTHER), "x", amend=True)
+    bad = git(repository, "rev-parse", STATE)
+    git(repository, "replace", bad, good)
+    trust = ("--trust", place(signed, "trust.yaml"))
+    assert git(repository, "cat-file", "blob", f"{STATE}:{layout.STATE}") == shown(signed, layout.STATE).strip()
+    assert verified(signed, STATE, *trust, cwd=repository)[0] == second(repository, STATE, *trust) != 0
+
+
+def test_nothing_that_a_clone_configures_is_run_by_the_second_verifier(signed: World, tmp_path: Path) -> None:
+    repository = copy_of(signed, tmp_path)
+    evil = tmp_path / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/owned\n")
+    evil.chmod(0o755)
+    for key in ("core.fsmonitor", "gpg.program", "core.pager", "core.sshCommand", "diff.external"):
+        git(repository, "config", key, str(evil))
+    git(repository, "config", "log.showSignature", "true")
+    assert second(repository, STATE, "--trust", place(signed, "trust.yaml")) == 0
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_second_verifier_says_what_it_cannot_read(signed: World, tmp_path: Path) -> None:
+    (tmp_path / "trust.yaml").write_text("{apiVersion: runner/v1, kind: Trust, keys: []}\n")
+    for words in (
+        ("--trust", str(tmp_path / "trust.yaml")),
+        ("--trust", str(tmp_path / "none")),
+        ("--pinned", str(tmp_path / "trust.yaml")),
+    ):
+        assert second(signed.remote, STATE, *words) == 1
+    assert second(signed.remote, "no-such-branch") == second(tmp_path, STATE) == second(signed.remote, "main") == 1
 
 
 def test_damaged_bytes_of_an_output_are_found_by_looking_deep(signed: World, tmp_path: Path) -> None:
@@ -212,14 +261,10 @@ def test_a_proof_holds_for_the_second_verifier_and_not_for_another_record(signed
     other = json.loads(signed.runner("audit", "prove", "5").stdout)
     (tmp_path / "good").write_text(proof)
     (tmp_path / "bad").write_text(json.dumps({**json.loads(proof), "record": other["record"]}))
-    program = str(ROOT / "examples" / "verify" / "verify.py")
-    ends = [
-        subprocess.run(
-            [sys.executable, program, "--proof", tmp_path / name, place(signed, "pub")], check=False
-        ).returncode
-        for name in ("good", "bad")
-    ]
-    assert ends == [0, 1]
+    trust = place(signed, "trust.yaml")
+    assert [proved(tmp_path / name, trust) for name in ("good", "bad")] == [0, 1]
+    (tmp_path / "bad").write_text(json.dumps({**json.loads(proof), "sequence": 5}))
+    assert proved(tmp_path / "bad", trust) == 1
 
 
 def test_a_proof_can_show_that_a_kept_checkpoint_is_extended(signed: World, tmp_path: Path) -> None:
@@ -232,14 +277,12 @@ def test_a_proof_can_show_that_a_kept_checkpoint_is_extended(signed: World, tmp_
     older, newer = parse_checkpoint(old.encode()), parse_checkpoint(value["checkpoint"].encode())
     hashes = [bytes.fromhex(text) for text in value["consistency"]["hashes"]]
     assert extends(older.size, older.root, newer.size, newer.root, hashes)
-    program = str(ROOT / "examples" / "verify" / "verify.py")
     for changed, end in (
         (value, 0),
         ({**value, "consistency": {**value["consistency"], "hashes": hashes_of(value)}}, 1),
     ):
         (tmp_path / "proof").write_text(json.dumps(changed))
-        command = [sys.executable, program, "--proof", str(tmp_path / "proof"), place(signed, "pub")]
-        assert subprocess.run(command, check=False).returncode == end
+        assert proved(tmp_path / "proof", place(signed, "trust.yaml")) == end
 
 
 def hashes_of(value: dict[str, dict[str, list[str]]]) -> list[str]:
@@ -294,6 +337,5 @@ def test_results_on_the_watched_branch_are_verified_among_the_commits_of_people(
     world.edit({"seed": "4"})  # people's commit on top
     code, value = verified(world, "main")
     assert (code, value["findings"], value["stateCommits"]) == (0, [], 3)
-    program = str(ROOT / "examples" / "verify" / "verify.py")
-    command = [sys.executable, program, str(world.remote), "main", "unsigned"]
-    assert subprocess.run(command, check=False).returncode == 0
+    assert second(world.repo.path, "main") == 0
+    assert second(world.remote, "main") == 0
