@@ -24,6 +24,8 @@ from runner.git.push import PushResult, PushStatus
 from runner.ledger.objects import History
 from runner.record.liveness import Beat, HomeLocks, Locks, ThreadBeat
 
+_TROUBLE = (RunnerError, OSError)
+"""Of the remote or of this host: claims are advice, so no work ends for it, and the next beat tries again."""
 _UPDATE_SECONDS = 2.0
 """How soon others hear of work whose key only became known while stages ran."""
 _POLL_SECONDS = (0.5, 5.0)
@@ -121,7 +123,7 @@ class Claims:
                 self._stepped_back = True
                 self.own = replace(self.own, keys={key: wanted[key] for key in wanted.keys() - taken}, waiting=())
                 self._place() if self.own.keys else self._drop()
-        except RunnerError as error:
+        except _TROUBLE as error:
             self._say_once(error)
         if self._ref is not None:
             self._beaten_at = self.monotonic()
@@ -154,7 +156,7 @@ class Claims:
         while not stop.wait(pause):
             try:
                 others = self.read()
-            except RunnerError as error:
+            except _TROUBLE as error:
                 self._say_once(error)
                 return True  # the next look at the remote says what is wrong
             if self._tip != tip or any(holder(others, k, a, self.own.desired) is None for a, k in held.items()):
@@ -199,7 +201,7 @@ class Claims:
         self.beat.stop()
         try:
             self._drop()
-        except RunnerError as error:
+        except _TROUBLE as error:
             self._say_once(error)  # others see that it does not change any more
         self.locks.let_go()
         self.own = replace(self.own, keys={}, waiting=())
@@ -216,7 +218,7 @@ class Claims:
         try:
             self._place()
             self.read()
-        except RunnerError as error:
+        except _TROUBLE as error:
             self._say_once(error)
 
     def _place(self) -> bool:
@@ -258,10 +260,11 @@ class Claims:
         """Whether a runner of this same home died: the kernel gave its lock back."""
         return claim.home == self.own.home and self.locks.is_free(claim.id)
 
-    def _say_once(self, error: RunnerError) -> None:
+    def _say_once(self, error: RunnerError | OSError) -> None:
         if not self._refused:
             self._refused = True
-            self.notice(f"claims cannot be kept now, so another runner may run the same: {error.message}")
+            why = error.message if isinstance(error, RunnerError) else f"{error.filename}: {error.strerror}"
+            self.notice(f"claims cannot be kept now, so another runner may run the same: {why}")
 
 
 def take_back(mirror: Refs, folder: Path) -> None:

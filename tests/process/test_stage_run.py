@@ -229,7 +229,7 @@ def test_a_stage_killed_by_a_signal_says_which(
 def test_a_stage_killed_while_the_kernel_counts_a_kill_for_memory_ran_out_of_it(
     level: str, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    counter = tmp_path / "memory.events"  # as the kernel writes it; a real one would need a control group of our own
+    counter = tmp_path / "memory.events"  # as the kernel writes it; a real one: tests/reconcile/test_out_of_memory.py
     counter.write_text("oom 0\noom_kill 3\n")
     monkeypatch.setattr(memory_kills, "_source", lambda: str(counter))
     assert run("sh -c 'kill -KILL $$'; exit $?").reason == "killed"

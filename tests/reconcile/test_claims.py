@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import failpoints
 from runner.core.claims import EXPIRY_SECONDS, Claim, Watch, parse_claim
 from runner.core.nouns import Address
 from runner.git.mirror import Mirror
@@ -244,6 +245,38 @@ def test_a_claim_is_renewed_until_the_results_are_published(world: World) -> Non
         git(world.remote, "update-ref", "-d", "refs/runner/claims/a", last)
         mine.dropped()
     assert claims(world) == []
+
+
+@contextmanager
+def failing(point: str) -> Iterator[None]:
+    """An error of this host at a failpoint of this process, while the block lasts."""
+    failpoints.arm(f"{point}=error:ENOSPC")
+    try:
+        yield
+    finally:
+        failpoints.arm("")
+
+
+def test_an_error_of_this_host_does_not_end_the_renewal_of_a_claim(world: World) -> None:
+    """It is said once, and the claim is renewed when the trouble is over: else others would take it for dead."""
+    said: list[str] = []
+    with claimer(world, "a") as mine:
+        mine.notice = said.append
+        assert mine.take({"k": Address("p", "s")}, [], None)
+        with failing("commit-built"):
+            until(lambda: bool(said), seconds=120)
+        before = world.refs()["refs/runner/claims/a"]
+        until(lambda: world.refs()["refs/runner/claims/a"] != before, seconds=120)
+    assert said == [
+        "claims cannot be kept now, so another runner may run the same: failpoint commit-built: No space left on device"
+    ]
+    assert claims(world) == []
+
+
+@pytest.mark.parametrize("point", ["commit-built", "claim-placed"])
+def test_an_error_of_this_host_while_a_claim_is_placed_ends_no_work(world: World, point: str) -> None:
+    with claimer(world, "a") as mine, failing(point):
+        assert mine.take({"k": Address("p", "s")}, [], None)
 
 
 def test_what_was_another_s_is_not_run_when_his_claim_is_gone(world: World) -> None:
