@@ -60,7 +60,7 @@ torture-kills: $(READY) ## Kill a runner KILLS times, in every way there is, and
 	@$(BIN)/python -m tests.torture.torture --kills $(KILLS) --seed $(SEED) $(TORTURE_ARGS)
 
 torture-cuts: $(READY) ## Cut the connection that pushes results after every single byte
-	@CUT_EVERY=1 $(BIN)/python -m pytest --quiet tests/torture/test_cut_connections.py
+	@$(BIN)/python -m tests.torture.cuts $(TORTURE_ARGS)
 
 torture-lives: $(READY) ## Live a million lives of simulated runners (SIM_SEED, SIM_SCHEDULES, SIM_SECONDS)
 	@$(BIN)/python -m tests.simulator.torture
