@@ -90,8 +90,8 @@ def cut(made: Template, place: Place) -> list[str]:
     line = made.put_back()
     line.fault(connection=made.number, way=place[0], bytes=place[1], how="cut")
     try:
-        line.reconcile()
-        return line.peace()
+        ended = line.reconcile()
+        return line.peace(went_well=ended.status == line.story.status_in_peace)
     except Exception:  # noqa: BLE001 - whatever goes wrong is told with its place
         return traceback.format_exc().splitlines()
 

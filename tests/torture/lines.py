@@ -53,11 +53,11 @@ class Line:
             assert time.monotonic() < end, f"a connection does not end: {rows}"
             time.sleep(0.01)
 
-    def peace(self) -> list[str]:
-        """Whole lines again, and what is wrong then."""
+    def peace(self, *, went_well: bool = False) -> list[str]:
+        """Whole lines again, and what is wrong then; see `Story.peace`."""
         self.connections()
         self.fault()
-        return self.story.peace()
+        return self.story.peace(went_well=went_well)
 
 
 @contextlib.contextmanager
