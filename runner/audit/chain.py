@@ -71,37 +71,76 @@ class Examiner:
         return Examined(record, envelope, wrong, leaf, digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What is known of the records before those that are examined; as it is here, that there are none."""
+
+    frontier: Frontier = field(default_factory=Frontier)
+    digest: str | None = None
+    """Of the last of them."""
+    dated: str = ""
+    """When the last of them was recorded."""
+    origin: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return self.frontier.size
+
+
 @dataclass
 class Chain:
-    """All records of a ledger in order, examined."""
+    """The records of a ledger in order from some number on, examined."""
 
     data: list[bytes]
     examined: list[Examined]
     frontiers: list[Frontier]
-    """Of the tree of the first n records, from 0 on."""
+    """Of the tree of all records up to each of these, that before the first of them included."""
     found: list[Breakage]
     signed: int
     """How many records carry a signature."""
+    base: Base = field(default_factory=Base)
+
+    @property
+    def size(self) -> int:
+        """How many records the ledger has, with those that were not examined."""
+        return self.base.size + len(self.data)
 
     @property
     def origin(self) -> str:
         """The name of the ledger; empty where there is no record."""
-        return origin_of(self.data[0]) if self.data else ""
+        return self.base.origin or (origin_of(self.data[0]) if self.data else "")
+
+    def bytes_of(self, number: int) -> bytes:
+        """The bytes of a record that was examined."""
+        return self.data[number - self.base.size - 1]
+
+    def at(self, number: int) -> Examined | None:
+        """A record by its number; None where it is none of those that were examined."""
+        place = number - self.base.size - 1
+        return self.examined[place] if 0 <= place < len(self.examined) else None
+
+    def frontier(self, size: int) -> Frontier | None:
+        """The frontier of the first `size` records; None where they end among those that were not examined."""
+        place = size - self.base.size
+        return self.frontiers[place] if 0 <= place < len(self.frontiers) else None
 
     def records(self) -> Iterator[tuple[int, Record]]:
         """Number and record of all that are whole."""
-        for number, examined in enumerate(self.examined, 1):
+        for number, examined in enumerate(self.examined, self.base.size + 1):
             if examined.record is not None and examined.wrong is None:
                 yield number, examined.record
 
 
-def check_chain(records: Sequence[bytes], examiner: Examiner, *, first_wrong: bool = False) -> Chain:
-    """Examine records from the first on; with `first_wrong` what follows the first finding is left out."""
-    chain = Chain([], [], [Frontier()], [], 0)
-    previous: str | None = None
-    dated = ""
+def check_chain(
+    records: Sequence[bytes], examiner: Examiner, *, first_wrong: bool = False, base: Base | None = None
+) -> Chain:
+    """Examine the records that follow `base`, without one all; with `first_wrong` only up to the first finding."""
+    base = base or Base()
+    chain = Chain([], [], [base.frontier], [], 0, base)
+    previous, dated = base.digest, base.dated
     own_runs: dict[str, int] = {}
-    for number, data in enumerate(records, 1):
+    for number, data in enumerate(records, base.size + 1):
         examined = examiner.examine(data)
         chain.data.append(data)
         chain.examined.append(examined)
@@ -112,7 +151,7 @@ def check_chain(records: Sequence[bytes], examiner: Examiner, *, first_wrong: bo
         if record is not None and examined.wrong is None:
             chain.signed += record.signed
             chain.found += _place_breaks(record, number, previous, dated, own_runs)
-            chain.found += _signature_breaks(examined, record, number, examiner)
+            chain.found += signature_breaks(examined, number, examiner)
             dated = max(dated, record.recorded_at)
         previous = examined.digest
         if first_wrong and chain.found:
@@ -125,10 +164,10 @@ def check_checkpoint(checkpoint: Checkpoint, chain: Chain, examiner: Examiner, p
     found: list[Breakage] = []
     if checkpoint.origin != chain.origin:
         found.append(Breakage(Breach.ROLLBACK, place, f"is of another ledger, {checkpoint.origin}"))
-    elif checkpoint.size > len(chain.data):
-        message = f"names {checkpoint.size} records, and there are {len(chain.data)}: the end was cut off"
+    elif checkpoint.size > chain.size:
+        message = f"names {checkpoint.size} records, and there are {chain.size}: the end was cut off"
         found.append(Breakage(Breach.ROLLBACK, place, message))
-    elif chain.frontiers[checkpoint.size].root() != checkpoint.root:
+    elif (frontier := chain.frontier(checkpoint.size)) is None or frontier.root() != checkpoint.root:
         message = f"names another root for the first {checkpoint.size} records: they are not those that were recorded"
         found.append(Breakage(Breach.ROLLBACK, place, message))
     return [*found, *_note_breaks(checkpoint, chain, examiner, place)]
@@ -151,9 +190,10 @@ def _place_breaks(
         own_runs.setdefault(run_id, number)
 
 
-def _signature_breaks(examined: Examined, record: Record, number: int, examiner: Examiner) -> Iterator[Breakage]:
-    trust, envelope, place = examiner.trust, examined.envelope, f"record {number}"
-    if trust is None or envelope is None:
+def signature_breaks(examined: Examined, number: int, examiner: Examiner) -> Iterator[Breakage]:
+    """What is wrong with the signatures of a record under its number."""
+    trust, envelope, record, place = examiner.trust, examined.envelope, examined.record, f"record {number}"
+    if trust is None or envelope is None or record is None:
         return
     if not envelope.signatures:
         if number > trust.unsigned_to:
@@ -199,5 +239,6 @@ def _note_breaks(checkpoint: Checkpoint, chain: Chain, examiner: Examiner, place
 
 def _may_end(key: TrustedKey, size: int, chain: Chain) -> bool:
     """Whoever may sign the last record may say that it is the last one."""
-    last = chain.examined[size - 1].record if 0 < size <= len(chain.examined) else None
+    examined = chain.at(size)
+    last = examined.record if examined is not None else None
     return last is None or bool(set(key.roles) & set(last.kind.roles(last.predicate)))

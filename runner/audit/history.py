@@ -43,7 +43,7 @@ class Ids:
     def record(self, number: int) -> str:
         """The id of the file of a record."""
         if number not in self._records:
-            self._records[number] = self.of(self._chain.data[number - 1])
+            self._records[number] = self.of(self._chain.bytes_of(number))
         return self._records[number]
 
     def segment(self, first: int, last: int) -> str:

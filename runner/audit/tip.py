@@ -25,7 +25,6 @@ from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_byte
 Files = Mapping[str, bytes]
 """Path to the bytes of every file below `.runner/` that an audit reads."""
 
-_RECORD = re.compile(re.escape(layout.RECORDS) + r"/([0-9]{9})\.json")
 SEGMENT = re.compile(re.escape(layout.SEALED) + r"/([0-9]{9})-([0-9]{9})\.jsonl")
 READ = (
     layout.STATE,
@@ -61,11 +60,11 @@ def records_in(files: Files) -> tuple[list[bytes], list[Breakage]]:
     numbers: dict[int, str] = {}
     for path in files:
         if path.startswith((layout.RECORDS + "/", layout.SEALED + "/")) and SEGMENT.fullmatch(path) is None:
-            match = _RECORD.fullmatch(path)
-            if match is None:
+            number = layout.record_number(path)
+            if number is None:
                 found.append(Breakage(Breach.ROLLBACK, path, "is no file that the runner writes"))
             else:
-                numbers[int(match[1])] = path
+                numbers[number] = path
     for number in sorted(numbers):
         if number != len(records) + 1:
             what = f"record {len(records) + 1} is missing" if number > sealed else "this record is sealed already"
@@ -176,20 +175,21 @@ def _standing_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
     for path in sorted(files):
         if not path.startswith(layout.RECORDED + "/"):
             continue
-        entry = _entry(files[path])
+        entry = read_entry(files[path])
         if entry is None or layout.recorded_path(entry.address) != path:
             yield Breakage(Breach.BYTES, path, "is not an entry in its one form")
             continue
         says = entry.key, entry.record, entry.provenance
         if wanted.pop(str(entry.address), None) != says:
             yield Breakage(Breach.BYTES, path, "is not what the reconciles say stands for the stage")
-        elif entry.record is not None and not _agrees(entry, runs.get(entry.record)):
+        elif entry.record is not None and not agrees(entry, runs.get(entry.record)):
             yield Breakage(Breach.BYTES, path, f"does not say what record {entry.record} says")
     for stage in sorted(wanted):
         yield Breakage(Breach.BYTES, layout.RECORDED, f"has no entry for {stage}, which stands")
 
 
-def _entry(data: bytes) -> Entry | None:
+def read_entry(data: bytes) -> Entry | None:
+    """What stands for a stage, from the bytes of its file; None unless they are in their one form."""
     try:
         entry = Entry.from_json(json.loads(data))
         return entry if pretty_bytes(entry.as_json()) == data else None
@@ -197,7 +197,8 @@ def _entry(data: bytes) -> Entry | None:
         return None
 
 
-def _agrees(entry: Entry, run: Mapping[str, Any] | None) -> bool:
+def agrees(entry: Entry, run: Mapping[str, Any] | None) -> bool:
+    """Whether what stands is what a successful run came to."""
     if run is None or not run["outcome"]["succeeded"]:
         return False
     # Where the bytes of an uncached output lie in git may become known after its run was recorded.
@@ -215,5 +216,5 @@ def _object_breaks(files: Files) -> Iterable[Breakage]:
 
 def standing_addresses(files: Files) -> dict[Address, Entry]:
     """The entries that can be read, by stage."""
-    found = (_entry(data) for path, data in files.items() if path.startswith(layout.RECORDED + "/"))
+    found = (read_entry(data) for path, data in files.items() if path.startswith(layout.RECORDED + "/"))
     return {entry.address: entry for entry in found if entry is not None}

@@ -21,9 +21,7 @@ from runner.wiring.clone import working_folder
 def verify(arguments: argparse.Namespace, console: Console) -> int:
     """Verify a ledger; the exit code says what kind of thing is wrong."""
     folder = working_folder(arguments.folder)
-    wanted = Wanted(
-        arguments.rev, place_of(folder, arguments.trust), place_of(folder, arguments.pinned), arguments.deep
-    )
+    wanted = Wanted(arguments.rev, arguments.trust, place_of(folder, arguments.pinned), arguments.deep)
     try:
         named, report = audit(folder, wanted, os.environ)
     except DamagedObjects as error:

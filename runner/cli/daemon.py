@@ -24,13 +24,15 @@ from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
+from runner.wiring.trust import trust_file
 
 
 def daemon(arguments: argparse.Namespace, console: Console) -> int:
     """Reconcile what is new every interval, until SIGTERM or SIGINT."""
     folder = working_folder(arguments.folder)
     settings = Settings(arguments.jobs, arguments.branch, not arguments.no_isolation, trigger="daemon", wait=False)
-    settings = replace(settings, watch=watch_of(os.environ))
+    trust = trust_file(folder, os.environ, arguments.trust)
+    settings = replace(settings, watch=watch_of(os.environ), trust=trust)
     say = _teller(console)
     url = arguments.repo or open_clone(folder, os.environ).url
     with signing_of(os.environ) as signing, stopping() as (stop, signals):

@@ -16,9 +16,10 @@ from runner.wiring.clone import open_clone, working_folder
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
     """What stands for each stage, and whether that is what the specs ask for."""
-    clone = open_clone(working_folder(arguments.folder), os.environ)
+    clone = open_clone(working_folder(arguments.folder), os.environ, arguments.trust)
     observation, aim = clone.observed(arguments.rev)
     plan, _ = observation.plan()
+    observation = clone.told(observation)
     beside = Beside(clone.state_age(observation.state), clone.waiting_runs(), clone.proposals(), clone.claims())
     state = observation.state
     records = plural(state.summary.head.sequence if state else 0, "record")

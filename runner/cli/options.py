@@ -191,6 +191,7 @@ def _plan(commands: Any) -> None:
         default="text",
         help="text (default), a Markdown summary, or text with annotations of bad specs for GitHub",
     )
+    _trust(parser)
     add_common(parser)
 
 
@@ -199,11 +200,20 @@ def _running(parser: Parser) -> None:
         "--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores that the runner may use)"
     )
     _where(parser)
+    _trust(parser)
 
 
 def _running_once(parser: Parser) -> None:
     _running(parser)
     parser.add_argument("--markdown", metavar="FILE", help="also append a Markdown summary to a file")
+
+
+def _trust(parser: Parser) -> None:
+    parser.add_argument(
+        "--trust",
+        metavar="FILE",
+        help="the keys that may sign (default: RUNNER_TRUST, else trust.yaml in the runner's folder)",
+    )
 
 
 def _where(parser: Parser) -> None:
@@ -259,6 +269,7 @@ def _status(commands: Any) -> None:
     more = "Ends with 3 where a stage stands failed."
     parser = _command(commands, "status", help_, "history", "status", "status", "status my-branch", more=more)
     _rev(parser)
+    _trust(parser)
     add_common(parser)
 
 
@@ -363,7 +374,7 @@ def _audit(commands: Any) -> None:
     calls = ("audit verify", "audit verify --trust trust.yaml --pinned checkpoint", "audit verify --deep")
     verify = _command(actions, "verify", help_, "audit", "verify", *calls)
     _rev(verify, "a state branch or any commit with a ledger (default: the clone's own state branch)")
-    verify.add_argument("--trust", metavar="FILE", help="the keys that may sign (default: RUNNER_TRUST)")
+    _trust(verify)
     verify.add_argument("--pinned", metavar="FILE", help="a checkpoint that was kept: the ledger has to extend it")
     verify.add_argument("--deep", action="store_true", help="also bytes of outputs, dvc.lock files and git's objects")
     help_ = "show the ledger in short, or one record"

@@ -22,9 +22,10 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         from runner.wiring.repository import refresh  # imported late: only --fetch needs the network
 
         refresh(folder, os.environ)
-    clone = open_clone(folder, os.environ)
+    clone = open_clone(folder, os.environ, arguments.trust)
     observation, aim = clone.observed(arguments.rev)
     found, _ = observation.plan()
+    observation = clone.told(observation)
     value = plan_json(found, observation.desired, clone.state_age(observation.state)) | {"rev": aim.request}
     if arguments.out:
         _write(folder / arguments.out, value)

@@ -18,11 +18,13 @@ from runner.reconcile import reconcile as run_reconcile
 from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line, result_notices, result_text
 from runner.report.style import Style
+from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import Clone, working_folder
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
 from runner.wiring.signing import signing_of
+from runner.wiring.trust import Trusting, trust_file
 
 
 def reconcile(arguments: argparse.Namespace, console: Console) -> int:
@@ -38,7 +40,7 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.accept_state:
         from runner.wiring.acceptance import accept_state  # imported late: rare
 
-        accepted = accept_state(repository, arguments.accept_state)
+        accepted = accept_state(repository, arguments.accept_state, _trusting(repository, arguments))
     return _run(repository, request, arguments, console, accepted)
 
 
@@ -82,6 +84,7 @@ def _run(
         # What a plan file says holds for its commit alone: it is not asked again later.
         wait=request.expected is None and not arguments.no_wait,
         watch=watch_of(os.environ),
+        trust=_trust_file(arguments),
     )
     summary = _summary_file(arguments)
     progress = Progress(console.err, console.say, live=console.interactive)
@@ -132,6 +135,15 @@ def _tell_what_took_no_part(desired: str, repository: Repository, clone: Clone, 
 
 def _repository(arguments: argparse.Namespace) -> Repository:
     return open_repository(working_folder(arguments.folder), arguments.repo, os.environ)
+
+
+def _trust_file(arguments: argparse.Namespace) -> Path | None:
+    return trust_file(working_folder(arguments.folder), os.environ, arguments.trust)
+
+
+def _trusting(repository: Repository, arguments: argparse.Namespace) -> Trusting | None:
+    file = _trust_file(arguments)
+    return None if file is None else Trusting(file, repository.home, ParseCache(repository.home_root / "parsed"))
 
 
 def _plan_file(file: Path) -> dict[str, Any]:

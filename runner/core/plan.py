@@ -21,6 +21,9 @@ from runner.core.recorded import Entry, Hit, Inputs, OutFact, Recorded
 from runner.core.runkey import Material, differences, material_of, run_key
 from runner.errors import Finding
 
+EVIDENCE = "dvc.lock@"
+"""Provenance of what a committed lock file vouches for, with the commit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -174,7 +177,7 @@ class Walk:
         if isinstance(result, Entry):
             return Step(stage.address, Action.KEEP, ("frozen",), result.key, entry=result)
         if result is not None:
-            evidence = self._evidence_entry(stage, result, _lock_material(stage, result, self.shell()))
+            evidence = self._evidence_entry(stage, result, lock_material(stage, result, self.shell()))
             return Step(stage.address, Action.KEEP, ("frozen",), evidence.key, entry=evidence, changed=entry is None)
         self.findings.append(frozen_finding(stage))
         return Step(stage.address, Action.UNKNOWN, ("frozen, and has never run",))
@@ -252,7 +255,7 @@ class Walk:
             return differences(current.material, new) or ["the recorded result is of another key"]
         lock = self.desired.locks.get(stage.address)
         if lock is not None:
-            old = _lock_material(stage, lock, self.shell()).as_json()
+            old = lock_material(stage, lock, self.shell()).as_json()
             if any(digest.startswith("md5-dos2unix:") for digest in lock.deps.values()):
                 return ["dvc.lock is of a DVC before 3.0, whose digests are of another kind"]
             return [f"{why} (since dvc.lock)" for why in differences(old, new)] or ["dvc.lock cannot vouch for it"]
@@ -262,17 +265,12 @@ class Walk:
         lock = self.desired.locks.get(stage.address)
         if lock is None or not self.desired.project.accept_dvc_lock or not _may_be_evidence(stage):
             return None
-        if _lock_material(stage, lock, material.shell).as_json() != material.as_json():
+        if lock_material(stage, lock, material.shell).as_json() != material.as_json():
             return None
         return self._evidence_entry(stage, lock, material)
 
     def _evidence_entry(self, stage: Stage, lock: LockEntry, material: Material) -> Entry:
-        cached = {out.path: out.cache for out in stage.outs}
-        outs = tuple(
-            OutFact(o.path, o.md5, o.size, o.nfiles, o.isexec, cached.get(o.path, True), None, o.legacy)
-            for o in lock.outs
-        )
-        return Entry(stage.address, run_key(material), f"dvc.lock@{self.desired.commit}", material.as_json(), outs)
+        return evidence_entry(stage, lock, material, self.desired.commit)
 
     def _read(self, address: Address, current: Entry | None, hit: Hit | None) -> None:
         self.basis[address] = [
@@ -311,6 +309,15 @@ def frozen_finding(stage: Stage) -> Finding:
     return Finding(place.file, place.line, place.column, message, "take `frozen` away until it has a result")
 
 
+def evidence_entry(stage: Stage, lock: LockEntry, material: Material, commit: str) -> Entry:
+    """What a committed lock file vouches for, as it stands for a stage."""
+    cached = {out.path: out.cache for out in stage.outs}
+    outs = tuple(
+        OutFact(o.path, o.md5, o.size, o.nfiles, o.isexec, cached.get(o.path, True), None, o.legacy) for o in lock.outs
+    )
+    return Entry(stage.address, run_key(material), f"{EVIDENCE}{commit}", material.as_json(), outs)
+
+
 def _may_be_evidence(stage: Stage) -> bool:
     """Where DVC's own lock cannot vouch: always-changed, a declared environment, parameters DVC's key forgets.
 
@@ -321,7 +328,7 @@ def _may_be_evidence(stage: Stage) -> bool:
     return not any((param.key or "").rsplit(".", 1)[-1] in ("size", "nfiles") for param in stage.params)
 
 
-def _lock_material(stage: Stage, lock: LockEntry, shell: str) -> Material:
+def lock_material(stage: Stage, lock: LockEntry, shell: str) -> Material:
     """The material a lock entry vouches for; what a lock does not state is taken from the stage."""
     whole = {param.file for param in stage.params if param.key is None}
     params: list[tuple[str, str, Any]] = []

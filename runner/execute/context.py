@@ -14,6 +14,7 @@ from runner.data.cache import Cache
 from runner.data.remotes import Remotes
 from runner.execute.worktree import Worktrees
 from runner.git.read import Reader
+from runner.process.hiding import Hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,6 @@ class Context:
     clock: Callable[[], float]
     """Seconds since the epoch."""
     run_ids: Callable[[], str]
+    hidden: Hidden = field(default_factory=Hidden)
+    """What stages find nothing of, where they have namespaces of their own."""
     sizes: dict[str, int] = field(default_factory=dict)

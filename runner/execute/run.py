@@ -152,6 +152,7 @@ def _stage_run(
         private_dir=room.private,
         isolation=room.level,
         on_line=lambda line: context.on_event(Event("line", stage.address, line)),
+        hidden=context.hidden,
     )
 
 

@@ -255,12 +255,13 @@ class Reader:
             commits.append(self.commit(parent))
         return commits[:limit]
 
-    def commits_saying(self, sha: str, pattern: str, limit: int) -> list[str]:
-        """The newest commits, from this one on along all parents, with a line of the message that a pattern matches.
+    def commits_saying(self, sha: str, pattern: str, limit: int, *, first_parent: bool = False) -> list[str]:
+        """The newest commits, from this one on, with a line of the message that a pattern matches.
 
-        `pattern` is a basic regular expression of git's.
+        Along all parents, or first parents alone. `pattern` is a basic regular expression of git's.
         """
-        answer = self._run("rev-list", f"--max-count={limit}", f"--grep={pattern}", checked_oid(sha), "--")
+        along = ["--first-parent"] if first_parent else []
+        answer = self._run("rev-list", *along, f"--max-count={limit}", f"--grep={pattern}", checked_oid(sha), "--")
         if answer.code:
             raise self._failed(answer)
         return path_text(answer.out).split()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
-from runner.errors import Held
+from runner.errors import Held, InputError
 from runner.ledger import layout
 from runner.ledger.objects import History
+from runner.ledger.state import State
 
 TRAILER = "Reconciled"
 """`Reconciled: <desired commit>` ends the message of every commit of the runner on a watched branch."""
@@ -48,17 +49,17 @@ def recorded_commits(reader: History, tip: str) -> list[str]:
     return sorted(counted, key=lambda sha: (counted[sha], sha))
 
 
-def newest_state(reader: History, tips: Iterable[str]) -> str | None:
+def newest_state(reader: History, tips: Iterable[str], counts: Callable[[str], bool] | None = None) -> str | None:
     """The newest commit of the runner that is part of any of these commits' history; None where there is none.
 
-    Also behind merges, where it is on no line of first parents. What people did to `.runner/` afterwards has no effect.
-    Raises Held where they brought a `.runner/` of their own, that no commit of the runner made.
+    Also behind merges, where it is on no line of first parents: as long as it has the records of the newest one that
+    is, so what a fork's own runner recorded apart from these never counts. Where `counts` is given, only what it is
+    true of; where it is true of none, the newest all the same, for the caller to refuse.
+    What people did to `.runner/` afterwards has no effect. Raises Held where they brought a `.runner/` of their own,
+    that no commit of the runner made.
     """
     tips = list(dict.fromkeys(tips))
-    found = {tip for tip in tips if is_recorded(reader, tip)}
-    for tip in tips:
-        if tip not in found:
-            found |= _recorded_before(reader, tip)
+    found = {state for tip in tips if (state := _newest_of(reader, tip, counts or _always)) is not None}
     if found:
         return max(sorted(found), key=lambda sha: _records(reader, sha))
     for tip in tips:
@@ -70,15 +71,51 @@ def newest_state(reader: History, tips: Iterable[str]) -> str | None:
     return None
 
 
-def _recorded_before(reader: History, tip: str) -> set[str]:
-    """The newest commits of the runner in the history of a commit of people's."""
-    limit = _CANDIDATES
+def _always(_commit: str) -> bool:
+    return True
+
+
+def _newest_of(reader: History, tip: str, counts: Callable[[str], bool]) -> str | None:
+    if is_recorded(reader, tip) and counts(tip):
+        return tip
+    anchor = next(filter(counts, _recorded_before(reader, tip, first_parent=True)), None)
+    newest: str | None = None
+    for commit in _recorded_before(reader, tip, first_parent=False):
+        newest = newest or commit
+        if anchor is not None and _records(reader, commit) <= _records(reader, anchor):
+            return anchor
+        if (anchor is None or _extends(reader, commit, anchor)) and counts(commit):
+            return commit
+    return anchor or newest
+
+
+def _recorded_before(reader: History, tip: str, *, first_parent: bool) -> Iterator[str]:
+    """Commits of the runner in the history of a commit of people's, those with the most records first.
+
+    The newest ones at first; more of them are looked for where somebody asks for more.
+    """
+    limit, given = _CANDIDATES, set[str]()
     while True:
-        candidates = reader.commits_saying(tip, _GREP, limit)
-        found = {sha for sha in candidates if is_recorded(reader, sha)}
-        if found or len(candidates) < limit:
-            return found
+        candidates = reader.commits_saying(tip, _GREP, limit, first_parent=first_parent)
+        found = [sha for sha in candidates if sha not in given and is_recorded(reader, sha)]
+        yield from sorted(found, key=lambda sha: (-_records(reader, sha), sha))
+        if len(candidates) < limit:
+            return
+        given.update(found)
         limit *= 4
+
+
+def _extends(reader: History, commit: str, anchor: str) -> bool:
+    """Whether the ledger at a commit begins with that at another: it has the last record of that one in its place."""
+    number = _records(reader, anchor)
+    path = layout.record_path(number)
+    here, there = (reader.tree(one).get(path) for one in (commit, anchor))
+    if here is not None and there is not None:
+        return here.oid == there.oid
+    try:
+        return State(reader, commit).record_bytes(number) == State(reader, anchor).record_bytes(number)
+    except (Held, InputError):
+        return False  # a ledger that cannot be read goes on from nothing
 
 
 def _records(reader: History, commit: str) -> int:

@@ -34,6 +34,7 @@ OBJECTS = f"{ROOT}/objects"
 
 _SAFE = re.compile(rb"[A-Za-z0-9_@=,+.-]")
 _LONGEST_NAME = 180
+_RECORD = re.compile(re.escape(RECORDS) + r"/([0-9]{9})\.json")
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -60,6 +61,12 @@ def recorded_path(address: Address) -> str:
 def record_path(sequence: int) -> str:
     """File of a record."""
     return f"{RECORDS}/{sequence:09d}.json"
+
+
+def record_number(path: str) -> int | None:
+    """The number of the record in a file; None for a path that is none of a record's."""
+    found = _RECORD.fullmatch(path)
+    return int(found[1]) if found is not None else None
 
 
 def segment_path(first: int, last: int) -> str:

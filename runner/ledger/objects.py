@@ -37,5 +37,8 @@ class History(Objects, Protocol):
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether a commit is reachable from another, or is it."""
 
-    def commits_saying(self, sha: str, pattern: str, limit: int) -> list[str]:
-        """The newest commits, from this one on, with a line of the message that a basic regular expression matches."""
+    def commits_saying(self, sha: str, pattern: str, limit: int, *, first_parent: bool = False) -> list[str]:
+        """The newest commits, from this one on, with a line of the message that a basic regular expression matches.
+
+        With `first_parent` along first parents alone.
+        """

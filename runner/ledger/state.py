@@ -34,6 +34,10 @@ class Memo(Protocol):
         """Keep a plain JSON value."""
 
 
+Believes = Callable[[str, int, bytes], bool]
+"""Whether a record's bytes may be believed, by the ref and the number under which they stand; may raise Held."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What `.runner/state.json` says."""
@@ -64,12 +68,23 @@ class End:
 class State:
     """The recorded state at one commit; every answer is read once."""
 
-    def __init__(self, reader: Objects, commit: str, *, ref: str = "", memo: Memo | None = None) -> None:
+    def __init__(
+        self,
+        reader: Objects,
+        commit: str,
+        *,
+        ref: str = "",
+        memo: Memo | None = None,
+        believes: Believes | None = None,
+    ) -> None:
         self._reader = reader
         self.commit = commit
         self.ref = ref
         """Name for people and for `adoptedFrom`; empty for the ledger at hand."""
+        self.doubted: frozenset[Address] = frozenset()
+        """Stages for which something stands that nobody who is trusted vouches for: it does not count."""
         self._memo = memo
+        self._believes = believes
         root = reader.tree(commit).folder(layout.ROOT)
         if root is None:
             raise Held(
@@ -84,7 +99,7 @@ class State:
 
     def current(self, address: Address) -> Entry | None:
         """What stands for the stage now."""
-        return self.entries().get(address)
+        return None if address in self.doubted else self.entries().get(address)
 
     def addresses(self) -> Iterable[Address]:
         """Every stage something stands for."""
@@ -159,6 +174,20 @@ class State:
                 if first <= sequence <= last:
                     return self._segment(path)[sequence - first]
         return None
+
+    def record_range(self, first: int, last: int) -> list[bytes]:
+        """The raw bytes of some records in a row; raises Held where one of them is missing."""
+        names = {number: layout.record_path(number) for number in range(first, last + 1)}
+        tree = self._reader.tree(self.commit)
+        oids = {number: entry.oid for number, path in names.items() if (entry := tree.get(path)) is not None}
+        blobs = self._reader.blobs(oids.values(), _FILE_LIMIT_BYTES)
+        found = {number: blobs[oid] for number, oid in oids.items()}
+        with self._believed(layout.SEALED):
+            for path in self.segments() if len(found) < len(names) else []:
+                begin, end = layout.segment_range(path)
+                if begin <= last and first <= end:
+                    found |= dict(enumerate(self._segment(path), begin))
+            return [found[number] for number in names]
 
     def end(self) -> End:
         """The end of the ledger; raises Held where state, checkpoint, frontier and last record do not agree."""
@@ -273,9 +302,11 @@ class State:
 
     def _hit(self, key: str, sequence: int, succeeded: bool) -> Hit | None:
         with self._believed(f"record {sequence}"):
-            record = self.record(sequence)
-            run = record.run if record else None
-        if run is None or run.key != key:
+            data = self.record_bytes(sequence)
+            run = parse_record(data).run if data is not None else None
+        if data is None or run is None or run.key != key:
+            return None
+        if self._believes is not None and not self._believes(self.ref, sequence, data):
             return None
         return Hit(
             key=key,

@@ -144,6 +144,8 @@ def _try_level(level: Isolation, place: Path) -> str | None:
         for layer in layers:
             layer.mkdir()
         worktree, upper, work = map(os.fsencode, layers)
+        seen = folder / "seen"
+        seen.touch()
         request = {
             "commands": [],
             "directory": worktree,
@@ -151,6 +153,8 @@ def _try_level(level: Isolation, place: Path) -> str | None:
             "worktree": worktree,
             "upper": upper,
             "work": work,
+            "hidden": [worktree, os.fsencode(seen)],
+            "locked": True,
         }
         supervised = launcher.launch(level.code, request)
         try:

@@ -14,6 +14,8 @@ of the stream means that the runner is gone and kills everything too. It answers
     g  group: the supervisor is the child subreaper of everything the stage starts, and kills by a walk of /proc
     p  pid: the supervisor is process 1 of a PID namespace with its own /proc; when it ends the kernel kills the rest
     o  overlay+pid: in addition an overlay is mounted over the worktree's own path
+
+At the last two, files and folders that the stage must not see are hidden behind mounts (see `hide`).
 """
 
 from __future__ import annotations
@@ -26,17 +28,21 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+CAP_SYS_ADMIN = 21
+CAPABILITIES_VERSION = 0x20080522
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x1000, 0x4000, 0x40000
 NOT_STARTED = 127
 """The exit code that a shell gives for a command that cannot be started."""
 CLEARING_SECONDS = 5.0
@@ -241,6 +247,35 @@ def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: s
         mount_overlay(request["worktree"], request["upper"], request["work"])
     # without its own /proc a program that looks itself up by its process id would find somebody else
     check(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "/proc of the PID namespace")
+    for path in request["hidden"]:
+        hide(path)
+    if request["locked"]:
+        lock_mounts()
+
+
+def hide(path: bytes) -> None:
+    """Put nothing in the place of a file or a folder; one that is not there is hidden already."""
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if is_folder:
+        flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+        check(libc.mount(b"tmpfs", path, b"tmpfs", flags, b"size=4k,mode=755"), "hiding a folder")
+    else:
+        check(libc.mount(b"/dev/null", path, None, MS_BIND, None), "hiding a file")
+
+
+def lock_mounts() -> None:
+    """Let nobody in here change mounts from now on, root neither: in a user namespace of their own, where they may,
+    those that they find cannot be taken away, nor be looked behind."""
+    check(libc.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0), "locking mounts")
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    check(libc.capget(header, sets), "locking mounts")
+    for number in range(3):  # effective, permitted, inheritable
+        sets[number] &= ~(1 << CAP_SYS_ADMIN)
+    check(libc.capset(header, sets), "locking mounts")
 
 
 def mount_overlay(worktree: bytes, upper: bytes, work: bytes) -> None:
@@ -258,7 +293,8 @@ def run(request: dict[str, Any], control: socket.socket, output: int, *, in_name
     """Run the commands of a request one after the other, stop at the first that fails, and clear away what is left.
 
     Fields of the request, all bytes: commands (a list of argument lists, the program's path first), directory, folder
-    (the directory as the stage names it), environment; with an overlay worktree, upper, work.
+    (the directory as the stage names it), environment; with an overlay worktree, upper, work. And where there is a
+    namespace: hidden, paths of what the stage must not see, and locked, whether nobody may look behind them.
     """
     wake = wakeup_descriptor()
     poll = select.poll()

@@ -17,6 +17,7 @@ from runner.core.dsse import Signature, fingerprint
 from runner.core.merkle import Frontier
 from runner.core.records import Head
 from runner.errors import HostError, InputError
+from runner.process.hiding import has_other_names
 from runner.process.signer import receive, send
 
 KEY = "RUNNER_SIGNING_KEY"
@@ -52,7 +53,7 @@ class Signing:
     def __init__(self, source: KeySource, schemas: Mapping[str, Mapping[str, Any]]) -> None:
         """Raises InputError where there is no such key, HostError where the signer cannot be started."""
         self.path = source.path
-        """A file that stages must not read, or the socket of the agent."""
+        """A file that stages must not read, or the socket of the agent; None for a key that lies nowhere."""
         self._name = source.name
         self._process = _started()
         said = self._ask({"op": "open", "key": dict(source.request), "schemas": dict(schemas)})
@@ -66,10 +67,10 @@ class Signing:
         source = _source(environ)
         return None if source is None else Signing(source, schemas())
 
-    def stages_see_processes(self, see: bool) -> None:
-        """Whether stages that run here see the processes of the runner: where not, a key that is in no file and no
-        agent is out of their reach."""
-        self._in_reach = see or self._name != "environment"
+    def stages_are_apart(self, apart: bool) -> None:
+        """Whether stages that run here have namespaces of their own: then they see no process of the runner, and the
+        file of the key, or the socket of the agent, is hidden from them. A key with a second name is not."""
+        self._in_reach = not apart or (self.path is not None and has_other_names(self.path))
 
     def facts(self) -> Mapping[str, Any]:
         """What the record of a reconcile says about signing."""

@@ -8,13 +8,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.errors import HostError, InputError
 from runner.process import memory_kills
 from runner.process.allowed_environment import base_environment
+from runner.process.hiding import Hidden
 from runner.process.isolation import Isolation, LevelRefused, read_answer
 from runner.process.launcher import Supervised, launcher, wait_readable
 from runner.process.overlay import undeclared_writes
@@ -57,7 +58,7 @@ class StageRun:
     run alone, outside the worktree, on the file system where outputs shall be; its path should be short (sockets are
     made in TMPDIR). isolation: the level to run at, none below it. With an overlay the stage also sees what the
     caller has put below `upper_layer(private_dir)`, over the worktree, and may change it; without one it writes into
-    the worktree itself.
+    the worktree itself. hidden: what it finds nothing of, at any level but the lowest.
     """
 
     commands: tuple[str, ...]
@@ -73,6 +74,7 @@ class StageRun:
     isolation: Isolation
     on_line: Callable[[str], None] | None = None
     grace_seconds: float = 5.0
+    hidden: Hidden = field(default_factory=Hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,8 @@ def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> di
         "directory": os.fsencode(run.worktree / run.wdir),
         "folder": os.fsencode(run.wdir),
         "environment": {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
+        "hidden": [os.fsencode(path) for path in run.hidden.paths],
+        "locked": run.hidden.locked,
     }
     if "upper" in folders:
         layers = {"worktree": run.worktree, "upper": folders["upper"], "work": folders["work"]}

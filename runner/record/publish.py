@@ -109,6 +109,8 @@ class Publisher:
     """The branch is the watched one itself: `base` is somewhere behind its `tip`."""
     tip: str | None = None
     """Where the branch was when `base` was read; None where there is none yet."""
+    counts: Callable[[str], bool] | None = None
+    """In place: whether a commit of the runner may count, where not all of them do."""
     location: str = ""
     """Where the bytes of results are: the name of a DVC remote, or `this host`."""
     drop: Callable[[], Sequence[str]] = tuple
@@ -363,7 +365,9 @@ class Publisher:
         """Fetch, and go on from what is recorded now."""
         self.mirror.fetch()
         self.tip = tip = self.mirror.tip(self.branch)
-        state = in_place.newest_state(self.mirror.reader, [tip]) if self.in_place and tip is not None else tip
+        state = tip
+        if self.in_place and tip is not None:
+            state = in_place.newest_state(self.mirror.reader, [tip], self.counts)
         if tip is None and self.may_go:
             self.fork = self.base is not None
             return

@@ -10,14 +10,16 @@ from runner.git.mirror import Mirror
 from runner.ledger.in_place import newest_state
 from runner.observe import refs
 from runner.wiring.repository import Repository
+from runner.wiring.trust import Trusting
 
 _GONE = "none"
 """What to say of a branch that is not there any more."""
 
 
-def accept_state(repository: Repository, sha: str) -> str:
+def accept_state(repository: Repository, sha: str, trusting: Trusting | None = None) -> str:
     """Forget what this host has seen of the state branches that are at `sha` now (`none`: of those that are gone).
 
+    With a trust file what is recorded there counts from then on, whoever signed it.
     Returns the whole name of that commit, for the record.
     Raises InputError where no branch that this host knows is there.
     """
@@ -26,7 +28,7 @@ def accept_state(repository: Repository, sha: str) -> str:
     repository.mirror.fetch()
     folder = repository.home.seen_state(refs.STATE).parent
     known = {unquote(file.name): file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
-    tips = {branch: _state_of(repository.mirror, branch) for branch in known}
+    tips = {branch: _state_of(repository.mirror, branch, trusting) for branch in known}
     accepted = [
         branch for branch, tip in tips.items() if (tip is None if sha == _GONE else (tip or "").startswith(sha))
     ]
@@ -35,15 +37,18 @@ def accept_state(repository: Repository, sha: str) -> str:
         raise InputError(f"no state branch is at {sha}", places or "this host has seen none yet, so none is held")
     for branch in accepted:
         known[branch].unlink(missing_ok=True)
+        if trusting is not None:
+            trusting.accept(repository.mirror.reader, tips[branch], branch)
     return tips[accepted[0]] or _GONE
 
 
-def _state_of(mirror: Mirror, branch: str) -> str | None:
+def _state_of(mirror: Mirror, branch: str, trusting: Trusting | None) -> str | None:
     """The newest commit of the runner on a branch, which may be a watched one."""
     tip = mirror.tip(branch)
     if tip is None or branch.startswith(refs.OWN_PREFIX):
         return tip
     try:
-        return newest_state(mirror.reader, [tip])
+        counts = trusting.ends(mirror.reader, branch) if trusting is not None else None
+        return newest_state(mirror.reader, [tip], counts)
     except Held:
         return tip  # a branch of another name that is the runner's alone

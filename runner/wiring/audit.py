@@ -20,9 +20,7 @@ from runner.observe import refs
 from runner.process.signing_keys import verifies
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.signing import statement_checker
-
-TRUST = "RUNNER_TRUST"
-"""The trust file, where none is named."""
+from runner.wiring.trust import trust_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,8 @@ class Wanted:
 
     rev: str | None = None
     """A state branch by its name, or any revision; None for the clone's own state branch."""
-    trust: Path | None = None
+    trust: str | None = None
+    """The trust file that an option names."""
     pinned: Path | None = None
     deep: bool = False
 
@@ -49,8 +48,8 @@ def audit(folder: Path, wanted: Wanted, environ: Mapping[str, str]) -> tuple[Nam
     """Verify a ledger; raises InputError where there is none, or a file that was named is none."""
     clone = open_clone(folder, environ)
     named = _named(clone, wanted.rev)
-    trust_file = wanted.trust or (folder / environ[TRUST] if environ.get(TRUST) else None)
-    trust = read_trust(trust_file) if trust_file is not None else None
+    file = trust_file(folder, environ, wanted.trust)
+    trust = read_trust(file) if file is not None else None
     pinned = read_checkpoint(wanted.pinned) if wanted.pinned is not None else None
     examiner = Examiner(statement_checker(), verifies, trust)
     report = verify(clone.reader, named.tip, examiner, pinned=pinned, proposal=named.proposal)

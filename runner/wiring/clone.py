@@ -12,9 +12,9 @@ from pathlib import Path
 
 from runner.core.claims import BRANCHES, REFS, Claim
 from runner.core.digests import md5_hex
-from runner.core.nouns import Project, Trust
+from runner.core.nouns import Notice, Project, Trust
 from runner.core.records import RunFacts
-from runner.errors import InputError, SpecError
+from runner.errors import NOWHERE, InputError, SpecError
 from runner.git.read import Reader, small_file
 from runner.ledger.in_place import desired_at
 from runner.ledger.state import State
@@ -28,6 +28,7 @@ from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import StateRefs, clone_states, opened
+from runner.wiring.trust import Trusting, trust_file
 
 _MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?", re.ASCII)
 _LISTING_LIMIT_BYTES = 64 << 20
@@ -60,6 +61,8 @@ class Clone:
     """For commits that nobody trusts: what is computed from them is never what a trusted plan reads."""
     memo: DigestMemo
     memo_apart: DigestMemo
+    trust: Path | None = None
+    """The trust file; None where nobody says whom to trust."""
 
     @functools.cached_property
     def policy(self) -> Policy:
@@ -75,7 +78,13 @@ class Clone:
     def states(self) -> StateRefs:
         """The state branches that are known here."""
         first = self.policy.project.record_branch or refs.STATE
-        return clone_states(self.reader, self.mirror, self.policy.watched, first)
+        counts = None if self.trusting is None else self.trusting.ends(self.reader, first)
+        return clone_states(self.reader, self.mirror, self.policy.watched, first, counts)
+
+    @functools.cached_property
+    def trusting(self) -> Trusting | None:
+        """What the trust file says of recorded states; reading commands remember nothing of it."""
+        return None if self.trust is None else Trusting(self.trust, self.home, self.cache, remembers=False)
 
     def state(self, rev: str | None = None) -> State | None:
         """The recorded state that counts for `rev`, None where none is known."""
@@ -89,6 +98,14 @@ class Clone:
         """The same, and what a plan of it is for."""
         aim = aimed(self.reader, self.states, rev, self.policy.watched)
         return self._observed(aim), aim
+
+    def told(self, observation: Observation) -> Observation:
+        """The observation with a notice for all that a trust file does not let count, as far as it was asked for."""
+        texts = self.trusting.notices() if self.trusting is not None else []
+        if not texts:
+            return observation
+        notices = (*observation.desired.notices, *(Notice(text, NOWHERE) for text in texts))
+        return replace(observation, desired=replace(observation.desired, notices=notices))
 
     def state_age(self, state: State | None) -> str | None:
         """How long ago the state was recorded, in words."""
@@ -121,12 +138,15 @@ class Clone:
 
     def _observed(self, aim: Aim) -> Observation:
         policy = self.policy.project if aim.trust is not Trust.TRUSTED else None
-        others = self.states.others(aim.state, proposals=True)
+        own = self._counting(aim)
+        others = opened(self.reader, self.states, self.states.others(aim.state, proposals=True), self.cache)
+        if self.trusting is not None:
+            others = self.trusting.others(self.reader, others, own, self._lines(aim))
         observed = observe(
             self.reader,
             aim.commit,
-            state=self._opened(aim.state),
-            others=opened(self.reader, self.states, others, self.cache),
+            state=own,
+            others=others,
             trust=aim.trust,
             policy=policy,
             cache=self.cache if aim.trust is Trust.TRUSTED else self.apart,
@@ -136,8 +156,19 @@ class Clone:
         )
         if observed.desired.project.reuse_proposed:
             return observed
-        own = tuple(state for state in observed.others if not state.ref.startswith(refs.PROPOSED))
-        return replace(observed, others=own)
+        watched = tuple(state for state in observed.others if not state.ref.startswith(refs.PROPOSED))
+        return replace(observed, others=watched)
+
+    def _counting(self, aim: Aim) -> State | None:
+        """The state that counts for a plan, as a reconcile would look at it."""
+        if self.trusting is None or aim.state is None:
+            return self._opened(aim.state)
+        tip = self.states.tips[aim.state]
+        return self.trusting.seen_through(self.reader, tip, aim.state, self.cache, self._lines(aim))
+
+    def _lines(self, aim: Aim) -> list[str]:
+        tip = watched_tip(self.reader, aim.watched)
+        return [aim.commit] if tip is None else [tip, aim.commit]
 
     def _project_of(self, branch: str | None) -> Project:
         tip = watched_tip(self.reader, branch)
@@ -177,8 +208,11 @@ def host_limits() -> HostLimits:
     return HostLimits(*host_resources())
 
 
-def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
-    """The repository that a folder lies in; raises InputError where there is none."""
+def open_clone(start: Path, environ: Mapping[str, str], trust: str | None = None) -> Clone:
+    """The repository that a folder lies in; raises InputError where there is none.
+
+    `trust` is the trust file that an option names.
+    """
     reader = Reader.discover(start)
     remote = reader.remote_url()
     url = remote or _own_place(reader)
@@ -199,6 +233,7 @@ def open_clone(start: Path, environ: Mapping[str, str]) -> Clone:
         ParseCache(home_root / "apart" / "parsed", bound_bytes=_APART_BYTES, reads=parsed),
         digests,
         DigestMemo(home_root / "apart" / "digests.sqlite", bound_rows=_APART_ROWS, reads=digests),
+        trust_file(start, environ, trust),
     )
 
 

@@ -52,6 +52,10 @@ class RepositoryHome:
         """The newest commit of the runner that this host has seen on a branch that results go to."""
         return self.root / "seen-states" / flat(branch)
 
+    def verified(self, branch: str) -> Path:
+        """How far this host has verified the ledger of a branch that results go to."""
+        return self.root / "verified" / flat(branch)
+
     @property
     def claims(self) -> Path:
         """A file for each reconcile under way, locked by its process."""
@@ -60,6 +64,19 @@ class RepositoryHome:
     def journal(self, branch: str) -> Path:
         """Finished runs that are not on the state branch yet."""
         return self.root / "journal" / flat(branch)
+
+    def notes(self) -> list[Path]:
+        """Folders of what the runner believes later, made where they are not there: no stage needs any of them."""
+        made = [self.root / name for name in ("journal", "seen", "seen-states", "verified", "claims")]
+        for folder in made:
+            folder.mkdir(parents=True, exist_ok=True)
+        return [*made, self.mirror]
+
+
+def caches(home: Path) -> list[Path]:
+    """What the runner remembers of files and of specs, for all repositories."""
+    tables = [f"{name}.sqlite{part}" for name in ("digests", "hashes") for part in ("", "-wal", "-shm")]
+    return [home / name for name in ("parsed", "apart", *tables)]
 
 
 def prune_logs(folder: Path, kept: int = 2_000) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.core.actions import Action
 from runner.core.claims import EXPIRY_SECONDS, Claim, Watch
-from runner.core.nouns import Address, Project, Trust
+from runner.core.nouns import Address, Trust
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
@@ -39,6 +39,7 @@ from runner.parts import PublisherPart, Request, Result
 from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
+from runner.process.hiding import hidden_from_stages
 from runner.process.host import host_resources, this_host
 from runner.process.isolation import Isolation, available_isolation, wanted_isolation
 from runner.process.signing import Signing
@@ -53,11 +54,12 @@ from runner.record.standing import Standing, WithRuns, standing_after
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
-from runner.wiring.home import RepositoryHome, home_name, prune_logs
+from runner.wiring.home import RepositoryHome, caches, home_name, prune_logs
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
-from runner.wiring.states import StateRefs, opened
+from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
 from runner.wiring.waiting import said_if_slow
+from runner.wiring.trust import Trusting
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
@@ -83,6 +85,8 @@ class Settings:
     """Whether to wait for what other runners run; else it is left to the next reconcile."""
     watch: Watch = field(default_factory=Watch)
     """What this process has seen of others' claims."""
+    trust: Path | None = None
+    """The trust file; None where nobody says whom to trust."""
 
 
 def watch_of(environ: Mapping[str, str]) -> Watch:
@@ -127,7 +131,9 @@ class RealParts:
         self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"), on_damaged=self.damage.here)
         if self.cache_root != self.home.cache:
             take_over(self.cache, self.home.cache)
-        self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch)
+        trust = self.settings.trust
+        self._trusting = None if trust is None else Trusting(trust, self.home, self.parsed)
+        self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch, self._trusting)
 
     # Observe
 
@@ -140,13 +146,12 @@ class RealParts:
         reader = self.mirror.reader
         target = self._targets.choose(request.rev)
         states = target.states
-        own_name = target.branch if target.branch in states.tips else states.first
-        own = State(reader, states.tips[own_name], memo=self.parsed) if own_name in states.tips else None
+        own = None if target.base is None else self._targets.opened(target, states.tips[target.base], target.base)
         observation = observe(
             reader,
             target.commit,
             state=own,
-            others=self._others(states, own_name, target.project),
+            others=self._others(target, own),
             trust=target.trust,
             policy=target.project if target.trust is not Trust.TRUSTED else None,
             cache=self.parsed,
@@ -254,11 +259,14 @@ class RealParts:
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
         """Have a finished run in the journal."""
+        if self.signing is not None and run.isolation == Isolation.GROUP:
+            self.signing.stages_are_apart(False)  # a better level may have been refused after all
         self._journal(observation).add(run)
 
     def published(self, runs: Sequence[RunFacts], observation: Observation) -> None:
         """Forget what is on the remote, and remember where its branch is: from here on it only goes forward."""
         self._published_at = time.monotonic()
+        self._tell_doubts()
         self._journal(observation).remove(runs)
         self._targets.published(self._chosen[observation.commit])
 
@@ -270,9 +278,10 @@ class RealParts:
         def standing(base: State | None, runs: Sequence[RunFacts]) -> Standing:
             return standing_after(observation.walk(WithRuns(observation.recorded(base), runs), self._wishes))
 
+        self._check_signer(target, observation.state)
         if self.signing is not None:
             self.home.root.mkdir(parents=True, exist_ok=True)
-            self.signing.stages_see_processes(available_isolation(self.home.root) is Isolation.GROUP)
+            self.signing.stages_are_apart(available_isolation(self.home.root) is not Isolation.GROUP)
         host = this_host()
         return Publisher(
             mirror=self.mirror,
@@ -280,7 +289,7 @@ class RealParts:
             desired=observation.desired,
             push_bytes=lambda wanted: self._push_bytes(remotes, wanted),
             sources=sources_of(observation, self.cache),
-            open_state=lambda commit: State(self.mirror.reader, commit, memo=self.parsed),
+            open_state=lambda commit: self._targets.opened(target, commit, target.branch),
             standing=standing,
             accepted_run=lambda hit: recorded_run(observation.reader, target.states, hit),
             author=Identity("runner", f"runner@{host.hostname}"),
@@ -302,6 +311,7 @@ class RealParts:
             may_go=target.trust is Trust.PROPOSED,
             in_place=target.in_place,
             tip=target.tip,
+            counts=self._targets.counts(target.branch),
             signer=self.signing or NoSigner(),
             damage=lambda: self.damage.report(self.cache.has),
             damage_recorded=self.damage.recorded,
@@ -311,6 +321,7 @@ class RealParts:
 
     def planned(self, plan: Plan, observation: Observation) -> None:
         """Tell who watches."""
+        self._tell_doubts()
         self.on_plan(plan, observation)
 
     def insists(self, observation: Observation) -> bool:
@@ -357,9 +368,24 @@ class RealParts:
 
     # Parts of the above
 
-    def _others(self, states: StateRefs, own: str, project: Project) -> list[State]:
-        names = states.others(own, proposals=project.reuse_proposed)
-        return opened(self.mirror.reader, states, names, self.parsed)
+    def _others(self, target: Target, own: State | None) -> list[State]:
+        reader, states = self.mirror.reader, target.states
+        names = states.others(target.base or states.first, proposals=target.project.reuse_proposed)
+        others = opened(reader, states, names, self.parsed)
+        if self._trusting is None:
+            return others
+        return self._trusting.others(reader, others, own, [target.watched_tip, target.commit])
+
+    def _check_signer(self, target: Target, state: State | None) -> None:
+        """Find out before anything runs that what is recorded would not be trusted here."""
+        if self._trusting is not None:
+            key = self.signing.public_key if self.signing is not None else None
+            number = state.summary.head.sequence + 1 if state is not None else 1
+            self._trusting.check_signer(key, number, proposal=target.trust is Trust.PROPOSED)
+
+    def _tell_doubts(self) -> None:
+        for text in self._trusting.notices() if self._trusting is not None else ():
+            self.on_event(Event("notice", None, text))
 
     def _journal(self, observation: Observation) -> Journal:
         branch = self._chosen[observation.commit].branch
@@ -393,7 +419,13 @@ class RealParts:
             on_event=self.on_event,
             clock=self.clock,
             run_ids=lambda: uuid.uuid4().hex,
+            hidden=hidden_from_stages(self.signing.path if self.signing is not None else None, self._notes()),
         )
+
+    def _notes(self) -> list[Path]:
+        """What the runner believes later: a stage that could write there would decide about others' results."""
+        trust = [self.settings.trust] if self.settings.trust is not None else []
+        return [*self.home.notes(), *caches(self.home_root), *trust]
 
     def _check_remotes(self, remotes: Remotes, observation: Observation) -> None:
         """Find out before anything runs that its bytes could not be sent to where they belong."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from runner.core.claims import BRANCHES
@@ -35,8 +35,17 @@ class StateRefs:
 _PLACES = ("refs/remotes/origin/", "refs/heads/")
 
 
-def clone_states(reader: Reader, mirror: Reader | None, watched: str | None, first: str) -> StateRefs:
-    """Every state branch as new as a clone and the mirror know it, without the network."""
+def clone_states(
+    reader: Reader,
+    mirror: Reader | None,
+    watched: str | None,
+    first: str,
+    counts: Callable[[str], bool] | None = None,
+) -> StateRefs:
+    """Every state branch as new as a clone and the mirror know it, without the network.
+
+    `counts` says whether a commit of the runner on the watched branch itself may count; None for all of them.
+    """
     patterns = [f"{place}{name}" for place in _PLACES for name in (refs.OWN_PREFIX, first)]
     known: dict[str, list[str]] = {}
     for place in (reader, mirror):
@@ -44,19 +53,21 @@ def clone_states(reader: Reader, mirror: Reader | None, watched: str | None, fir
             known.setdefault(name, []).append(tip)
     in_place = known.pop(first, []) if first == watched else []
     tips = {name: _newest(reader, found) for name, found in known.items()}
-    return _with_in_place(reader, StateRefs(tips, first), in_place)
+    return _with_in_place(reader, StateRefs(tips, first), in_place, counts)
 
 
-def mirror_states(reader: Reader, watched: str, first: str) -> StateRefs:
-    """Every state branch in the mirror."""
+def mirror_states(reader: Reader, watched: str, first: str, counts: Callable[[str], bool] | None = None) -> StateRefs:
+    """Every state branch in the mirror; `counts` as above."""
     found = dict(_by_name(reader, [f"refs/heads/{refs.OWN_PREFIX}", f"refs/heads/{first}"]))
     in_place = [found.pop(first)] if first == watched and first in found else []
-    return _with_in_place(reader, StateRefs(found, first), in_place)
+    return _with_in_place(reader, StateRefs(found, first), in_place, counts)
 
 
-def _with_in_place(reader: Reader, states: StateRefs, tips: list[str]) -> StateRefs:
+def _with_in_place(
+    reader: Reader, states: StateRefs, tips: list[str], counts: Callable[[str], bool] | None
+) -> StateRefs:
     """The same, and what is recorded on the watched branch itself, which is at these commits."""
-    state = newest_state(reader, [tip for tip in tips if reader.exists(tip)])
+    state = newest_state(reader, [tip for tip in tips if reader.exists(tip)], counts)
     return states if state is None else StateRefs({**states.tips, states.first: state}, states.first)
 
 

@@ -7,6 +7,7 @@ rewritten is noticed.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from runner.core.nouns import Project, Trust
 from runner.errors import Held, InputError
 from runner.git.mirror import Mirror
 from runner.ledger.in_place import desired_at, newest_state
+from runner.ledger.state import State
 from runner.observe import refs
 from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.home import RepositoryHome
 from runner.wiring.states import StateRefs, mirror_states
+from runner.wiring.trust import Trusting
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,12 @@ class Target:
     """The branch whose newest commit this is; None for a commit that was asked for by name."""
 
     @property
+    def base(self) -> str | None:
+        """The branch whose recorded state is built on; None where nothing is recorded yet."""
+        name = self.branch if self.branch in self.states.tips else self.states.first
+        return name if name in self.states.tips else None
+
+    @property
     def in_place(self) -> bool:
         """Whether results are recorded on the watched branch itself."""
         return self.branch == self.watched
@@ -56,17 +65,35 @@ class Targets:
     parsed: ParseCache
     branch: str | None
     """Watched branch as a person said it; None for the project's, else the remote's default."""
+    trusting: Trusting | None = None
+    """What a person says of keys; None where nobody did."""
 
     def choose(self, rev: str | None) -> Target:
         """The target of a revision, None for the newest commit of the watched branch.
 
-        Raises InputError for what the remote does not have, Held where a branch was rewritten.
+        Raises InputError for what the remote does not have, Held where a branch was rewritten, or where what is
+        recorded is not signed by who is trusted.
         """
         watched_tip, watched, project = self._watched()
         target = self._target(rev, watched_tip, watched, project)
-        self._check_not_rewritten(target)
+        state = self._check_not_rewritten(target)
+        if target.base is not None:
+            self._check_trusted(target, target.base)
+        if state is not None:
+            _write_seen(self.home.seen_state(target.branch), state)
         self._check_not_rewound(watched, watched_tip, project)
         return target
+
+    def opened(self, target: Target, commit: str, branch: str) -> State:
+        """The recorded state at a commit of a branch; raises Held where a trust file does not let it count."""
+        reader, memo = self.mirror.reader, self.parsed
+        if self.trusting is None:
+            return State(reader, commit, memo=memo)
+        return self.trusting.opened(reader, commit, branch, memo, [target.watched_tip, target.commit])
+
+    def counts(self, branch: str) -> Callable[[str], bool] | None:
+        """Whether a commit of the runner on a watched branch may count; None where all of them do."""
+        return None if self.trusting is None else self.trusting.ends(self.mirror.reader, branch)
 
     def published(self, target: Target) -> None:
         """Remember the state after a push of ours: from here on it only goes forward."""
@@ -99,7 +126,8 @@ class Targets:
         reader = self.mirror.reader
         first = project.branch or self.mirror.default_branch() or watched
         own = refs.state_branch(watched, first, project.record_branch)
-        states = mirror_states(reader, watched, refs.state_branch(first, first, project.record_branch))
+        home = refs.state_branch(first, first, project.record_branch)
+        states = mirror_states(reader, watched, home, self.counts(home))
 
         def target(commit: str, branch: str, trust: Trust, source: str | None) -> Target:
             desired, tip = desired_at(reader, commit), reader.ref(f"refs/heads/{branch}")
@@ -130,10 +158,19 @@ class Targets:
                 return branch
         return None
 
-    def _check_not_rewritten(self, target: Target) -> None:
-        """Hold where the state branch no longer holds what this host has seen of it."""
-        branch, seen_file = target.branch, self.home.seen_state(target.branch)
-        seen = _read_seen(seen_file)
+    def _check_trusted(self, target: Target, branch: str) -> None:
+        try:
+            self.opened(target, target.states.tips[branch], branch)
+        except Held:
+            seen_file = self.home.seen_state(branch)
+            if _read_seen(seen_file) is None:
+                _write_seen(seen_file, "")  # a branch that a person may accept has to be known
+            raise
+
+    def _check_not_rewritten(self, target: Target) -> str | None:
+        """Hold where the state branch no longer holds what this host has seen of it; gives what is new there."""
+        branch = target.branch
+        seen = _read_seen(self.home.seen_state(branch))
         reader = self.mirror.reader
         # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
         tip = self._state_of(target)
@@ -144,15 +181,14 @@ class Targets:
                 f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
                 f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
             )
-        if tip is not None and tip != seen:
-            _write_seen(seen_file, tip)
+        return tip if tip != seen else None
 
     def _state_of(self, target: Target) -> str | None:
         """The newest commit of the runner on the branch that results go to, as the mirror has it now."""
         tip = self.mirror.tip(target.branch)
         if not target.in_place or tip is None:
             return tip
-        return newest_state(self.mirror.reader, [tip])
+        return newest_state(self.mirror.reader, [tip], self.counts(target.branch))
 
     def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
         """Hold where a protected watched branch no longer holds what this host has seen of it."""

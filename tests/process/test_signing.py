@@ -144,14 +144,19 @@ def test_a_key_in_a_variable_is_taken_out_of_the_environment(key_file: Path) -> 
     assert found.facts()["source"] == "environment"
 
 
-def test_only_a_key_from_a_variable_is_out_of_reach_where_stages_see_no_processes(key_file: Path) -> None:
-    for environ, expected in (({KEY: str(key_file)}, True), ({KEY_DATA: key_file.read_text()}, False)):
-        found = opened(environ)
-        found.stages_see_processes(False)
-        assert found.facts()["keyReadableByStages"] is expected
-        found.stages_see_processes(True)
-        assert found.facts()["keyReadableByStages"] is True
+def test_a_key_is_out_of_reach_where_stages_are_apart_and_it_has_one_name(key_file: Path, tmp_path: Path) -> None:
+    for environ in ({KEY: str(key_file)}, {KEY_DATA: key_file.read_text()}):
+        found = opened(dict(environ))
+        assert found.facts()["keyReadableByStages"] is True  # as long as nobody has said more
+        for apart in (True, False):
+            found.stages_are_apart(apart)
+            assert found.facts()["keyReadableByStages"] is not apart
         found.close()
+    (tmp_path / "another").hardlink_to(key_file)
+    found = opened({KEY: str(key_file)})
+    found.stages_are_apart(True)
+    assert found.facts()["keyReadableByStages"] is True
+    found.close()
 
 
 def test_the_runner_does_not_show_the_key_that_it_was_given(key_file: Path) -> None:

@@ -199,16 +199,18 @@ class Repository:
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         return self.store.is_ancestor(self._require(ancestor), self._require(descendant))
 
-    def commits_saying(self, sha: str, pattern: str, limit: int) -> list[str]:
-        found = [commit for commit in self._history(sha) if re.search(pattern, commit.message, re.MULTILINE)]
+    def commits_saying(self, sha: str, pattern: str, limit: int, *, first_parent: bool = False) -> list[str]:
+        history = self._history(sha, first_parent=first_parent)
+        found = [commit for commit in history if re.search(pattern, commit.message, re.MULTILINE)]
         return [commit.sha for commit in sorted(found, key=lambda commit: -commit.committed_at)][:limit]
 
-    def _history(self, sha: str) -> Iterator[Commit]:
+    def _history(self, sha: str, *, first_parent: bool = False) -> Iterator[Commit]:
         seen, pending = {sha}, [sha]
         for sha in pending:
             commit = self.commit(sha)
             yield commit
-            new = [parent for parent in commit.parents if parent not in seen]
+            parents = commit.parents[:1] if first_parent else commit.parents
+            new = [parent for parent in parents if parent not in seen]
             seen.update(new)
             pending.extend(new)
 

@@ -1,0 +1,294 @@
+"""Whether a recorded state may be built on: its end is signed by who may, it extends what this host has verified
+before, and what stands is what signed records say.
+
+What this costs grows with what is new since this host looked and with how many stages stand, never with history: all
+records before are held by the Merkle root that the end is signed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.audit.chain import Base, Chain, Examined, Examiner, check_chain, check_checkpoint, signature_breaks
+from runner.audit.findings import Breach, Breakage
+from runner.audit.tip import SEGMENT, agrees, read_entry
+from runner.core.checkpoint import parse_checkpoint
+from runner.core.git_ids import blob_id
+from runner.core.merkle import Frontier
+from runner.core.nouns import Address
+from runner.core.predicates import RECONCILE, RUN
+from runner.core.recorded import Entry
+from runner.core.records import Head, Record
+from runner.errors import Held, InputError
+from runner.git.read import Reader
+from runner.ledger import layout
+from runner.ledger.state import State, Summary
+
+Vouches = Callable[[Entry], bool]
+"""Whether the lock file that evidence names does say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The end of a ledger as this host has verified it."""
+
+    commit: str
+    """The state commit."""
+    trust: str
+    """Digest of the trust file that it was held against."""
+    base: Base
+    desired: str
+    """The newest desired commit that was recorded."""
+    accepted: int = 0
+    """Records up to this one were accepted by a person, whoever signed them."""
+    doubted: tuple[Address, ...] = ()
+    """Stages whose evidence could not be confirmed."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "commit": self.commit,
+            "trust": self.trust,
+            "frontier": self.base.frontier.as_text(),
+            "digest": self.base.digest,
+            "dated": self.base.dated,
+            "origin": self.base.origin,
+            "desired": self.desired,
+            "accepted": self.accepted,
+            "doubted": [[address.pipeline, address.stage] for address in self.doubted],
+        }
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Pin:
+        """The inverse of `as_json`; raises ValueError, KeyError or TypeError for anything else."""
+        base = Base(Frontier.parse(row["frontier"]), row["digest"], row["dated"], row["origin"])
+        doubted = tuple(Address(pipeline, stage) for pipeline, stage in row["doubted"])
+        return Pin(row["commit"], row["trust"], base, row["desired"], int(row["accepted"]), doubted)
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What was found of a state."""
+
+    pin: Pin
+    """To begin from the next time, where nothing is wrong."""
+    found: tuple[Breakage, ...]
+
+
+def pin_of(reader: Reader, state: State, trust: str, *, accepted: int = 0) -> Pin:
+    """The pin of a state as it says itself; raises Held where its end does not agree with itself."""
+    end = state.end()
+    base = Base(end.frontier, state.summary.head.digest, end.recorded_at, end.origin)
+    return Pin(state.commit, trust, base, state.summary.desired, accepted)
+
+
+def check_foundation(
+    reader: Reader,
+    state: State,
+    examiner: Examiner,
+    before: Pin | None,
+    *,
+    trust: str,
+    proposal: bool,
+    accepted: int,
+    vouches: Vouches,
+) -> Foundation:
+    """Look at a state that a reconcile is to build on, from what this host has verified before.
+
+    `before` is of a commit that this one descends from; records up to `accepted` need no signature. Raises Held where
+    the end does not agree with itself.
+    """
+    end = state.end()
+    size = end.frontier.size
+    if before is not None and before.base.size >= size:
+        message = f"has {size} records, and this host has verified {before.base.size} in {before.commit[:12]}"
+        return Foundation(before, (Breakage(Breach.ROLLBACK, f"commit {state.commit[:12]}", message),))
+    chain = _new_records(state, examiner, before, end.frontier, end.origin)
+    checkpoint = parse_checkpoint(reader.file(state.commit, layout.CHECKPOINT) or b"")
+    summary = _summary(state, chain, before)
+    found = [
+        *chain.found,
+        *check_checkpoint(checkpoint, chain, examiner, layout.CHECKPOINT),
+        *_end_breaks(reader, state, chain, summary, end.frontier, before),
+        *([] if proposal else proposal_breaks(chain)),
+        *([] if before is None else _change_breaks(reader, state, chain, before)),
+    ]
+    unchanged = before if before is not None and before.trust == trust else None
+    standing, doubted = _standing(reader, state, examiner, accepted, unchanged, vouches)
+    last = chain.examined[-1]
+    base = Base(end.frontier, last.digest, end.recorded_at, checkpoint.origin)
+    pin = Pin(state.commit, trust, base, state.summary.desired, accepted, doubted)
+    return Foundation(pin, (*found, *standing))
+
+
+def record_breaks(examiner: Examiner, number: int, data: bytes) -> list[Breakage]:
+    """What is wrong with one record, by itself."""
+    examined = examiner.examine(data)
+    place = f"record {number}"
+    if examined.record is None or examined.wrong is not None:
+        return [Breakage(Breach.CHAIN, place, examined.wrong or "not a record")]
+    if examined.record.sequence != number:
+        return [Breakage(Breach.CHAIN, place, f"says that it is record {examined.record.sequence}")]
+    return list(signature_breaks(examined, number, examiner))
+
+
+def proposal_breaks(chain: Chain) -> Iterator[Breakage]:
+    """What was recorded for a proposal never becomes part of the ledger of a watched branch."""
+    for number, record in chain.records():
+        if record.kind is RECONCILE and record.own["reconcile"]["trust"] == "proposed":
+            yield Breakage(Breach.POLICY, f"record {number}", "is of a proposal, and this ledger is none")
+
+
+def _new_records(state: State, examiner: Examiner, before: Pin | None, frontier: Frontier, origin: str) -> Chain:
+    """What was appended since, examined; where this host has verified nothing before, the last record alone."""
+    if before is not None:
+        records = state.record_range(before.base.size + 1, frontier.size)
+        return check_chain(records, examiner, base=before.base)
+    data = state.record_range(frontier.size, frontier.size)[0]
+    chain = _as_last(data, examiner, frontier, origin)
+    chain.found = record_breaks(examiner, frontier.size, data)
+    return chain
+
+
+def _as_last(data: bytes, examiner: Examiner, frontier: Frontier, origin: str) -> Chain:
+    """A chain of which nothing but the last record and the frontier after it is known."""
+    count = frontier.size - 1
+    base = Base(Frontier(count, (b"",) * count.bit_count()), origin=origin)
+    return Chain([data], [examiner.examine(data)], [base.frontier, frontier], [], 0, base)
+
+
+def _summary(state: State, chain: Chain, before: Pin | None) -> Summary | None:
+    """What `state.json` has to say; None where the last record is no reconcile."""
+    last = chain.examined[-1].record
+    if last is None or last.kind is not RECONCILE:
+        return None
+    newest = (examined.record for examined in reversed(chain.examined))
+    desired = next(filter(None, map(_desired, newest)), None)
+    if desired is None:
+        older = map(_desired, state.records())
+        desired = before.desired if before is not None else next(filter(None, older), None)
+    own = last.own["reconcile"]
+    return Summary(desired or own["desired"], Head(chain.size, chain.examined[-1].digest), own["location"])
+
+
+def _desired(record: Record | None) -> str | None:
+    """The commit that a reconcile made the newest one; None for late ones and for other records."""
+    if record is None or record.kind is not RECONCILE or record.own["reconcile"]["late"]:
+        return None
+    return str(record.own["reconcile"]["desired"])
+
+
+def _end_breaks(
+    reader: Reader,
+    state: State,
+    chain: Chain,
+    summary: Summary | None,
+    frontier: Frontier,
+    before: Pin | None,
+) -> Iterator[Breakage]:
+    if summary is None:
+        yield Breakage(Breach.ROLLBACK, f"record {chain.size}", "is the last one, and is not of a reconcile")
+    elif reader.file(state.commit, layout.STATE) != summary.as_bytes():
+        yield Breakage(Breach.ROLLBACK, layout.STATE, "does not say what follows from the records")
+    if before is not None and chain.frontiers[-1] != frontier:
+        message = f"is of another ledger than the {before.base.size} records that this host has verified"
+        yield Breakage(Breach.ROLLBACK, layout.FRONTIER, message)
+
+
+def _change_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> Iterator[Breakage]:
+    """What changed below `ledger/` beside appending, and sealing byte for byte."""
+    below = f"{layout.ROOT}/ledger"
+    old, new = reader.at([(before.commit, below), (state.commit, below)])
+    if old is None or new is None:
+        yield Breakage(Breach.ROLLBACK, below, "is gone")
+        return
+    changes = {f"{below}/{path}": oid for path, oid in reader.tree_changes([(old, new)])[0].items()}
+    known = State(reader, before.commit)
+    digits = len(state.commit)
+    sealed = [layout.segment_range(path) for path, oid in changes.items() if SEGMENT.fullmatch(path) and oid]
+    for path, oid in sorted(changes.items()):
+        if path in (layout.CHECKPOINT, layout.FRONTIER):
+            continue
+        number = layout.record_number(path)
+        if number is not None and oid is None:
+            good = any(first <= number <= last for first, last in sealed)
+        elif number is not None:
+            good = number > chain.base.size and oid == blob_id(chain.bytes_of(number), digits)
+        elif SEGMENT.fullmatch(path) and oid is not None:
+            first, last = layout.segment_range(path)
+            middle = min(last, chain.base.size)
+            records = known.record_range(first, middle) if first <= middle else []
+            good = last <= chain.size
+            records += chain.data[: last - chain.base.size] if good and last > chain.base.size else []
+            good = good and oid == blob_id(b"".join(records), digits)
+        else:
+            good = False
+        if not good:
+            yield Breakage(Breach.ROLLBACK, path, "was changed, and records are only ever appended")
+
+
+def _standing(
+    reader: Reader, state: State, examiner: Examiner, accepted: int, before: Pin | None, vouches: Vouches
+) -> tuple[list[Breakage], tuple[Address, ...]]:
+    """What is wrong with what stands, and the stages whose evidence nobody confirms."""
+    here = _recorded_files(reader, state.commit)
+    there = _recorded_files(reader, before.commit) if before is not None and reader.exists(before.commit) else {}
+    new = {path: oid for path, oid in here.items() if there.get(path) != oid}
+    blobs = reader.blobs(new.values())
+    found: list[Breakage] = []
+    doubted = [
+        address
+        for address in (before.doubted if before is not None else ())
+        if layout.recorded_path(address) in here.keys() - new.keys()
+    ]
+    for path, oid in sorted(new.items()):
+        entry = read_entry(blobs[oid])
+        if entry is None or layout.recorded_path(entry.address) != path:
+            found.append(Breakage(Breach.BYTES, path, "is not an entry in its one form"))
+        elif entry.record is None:
+            doubted += [] if vouches(entry) else [entry.address]
+        else:
+            found += _entry_breaks(state, examiner, accepted, entry, entry.record, path)
+    return found, tuple(sorted(doubted))
+
+
+def _recorded_files(reader: Reader, commit: str) -> dict[str, str]:
+    tree = reader.tree(commit)
+    paths = tree.below(layout.RECORDED)
+    return {path: entry.oid for path in paths if (entry := tree.get(path)) is not None}
+
+
+def _entry_breaks(
+    state: State, examiner: Examiner, accepted: int, entry: Entry, number: int, path: str
+) -> list[Breakage]:
+    data = state.record_bytes(number)
+    if data is None:
+        return [Breakage(Breach.BYTES, path, f"names record {number}, which is not there")]
+    found = record_breaks(examiner, number, data) if number > accepted else []
+    run = _run(examiner.examine(data))
+    if not found and not (run is not None and agrees(entry, run) and entry.provenance == run["provenance"]):
+        found = [Breakage(Breach.BYTES, path, f"does not say what record {number} says")]
+    return found
+
+
+def _run(examined: Examined) -> Mapping[str, Any] | None:
+    record = examined.record
+    return record.own["run"] if record is not None and record.kind is RUN else None
+
+
+def end_is_signed(reader: Reader, commit: str, examiner: Examiner) -> bool:
+    """Whether the end of the ledger at a commit is signed by who may, as far as its last record and checkpoint tell."""
+    try:
+        state = State(reader, commit)
+        number = state.summary.head.sequence
+        data, frontier = state.record_bytes(number), state.end().frontier
+        checkpoint = parse_checkpoint(reader.file(commit, layout.CHECKPOINT) or b"")
+    except (Held, InputError):
+        return False  # not even the end of a ledger
+    if data is None:
+        return False
+    found = record_breaks(examiner, number, data)
+    chain = _as_last(data, examiner, frontier, checkpoint.origin)
+    return not [*found, *check_checkpoint(checkpoint, chain, examiner, ""), *proposal_breaks(chain)]

@@ -1,0 +1,61 @@
+"""What stages do not see where they have a mount namespace of their own: the signing key and the runner's notes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_DEVICES = Path("/dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Files and folders in whose place a stage finds nothing."""
+
+    paths: tuple[Path, ...] = ()
+    locked: bool = False
+    """Whether not even root may look behind; it can mount nothing then."""
+
+
+def hidden_from_stages(key: Path | None, notes: Iterable[Path]) -> Hidden:
+    """Hide a key, which is a file or the socket of an agent, and folders and files of the runner's own.
+
+    Folders that are not there yet are made by who writes into them, and are given once they are there.
+    """
+    paths = [path for path in notes if os.path.lexists(path)]
+    if key is not None:
+        paths += [_alone(Path(os.path.realpath(key))), *_disks()]
+    return Hidden(tuple(dict.fromkeys(paths)), locked=key is not None)
+
+
+def has_other_names(key: Path) -> bool:
+    """Whether a key is found under another name as well, which nobody hides: it has several hard links."""
+    try:
+        return os.stat(key).st_nlink > 1
+    except OSError:
+        return False  # it is gone: nobody reads it
+
+
+def _alone(path: Path) -> Path:
+    """The folder of a file that has it to itself, so that what comes in its place is hidden too; else the file."""
+    try:
+        return path.parent if os.listdir(path.parent) == [path.name] else path
+    except OSError:
+        return path
+
+
+def _disks(folder: Path = _DEVICES) -> list[Path]:
+    """Devices through which root reads the bytes of every file."""
+    if os.geteuid() != 0:
+        return []
+    with os.scandir(folder) as entries:
+        found = [Path(entry.path) for entry in entries if _is_disk(entry)]
+    return sorted(found)
+
+
+def _is_disk(entry: os.DirEntry[str]) -> bool:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and entry.name.startswith("sg"))

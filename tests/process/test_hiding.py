@@ -1,0 +1,126 @@
+"""What a stage must not see it does not find: the key, the agent, the runner's notes; and it cannot look behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runner.process.hiding import has_other_names, hidden_from_stages
+from runner.process.signing_keys import agent_key, generate
+from tests.process.conftest import Run
+from tests.process.test_signing import agent
+
+__all__ = ["agent"]
+
+pytestmark = pytest.mark.usefixtures("level")
+
+
+@pytest.fixture
+def apart(level: str) -> None:
+    """Only where stages have namespaces of their own."""
+    if level == "group":
+        pytest.skip("without namespaces nothing is hidden, and the record says so")
+
+
+def said(run: Run, tmp_path: Path, command: str, **changes: object) -> str:
+    """What a command prints, with what it says of its errors."""
+    outcome = run(f"{{ {command}; }} 2>&1; :", log_path=tmp_path / "said.log", **changes)
+    assert outcome.reason == "ok"
+    return (tmp_path / "said.log").read_text()
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("alone", [True, False], ids=["in a folder of its own", "beside other files"])
+def test_a_stage_does_not_find_the_key(run: Run, tmp_path: Path, alone: bool) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    generate(folder / "key")
+    if not alone:
+        (folder / "other").write_text("other\n")
+    (tmp_path / "link").symlink_to(folder / "key")
+    hidden = hidden_from_stages(tmp_path / "link", [])
+    names = f"{folder}/key {tmp_path}/link /proc/1/root{folder}/key /proc/self/root{folder}/key"
+    text = said(run, tmp_path, f"cat {names}; cat {folder}/other; cd {folder} && cat key", hidden=hidden)
+    assert "PRIVATE" not in text
+    assert ("other\n" in text) is not alone
+    assert "PRIVATE" in (folder / "key").read_text()
+
+
+@pytest.mark.usefixtures("apart")
+def test_not_even_root_looks_behind(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    generate(folder / "key")
+    for others in ((), ("other",)):
+        for name in others:
+            (folder / name).touch()
+        hidden = hidden_from_stages(folder / "key", [])
+        key, place = folder / "key", tmp_path / "place"
+        place.mkdir(exist_ok=True)
+        inner = f"umount {key}; umount {folder}; mount --bind {tmp_path} {place}; cat {key} {place}/keys/key"
+        for tries in (inner, f"unshare --user --map-root-user --mount sh -c {shlex.quote(inner)}"):
+            assert "PRIVATE" not in said(run, tmp_path, tries, hidden=hidden)
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_key_that_takes_the_place_of_a_hidden_one_is_hidden_too(run: Run, tmp_path: Path) -> None:
+    folder, started, go = tmp_path / "keys", tmp_path / "started", tmp_path / "go"
+    folder.mkdir()
+    generate(folder / "key")
+    hidden = hidden_from_stages(folder / "key", [])
+    renewed = subprocess.Popen(
+        [
+            "sh",
+            "-c",
+            f"until [ -e {started} ]; do sleep 0.01; done; cp {folder}/key new && mv new {folder}/key && touch {go}",
+        ],
+        cwd=tmp_path,
+    )
+    text = said(
+        run, tmp_path, f"touch {started}; while [ ! -e {go} ]; do sleep 0.01; done; cat {folder}/key", hidden=hidden
+    )
+    assert renewed.wait() == 0
+    assert "PRIVATE" not in text
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_stage_does_not_reach_the_agent_and_the_runner_does(run: Run, tmp_path: Path, agent: dict[str, str]) -> None:
+    place = agent["SSH_AUTH_SOCK"]
+    program = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({place!r}); print('reached')"
+    command = f"python3 -c {shlex.quote(program)}"
+    assert "reached" in said(run, tmp_path, command)
+    hidden = hidden_from_stages(Path(place), [])
+    assert "reached" not in said(run, tmp_path, command, hidden=hidden)
+    assert len(agent_key(agent["NAME"], place).sign(b"data")) == 64
+
+
+@pytest.mark.usefixtures("apart")
+def test_notes_of_the_runner_are_neither_read_nor_written(run: Run, tmp_path: Path) -> None:
+    folder, file = tmp_path / "journal", tmp_path / "trust.yaml"
+    folder.mkdir()
+    (folder / "note").write_text("note\n")
+    file.write_text("trust\n")
+    hidden = hidden_from_stages(None, [folder, file, tmp_path / "not there"])
+    text = said(
+        run, tmp_path, f"cat {folder}/note {file}; echo forged > {folder}/x; echo forged > {file}", hidden=hidden
+    )
+    assert "note\n" not in text
+    assert "trust\n" not in text
+    assert os.listdir(folder) == ["note"]
+    assert file.read_text() == "trust\n"
+
+
+def test_a_key_that_is_gone_hides_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    assert said(run, tmp_path, "echo runs", hidden=hidden_from_stages(tmp_path / "keys" / "key", [])) == "runs\n"
+
+
+def test_a_key_with_two_names_is_known_to_be_in_reach(tmp_path: Path) -> None:
+    generate(tmp_path / "key")
+    assert not has_other_names(tmp_path / "key")
+    os.link(tmp_path / "key", tmp_path / "another")
+    assert has_other_names(tmp_path / "key")

@@ -1,0 +1,373 @@
+"""With a trust file a reconcile builds on what trusted runners signed alone: real keys, real git, who would forge."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from runner.ledger import layout
+from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.worlds import STATE, World, until
+from tests.repositories import GitRepo, git
+
+SPEC = """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  stages:
+    make: {cmd: "echo make >> @TRACE@; cat seed > out", deps: [seed], outs: [out]}
+    copy: {cmd: "echo copy >> @TRACE@; cp out copy", deps: [out], outs: [copy]}
+"""
+FILES = {"runner.yaml": SPEC, "seed": "1\n"}
+
+
+class Keys:
+    """Keys by their names, and a trust file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trust = folder / "trust.yaml"
+
+    def made(self, world: World, name: str) -> str:
+        """The public line of a key, which is made the first time."""
+        file = self.folder / f"{name}.pub"
+        if not file.exists():
+            file.write_text(world.runner("keys", "generate", str(self.folder / name)).stdout)
+        return file.read_text().strip()
+
+    def trusted(self, world: World, rows: Mapping[str, str], more: str = "") -> None:
+        """Write the trust file: names of keys to the rest of their rows."""
+        lines = [f"  - {{key: {self.made(world, name)}{rest}}}\n" for name, rest in rows.items()]
+        self.trust.write_text(f"apiVersion: runner/v1\nkind: Trust\nkeys:\n{''.join(lines)}{more}")
+
+    def signs(self, world: World, name: str | None) -> None:
+        """Who signs from now on."""
+        world.environ.pop("RUNNER_SIGNING_KEY", None)
+        if name is not None:
+            self.made(world, name)
+            world.environ["RUNNER_SIGNING_KEY"] = str(self.folder / name)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Reconciled twice by a trusted runner; never used itself."""
+    folder = tmp_path_factory.mktemp("template")
+    world, keys = World.create(folder / "world", FILES, dvc=True), Keys(folder)
+    keys.trusted(world, {"runner": ""})
+    for name in ("mallory", "next", "ci"):
+        keys.made(world, name)
+    keys.signs(world, "runner")
+    world.reconcile()
+    world.edit({"seed": "2\n"})
+    world.reconcile()
+    return world
+
+
+@pytest.fixture
+def world(tmp_path: Path, template: World) -> World:
+    """A copy of it, which host `a` has verified."""
+    shutil.copytree(template.folder.parent, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "world"
+    world = World(folder, GitRepo(folder / "repo"), folder / "remote.git")
+    world.repo.git("remote", "set-url", "origin", str(world.remote))
+    keys = Keys(tmp_path)
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    keys.signs(world, "runner")
+    world.reconcile()
+    (folder / "trace").unlink()
+    (folder / "trace").symlink_to(template.folder / "trace")  # as the specs name it
+    world.trace()
+    return world
+
+
+@pytest.fixture
+def keys(world: World) -> Keys:
+    return Keys(world.folder.parent)
+
+
+def untrusted(world: World, host: str = "stranger", *options: str) -> None:
+    """Reconcile where nobody says whom to trust."""
+    file = world.environ.pop("RUNNER_TRUST")
+    world.reconcile(*options, host=host)
+    world.environ["RUNNER_TRUST"] = file
+
+
+def forged(world: World, change: Callable[[Path], None], *, branch: str = STATE, parents: int = 1) -> str:
+    """Somebody who may push changes files of a branch by hand."""
+    clone = world.folder / f"forger{len(list(world.folder.glob('forger*')))}"
+    git(world.folder, "clone", "--quiet", "--branch", branch, str(world.remote), str(clone))
+    change(clone)
+    git(clone, "add", "--all", "--force")
+    git(clone, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", "-m", "Reconcile")
+    git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{branch}")
+    return git(clone, "rev-parse", "HEAD")
+
+
+def test_a_state_that_is_signed_is_built_on(world: World) -> None:
+    for host in ("a", "fresh"):
+        told = world.reconcile(host=host)
+        assert (told.commit, set(told.actions.values())) == (None, {"keep"})
+    world.edit({"seed": "3\n"})
+    assert world.reconcile(host="another").ran == ["copy", "make"]
+    assert world.reconcile().commit is None
+    check_ledger(world.remote)
+
+
+def test_a_state_that_somebody_signs_whom_nobody_trusts_is_held_until_a_person_accepts_it(
+    world: World, keys: Keys
+) -> None:
+    world.edit({"seed": "3\n"})
+    keys.signs(world, "mallory")
+    untrusted(world)
+    keys.signs(world, "runner")
+    world.trace()
+    tip = world.tip()
+    for host in ("a", "fresh"):
+        told = world.reconcile(host=host, ok=(6,))
+        assert "is signed by nobody who is trusted" in told.err
+        assert f"--accept-state {tip}" in told.err
+    assert (world.trace(), world.tip()) == ([], tip)
+
+    told = world.reconcile("--accept-state", str(tip), host="fresh")
+    assert (told.ran, told.commit is not None) == ([], True)
+    assert world.records()[-1]["reconcile"]["acceptedState"] == tip
+    assert world.reconcile(host="fresh").commit is None
+    world.reconcile(host="a", ok=(6,))  # each host has its own person
+
+
+@pytest.mark.parametrize("host", ["a", "fresh"])
+def test_a_state_without_a_signature_is_held(world: World, keys: Keys, host: str) -> None:
+    world.edit({"seed": "3\n"})
+    keys.signs(world, None)
+    untrusted(world)
+    keys.signs(world, "runner")
+    assert "is not signed" in world.reconcile(host=host, ok=(6,)).err
+
+
+def test_a_runner_that_nobody_trusts_does_not_begin(world: World, keys: Keys) -> None:
+    world.edit({"seed": "3\n"})
+    tip = world.tip()
+    keys.signs(world, None)
+    assert "no key is configured to sign record 7" in world.reconcile(ok=(1,)).err
+    keys.signs(world, "mallory")
+    assert "does not name it" in world.reconcile(ok=(1,)).err
+    keys.signs(world, "runner")
+    keys.trusted(world, {"runner": ", to: 6"})
+    assert "does not let it" in world.reconcile(ok=(1,)).err
+    keys.trusted(world, {"runner": ", roles: [proposals]"})
+    assert "which may not end this ledger" in world.reconcile(ok=(6,)).err
+    assert (world.trace(), world.tip()) == ([], tip)
+
+
+def test_a_key_that_was_replaced_signs_nothing_after_its_last_record(world: World, keys: Keys) -> None:
+    world.edit({"seed": "3\n"})
+    untrusted(world, "behind")
+    keys.trusted(world, {"runner": ", to: 6", "next": ", from: 7"})
+    told = world.reconcile(ok=(6,))
+    assert "which is not valid for this record" in told.err
+
+
+def test_unsigned_records_of_the_time_before_the_key_are_let_through(tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    world = World.create(tmp_path / "world", FILES)
+    world.reconcile()
+    keys.trusted(world, {"runner": ""}, "unsigned: {to: 3}\n")
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    keys.signs(world, "runner")
+    world.edit({"seed": "2\n"})
+    assert world.reconcile().ran == ["copy", "make"]
+    assert world.reconcile(host="fresh").commit is None
+    keys.trusted(world, {"runner": ""}, "unsigned: {to: 0}\n")
+    world.edit({"seed": "1\n"})  # its results are those of the unsigned records
+    assert "record 1: is not signed" in world.reconcile(host="later", ok=(6,)).err
+
+
+def test_what_stands_has_to_be_what_a_signed_record_says(world: World) -> None:
+    def exchange(clone: Path) -> None:
+        file = clone / layout.RECORDED / "p" / "make.json"
+        row = json.loads(file.read_text())
+        row["outs"][0]["md5"] = "0" * 32
+        file.write_text(json.dumps(row, indent=1, sort_keys=True) + "\n")
+
+    good = world.tip()
+    forged(world, exchange)
+    assert "does not say what record" in world.reconcile(host="fresh", ok=(6,)).err
+    told = world.reconcile(ok=(6,))
+    assert "has 6 records, and this host has verified 6" in told.err
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
+    assert world.reconcile(host="fresh").commit is None
+    assert world.reconcile().commit is None
+
+
+def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(world: World) -> None:
+    def invent(clone: Path) -> None:
+        file = clone / layout.RECORDED / "p" / "make.json"
+        row = json.loads(file.read_text())
+        row |= {"record": None, "provenance": f"dvc.lock@{world.repo.head}"}
+        row["outs"][0]["md5"] = "0" * 32
+        file.write_text(json.dumps(row, indent=1, sort_keys=True) + "\n")
+
+    forged(world, invent)
+    told = world.reconcile(host="fresh")
+    assert "no lock file of the watched branch says what runner/state says" in told.err
+    assert told.actions == {"make": "reuse", "copy": "keep"}
+    assert world.trace() == []
+
+
+def test_a_ledger_that_was_signed_elsewhere_by_a_trusted_key_is_held(world: World, keys: Keys, tmp_path: Path) -> None:
+    other = World.create(tmp_path / "other", FILES, dvc=True)
+    other.environ |= {"RUNNER_SIGNING_KEY": world.environ["RUNNER_SIGNING_KEY"]}
+    for seed in ("2\n", "3\n", "4\n"):
+        other.edit({"seed": seed})
+        other.reconcile()
+    theirs = other.clone("theirs")
+
+    def replace(clone: Path) -> None:
+        shutil.rmtree(clone / layout.ROOT)
+        shutil.copytree(theirs / layout.ROOT, clone / layout.ROOT)
+
+    forged(world, replace)
+    assert "does not follow from the bytes of the record before it" in world.reconcile(ok=(6,)).err
+
+
+def test_an_old_record_that_was_exchanged_is_noticed_by_a_host_that_knew_it(world: World, keys: Keys) -> None:
+    world.edit({"seed": "3\n"})
+    world.reconcile(host="b")
+
+    def exchange(clone: Path) -> None:
+        (clone / layout.record_path(1)).write_bytes((clone / layout.record_path(2)).read_bytes())
+
+    tip = git(world.remote, "rev-parse", STATE)
+    clone = world.clone("forger")
+    exchange(clone)
+    git(clone, "add", "--all", "--force")
+    git(clone, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--amend", "--no-edit")
+    git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{STATE}")
+    assert git(world.remote, "rev-parse", STATE) != tip
+    assert "000000001.json: was changed, and records are only ever appended" in world.reconcile(ok=(6,)).err
+
+
+def proposed(world: World) -> None:
+    """A branch `idea` with a result of its own."""
+    world.repo.git("switch", "--quiet", "--create", "idea")
+    world.edit({"seed": "idea\n"})
+
+
+def merged(world: World) -> None:
+    world.repo.git("switch", "--quiet", "main")
+    world.repo.git("merge", "--quiet", "--no-ff", "--no-edit", "idea")
+    world.repo.push()
+    world.trace()
+
+
+PROPOSED = "runner/proposed/idea"
+
+
+def test_a_proposal_that_a_trusted_key_signed_is_taken_over(world: World, keys: Keys) -> None:
+    keys.trusted(world, {"runner": "", "ci": ", roles: [proposals]"})
+    proposed(world)
+    keys.signs(world, "ci")
+    assert world.reconcile("idea", host="ci").ran == ["copy", "make"]
+    merged(world)
+    world.reconcile(host="ci", ok=(1,))  # it may not record on the state branch
+    keys.signs(world, "runner")
+    assert world.plan() == {"make": "reuse", "copy": "reuse"}
+    assert world.reconcile().ran == []
+    assert world.trace() == []
+    assert world.reconcile(host="fresh").commit is None
+
+
+@pytest.mark.parametrize("name", ["mallory", None])
+def test_a_proposal_that_nobody_trusted_signed_runs_again_and_says_why(
+    world: World, keys: Keys, name: str | None
+) -> None:
+    proposed(world)
+    keys.signs(world, name)
+    untrusted(world, "stranger", "idea")
+    assert world.tip(PROPOSED) is not None
+    keys.signs(world, "runner")
+    merged(world)
+    done = world.runner("plan", ok=(2,))
+    assert f"{PROPOSED}: record" in done.stdout
+    assert "its result is not reused" in done.stdout
+    told = world.reconcile()
+    assert told.ran == ["copy", "make"]
+    assert "its result is not reused" in told.err
+    assert world.trace() == ["copy", "make"]
+    check_ledger(world.remote)
+    assert world.reconcile().commit is None
+
+
+def test_a_proposal_signed_by_a_key_that_has_ended_runs_again(world: World, keys: Keys) -> None:
+    proposed(world)
+    untrusted(world, "stranger", "idea")
+    merged(world)
+    keys.trusted(world, {"runner": ", to: 9", "next": ""})
+    keys.signs(world, "next")
+    world.edit({"seed": "meanwhile\n"})
+    world.reconcile()  # records 7 to 9
+    world.edit({"seed": "idea\n"})
+    assert world.reconcile().ran == ["copy", "make"]
+
+
+def test_a_proposal_does_not_become_the_state(world: World) -> None:
+    proposed(world)
+    world.reconcile("idea")
+    merged(world)
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", str(world.tip(PROPOSED)))
+    assert "is of a proposal, and this ledger is none" in world.reconcile(host="fresh", ok=(6,)).err
+
+
+def test_a_plan_says_that_a_reconcile_would_hold(world: World, keys: Keys) -> None:
+    world.edit({"seed": "3\n"})
+    keys.signs(world, "mallory")
+    untrusted(world)
+    git(world.repo.path, "fetch", "--quiet", "origin", f"{STATE}:refs/remotes/origin/{STATE}")
+    for words in (["plan"], ["status"]):
+        assert "a reconcile would hold (exit code 6)" in world.runner(*words, ok=(0, 2)).stdout
+    named = world.environ.pop("RUNNER_TRUST")
+    assert "would hold" not in world.runner("status").stdout
+    assert "would hold" in world.runner("status", "--trust", named).stdout
+    home = world.home("a") / "trust.yaml"
+    home.write_bytes(keys.trust.read_bytes())
+    assert "would hold" in world.runner("status").stdout
+    home.unlink()
+
+
+def test_a_race_that_is_lost_to_somebody_whom_nobody_trusts_is_held(world: World, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    waiting = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat seed >"
+    spec = (world.repo.path / "runner.yaml").read_text().replace("cat seed >", waiting)
+    world.edit({"runner.yaml": spec})
+    log = tmp_path / "log"
+    running = world.start("reconcile", log=log)
+    until(lambda: "make" in (world.folder / "trace").read_text(), 120)
+    forgery = forged(world, lambda clone: None)
+    gate.touch()
+    assert running.wait(120) == 6
+    assert "is not what a trusted runner left" in log.read_text()
+    assert world.tip() == forgery
+
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", f"{forgery}^")
+    told = world.reconcile()
+    assert (told.ran, told.commit is not None) == ([], True)  # what had run was kept
+
+
+def test_what_did_not_move_is_not_looked_at_again(world: World) -> None:
+    program = (
+        "import sys\n"
+        "from runner.cli.main import main\n"
+        "code = int(main(['reconcile', '--json']))\n"
+        "print(code, [name for name in ('ruamel', 'cryptography') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", program]
+    environ = world.environment("a")
+    done = subprocess.run(command, cwd=world.repo.path, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
