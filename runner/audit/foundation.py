@@ -278,7 +278,7 @@ def _run(examined: Examined) -> Mapping[str, Any] | None:
     return record.own["run"] if record is not None and record.kind is RUN else None
 
 
-def end_is_signed(reader: Reader, commit: str, examiner: Examiner) -> bool:
+def end_is_signed(reader: Reader, examiner: Examiner, commit: str) -> bool:
     """Whether the end of the ledger at a commit is signed by who may, as far as its last record and checkpoint tell."""
     try:
         state = State(reader, commit)

@@ -6,6 +6,7 @@ branch that has results on itself they are the commits of the runner among peopl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.audit.findings import Breach, Breakage
@@ -35,9 +36,12 @@ class Ledger:
     in_place: bool
 
 
-def read_ledger(reader: Reader, tip: str) -> Ledger:
-    """The ledger that a commit holds; raises InputError where it holds none."""
-    commits, below, in_place = _state_commits(reader, tip)
+def read_ledger(reader: Reader, tip: str, counts: Callable[[str], bool] | None = None) -> Ledger:
+    """The ledger that a commit holds; raises InputError where it holds none.
+
+    `counts` says whether a commit of the runner on a watched branch may count, where not all of them do.
+    """
+    commits, below, in_place = _state_commits(reader, tip, counts)
     if not commits:
         raise InputError(f"{tip[:12]} holds no ledger of the runner", "name a state branch, such as runner/state")
     trees = reader.at([(commit, _LEDGER) for commit in commits])
@@ -50,11 +54,13 @@ def read_ledger(reader: Reader, tip: str) -> Ledger:
     return Ledger(commits[-1], _files(reader, commits[-1]), tuple(steps), tuple(found), complete, in_place)
 
 
-def _state_commits(reader: Reader, tip: str) -> tuple[list[str], str | None, bool]:
+def _state_commits(
+    reader: Reader, tip: str, counts: Callable[[str], bool] | None
+) -> tuple[list[str], str | None, bool]:
     """State commits, the oldest first; a commit below that holds a ledger, too; whether people's are among them."""
     line = reader.first_parents(tip)
     held = [tree is not None for tree in reader.at([(commit, _LEDGER) for commit in line])]
-    own = recorded_commits(reader, tip) if any(held) else []
+    own = recorded_commits(reader, tip, counts) if any(held) else []
     if own and not _is_of_runner_alone(reader, line, held):
         return own, None, True
     count = next((number for number, has in enumerate(held) if not has), len(line))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from dataclasses import dataclass
 
 from runner.audit.chain import Chain, Examiner, check_chain, check_checkpoint
-from runner.audit.findings import Breach, Breakage, exit_code
+from runner.audit.findings import Breakage, exit_code
+from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
 from runner.audit.reading import Ledger, read_ledger
 from runner.audit.tip import check_tip, records_in
 from runner.core.checkpoint import Checkpoint
-from runner.core.predicates import RECONCILE
 from runner.git.read import Reader
 
 
@@ -46,7 +46,8 @@ def verify(
     reader: Reader, tip: str, examiner: Examiner, *, pinned: Checkpoint | None = None, proposal: bool = False
 ) -> Report:
     """Audit the ledger at a commit; `proposal`: it is one of a proposal. Raises InputError where there is none."""
-    return judge(read_ledger(reader, tip), examiner, pinned=pinned, proposal=proposal)
+    counts = None if examiner.trust is None else functools.partial(end_is_signed, reader, examiner)
+    return judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
 
 
 def judge(ledger: Ledger, examiner: Examiner, *, pinned: Checkpoint | None = None, proposal: bool = False) -> Report:
@@ -60,14 +61,7 @@ def judge(ledger: Ledger, examiner: Examiner, *, pinned: Checkpoint | None = Non
     if pinned is not None:
         found += check_checkpoint(pinned, chain, examiner, "the pinned checkpoint")
     if examiner.trust is not None and not proposal:
-        found += _proposal_breaks(chain)
+        found += proposal_breaks(chain)
     checkpoint = Checkpoint(chain.origin, len(chain.data), chain.frontiers[-1].root())
     unique = tuple(sorted(dict.fromkeys(found)))
     return Report(ledger, chain, unique, checkpoint, examiner.trust is not None, pinned.size if pinned else None)
-
-
-def _proposal_breaks(chain: Chain) -> Iterator[Breakage]:
-    """What was recorded for a proposal never becomes part of the ledger of a watched branch."""
-    for number, record in chain.records():
-        if record.kind is RECONCILE and record.own["reconcile"]["trust"] == "proposed":
-            yield Breakage(Breach.POLICY, f"record {number}", "is of a proposal, and this ledger is none")

@@ -258,7 +258,7 @@ def _reconcile(commands: Any) -> None:
     parser.add_argument(
         "--accept-state",
         metavar="SHA",
-        help="go on from a state branch that somebody rewrote: its commit now, or `none` where it is gone",
+        help="go on from a state branch that was rewritten, or is not signed by who may: its commit now, or `none`",
     )
     _running_once(parser)
     add_common(parser)

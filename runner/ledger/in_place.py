@@ -1,8 +1,9 @@
 """Results that are recorded on the watched branch itself: which of its commits the runner made, which people.
 
 A commit of the runner there has one parent, names the desired commit in a trailer, and has more records below
-`.runner/` than its parent. The last is what tells it from a commit of people that took over its message, by a squash
-for example: people's commits add no records.
+`.runner/` than its parent, or where a merge brought others' records there, a last record of its own that states it.
+That is what tells it from a commit of people that took over its message, by a squash for example: people's commits add
+no records.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from runner.core.records import BadRecord, parse_record
 from runner.errors import Held, InputError
 from runner.ledger import layout
 from runner.ledger.objects import History
@@ -19,7 +21,7 @@ from runner.ledger.state import State
 TRAILER = "Reconciled"
 """`Reconciled: <desired commit>` ends the message of every commit of the runner on a watched branch."""
 
-_LINE = re.compile(rf"^{TRAILER}: [0-9a-f]{{40,64}}$", re.MULTILINE)
+_LINE = re.compile(rf"^{TRAILER}: ([0-9a-f]{{40,64}})$", re.MULTILINE)
 _GREP = f"^{TRAILER}: [0-9a-f]*$"
 _CANDIDATES = 20
 """Commits with the trailer that are looked at first; more where people took over its words in all of these."""
@@ -37,16 +39,39 @@ def desired_at(reader: History, commit: str) -> str:
 def is_recorded(reader: History, commit: str) -> bool:
     """Whether the runner made this commit, to record results on a watched branch."""
     found = reader.commit(commit)
-    if len(found.parents) != 1 or not _LINE.search(found.message):
+    lines = _LINE.findall(found.message)
+    if len(found.parents) != 1 or not lines:
         return False
-    return _records(reader, commit) > _records(reader, found.parents[0])
+    parent = found.parents[0]
+    return _records(reader, commit) > _records(reader, parent) or _states_itself(reader, commit, parent, lines[-1])
 
 
-def recorded_commits(reader: History, tip: str) -> list[str]:
-    """Every commit of the runner in the history of a commit, by the number of their records."""
+def _states_itself(reader: History, commit: str, parent: str, desired: str) -> bool:
+    """Whether the last record is of a reconcile for this desired commit, and is not the parent's: a merge may have
+    brought others' records, more of them than there are here now."""
+    path = layout.record_path(_records(reader, commit))
+    here = reader.tree(commit).get(path)
+    if here is None or not reader.exists(parent) or reader.tree(parent).get(path) == here:
+        return False
+    try:
+        record = parse_record(reader.file(commit, path, _STATE_LIMIT_BYTES) or b"")
+        return bool(record.own["reconcile"]["desired"] == desired)
+    except (BadRecord, InputError, KeyError, TypeError):
+        return False  # somebody else wrote this file
+
+
+def recorded_commits(reader: History, tip: str, counts: Callable[[str], bool] | None = None) -> list[str]:
+    """Every commit of the runner in the history of a commit, by the number of their records.
+
+    Without those of others' ledgers that a merge brought: what is on no line of first parents belongs here if the
+    newest state has its records.
+    """
+    newest = newest_state(reader, [tip], counts)
+    along = set(reader.commits_saying(tip, _GREP, _ALL, first_parent=True))
     candidates = reader.commits_saying(tip, _GREP, _ALL)
     counted = {sha: _records(reader, sha) for sha in candidates if is_recorded(reader, sha)}
-    return sorted(counted, key=lambda sha: (counted[sha], sha))
+    own = [sha for sha in counted if sha in along or (newest is not None and _extends(reader, newest, sha))]
+    return sorted(own, key=lambda sha: (counted[sha], sha))
 
 
 def newest_state(reader: History, tips: Iterable[str], counts: Callable[[str], bool] | None = None) -> str | None:
@@ -108,6 +133,8 @@ def _recorded_before(reader: History, tip: str, *, first_parent: bool) -> Iterat
 def _extends(reader: History, commit: str, anchor: str) -> bool:
     """Whether the ledger at a commit begins with that at another: it has the last record of that one in its place."""
     number = _records(reader, anchor)
+    if _records(reader, commit) < number:
+        return False
     path = layout.record_path(number)
     here, there = (reader.tree(one).get(path) for one in (commit, anchor))
     if here is not None and there is not None:

@@ -247,9 +247,9 @@ def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: s
         mount_overlay(request["worktree"], request["upper"], request["work"])
     # without its own /proc a program that looks itself up by its process id would find somebody else
     check(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "/proc of the PID namespace")
-    for path in request["hidden"]:
+    for path in request.get("hidden", ()):
         hide(path)
-    if request["locked"]:
+    if request.get("locked"):
         lock_mounts()
 
 

@@ -58,8 +58,8 @@ from runner.wiring.home import RepositoryHome, caches, home_name, prune_logs
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
-from runner.wiring.waiting import said_if_slow
 from runner.wiring.trust import Trusting
+from runner.wiring.waiting import said_if_slow
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""

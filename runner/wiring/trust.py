@@ -246,7 +246,7 @@ class Trusting:
         from runner.audit.foundation import end_is_signed  # imported late: start-up
 
         pin = self._known(branch)
-        return (pin is not None and pin.commit == commit) or end_is_signed(reader, commit, self.examiner)
+        return (pin is not None and pin.commit == commit) or end_is_signed(reader, self.examiner, commit)
 
     def _breaks(self, examiner: Examiner, number: int, data: bytes) -> list[str]:
         from runner.audit.foundation import record_breaks  # imported late: start-up

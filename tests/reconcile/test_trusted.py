@@ -6,12 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runner.ledger import layout
+from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import STATE, World, until
 from tests.repositories import GitRepo, git
@@ -26,33 +27,6 @@ spec:
     copy: {cmd: "echo copy >> @TRACE@; cp out copy", deps: [out], outs: [copy]}
 """
 FILES = {"runner.yaml": SPEC, "seed": "1\n"}
-
-
-class Keys:
-    """Keys by their names, and a trust file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.trust = folder / "trust.yaml"
-
-    def made(self, world: World, name: str) -> str:
-        """The public line of a key, which is made the first time."""
-        file = self.folder / f"{name}.pub"
-        if not file.exists():
-            file.write_text(world.runner("keys", "generate", str(self.folder / name)).stdout)
-        return file.read_text().strip()
-
-    def trusted(self, world: World, rows: Mapping[str, str], more: str = "") -> None:
-        """Write the trust file: names of keys to the rest of their rows."""
-        lines = [f"  - {{key: {self.made(world, name)}{rest}}}\n" for name, rest in rows.items()]
-        self.trust.write_text(f"apiVersion: runner/v1\nkind: Trust\nkeys:\n{''.join(lines)}{more}")
-
-    def signs(self, world: World, name: str | None) -> None:
-        """Who signs from now on."""
-        world.environ.pop("RUNNER_SIGNING_KEY", None)
-        if name is not None:
-            self.made(world, name)
-            world.environ["RUNNER_SIGNING_KEY"] = str(self.folder / name)
 
 
 @pytest.fixture(scope="module")
@@ -371,3 +345,20 @@ def test_what_did_not_move_is_not_looked_at_again(world: World) -> None:
     environ = world.environment("a")
     done = subprocess.run(command, cwd=world.repo.path, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_stage_finds_neither_the_key_nor_the_notes_of_the_runner_and_what_it_did_is_signed(
+    world: World, keys: Keys
+) -> None:
+    home = next((world.home("a") / "r").iterdir())
+    names = [keys.folder / "runner", keys.trust, home / "verified" / "runner%2Fstate", home / "mirror.git" / "HEAD"]
+    assert all(name.read_bytes() for name in names)
+    spy = f"cat {' '.join(map(str, names))} > out; :"
+    world.edit({"runner.yaml": (world.repo.path / "runner.yaml").read_text().replace("cat seed > out", spy)})
+    world.reconcile()
+    signing = world.records()[-1]["reconcile"]["signing"]
+    is_apart = world.runs()[-1]["isolation"]["level"] != "group"
+    assert signing == {"source": "file", "keyReadableByStages": not is_apart}
+    assert world.runner("audit", "verify", STATE, cwd=world.remote).returncode == 0
+    if is_apart:
+        assert world.output("out") == ""

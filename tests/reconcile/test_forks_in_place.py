@@ -1,0 +1,114 @@
+"""Results on the watched branch itself, and a merge that brings what a fork's own runner recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.reconcile.keys import Keys
+from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.worlds import World
+from tests.repositories import git
+
+SPEC = """\
+apiVersion: runner/v1
+kind: Project
+spec:
+  record: {branch: main}
+---
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  stages:
+    make: {cmd: "echo make >> @TRACE@; cat seed > out", deps: [seed], outs: [out]}
+    other: {cmd: "echo other >> @TRACE@; cat more > copy", deps: [more], outs: [copy]}
+"""
+FILES = {"runner.yaml": SPEC, "seed": "1\n", "more": "1\n"}
+
+
+def pulled(world: World) -> None:
+    world.repo.git("pull", "--quiet", "--no-rebase", "--no-edit", "origin", "main")
+
+
+def forked(world: World, folder: Path, seeds: list[str]) -> World:
+    """Somebody's fork, as the branch is now, whose runner records a result for each seed."""
+    folder.mkdir()
+    git(folder, "clone", "--quiet", "--bare", str(world.remote), "remote.git")
+    git(folder, "clone", "--quiet", "remote.git", "repo")
+    fork = World(folder, type(world.repo)(folder / "repo"), folder / "remote.git")
+    (folder / "trace").touch()
+    for seed in seeds:
+        fork.edit({"seed": seed})
+        fork.reconcile(host="fork")
+        pulled(fork)
+    return fork
+
+
+def merged(world: World, fork: World) -> None:
+    """The maintainers merge it into the watched branch, and keep what their own runner wrote."""
+    pulled(world)
+    world.repo.git("fetch", "--quiet", str(fork.remote), "main")
+    world.repo.git("merge", "--quiet", "--no-ff", "--no-edit", "-X", "ours", "FETCH_HEAD")
+    world.repo.push()
+    world.trace()
+
+
+def test_records_of_a_fork_that_parted_do_not_count_however_many_they_are(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", FILES, dvc=True)
+    world.reconcile()
+    fork = forked(world, tmp_path / "fork", ["2\n", "3\n", "4\n"])
+    pulled(world)
+    world.edit({"more": "2\n"})
+    world.reconcile()
+    own = world.records("main")
+    assert len(fork.records("main")) > len(own)
+    merged(world, fork)
+
+    assert world.plan(host="fresh") == {"make": "run", "other": "keep"}
+    for host in ("fresh", "a"):
+        told = world.reconcile(host=host)
+        assert told.ran == (["make"] if host == "fresh" else [])
+    assert world.records("main")[: len(own)] == own
+    check_ledger(world.remote, "main")
+
+
+def test_what_a_person_merged_the_other_way_round_is_found(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", FILES, dvc=True)
+    world.reconcile()
+    pulled(world)
+    world.edit({"seed": "2\n"})
+    world.repo.commit({"README": "words\n"}, "Made before the results were pulled")
+    world.reconcile()
+    pulled(world)  # a merge whose first parent is the person's own commit
+    world.repo.push()
+    world.trace()
+
+    told = world.reconcile(host="fresh")
+    assert (told.commit, told.ran, set(told.actions.values())) == (None, [], {"keep"})
+    assert world.trace() == []
+
+
+@pytest.mark.parametrize("name", ["mallory", None])
+def test_with_a_trust_file_records_of_a_fork_that_goes_on_from_ours_do_not_count(
+    tmp_path: Path, name: str | None
+) -> None:
+    world, keys = World.create(tmp_path / "world", FILES, dvc=True), Keys(tmp_path)
+    keys.trusted(world, {"runner": ""})
+    keys.signs(world, "runner")
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    world.reconcile()
+    own = world.records("main")
+    fork = forked(world, tmp_path / "fork", [])
+    keys.signs(fork, name)
+    fork.edit({"seed": "2\n"})
+    fork.reconcile(host="fork")
+    merged(world, fork)
+
+    told = world.reconcile(host="fresh")
+    assert told.ran == ["make"]
+    assert world.records("main")[: len(own)] == own
+    assert world.reconcile().commit is None
+    assert world.reconcile(host="fresh").commit is None
+    check_ledger(world.remote, "main")
