@@ -66,10 +66,10 @@ def recorded_commits(reader: History, tip: str, counts: Callable[[str], bool] | 
     Without those of others' ledgers that a merge brought: what is on no line of first parents belongs here if the
     newest state has its records.
     """
-    newest = newest_state(reader, [tip], counts)
-    along = set(reader.commits_saying(tip, _GREP, _ALL, first_parent=True))
     candidates = reader.commits_saying(tip, _GREP, _ALL)
     counted = {sha: _records(reader, sha) for sha in candidates if is_recorded(reader, sha)}
+    newest = newest_state(reader, [tip], counts) if counted else None
+    along = set(reader.commits_saying(tip, _GREP, _ALL, first_parent=True)) if counted else set()
     own = [sha for sha in counted if sha in along or (newest is not None and _extends(reader, newest, sha))]
     return sorted(own, key=lambda sha: (counted[sha], sha))
 
