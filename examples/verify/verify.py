@@ -9,6 +9,7 @@ record that is none.
 """
 
 import argparse
+import collections
 import functools
 import hashlib
 import itertools
@@ -195,7 +196,8 @@ def state_commits(repository, ref):
     """State commits, the oldest first, and whether an older ledger lies below them.
 
     They are all commits along first parents that have a ledger or, where the runner records among people's commits,
-    those that say so and have more records than their one parent.
+    those that say so and have a last record that their one parent has not. What a merge brought from elsewhere is left
+    out: it does not have the records of the newest along first parents.
     """
 
     def revs(*words):
@@ -206,14 +208,26 @@ def state_commits(repository, ref):
     alone = {name.decode() for name, *_ in revs("--first-parent", "--grep=^Desired: ")} & {
         *itertools.compress(line, held)
     }
-    own = {}
-    for name, *parents in [] if alone else revs("--parents", "-E", "--grep=^Reconciled: [0-9a-f]{40,64}$"):
-        ends = objects(repository, [f"{commit.decode()}:{STATE}" for commit in (name, *parents)])
-        sizes = [int(re.search(rb'"sequence": ([0-9]+)', end or b'"sequence": 0')[1]) for end in ends]
-        if len(sizes) == 2 and sizes[0] > sizes[1]:
-            own[name.decode()] = sizes[0]
+
+    def has_end(name, older):
+        """Whether a commit has the last record of another one in its place; of sealed ones it is believed."""
+        path = f"{LEDGER}records/{sizes[older]:09}.json"
+        here, there = objects(repository, [f"{name}:{path}", f"{older}:{path}"])
+        return sizes[name] >= sizes[older] and (None in (here, there) or here == there)
+
+    sizes, own = collections.defaultdict(int), []
+    for raw, *parents in [] if alone else revs("--parents", "-E", "--grep=^Reconciled: [0-9a-f]{40,64}$"):
+        name, *parents = (part.decode() for part in (raw, *parents))
+        for one in (name, *parents):
+            (end,) = objects(repository, [f"{one}:{STATE}"])
+            sizes[one] = int(re.search(rb'"sequence": ([0-9]+)', end or b'"sequence": 0')[1])
+        if len(parents) == 1 and (sizes[name] > sizes[parents[0]] or not has_end(parents[0], name)):
+            own.append(name)
     if own:
-        return sorted(own, key=lambda name: (own[name], name)), False
+        own.sort(key=lambda name: (sizes[name], name))
+        anchor = next((name for name in reversed(own) if name in line), None)
+        newest = next(name for name in reversed(own) if anchor is None or has_end(name, anchor))
+        return [name for name in own if name in line or has_end(newest, name)], False
     newest = [name for name, _ in itertools.takewhile(lambda row: row[1], zip(line, held, strict=True))]
     return newest[::-1], any(held[len(newest) :])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,8 @@ def test_records_of_a_fork_that_parted_do_not_count_however_many_they_are(tmp_pa
         assert told.ran == (["make"] if host == "fresh" else [])
     assert world.records("main")[: len(own)] == own
     check_ledger(world.remote, "main")
+    command = [sys.executable, str(Path(__file__).parents[2] / "examples/verify/verify.py"), str(world.remote), "main"]
+    assert subprocess.run(command, check=False).returncode == 0
 
 
 def test_what_a_person_merged_the_other_way_round_is_found(tmp_path: Path) -> None:
