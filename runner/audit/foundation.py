@@ -161,10 +161,10 @@ def _as_last(data: bytes, examiner: Examiner, frontier: Frontier, origin: str) -
 
 def _summary(state: State, chain: Chain, before: Pin | None) -> Summary | None:
     """What `state.json` has to say; None where the last record is no reconcile."""
-    last = chain.examined[-1].record
+    last = chain.examined[-1].valid
     if last is None or last.kind is not RECONCILE:
         return None
-    newest = (examined.record for examined in reversed(chain.examined))
+    newest = (examined.valid for examined in reversed(chain.examined))
     desired = next(filter(None, map(_desired, newest)), None)
     if desired is None:
         older = map(_desired, state.records())
@@ -274,7 +274,7 @@ def _entry_breaks(
 
 
 def _run(examined: Examined) -> Mapping[str, Any] | None:
-    record = examined.record
+    record = examined.valid
     return record.own["run"] if record is not None and record.kind is RUN else None
 
 

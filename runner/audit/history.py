@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
 from runner.audit.findings import Breach, Breakage
-from runner.audit.tip import SEGMENT, summary_after
+from runner.audit.tip import SEGMENT, Before, summary_after
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.git_ids import blob_id
 from runner.ledger import layout
@@ -31,8 +31,9 @@ class Step:
 class Ids:
     """The ids that git gives to what a ledger holds, each computed once."""
 
-    def __init__(self, chain: Chain, hex_digits: int) -> None:
-        self._chain = chain
+    def __init__(self, chain: Chain, hex_digits: int, records: Sequence[bytes] | None = None) -> None:
+        """`records` are all of the ledger, where the chain does not begin with the first."""
+        self._data = chain.data if records is None else records
         self._digits = hex_digits
         self._records: dict[int, str] = {}
 
@@ -43,18 +44,20 @@ class Ids:
     def record(self, number: int) -> str:
         """The id of the file of a record."""
         if number not in self._records:
-            self._records[number] = self.of(self._chain.bytes_of(number))
+            self._records[number] = self.of(self._data[number - 1])
         return self._records[number]
 
     def segment(self, first: int, last: int) -> str:
         """The id of the file of sealed records."""
-        return self.of(b"".join(self._chain.data[first - 1 : last]))
+        return self.of(b"".join(self._data[first - 1 : last]))
 
 
-def check_history(steps: Sequence[Step], chain: Chain, examiner: Examiner, ids: Ids) -> list[Breakage]:
-    """Hold state commits, the oldest first, against the records."""
+def check_history(
+    steps: Sequence[Step], chain: Chain, examiner: Examiner, ids: Ids, before: Before | None = None, size: int = 0
+) -> list[Breakage]:
+    """Hold state commits, the oldest first, against the records; `size` of them were there `before`."""
     found: list[Breakage] = []
-    size = sealed = 0
+    sealed = before.sealed if before is not None else 0
     for step in steps:
         place = f"commit {step.commit[:12]}"
         now = _size(step)
@@ -63,13 +66,13 @@ def check_history(steps: Sequence[Step], chain: Chain, examiner: Examiner, ids: 
             now = size + sum(1 for path, oid in step.changes.items() if path.startswith(layout.RECORDS) and oid)
         elif now <= size:
             found.append(Breakage(Breach.ROLLBACK, place, f"goes back to {now} records, from {size}"))
-        if now > len(chain.data):
-            message = f"had {now} records, and {len(chain.data)} are left: the end was cut off"
+        if now > chain.size:
+            message = f"had {now} records, and {chain.size} are left: the end was cut off"
             found.append(Breakage(Breach.ROLLBACK, place, message))
-            now = len(chain.data)
+            now = chain.size
         wrong = list(_change_breaks(step, size, now, sealed, ids))
         found += [Breakage(Breach.ROLLBACK, place, text) for text in wrong]
-        found += _end_breaks(step, now, chain, examiner, ids)
+        found += _end_breaks(step, now, chain, examiner, ids, before)
         size = max(size, now)
         sealed = max([sealed, *(layout.segment_range(path)[1] for path in _segments(step.changes))])
     return found
@@ -107,13 +110,15 @@ def _change_breaks(step: Step, before: int, now: int, sealed: int, ids: Ids) -> 
         yield f"removes {path}" if oid is None else f"changes {path}"
 
 
-def _end_breaks(step: Step, size: int, chain: Chain, examiner: Examiner, ids: Ids) -> Iterator[Breakage]:
+def _end_breaks(
+    step: Step, size: int, chain: Chain, examiner: Examiner, ids: Ids, before: Before | None
+) -> Iterator[Breakage]:
     place = f"commit {step.commit[:12]}"
-    summary = summary_after(chain, size)
+    summary = summary_after(chain, size, before)
     if summary is None or step.state_id != ids.of(summary.as_bytes()):
         yield Breakage(Breach.ROLLBACK, place, f"{layout.STATE} does not say what follows from {size} records")
-    frontier = ids.of(chain.frontiers[size].as_text().encode())
-    if step.changes.get(layout.FRONTIER) != frontier:
+    frontier = chain.frontier(size)
+    if frontier is None or step.changes.get(layout.FRONTIER) != ids.of(frontier.as_text().encode()):
         yield Breakage(Breach.ROLLBACK, place, f"{layout.FRONTIER} is not that of {size} records")
     try:
         checkpoint = parse_checkpoint(step.checkpoint or b"")

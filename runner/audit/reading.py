@@ -6,12 +6,15 @@ branch that has results on itself they are the commits of the runner among peopl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import bisect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from runner.audit.findings import Breach, Breakage
 from runner.audit.history import Step
 from runner.audit.tip import READ, Files
+from runner.core.checkpoint import BadCheckpoint, Checkpoint, parse_checkpoint
 from runner.errors import InputError
 from runner.git.read import Reader
 from runner.git.tree import FILE
@@ -32,8 +35,10 @@ class Ledger:
     """State commits, the oldest first."""
     found: tuple[Breakage, ...]
     complete: bool
-    """Whether history is here back to the first state commit."""
+    """Whether history is here back to the first state commit, or to the one that was asked for."""
     in_place: bool
+    before: Files | None = None
+    """The files of the state commit that comes before `steps`, where it is not the first one."""
 
 
 def read_ledger(reader: Reader, tip: str, counts: Callable[[str], bool] | None = None) -> Ledger:
@@ -44,14 +49,54 @@ def read_ledger(reader: Reader, tip: str, counts: Callable[[str], bool] | None =
     commits, below, in_place = _state_commits(reader, tip, counts)
     if not commits:
         raise InputError(f"{tip[:12]} holds no ledger of the runner", "name a state branch, such as runner/state")
+    return _ledger(reader, commits, below, in_place)
+
+
+def read_since(
+    reader: Reader, tip: str, pinned: Checkpoint, counts: Callable[[str], bool] | None = None
+) -> Ledger | None:
+    """The ledger with the state commits that follow the one with this checkpoint; None where there is no such one."""
+    commits, below, in_place = _state_commits(reader, tip, counts)
+    sizes = _Sizes(reader, commits)
+    place = bisect.bisect_left(sizes, pinned.size)
+    if place == len(commits) or sizes[place] != pinned.size or below:
+        return None
+    return _ledger(reader, commits[place:], None, in_place, with_first=False)
+
+
+class _Sizes(Sequence[int]):
+    """How many records each of some commits has, as its checkpoint says; read where it is asked for."""
+
+    def __init__(self, reader: Reader, commits: Sequence[str]) -> None:
+        self._reader = reader
+        self._commits = commits
+
+    def __len__(self) -> int:
+        return len(self._commits)
+
+    def __getitem__(self, place: Any) -> Any:
+        data = self._reader.file(self._commits[place], layout.CHECKPOINT)
+        try:
+            return parse_checkpoint(data or b"").size
+        except BadCheckpoint:
+            return -1  # the audit of everything says what is wrong with it
+
+
+def _ledger(
+    reader: Reader, commits: list[str], below: str | None, in_place: bool, *, with_first: bool = True
+) -> Ledger:
     trees = reader.at([(commit, _LEDGER) for commit in commits])
     found = []
     if below:
         message = f"holds a ledger, and a later commit ({commits[0][:12]}) begins a new one"
         found.append(Breakage(Breach.ROLLBACK, f"commit {below[:12]}", message))
     steps = _steps(reader, commits, trees)
+    files = _files(reader, commits[-1])
+    if not with_first:
+        before = _files(reader, commits[0], (layout.KEYS, layout.SEALED_KEYS, layout.RECORDED, layout.SEALED))
+        return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before)
     complete = not reader.is_shallow() or not _is_cut(reader, commits[0])
-    return Ledger(commits[-1], _files(reader, commits[-1]), tuple(steps), tuple(found), complete, in_place)
+    return Ledger(commits[-1], files, tuple(steps), tuple(found), complete, in_place)
 
 
 def _state_commits(
@@ -93,9 +138,9 @@ def _steps(reader: Reader, commits: list[str], trees: list[str | None]) -> list[
     ]
 
 
-def _files(reader: Reader, commit: str) -> Files:
+def _files(reader: Reader, commit: str, names: Sequence[str] = READ) -> Files:
     tree = reader.tree(commit)
-    paths = [path for name in READ for path in ([name] if tree.get(name) else tree.below(name))]
+    paths = [path for name in names for path in ([name] if tree.get(name) else tree.below(name))]
     oids = {path: entry.oid for path in paths if (entry := tree.get(path)) is not None and entry.mode == FILE}
     blobs = reader.blobs(oids.values())
     return {path: blobs[oid] for path, oid in oids.items()}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
@@ -18,7 +19,7 @@ from runner.core.digests import md5_hex
 from runner.core.nouns import Address
 from runner.core.predicates import RECONCILE, RUN
 from runner.core.recorded import Entry
-from runner.core.records import Head
+from runner.core.records import BadRecord, Head, Record, parse_record
 from runner.ledger import layout
 from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_bytes
 
@@ -73,34 +74,58 @@ def records_in(files: Files) -> tuple[list[bytes], list[Breakage]]:
     return records, found
 
 
-def check_tip(files: Files, chain: Chain, examiner: Examiner) -> list[Breakage]:
-    """Hold everything beside the records against them."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was verified before, where a chain does not begin with the first record."""
+
+    records: Sequence[bytes]
+    """All records, whose bytes were found to be those that were verified."""
+    files: Files
+    """The index and what stands, as they were at the last state commit that was verified."""
+
+    @property
+    def sealed(self) -> int:
+        """How many records were in segments."""
+        return max((layout.segment_range(path)[1] for path in self.files if SEGMENT.fullmatch(path)), default=0)
+
+    def record(self, number: int) -> Record | None:
+        """One record; None where it is none."""
+        try:
+            return parse_record(self.records[number - 1]) if 0 < number <= len(self.records) else None
+        except BadRecord:
+            return None
+
+
+def check_tip(files: Files, chain: Chain, examiner: Examiner, before: Before | None = None) -> list[Breakage]:
+    """Hold everything beside the records against them; with `before` what changed since."""
     return [
-        *_end_breaks(files, chain, examiner),
-        *_key_breaks(files, chain),
-        *_standing_breaks(files, chain),
+        *_end_breaks(files, chain, examiner, before),
+        *_key_breaks(files, chain, before),
+        *_standing_breaks(files, chain, before),
         *_object_breaks(files),
     ]
 
 
-def summary_after(chain: Chain, size: int) -> Summary | None:
+def summary_after(chain: Chain, size: int, before: Before | None = None) -> Summary | None:
     """What `state.json` says after the first `size` records; None where the last of them is no whole reconcile."""
-    last = chain.examined[size - 1].valid if size else None
-    if last is None or last.kind is not RECONCILE:
+    end = chain.at(size)
+    last = end.valid if end is not None else None
+    if end is None or last is None or last.kind is not RECONCILE:
         return None
     desired = ""
-    for examined in reversed(chain.examined[:size]):
-        record = examined.valid
+    for number in range(size, 0, -1):
+        examined = chain.at(number)
+        record = examined.valid if examined is not None else before.record(number) if before is not None else None
         if record is not None and record.kind is RECONCILE:
             desired = record.own["reconcile"]["desired"]
             if not record.own["reconcile"]["late"]:
                 break
-    return Summary(desired, Head(size, chain.examined[size - 1].digest), last.own["reconcile"]["location"])
+    return Summary(desired, Head(size, end.digest), last.own["reconcile"]["location"])
 
 
-def _end_breaks(files: Files, chain: Chain, examiner: Examiner) -> Iterator[Breakage]:
-    size = len(chain.data)
-    summary = summary_after(chain, size)
+def _end_breaks(files: Files, chain: Chain, examiner: Examiner, before: Before | None) -> Iterator[Breakage]:
+    size = chain.size
+    summary = summary_after(chain, size, before)
     if summary is None:
         yield Breakage(Breach.ROLLBACK, f"record {size}", "is the last one, and is not of a reconcile")
     elif files.get(layout.STATE) != summary.as_bytes():
@@ -118,10 +143,10 @@ def _end_breaks(files: Files, chain: Chain, examiner: Examiner) -> Iterator[Brea
     yield from check_checkpoint(checkpoint, chain, examiner, layout.CHECKPOINT)
 
 
-def _key_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
+def _key_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
     """Both indexes name, for every key, the record that counts; and no line names another key's."""
-    runs: dict[int, tuple[str, bool]] = {}
-    wanted: dict[str, tuple[int, bool]] = {}
+    wanted = _indexed(before.files) if before is not None else {}
+    runs = {number: (key, succeeded) for key, (number, succeeded) in wanted.items()}
     for number, record in chain.records():
         if record.kind is RUN:
             key, succeeded = record.own["run"]["key"], record.own["run"]["outcome"]["succeeded"]
@@ -148,6 +173,16 @@ def _key_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
             yield Breakage(Breach.BYTES, layout.KEYS, f"the index does not name {there} for the key {key[:12]}")
 
 
+def _indexed(files: Files) -> dict[str, tuple[int, bool]]:
+    """What both indexes say; what is live counts before what is sealed."""
+    found: dict[str, tuple[int, bool]] = {}
+    for folder in (layout.SEALED_KEYS, layout.KEYS):
+        for path, data in sorted(files.items()):
+            if path.startswith(folder + "/"):
+                found |= _index(path, data) or {}
+    return found
+
+
 def _index(path: str, data: bytes) -> dict[str, tuple[int, bool]] | None:
     try:
         rows = dict(parse_key_lines(data.decode()))
@@ -156,9 +191,10 @@ def _index(path: str, data: bytes) -> dict[str, tuple[int, bool]] | None:
     return rows if key_lines(rows) == data and rows else None
 
 
-def standing_after(chain: Chain) -> dict[str, tuple[str, int | None, str]]:
+def standing_after(chain: Chain, before: Before | None = None) -> dict[str, tuple[str, int | None, str]]:
     """What stands for each stage (key, record, provenance) once every reconcile has said what it changed."""
-    standing: dict[str, tuple[str, int | None, str]] = {}
+    entries = standing_addresses(before.files) if before is not None else {}
+    standing = {str(address): (entry.key, entry.record, entry.provenance) for address, entry in entries.items()}
     for _, record in chain.records():
         if record.kind is RECONCILE:
             stated = record.own["reconcile"]
@@ -169,8 +205,8 @@ def standing_after(chain: Chain) -> dict[str, tuple[str, int | None, str]]:
     return standing
 
 
-def _standing_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
-    wanted = standing_after(chain)
+def _standing_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
+    wanted = standing_after(chain, before)
     runs = {number: record.own["run"] for number, record in chain.records() if record.kind is RUN}
     for path in sorted(files):
         if not path.startswith(layout.RECORDED + "/"):
@@ -182,10 +218,15 @@ def _standing_breaks(files: Files, chain: Chain) -> Iterator[Breakage]:
         says = entry.key, entry.record, entry.provenance
         if wanted.pop(str(entry.address), None) != says:
             yield Breakage(Breach.BYTES, path, "is not what the reconciles say stands for the stage")
-        elif entry.record is not None and not agrees(entry, runs.get(entry.record)):
+        elif entry.record is not None and not agrees(entry, runs.get(entry.record) or _run(before, entry.record)):
             yield Breakage(Breach.BYTES, path, f"does not say what record {entry.record} says")
     for stage in sorted(wanted):
         yield Breakage(Breach.BYTES, layout.RECORDED, f"has no entry for {stage}, which stands")
+
+
+def _run(before: Before | None, number: int) -> Mapping[str, Any] | None:
+    record = before.record(number) if before is not None else None
+    return record.own["run"] if record is not None and record.kind is RUN else None
 
 
 def read_entry(data: bytes) -> Entry | None:

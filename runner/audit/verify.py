@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 
-from runner.audit.chain import Chain, Examiner, check_chain, check_checkpoint
+from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpoint
 from runner.audit.findings import Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
-from runner.audit.reading import Ledger, read_ledger
-from runner.audit.tip import check_tip, records_in
-from runner.core.checkpoint import Checkpoint
+from runner.audit.reading import Ledger, read_ledger, read_since
+from runner.audit.tip import Before, check_tip, records_in
+from runner.core.checkpoint import Checkpoint, origin_of
+from runner.core.merkle import Frontier, leaf_hash
 from runner.git.read import Reader
 
 
@@ -32,6 +34,11 @@ class Report:
     """What the deep part came to, in words; None where it was not asked for."""
 
     @property
+    def hashed(self) -> int:
+        """How many records were held against the root of the pinned checkpoint, and not examined."""
+        return self.chain.base.size
+
+    @property
     def exit_code(self) -> int:
         """0, or the number of the first kind of what was found."""
         return exit_code(self.found)
@@ -43,11 +50,46 @@ class Report:
 
 
 def verify(
-    reader: Reader, tip: str, examiner: Examiner, *, pinned: Checkpoint | None = None, proposal: bool = False
+    reader: Reader,
+    tip: str,
+    examiner: Examiner,
+    *,
+    pinned: Checkpoint | None = None,
+    proposal: bool = False,
+    everything: bool = False,
 ) -> Report:
-    """Audit the ledger at a commit; `proposal`: it is one of a proposal. Raises InputError where there is none."""
+    """Audit the ledger at a commit; `proposal`: it is one of a proposal. Raises InputError where there is none.
+
+    What a pinned checkpoint holds was verified when it was kept. It is held against its root and not examined again,
+    unless `everything` is asked for, or it is not the beginning of this ledger.
+    """
     counts = None if examiner.trust is None else functools.partial(end_is_signed, reader, examiner)
-    return judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
+    later = read_since(reader, tip, pinned, counts) if pinned is not None and not everything else None
+    report = (
+        judge_since(later, examiner, pinned, proposal=proposal) if later is not None and pinned is not None else None
+    )
+    return report or judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
+
+
+def judge_since(ledger: Ledger, examiner: Examiner, pinned: Checkpoint, *, proposal: bool = False) -> Report | None:
+    """Audit what was read of a ledger since a checkpoint; None where the checkpoint is not of its beginning."""
+    records, misplaced = records_in(ledger.files)
+    known, frontier = Frontier(), Frontier()
+    for data in records[: pinned.size]:
+        known, frontier = frontier, frontier.appended(leaf_hash(data))
+    if not 0 < pinned.size == frontier.size or (frontier.root(), origin_of(records[0])) != (pinned.root, pinned.origin):
+        return None
+    before = Before(records, ledger.before or {})
+    last = before.record(known.size)
+    # From its last record on: that one tells what the checkpoint's signature has to be.
+    digest = hashlib.sha256(records[known.size - 1]).hexdigest() if last is not None else None
+    base = Base(known, digest, last.recorded_at if last is not None else "", pinned.origin)
+    chain = check_chain(records[known.size :], examiner, base=base)
+    found = [*ledger.found, *misplaced, *chain.found, *check_tip(ledger.files, chain, examiner, before)]
+    ids = Ids(chain, len(ledger.commit), records)
+    found += check_history(ledger.steps, chain, examiner, ids, before, pinned.size)
+    found += check_checkpoint(pinned, chain, examiner, "the pinned checkpoint")
+    return _report(ledger, chain, found, examiner, pinned, proposal=proposal)
 
 
 def judge(ledger: Ledger, examiner: Examiner, *, pinned: Checkpoint | None = None, proposal: bool = False) -> Report:
@@ -60,8 +102,20 @@ def judge(ledger: Ledger, examiner: Examiner, *, pinned: Checkpoint | None = Non
         found += check_history(ledger.steps, chain, examiner, Ids(chain, len(ledger.commit)))
     if pinned is not None:
         found += check_checkpoint(pinned, chain, examiner, "the pinned checkpoint")
+    return _report(ledger, chain, found, examiner, pinned, proposal=proposal)
+
+
+def _report(
+    ledger: Ledger,
+    chain: Chain,
+    found: list[Breakage],
+    examiner: Examiner,
+    pinned: Checkpoint | None,
+    *,
+    proposal: bool,
+) -> Report:
     if examiner.trust is not None and not proposal:
-        found += proposal_breaks(chain)
-    checkpoint = Checkpoint(chain.origin, len(chain.data), chain.frontiers[-1].root())
+        found = [*found, *proposal_breaks(chain)]
+    checkpoint = Checkpoint(chain.origin, chain.size, chain.frontiers[-1].root())
     unique = tuple(sorted(dict.fromkeys(found)))
     return Report(ledger, chain, unique, checkpoint, examiner.trust is not None, pinned.size if pinned else None)

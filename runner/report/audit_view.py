@@ -28,7 +28,8 @@ def verify_json(name: str, report: Report) -> dict[str, Any]:
         "schema": 1,
         "ref": name,
         "commit": report.ledger.commit,
-        "records": len(report.chain.data),
+        "records": report.chain.size,
+        "hashed": report.hashed,
         "signed": report.chain.signed,
         "keys": report.keyids,
         "stateCommits": len(report.ledger.steps),
@@ -51,7 +52,7 @@ def verify_text(name: str, report: Report, style: Style) -> str:
     head = style.green("whole") if good else style.red(plural(len(report.found), "finding"))
     lines = [f"{style.bold(Style.safe(name))} at {report.ledger.commit[:12]}: {head}"]
     rows = [
-        ("records", f"{len(report.chain.data)} in {plural(len(report.ledger.steps), 'state commit')}"),
+        ("records", _records_text(report)),
         ("signatures", signatures_text(report)),
         ("root", base64.b64encode(report.checkpoint.root).decode()),
     ]
@@ -70,12 +71,20 @@ def verify_text(name: str, report: Report, style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _records_text(report: Report) -> str:
+    commits = plural(len(report.ledger.steps), "state commit")
+    if not report.hashed:
+        return f"{report.chain.size} in {commits}"
+    return f"{report.chain.size}, of which the first {report.hashed} were hashed only (--deep examines all); {commits} since"
+
+
 def signatures_text(report: Report) -> str:
     """What is known of signatures, in words."""
     total, signed = len(report.chain.data), report.chain.signed
     if not signed:
         return "none: no record is signed, so anybody who may push could have written them"
-    what = "every record is signed" if signed == total else f"{signed} of {total} records are signed"
+    each = "every record" if not report.hashed else f"every record from {report.hashed + 1} on"
+    what = f"{each} is signed" if signed == total else f"{signed} of {total} records are signed"
     if not report.trusted:
         return f"{what}; not checked, since no trust file was named (--trust)"
     return f"{what}; held against the trust file"

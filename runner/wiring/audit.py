@@ -52,7 +52,7 @@ def audit(folder: Path, wanted: Wanted, environ: Mapping[str, str]) -> tuple[Nam
     trust = read_trust(file) if file is not None else None
     pinned = read_checkpoint(wanted.pinned) if wanted.pinned is not None else None
     examiner = Examiner(statement_checker(), verifies, trust)
-    report = verify(clone.reader, named.tip, examiner, pinned=pinned, proposal=named.proposal)
+    report = verify(clone.reader, named.tip, examiner, pinned=pinned, proposal=named.proposal, everything=wanted.deep)
     return named, _deep(clone, report) if wanted.deep else report
 
 
