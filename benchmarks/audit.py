@@ -22,6 +22,9 @@ from runner.core.dsse import ssh_line  # noqa: E402 - after the path
 from tests.audit.ledgers import KEY, Story, run_of  # noqa: E402 - as above
 from tests.repositories import git, new_repository  # noqa: E402 - as above
 
+PINNED_BEFORE = 10
+"""State commits that came after the checkpoint that is pinned."""
+
 
 def make_ledger(folder: Path, records: int, runs_each: int) -> Path:
     """A repository whose `runner/state` has so many records, `runs_each` runs and a reconcile in every commit."""
@@ -63,13 +66,18 @@ def main() -> None:
         trust.write_text(f"apiVersion: runner/v1\nkind: Trust\nkeys:\n  - key: {ssh_line(KEY.public_key)}\n")
         environ = {**os.environ, "RUNNER_HOME": str(Path(folder) / "home"), "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "runner", "audit", "verify", "runner/state", "--trust", str(trust)]
-        for _ in range(3):
+        pinned = Path(folder) / "pinned"
+        pinned.write_text(git(place, "show", f"runner/state~{PINNED_BEFORE}:.runner/ledger/checkpoint") + "\n")
+        for more in 3 * [[]] + 3 * [["--pinned", str(pinned)]]:
             wall, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            said = subprocess.run(command, cwd=place, env=environ, capture_output=True, text=True, check=True).stdout
+            said = subprocess.run(
+                [*command, *more], cwd=place, env=environ, capture_output=True, text=True, check=True
+            ).stdout
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             print(
                 f"{time.monotonic() - wall:.2f} s wall, {cpu:.2f} s CPU, {after.ru_maxrss >> 10} MiB; {said.split()[3]}"
+                + (" from a pinned checkpoint on" if more else "")
             )
 
 

@@ -20,7 +20,7 @@ from runner.core.merkle import Frontier
 from runner.core.nouns import Address
 from runner.core.predicates import RECONCILE, RUN
 from runner.core.recorded import Entry
-from runner.core.records import Head, Record
+from runner.core.records import BadRecord, Head, Record
 from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger import layout
@@ -167,10 +167,17 @@ def _summary(state: State, chain: Chain, before: Pin | None) -> Summary | None:
     newest = (examined.valid for examined in reversed(chain.examined))
     desired = next(filter(None, map(_desired, newest)), None)
     if desired is None:
-        older = map(_desired, state.records())
-        desired = before.desired if before is not None else next(filter(None, older), None)
+        desired = before.desired if before is not None else _older_desired(state)
     own = last.own["reconcile"]
     return Summary(desired or own["desired"], Head(chain.size, chain.examined[-1].digest), own["location"])
+
+
+def _older_desired(state: State) -> str | None:
+    """The same from the records before the last one, as far as they can be read."""
+    try:
+        return next(filter(None, map(_desired, state.records())), None)
+    except (BadRecord, KeyError, TypeError):
+        return None  # then state.json is found to say something else
 
 
 def _desired(record: Record | None) -> str | None:

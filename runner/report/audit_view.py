@@ -75,13 +75,14 @@ def _records_text(report: Report) -> str:
     commits = plural(len(report.ledger.steps), "state commit")
     if not report.hashed:
         return f"{report.chain.size} in {commits}"
-    return f"{report.chain.size}, of which the first {report.hashed} were hashed only (--deep examines all); {commits} since"
+    later = f"those from {report.hashed + 1} on were examined, the others hashed (--deep examines all)"
+    return f"{report.chain.size}, and {commits} since the pinned checkpoint; {later}"
 
 
 def signatures_text(report: Report) -> str:
     """What is known of signatures, in words."""
     total, signed = len(report.chain.data), report.chain.signed
-    if not signed:
+    if not signed and not report.hashed:
         return "none: no record is signed, so anybody who may push could have written them"
     each = "every record" if not report.hashed else f"every record from {report.hashed + 1} on"
     what = f"{each} is signed" if signed == total else f"{signed} of {total} records are signed"

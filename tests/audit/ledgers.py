@@ -19,8 +19,8 @@ from runner.audit.chain import Examiner
 from runner.audit.history import Step
 from runner.audit.reading import Ledger
 from runner.audit.trust import Trust, TrustedKey
-from runner.audit.verify import Report, judge
-from runner.core.checkpoint import Checkpoint, NoteSignature, key_hash, parse_checkpoint
+from runner.audit.verify import Report, judge, judge_since
+from runner.core.checkpoint import BadCheckpoint, Checkpoint, NoteSignature, key_hash, parse_checkpoint
 from runner.core.dsse import Signature, fingerprint, pre_authentication, ssh_line
 from runner.core.git_ids import blob_id
 from runner.core.merkle import Frontier
@@ -276,6 +276,25 @@ def trust_text(trust: Trust) -> str:
         lines += [f"    to: {key.last}"] if key.last is not None else []
         lines += [f"    roles: [{', '.join(key.roles)}]"]
     return "\n".join([*lines, f"unsigned: {{to: {trust.unsigned_to}}}", ""])
+
+
+def audit_since(snapshots: Sequence[Snapshot], pinned: Checkpoint, looking: Examiner | None = None) -> Report | None:
+    """The runner's own verdict from a checkpoint on; None where it has to look at everything."""
+    whole = ledger_of(snapshots)
+    sizes = [size_of(step.checkpoint) for step in whole.steps]
+    if pinned.size not in sizes:
+        return None
+    place = sizes.index(pinned.size)
+    since = replace(whole, steps=whole.steps[place + 1 :], before=snapshots[place])
+    return judge_since(since, looking or examiner(), pinned)
+
+
+def size_of(checkpoint: bytes | None) -> int:
+    """How many records a checkpoint names; -1 where it is none."""
+    try:
+        return parse_checkpoint(checkpoint or b"").size
+    except BadCheckpoint:
+        return -1
 
 
 def second_opinion(

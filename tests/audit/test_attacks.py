@@ -21,6 +21,7 @@ from tests.audit.ledgers import (
     UNSIGNED,
     Snapshot,
     audit,
+    audit_since,
     examiner,
     ledger_of,
     run_of,
@@ -69,6 +70,33 @@ def test_turned_bits_of_records_are_found_alike(more: dict[str, int]) -> None:
     flips = list(bit_flips(good, random.Random(8), 120))
     ends = [(name, judge(ledger_of(snapshots), looking).exit_code, second_code(snapshots)) for name, snapshots in flips]
     assert [end for end in ends if not is_found_alike(*end[1:])] == []
+
+
+@pytest.mark.parametrize("more", [{}, SEALED], ids=["files", "sealed"])
+def test_from_a_pinned_checkpoint_on_all_that_came_later_is_found(more: dict[str, int]) -> None:
+    good, looking = story(20, seed=1, **more), examiner()
+    for place in range(len(good.snapshots)):
+        pinned = parse_checkpoint(good.snapshots[place][layout.CHECKPOINT])
+        report = audit_since(good.snapshots, pinned, looking)
+        assert report is not None
+        assert (report.found, report.hashed) == ((), pinned.size - 1)
+    place = len(good.snapshots) // 2
+    pinned = parse_checkpoint(good.snapshots[place][layout.CHECKPOINT])
+    damaged = [*attacks(good, random.Random(7)), *bit_flips(good, random.Random(8), 120)]
+    damaged += other_bit_flips(good, random.Random(9), 150)
+    later = [(name, files) for name, files in damaged if files[: place + 1] == good.snapshots[: place + 1]]
+    assert len(later) > 50
+    missed = [name for name, files in later if (told := audit_since(files, pinned, looking)) and not told.found]
+    assert missed == []
+
+
+def test_records_that_a_pinned_checkpoint_holds_are_held_against_its_root() -> None:
+    good = story(20, seed=1)
+    pinned = parse_checkpoint(good.snapshots[-2][layout.CHECKPOINT])
+    for number in range(1, pinned.size + 1):
+        data = good.tip[layout.record_path(number)]
+        changed = {**good.tip, layout.record_path(number): flipped(data, 8 * 20)}
+        assert audit_since([*good.snapshots[:-1], changed], pinned) is None  # so everything is looked at
 
 
 def test_turned_bits_of_everything_else_below_the_folder_are_found_alike() -> None:

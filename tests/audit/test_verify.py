@@ -190,6 +190,21 @@ def test_a_rewound_branch_is_whole_and_found_by_who_kept_a_checkpoint(signed: Wo
     assert second(repository, STATE, *trust, "--pinned", str(tmp_path / "pinned")) == 12
 
 
+def test_from_a_pinned_checkpoint_only_what_came_later_is_examined(signed: World, tmp_path: Path) -> None:
+    repository, trust = copy_of(signed, tmp_path), ("--trust", place(signed, "trust.yaml"))
+    pinned = tmp_path / "pinned"
+    pinned.write_text(git(repository, "show", f"{STATE}~1:{layout.CHECKPOINT}") + "\n")
+    words = (STATE, *trust, "--pinned", str(pinned))
+    code, value = verified(signed, *words, cwd=repository)
+    assert (code, value["findings"], value["records"]) == (0, [], 9)
+    assert (value["hashed"], value["signed"], value["stateCommits"]) == (5, 4, 1)
+    assert "those from 6 on were examined" in signed.runner("audit", "verify", *words, cwd=repository).stdout
+    assert verified(signed, *words, "--deep", cwd=repository)[1]["hashed"] == 0
+
+    pinned.write_text(pinned.read_text().replace("\n6\n", "\n5\n"))  # no state commit ever ended there
+    assert "names another root for the first 5 records" in json.dumps(verified(signed, *words, cwd=repository)[1])
+
+
 def test_a_commit_that_says_it_is_on_a_watched_branch_does_not_hide_the_others(signed: World, tmp_path: Path) -> None:
     repository, files = copy_of(signed, tmp_path), files_of(signed)
     grown = [*records_of(files), records_of(files)[-1]]
