@@ -54,13 +54,14 @@ limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
 torture: torture-kills torture-cuts torture-lives audit-torture ## Try for hours to break what must never break; say SEED=N to replay
 
 KILLS ?= 10000
-TORTURE_ARGS ?=
+KILLS_ARGS ?=
+CUTS_ARGS ?=
 
 torture-kills: $(READY) ## Kill a runner KILLS times, in every way there is, and look whether anything was lost
-	@$(BIN)/python -m tests.torture.torture --kills $(KILLS) --seed $(SEED) $(TORTURE_ARGS)
+	@$(BIN)/python -m tests.torture.torture --kills $(KILLS) --seed $(SEED) $(KILLS_ARGS)
 
 torture-cuts: $(READY) ## Cut the connection that pushes results after every single byte
-	@$(BIN)/python -m tests.torture.cuts $(TORTURE_ARGS)
+	@$(BIN)/python -m tests.torture.cuts $(CUTS_ARGS)
 
 torture-lives: $(READY) ## Live a million lives of simulated runners (SIM_SEED, SIM_SCHEDULES, SIM_SECONDS)
 	@$(BIN)/python -m tests.simulator.torture

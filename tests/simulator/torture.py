@@ -2,7 +2,8 @@
 
 `SIM_SEED` is the first seed (0), `SIM_SCHEDULES` how many lives (1,000,000), `SIM_CORES` on how many cores (all of
 them), `SIM_SECONDS` when to stop at the latest.
-Prints the story of every life that breaks something, then one line that says what was done.
+Prints the story of every life that breaks something, then one line that says what was done. Each life has a seed of its
+own, one after the other, so a long run may be done in pieces.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from tests.simulator.world import broken, plot_of, seldom_collected, shrunk, story
 
 _BATCH = 500
+_SAID_EVERY = 10_000
 
 
 def main() -> int:
@@ -28,6 +30,8 @@ def main() -> int:
     batches = ((range(start, min(start + _BATCH, first + wanted)), began + seconds) for start in starts)
     with multiprocessing.Pool(cores) as pool:
         for count, found in pool.imap_unordered(_batch, batches):
+            if lived // _SAID_EVERY < (lived + count) // _SAID_EVERY:
+                print(f"{time.monotonic() - began:7.0f} s  {lived + count:,} lives", file=sys.stderr, flush=True)
             lived += count
             for seed, text in found:
                 failed.append(seed)
