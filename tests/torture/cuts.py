@@ -27,6 +27,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.reconcile.worlds import STATE
+from tests.repositories import git
 from tests.torture.lines import Line, line_of, push_of_results
 from tests.torture.stories import Story
 
@@ -90,10 +92,19 @@ def cut(made: Template, place: Place) -> list[str]:
     line = made.put_back()
     line.fault(connection=made.number, way=place[0], bytes=place[1], how="cut")
     try:
+        before = line.story.world.tip()
         ended = line.reconcile()
-        return line.peace(went_well=ended.status == line.story.status_in_peace)
+        went_well = ended.status == line.story.status_in_peace
+        untold = set(_made_since(line.story, before)) - set(ended.value["commits"]) if went_well else set()
+        wrong = [f"the commit {commit} was made, and its runner did not say so" for commit in sorted(untold)]
+        return [*wrong, *line.peace(went_well=went_well)]
     except Exception:  # noqa: BLE001 - whatever goes wrong is told with its place
         return traceback.format_exc().splitlines()
+
+
+def _made_since(story: Story, before: str | None) -> list[str]:
+    """State commits since one of them."""
+    return git(story.world.remote, "rev-list", "--first-parent", f"{before}..{STATE}").splitlines()
 
 
 def _some(task: tuple[int, int, int, set[Place]]) -> Iterator[tuple[Place, list[str]]]:
