@@ -1,6 +1,6 @@
 """Checks of plain JSON against a JSON Schema, compiled once and fast: thousands of records are checked in a second.
 
-It knows the few keywords that the schemas of predicates use and refuses any other, so that nothing is overlooked.
+It knows the few keywords that the schemas in `schemas/` use and refuses any other, so that nothing is overlooked.
 Stricter than JSON Schema in two points: `1.0` is no integer, and the end of a pattern is the end of the text.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 Check = Callable[[Any], str | None]
 """Says what is wrong with a value, or None. A message begins with the place, put together only on the way up."""
 
-_SILENT = {"$schema", "$id", "$defs", "title", "description", "examples"}
+_SILENT = {"$schema", "$id", "$defs", "title", "description", "examples", "default", "then", "else"}
 _OF_OBJECTS = ("properties", "required", "additionalProperties", "propertyNames")
 
 
@@ -63,7 +63,7 @@ class _Compiler:
         words = [word for word in schema if word not in _SILENT and word not in _OF_OBJECTS]
         if words == ["type"] and schema["type"] == "object":
             return self._object(schema, otherwise=" is not of type object")
-        checks = [self._keyword(word, schema[word]) for word in words]
+        checks = [self._if(schema) if word == "if" else self._keyword(word, schema[word]) for word in words]
         if any(word in schema for word in _OF_OBJECTS):
             checks.append(self._object(schema, otherwise=None))
         if len(checks) == 1:
@@ -90,10 +90,15 @@ class _Compiler:
             "const": _const,
             "pattern": _pattern,
             "minimum": _minimum,
+            "maximum": _maximum,
+            "exclusiveMinimum": _above,
+            "exclusiveMaximum": _below,
             "minItems": _least_items,
             "minLength": _least_length,
+            "minProperties": _least_properties,
             "items": self._items,
             "anyOf": self._any_of,
+            "oneOf": self._one_of,
         }
         if word not in makers:
             raise UnknownKeyword(word)
@@ -161,6 +166,21 @@ class _Compiler:
 
         return check
 
+    def _one_of(self, schemas: list[Mapping[str, Any]]) -> Check:
+        checks = [self.check(schema) for schema in schemas]
+
+        def check(value: Any) -> str | None:
+            wrong = [one(value) for one in checks]
+            fitting = wrong.count(None)
+            return None if fitting == 1 else " fits more than one form" if fitting else wrong[0]
+
+        return check
+
+    def _if(self, schema: Mapping[str, Any]) -> Check:
+        condition = self.check(schema["if"])
+        then, otherwise = (self.check(schema.get(word, True)) for word in ("then", "else"))
+        return lambda value: (then if condition(value) is None else otherwise)(value)
+
 
 def _type(names: str | list[str]) -> Check:
     wanted = [names] if isinstance(names, str) else names
@@ -187,6 +207,22 @@ def _pattern(text: str) -> Check:
 
 def _minimum(least: float) -> Check:
     return lambda value: f" is below {least}" if type(value) in (int, float) and value < least else None
+
+
+def _maximum(most: float) -> Check:
+    return lambda value: f" is above {most}" if type(value) in (int, float) and value > most else None
+
+
+def _above(limit: float) -> Check:
+    return lambda value: f" is not above {limit}" if type(value) in (int, float) and value <= limit else None
+
+
+def _below(limit: float) -> Check:
+    return lambda value: f" is not below {limit}" if type(value) in (int, float) and value >= limit else None
+
+
+def _least_properties(least: int) -> Check:
+    return lambda value: " has too few members" if type(value) is dict and len(value) < least else None
 
 
 def _least_items(least: int) -> Check:

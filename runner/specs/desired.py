@@ -13,6 +13,7 @@ from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stag
 from runner.errors import Finding, Place, SpecError
 from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places, yaml12
 from runner.specs.documents import Document
+from runner.specs.grammar import MAX_STAGES
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults
@@ -30,6 +31,9 @@ _LOCK_NAMESPACE = "locks"
 _CLEAN_NAMESPACE = "clean"
 _CONFIG_LIMIT_BYTES = 64 << 10
 _ALL_DATA_FILES_BYTES = 64 << 20
+_ALL_SPECS_BYTES = 64 << 20
+"""Of all spec files and `dvc.yaml` files of a commit: a stranger may bring any number of them."""
+_ALL_LOCKS_BYTES = 64 << 20
 _NOT_HANDLED_PROJECT_FIELDS = ("kpis", "cost", "governance", "registry", "security", "docs", "notify")
 
 
@@ -154,13 +158,46 @@ class _Reader:
             self._files = documents.SpecFiles((), (), frozenset())
             self._faults.left_out.append(left_out.anything(PROJECT_FILE))
             return []
-        self._files = documents.find_files(self._layout, project.globs, project.locator, self._faults)
+        self._files = self._with_room(documents.find_files(self._layout, project.globs, project.locator, self._faults))
         found = []
         for file in self._files.documents:
             found += documents.read_documents(
                 self._layout, file, self._cache, self._faults, lenient=file in self._files.lenient
             )
         return found
+
+    def _with_room(self, files: documents.SpecFiles) -> documents.SpecFiles:
+        """The files that may be read; from the one on that is too much for one commit, none is."""
+        limits = dict.fromkeys(files.documents, yaml12.SPEC_BOUNDS.size_bytes)
+        limits |= dict.fromkeys(files.pipelines, yaml12.DVC_YAML_BOUNDS.size_bytes)
+        kept = self._within(limits, _ALL_SPECS_BYTES, "the spec files and dvc.yaml files")
+        return replace(
+            files,
+            documents=tuple(file for file in files.documents if file in kept),
+            pipelines=tuple(file for file in files.pipelines if file in kept),
+        )
+
+    def _within(self, limits: Mapping[str, int], room_bytes: int, what: str) -> set[str]:
+        """The first of these files that are not larger in all than there is room; the one too many is a finding.
+
+        `limits` are the files with the size above which each is refused by itself. Only sizes are asked for, also of
+        files that are remembered, so that no cache decides what is found.
+        """
+        if sum(limits.values()) <= room_bytes:
+            return set(limits)
+        kept = set()
+        left_bytes = room_bytes
+        for file, limit in limits.items():
+            entry = self._layout.file(file)
+            size_bytes = self._reader.size(entry.oid) if entry is not None else 0
+            left_bytes -= size_bytes if size_bytes <= limit else 0
+            if left_bytes < 0:
+                message = f"{what} of the commit are larger than {room_bytes >> 20} MiB in all"
+                finding = places.file_finding(file, message, "generate fewer of them, or split the repository")
+                self._faults.leave_out(left_out.anything(file), [finding])
+                break
+            kept.add(file)
+        return kept
 
     def _note_sub_projects(self) -> None:
         for root in self._layout.sub_projects:
@@ -193,12 +230,24 @@ class _Reader:
     def _pipelines(self, adopted: tuple[str, ...], every: list[Document], kept: list[Document]) -> list[LoadedPipeline]:
         """The pipelines; those of documents that are not kept are only read for what is wrong with them."""
         parsing = self._parsing()
-        found = [loading.load_adopted(self._layout, file, self._cache, parsing, self._faults) for file in adopted]
-        for document in every:
-            if document.kind == "Pipeline":
-                loaded = loading.load_document(self._layout, document, self._cache, parsing, self._faults)
-                found += [loaded] if document in kept else []
-        return [loaded for loaded in found if loaded is not None]
+        found: list[LoadedPipeline] = []
+        room = MAX_STAGES
+        sources: list[str | Document] = [*adopted, *(document for document in every if document.kind == "Pipeline")]
+        for source in sources:
+            if isinstance(source, str):
+                loaded = loading.load_adopted(self._layout, source, self._cache, parsing, self._faults)
+            else:
+                loaded = loading.load_document(self._layout, source, self._cache, parsing, self._faults)
+            if loaded is None:
+                continue
+            room -= len(loaded.pipeline.stages)
+            if room < 0:
+                message = f"the pipelines of the commit have more than {MAX_STAGES:,} stages in all"
+                finding = places.file_finding(loaded.pipeline.file, message, "iterate over less")
+                self._faults.leave_out(left_out.anything(loaded.pipeline.file), [finding])
+                break
+            found += [loaded] if isinstance(source, str) or source in kept else []
+        return found
 
     def _parsing(self) -> Mapping[str, Any]:
         """The `parsing` section of DVC's configuration, which says how mappings become command-line flags."""
@@ -278,11 +327,16 @@ class _Reader:
         """The committed evidence by stage, and the stages whose lock file cannot be read."""
         found: dict[Address, LockEntry] = {}
         unread: set[Address] = set()
+        limits = {loaded.pipeline.lock_file: yaml12.DVC_LOCK_BOUNDS.size_bytes for loaded in pipelines}
+        there = {file: limit for file, limit in limits.items() if self._layout.file(file) is not None}
+        readable = self._within(there, _ALL_LOCKS_BYTES, "the dvc.lock files")
         for loaded in pipelines:
             entry = self._layout.file(loaded.pipeline.lock_file)
             if entry is None or not loaded.pipeline.stages:
                 continue
-            raw = self._raw_lock(loaded.pipeline.lock_file, entry.oid)
+            raw = (
+                self._raw_lock(loaded.pipeline.lock_file, entry.oid) if loaded.pipeline.lock_file in readable else None
+            )
             if raw is None:
                 unread.update(stage.address for stage in loaded.pipeline.stages)
                 continue

@@ -245,6 +245,8 @@ class _Resolution:
     def _check_templates(self) -> None:
         """Refuse what DVC's pattern and parser for templates take quadratic time for."""
         for text in _texts(self._definition):
+            if "${" not in text:
+                continue
             tail = text[text.rfind("}") + 1 :]
             longest = max((len(part.partition("}")[0]) for part in text.split("${")[1:] if "}" in part), default=0)
             if tail.count("${") * len(tail) > _MAX_SCAN or longest > _MAX_EXPRESSION:
@@ -480,8 +482,8 @@ def _texts(definition: Any) -> Iterator[str]:
         item = todo.pop()
         if isinstance(item, str):
             yield item
-        elif isinstance(item, Mapping):
-            todo.extend(item.keys())
+        elif isinstance(item, dict):
+            todo.extend(item)
             todo.extend(item.values())
         elif isinstance(item, list):
             todo.extend(item)

@@ -6,6 +6,7 @@ templates and groups stay as they are written, because DVC resolves them to the 
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Mapping
 from typing import Any
@@ -111,9 +112,14 @@ def _dumped(value: Any) -> str:
 
 def _represent_text(dumper: Any, text: str) -> Any:
     """Text in a style that YAML 1.1 (PyYAML sees to that by itself) and YAML 1.2 both read as text."""
-    try:
-        quoted = not isinstance(plain_scalar(text), str)
-    except ValueError:
-        quoted = True
-    style = "'" if quoted else '"' if "\n" in text else None
+    style = "'" if _needs_quotes(text) else '"' if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _needs_quotes(text: str) -> bool:
+    """Whether YAML 1.2 would read the bare text as something else; the same few words stand in every stage."""
+    try:
+        return not isinstance(plain_scalar(text), str)
+    except ValueError:
+        return True

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from runner.core.shapes import Check, compiled
 from runner.errors import Finding
 from runner.resources import schema_file
 from runner.specs.guesses import GUESSES, nearest
@@ -39,8 +40,13 @@ def _schema(kind: str) -> Any:
 
 
 @functools.cache
+def _fast(kind: str) -> Check:
+    return compiled(_schema(kind))
+
+
+@functools.cache
 def _validator(kind: str) -> Any:
-    # imported late: start-up
+    # imported late: start-up, and only where something is wrong
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_schema(kind))
@@ -60,6 +66,8 @@ class Problem:
 
 def check(kind: str, value: Any, locator: Locator) -> list[Problem]:
     """Everything in `value` that the schema of its kind does not allow, in the order of the document."""
+    if _fast(kind)(value) is None:
+        return []  # nearly always, and in a twentieth of the time; what comes below knows the words for people
     problems: dict[Finding, Problem] = {}
     for error in islice(_validator(kind).iter_errors(value), _MOST_ERRORS):
         for problem in _problems(kind, error, locator):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.command import call
 from tests.hostile.catalogue import MECHANISMS, every_case
 from tests.hostile.ground import Ground
 from tests.hostile.kinds import Case, Mechanism
@@ -25,6 +26,22 @@ def test_it_does_no_harm(name: str, tmp_path: Path) -> None:
     for number, case in enumerate(MECHANISMS[name].chosen()):
         ground = shared if case.prepare is None else Ground.create(tmp_path / str(number))
         _check(MECHANISMS[name], case, ground, every_view=number == 0)
+
+
+@pytest.mark.parametrize("name", ["hooks", "programs in the configuration", "programs that are named elsewhere"])
+def test_no_command_of_a_clone_runs_where_its_working_tree_is_looked_at(name: str, tmp_path: Path) -> None:
+    """Without a revision git reads the index, which is where it would ask a program of the clone's what changed."""
+    for number, case in enumerate(MECHANISMS[name].chosen()):
+        ground = Ground.create(tmp_path / str(number))
+        ground.prepared(case)
+        (ground.folder / "tmp").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in ground.environment().items():
+                patch.setenv(variable, value)
+            patch.setattr("tempfile.tempdir", None)
+            for words in (["validate"], ["explain", "a"]):
+                answer = call(ground.clone, *words)
+                ground.check(answer, f"{case.name}: {words}\n{answer.err}")
 
 
 def _check(mechanism: Mechanism, case: Case, ground: Ground, *, every_view: bool) -> None:

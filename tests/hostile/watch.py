@@ -77,10 +77,12 @@ def watched(bounds: Bounds) -> Iterator[Watch]:
         _installed.append(True)
     watch = Watch(bounds)
     _watching.append(watch)
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a module that was edited is no misdeed
     try:
         yield watch
     finally:
         _watching.remove(watch)
+        sys.dont_write_bytecode = writes_none
 
 
 def own_places() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from tests.hostile.ground import HARMLESS, Ground
 from tests.hostile.kinds import EITHER, OUTSIDE, OWNED, PLAN, REFUSED, Case, mechanism, stages
-from tests.hostile.store import FILE, Entry
+from tests.hostile.store import FILE, Entry, Store
 
 ANY = EITHER | REFUSED
 
@@ -56,6 +56,66 @@ def _checked_out(ground: Ground, files: dict[str | bytes, str | bytes | Entry]) 
 
     git(ground.clone, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "read-tree", ground.base)
     ground.write({"runner.yaml": HARMLESS, **files})
+
+
+def _included(name: str, condition: str, text: str) -> Callable[[Ground], None]:
+    def prepare(ground: Ground) -> None:
+        (ground.folder / "outside" / name).write_text(ground.filled(text))
+        ground.configure(f"[{condition}]\n\tpath = {OUTSIDE}/{name}\n")
+        _checked_out(ground, {"in": "changed\n", ".gitattributes": "* filter=x diff=x merge=x\n"})
+
+    return prepare
+
+
+def _in_the_worktree(text: str) -> Callable[[Ground], None]:
+    def prepare(ground: Ground) -> None:
+        ground.configure("[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n")
+        (ground.git_dir / "config.worktree").write_text(ground.filled(text))
+        _checked_out(ground, {"in": "changed\n"})
+
+    return prepare
+
+
+def _in_common(text: str) -> Callable[[Ground], None]:
+    """The clone's objects, refs and configuration lie elsewhere, as they do for a worktree of another clone."""
+
+    def prepare(ground: Ground) -> None:
+        _checked_out(ground, {"in": "changed\n"})
+        common = ground.clone / "common.git"
+        common.mkdir()
+        ground.configure(text)
+        for part in ("objects", "refs", "config", "hooks", "info"):
+            (ground.git_dir / part).rename(common / part)
+        for hook in HOOKS:
+            os.symlink(ground.owned, common / "hooks" / hook)
+        (ground.git_dir / "commondir").write_text(f"{common}\n")
+
+    return prepare
+
+
+def _borrowed(text: str) -> Callable[[Ground], None]:
+    """The clone's objects lie in another repository, as `git clone --shared` leaves them."""
+
+    def prepare(ground: Ground) -> None:
+        other = Store.create(ground.folder / "outside" / "other" / ".git", ground.filled(text))
+        (other.git_dir / "objects").rename(other.git_dir / "old")
+        (ground.git_dir / "objects").rename(other.git_dir / "objects")
+        (ground.git_dir / "objects" / "info").mkdir(parents=True)
+        (ground.git_dir / "objects" / "info" / "alternates").write_text(f"{other.git_dir}/objects\n")
+
+    return prepare
+
+
+@mechanism
+def programs_that_are_named_elsewhere() -> Iterator[Case]:
+    """The same keys in files that the clone's own data leads git to: includes, worktrees, borrowed objects."""
+    every = "".join(text for name, text in PROGRAMS.items() if not name.startswith(("a remote", "a pack")))
+    yield Case("a common folder", ends=PLAN, prepare=_in_common(every))
+    yield Case("borrowed objects", ends=PLAN, prepare=_borrowed(every), git_follows=True)
+    yield Case("a configuration of the worktree", ends=ANY, prepare=_in_the_worktree(every), git_follows=True)
+    for number, (name, text) in enumerate(PROGRAMS.items()):
+        condition = ("include", 'includeIf "gitdir:/"', 'includeIf "onbranch:main"')[number % 3]
+        yield Case(f"{name} by {condition}", ends=ANY, prepare=_included("more", condition, text), git_follows=True)
 
 
 @mechanism
