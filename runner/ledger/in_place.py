@@ -43,13 +43,13 @@ def is_recorded(reader: History, commit: str) -> bool:
     if len(found.parents) != 1 or not lines:
         return False
     parent = found.parents[0]
-    return _records(reader, commit) > _records(reader, parent) or _states_itself(reader, commit, parent, lines[-1])
+    return records_at(reader, commit) > records_at(reader, parent) or _states_itself(reader, commit, parent, lines[-1])
 
 
 def _states_itself(reader: History, commit: str, parent: str, desired: str) -> bool:
     """Whether the last record is of a reconcile for this desired commit, and is not the parent's: a merge may have
     brought others' records, more of them than there are here now."""
-    path = layout.record_path(_records(reader, commit))
+    path = layout.record_path(records_at(reader, commit))
     here = reader.tree(commit).get(path)
     if here is None or not reader.exists(parent) or reader.tree(parent).get(path) == here:
         return False
@@ -67,7 +67,7 @@ def recorded_commits(reader: History, tip: str, counts: Callable[[str], bool] | 
     newest state has its records.
     """
     candidates = reader.commits_saying(tip, _GREP, _ALL)
-    counted = {sha: _records(reader, sha) for sha in candidates if is_recorded(reader, sha)}
+    counted = {sha: records_at(reader, sha) for sha in candidates if is_recorded(reader, sha)}
     newest = newest_state(reader, [tip], counts) if counted else None
     along = set(reader.commits_saying(tip, _GREP, _ALL, first_parent=True)) if counted else set()
     own = [sha for sha in counted if sha in along or (newest is not None and _extends(reader, newest, sha))]
@@ -86,7 +86,7 @@ def newest_state(reader: History, tips: Iterable[str], counts: Callable[[str], b
     tips = list(dict.fromkeys(tips))
     found = {state for tip in tips if (state := _newest_of(reader, tip, counts or _always)) is not None}
     if found:
-        return max(sorted(found), key=lambda sha: _records(reader, sha))
+        return max(sorted(found), key=lambda sha: records_at(reader, sha))
     for tip in tips:
         if reader.tree(tip).is_folder(layout.ROOT):
             raise Held(
@@ -107,7 +107,7 @@ def _newest_of(reader: History, tip: str, counts: Callable[[str], bool]) -> str 
     newest: str | None = None
     for commit in _recorded_before(reader, tip, first_parent=False):
         newest = newest or commit
-        if anchor is not None and _records(reader, commit) <= _records(reader, anchor):
+        if anchor is not None and records_at(reader, commit) <= records_at(reader, anchor):
             return anchor
         if (anchor is None or _extends(reader, commit, anchor)) and counts(commit):
             return commit
@@ -123,7 +123,7 @@ def _recorded_before(reader: History, tip: str, *, first_parent: bool) -> Iterat
     while True:
         candidates = reader.commits_saying(tip, _GREP, limit, first_parent=first_parent)
         found = [sha for sha in candidates if sha not in given and is_recorded(reader, sha)]
-        yield from sorted(found, key=lambda sha: (-_records(reader, sha), sha))
+        yield from sorted(found, key=lambda sha: (-records_at(reader, sha), sha))
         if len(candidates) < limit:
             return
         given.update(found)
@@ -132,8 +132,8 @@ def _recorded_before(reader: History, tip: str, *, first_parent: bool) -> Iterat
 
 def _extends(reader: History, commit: str, anchor: str) -> bool:
     """Whether the ledger at a commit begins with that at another: it has the last record of that one in its place."""
-    number = _records(reader, anchor)
-    if _records(reader, commit) < number:
+    number = records_at(reader, anchor)
+    if records_at(reader, commit) < number:
         return False
     path = layout.record_path(number)
     here, there = (reader.tree(one).get(path) for one in (commit, anchor))
@@ -145,7 +145,7 @@ def _extends(reader: History, commit: str, anchor: str) -> bool:
         return False  # a ledger that cannot be read goes on from nothing
 
 
-def _records(reader: History, commit: str) -> int:
+def records_at(reader: History, commit: str) -> int:
     """How many records there are at a commit; 0 where it has none, or is beyond a shallow clone."""
     if not reader.exists(commit):
         return 0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from runner.core import turns
 from runner.core.canonical import canonical_bytes
 from runner.core.claims import BRANCHES, REFS, Claim, Watch, holder, parse_claim
 from runner.core.nouns import Address
@@ -268,14 +269,14 @@ class Claims:
 
 
 def take_back(mirror: Refs, folder: Path) -> None:
-    """Remove the claims of dead runners of this home, which left their files in `folder`.
+    """Remove the claims and the turns of dead runners of this home, which left their files in `folder`.
 
     Raises HostError where the remote cannot be reached; what is left then counts no more after its time.
     """
     locks = HomeLocks(folder)
     dead = locks.dead()
     if dead:
-        names = [place + name for name in dead for place in (REFS, BRANCHES)]
+        names = [place + name for name in dead for place in (REFS, BRANCHES, f"{turns.REFS}*/")]
         for ref, oid in mirror.listed(*names).items():
             mirror.drop(ref, oid)
     for name in dead:

@@ -5,8 +5,6 @@ On a lost race everything is decided again on the new state; on a lost acknowled
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -40,6 +38,7 @@ from runner.record.ledger import (
 from runner.record.sealing import seal
 from runner.record.standing import Standing
 from runner.record.tree import Files, Sources
+from runner.record.turns import Turns
 
 _TRIES = 12
 
@@ -84,6 +83,8 @@ class Publisher:
     """Publishes for one desired commit to one state ref."""
 
     mirror: Copy
+    turns: Turns
+    """Whose turn it is, where several publish at once."""
     branch: str
     desired: Desired
     push_bytes: Callable[[Sequence[tuple[str, str | None]]], None]
@@ -125,8 +126,6 @@ class Publisher:
     """Record something even where no stage changes."""
     signer: Signer = field(default_factory=NoSigner)
     tries: int = field(default=_TRIES)
-    pause: Callable[[float], None] = time.sleep
-    """Waits for some seconds before the next try."""
 
     def publish(self, runs: Sequence[RunFacts]) -> Published:
         """Have these runs, and what stands after them, on the state branch.
@@ -136,13 +135,25 @@ class Publisher:
         self._push_bytes(runs)
         reached("bytes-safe")
         runs = [replace(run, outs=tuple(self._located(out) for out in run.outs)) for run in runs]
+        try:
+            return self._publish(runs)
+        finally:
+            self.turns.leave()
+
+    def _publish(self, runs: Sequence[RunFacts]) -> Published:
+        since = self._last_known()
         for attempt in range(self.tries):
+            if self.turns.wait(attempt, since, self._expected()):
+                self._refresh()
+                since = since or self._last_known()
             composed = self._compose(runs)
             if composed.request is None:
                 return Published(None, self.base, tuple(composed.batch.dropped))
             reached("composed")
             commit = self.mirror.write_commit(composed.request)
-            result = self.mirror.push(commit, self.branch, self._expected(), drop=self.drop())
+            drop = [*self.drop(), *self.turns.to_drop()]
+            result = self.mirror.push(commit, self.branch, self._expected(), drop=drop)
+            self.turns.answered(result.status)
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
                 reached("acknowledged")
                 self.dropped()
@@ -151,8 +162,6 @@ class Publisher:
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
                 raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
-            self._wait(attempt)
-            self._refresh()
         raise RaceLost(
             f"{self.tries} times somebody else was faster on {self.branch}",
             "the results are kept on this host; the next reconcile publishes them",
@@ -162,6 +171,10 @@ class Publisher:
         if self.in_place:
             return self.tip
         return self.base.commit if self.base is not None and not self.fork else None
+
+    def _last_known(self) -> str | None:
+        """The newest commit of the branch, or of the one it begins at, that this publisher knows."""
+        return self.tip or (self.base.commit if self.base is not None else None)
 
     def _compose(self, runs: Sequence[RunFacts]) -> _Composed:
         base = self.base
@@ -386,10 +399,6 @@ class Publisher:
                 f"{self.branch} was rewritten meanwhile: {self.base.commit[:12]} is not part of it any more",
                 "the results are kept on this host; `runner reconcile` says how to go on",
             )
-
-    def _wait(self, attempt: int) -> None:
-        # Full jitter, doubling up to two seconds: many writers on one branch all get through (facts on git, 3).
-        self.pause(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
 
 
 def _recorded_tree(base: State | None) -> dict[str, str]:

@@ -51,6 +51,7 @@ from runner.record.liveness import HomeLocks
 from runner.record.outbox import left_over, send
 from runner.record.publish import Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
+from runner.record.turns import Turns
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
@@ -131,6 +132,7 @@ class RealParts:
         self.cache = Cache(self.cache_root, HashIndex(self.home_root / "hashes.sqlite"), on_damaged=self.damage.here)
         if self.cache_root != self.home.cache:
             take_over(self.cache, self.home.cache)
+        self._locks = HomeLocks(self.home.claims)
         trust = self.settings.trust
         self._trusting = None if trust is None else Trusting(trust, self.home, self.parsed)
         self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch, self._trusting)
@@ -208,7 +210,7 @@ class RealParts:
         own = Claim(self.reconcile_id, host, home, self.actor(), self.settings.trigger, target.branch, plan.desired)
         self._claims = Claims(
             mirror=self.mirror,
-            locks=HomeLocks(self.home.claims),
+            locks=self._locks,
             own=own,
             watch=self.settings.watch,
             notice=lambda text: self.on_event(Event("notice", None, text)),
@@ -285,6 +287,9 @@ class RealParts:
         host = this_host()
         return Publisher(
             mirror=self.mirror,
+            turns=Turns(
+                self.mirror, target.branch, self.reconcile_id, hold=lambda: self._locks.hold(self.reconcile_id)
+            ),
             branch=target.branch,
             desired=observation.desired,
             push_bytes=lambda wanted: self._push_bytes(remotes, wanted),
@@ -358,6 +363,7 @@ class RealParts:
         reached("closing")
         for journal in self._journals.values():
             journal.close()
+        self._locks.let_go()
         self.cache.index.close()
         self.memo.close()
         with contextlib.suppress(HostError):  # tidying up can wait for the next time

@@ -109,7 +109,7 @@ CUT: dict[str, Cut] = {
         "True",
     ),
     "looking for the own commit": (
-        [(Publisher, "publish")],
+        [(Publisher, "_publish")],
         "(result.status is PushStatus.UNKNOWN and self._arrived(commit))",
         "False",
     ),

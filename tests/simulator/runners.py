@@ -36,6 +36,7 @@ from runner.record.outbox import left_over, send
 from runner.record.publish import Published, Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
 from runner.record.tree import Sources
+from runner.record.turns import Turns
 from tests.invariants import Told
 from tests.simulator.disk import SimulatedCache, SimulatedPlace
 from tests.simulator.processes import Process, SimulatedBeat, SimulatedLocks
@@ -252,6 +253,14 @@ class SimulatedParts:
 
         return self._world.rules.publisher(
             mirror=self._copy,
+            turns=Turns(
+                self._copy,
+                BRANCH,
+                self.id,
+                pause=self._pause,
+                monotonic=lambda: self._world.scheduler.now,
+                between=self._rng.uniform,
+            ),
             branch=BRANCH,
             desired=observation.desired,
             push_bytes=lambda wanted: send(wanted, self._cache, self._remotes),
@@ -274,10 +283,13 @@ class SimulatedParts:
             base=state,
             tip=state.commit if state else None,
             location="store" if self._world.has_dvc_remote else "this host",
-            pause=lambda seconds: self._process.step("wait for the next try"),
             drop=lambda: self._claims.to_drop() if self._claims is not None else [],
             dropped=lambda: self._claims.dropped() if self._claims is not None else None,
         )
+
+    def _pause(self, seconds: float) -> None:
+        self._world.scheduler.sleep(seconds)
+        self._process.step("wait for the next try")
 
     def _open_state(self, commit: str) -> State:
         return State(self._copy.reader, commit)

@@ -1,0 +1,170 @@
+"""Waiting for one's turn to publish: a queue of refs on the remote, for those who meet on one branch.
+
+Whoever loses a race twice, or comes back and finds others waiting, places a ref `refs/runner/turns/<branch>/<id>` at
+the commit where it was last served. Who has nobody in front goes on; the push that publishes removes the ref again. A
+remote that takes no such refs is as before: everybody waits for a while by chance.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from runner.core.turns import REFS, Patience, Turn, in_front, pause_seconds
+from runner.errors import RunnerError
+from runner.git.push import PushResult, PushStatus
+from runner.ledger.in_place import records_at
+from runner.ledger.objects import History
+
+_SOON_SECONDS = 10.0
+"""Who publishes again so soon looks first whether others wait: else who has just won would win again."""
+_LONGEST_SECONDS = 60.0
+"""After so long a try is made, whoever is in front."""
+
+
+class Refs(Protocol):
+    """This host's copy of the remote, and its refs: `runner.git.mirror.Mirror`, or the simulator's."""
+
+    @property
+    def reader(self) -> History:
+        """What the copy holds."""
+
+    def listed(self, *patterns: str) -> dict[str, str]:
+        """Refs of the remote as they are now, by full name; raises HostError where that fails."""
+
+    def place(self, sha: str, ref: str) -> PushResult:
+        """Put a ref that is this runner's alone to a commit, wherever it was."""
+
+    def drop(self, ref: str, expected: str) -> PushResult:
+        """Remove a ref if it still is at this commit."""
+
+
+@dataclass
+class Turns:
+    """The turns of one reconcile at one branch; one thread asks. Nothing is raised, since a turn is only advice."""
+
+    mirror: Refs
+    branch: str
+    id: str
+    """The reconcile's."""
+    hold: Callable[[], None] = lambda: None
+    """Called before something is placed: from then on this home knows whom to clean up after."""
+    pause: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    between: Callable[[float, float], float] = random.uniform
+    """A number by chance."""
+    _patience: Patience = field(default_factory=Patience)
+    _began: float = 0.0
+    """When the try that is under way began."""
+    _try_seconds: float = 0.0
+    """How long a try takes, of late."""
+    _published_at: float | None = None
+    _placed: bool = False
+    """Whether the ref may be there."""
+    _refused: bool = False
+    _positions: dict[str, int] = field(default_factory=dict)
+    """By commit how many records there are."""
+
+    def wait(self, attempt: int, since: str | None, tip: str | None) -> bool:
+        """Wait until it is this runner's turn; whether the branch may have moved away from `tip` by then.
+
+        `since` is the commit of a state at which the publication began, `attempt` counts its tries from 0.
+        """
+        try:
+            if attempt == 0 and not self._publishes_soon_again():
+                return False
+            if since is None or self._refused:
+                return self._wait_by_chance(attempt)
+            return self._wait_in_the_queue(attempt, since) != tip or attempt > 0
+        except RunnerError:  # the remote could not be asked: the try itself says what is wrong
+            return self._wait_by_chance(attempt)
+        finally:
+            self._began = self.monotonic()
+
+    def to_drop(self) -> list[str]:
+        """Refs to remove in the same push that publishes."""
+        return [self._ref(self.id)] if self._placed else []
+
+    def answered(self, status: PushStatus) -> None:
+        """The try came to this end."""
+        now = self.monotonic()
+        seconds = now - self._began
+        self._try_seconds = (self._try_seconds + seconds) / 2 if self._try_seconds else seconds
+        if status is PushStatus.ACCEPTED:
+            self._published_at, self._placed = now, False
+
+    def leave(self) -> None:
+        """Take the turn back, where a publication came to nothing."""
+        if not self._placed:
+            return
+        ref = self._ref(self.id)
+        try:
+            found = self.mirror.listed(ref).get(ref)
+            if found is not None:
+                self.mirror.drop(ref, found)
+        except RunnerError:
+            return  # others remove it when their patience is over
+        self._placed = False
+
+    # How
+
+    def _publishes_soon_again(self) -> bool:
+        return self._published_at is not None and self.monotonic() - self._published_at < _SOON_SECONDS
+
+    def _wait_by_chance(self, attempt: int) -> bool:
+        if attempt == 0:
+            return False
+        # Full jitter, doubling up to two seconds: many writers on one branch all get through (facts on git, 3).
+        self.pause(self.between(0, min(2.0, 0.05 * 2 ** (attempt - 1))))
+        return True
+
+    def _wait_in_the_queue(self, attempt: int, since: str) -> str | None:
+        """Returns where the branch is when this runner's turn has come."""
+        own = Turn(self._position(since), self.id)
+        began = self.monotonic()
+        while True:
+            asked = self.monotonic()
+            listed = self.mirror.listed(self._branch_ref(), self._ref("*"))
+            tip, seconds = listed.get(self._branch_ref()), self.monotonic() - asked
+            front = self._in_front(listed, own)
+            if (front or attempt > 1) and self._ref(self.id) not in listed and not self._place(since):
+                self._wait_by_chance(attempt)
+                return None
+            if not front or self.monotonic() - began >= _LONGEST_SECONDS:
+                return tip
+            self.pause(pause_seconds(len(front), seconds, self._try_seconds))
+
+    def _in_front(self, listed: Mapping[str, str], own: Turn) -> Sequence[Turn]:
+        """Who is before us, of those that may be alive; a turn whose runner was waited for in vain is taken away."""
+        place = self._ref("")
+        found = {ref.removeprefix(place): oid for ref, oid in listed.items() if ref.startswith(place)}
+        # A commit that is not here yet is newer than all that is: its turn is after ours.
+        known = {name: oid for name, oid in found.items() if self.mirror.reader.exists(oid)}
+        turns = [Turn(self._position(oid), name) for name, oid in known.items()]
+        front = in_front((turn for turn in turns if self._patience.counts(turn)), own)
+        if front and self._patience.is_over(front[0], self.monotonic()):
+            gone = front.pop(0)
+            self._patience.pass_by(gone)
+            self.mirror.drop(self._ref(gone.name), found[gone.name])
+        return front
+
+    def _place(self, since: str) -> bool:
+        self.hold()
+        self._placed = True
+        if self.mirror.place(since, self._ref(self.id)).status is PushStatus.REFUSED:
+            self._refused, self._placed = True, False
+        return not self._refused
+
+    def _position(self, commit: str) -> int:
+        if commit not in self._positions:
+            self._positions[commit] = records_at(self.mirror.reader, commit)
+        return self._positions[commit]
+
+    def _branch_ref(self) -> str:
+        return f"refs/heads/{self.branch}"
+
+    def _ref(self, name: str) -> str:
+        return f"{REFS}{self.branch}/{name}"
