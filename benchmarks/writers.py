@@ -2,6 +2,7 @@
 
     python benchmarks/writers.py                    8 writers with 100 records each
     python benchmarks/writers.py --writers 4 --records 10
+    python benchmarks/writers.py --slow 0.5         every try of the first writer takes half a second longer
 
 Each writer reconciles a commit of its own, whose stages nobody else has, and publishes after every run, so that the
 writers meet all the time. What is timed is a publication, from the bytes to the acknowledgement, lost races included.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +28,11 @@ _WRITER = """
 import json, os, sys, time
 from runner.record.publish import Publisher
 published = Publisher.publish
+composed = Publisher._compose
+def slowly(self, runs):
+    time.sleep(float(os.environ["SLOW_SECONDS"]))
+    return composed(self, runs)
+Publisher._compose = slowly
 seconds = []
 def timed(self, runs):
     began = time.monotonic()
@@ -79,13 +86,14 @@ def world(folder: Path, writers: int, records: int) -> list[str]:
     return commits
 
 
-def race(folder: Path, commits: list[str]) -> tuple[list[float], float]:
-    """Have all writers at it; returns the seconds of each publication and of the whole."""
+def race(folder: Path, commits: list[str], slow_seconds: float) -> tuple[list[list[float]], float]:
+    """Have all writers at it; returns by writer the seconds of each publication, and those of the whole."""
     began = time.monotonic()
     running = []
     for number, commit in enumerate(commits):
         environ = {**os.environ, "RUNNER_HOME": str(folder / f"home{number}")}
         environ["SECONDS_FILE"] = str(folder / f"seconds{number}")
+        environ["SLOW_SECONDS"] = str(0.0 if number else slow_seconds)
         command = [
             sys.executable,
             "-c",
@@ -104,7 +112,7 @@ def race(folder: Path, commits: list[str]) -> tuple[list[float], float]:
         _, err = process.communicate()
         if process.returncode:
             raise SystemExit(f"a writer ended with {process.returncode}: {err.decode()[-2000:]}")
-    seconds = [second for n in range(len(commits)) for second in json.loads((folder / f"seconds{n}").read_text())]
+    seconds = [json.loads((folder / f"seconds{number}").read_text()) for number in range(len(commits))]
     return seconds, time.monotonic() - began
 
 
@@ -113,10 +121,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--records", type=int, default=100)
+    parser.add_argument("--slow", type=float, default=0.0, metavar="SECONDS")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        seconds, whole = race(folder, world(folder, arguments.writers, arguments.records))
+        commits_wanted = world(folder, arguments.writers, arguments.records)
+        before = cpu_seconds()
+        seconds, whole = race(folder, commits_wanted, arguments.slow)
+        cpu = cpu_seconds() - before
         index = git(
             folder / "remote.git", "grep", "-h", " ok$", "runner/state", "--", ".runner/keys", ".runner/keys-sealed"
         )
@@ -128,10 +140,24 @@ def main() -> None:
     print(
         f"{arguments.writers} writers with {arguments.records} records each: {len(keys)} of {wanted} keys are recorded,"
     )
-    print(f"{len(set(keys))} different ones; {state['sequence']} records in {commits} commits, {whole:.0f} s in all")
+    print(f"{len(set(keys))} different ones; {state['sequence']} records in {commits} commits,")
+    print(f"{whole:.0f} s in all, {cpu:.0f} s of CPU")
+    told("a publication", [second for rows in seconds for second in rows])
+    if arguments.slow:
+        told("of the slow writer", seconds[0])
+
+
+def cpu_seconds() -> float:
+    """What processes that have ended used, and their own."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def told(what: str, seconds: list[float]) -> None:
+    """Say how long it took."""
     ranked = sorted(seconds)
     high = ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))]
-    print(f"a publication: median {statistics.median(ranked):.2f} s, 99th percentile {high:.2f} s,")
+    print(f"{what}: median {statistics.median(ranked):.2f} s, 99th percentile {high:.2f} s,")
     print(f"longest {ranked[-1]:.2f} s, {len(ranked)} in all")
 
 

@@ -79,7 +79,7 @@ class Turns:
             if since is None or self._refused:
                 return self._wait_by_chance(attempt)
             return self._wait_in_the_queue(attempt, since) != tip or attempt > 0
-        except RunnerError:  # the remote could not be asked: the try itself says what is wrong
+        except (RunnerError, OSError):  # the remote, or this disk, is in trouble: the try itself says what is wrong
             return self._wait_by_chance(attempt)
         finally:
             self._began = self.monotonic()
@@ -105,7 +105,7 @@ class Turns:
             found = self.mirror.listed(ref).get(ref)
             if found is not None:
                 self.mirror.drop(ref, found)
-        except RunnerError:
+        except (RunnerError, OSError):
             return  # others remove it when their patience is over
         self._placed = False
 
