@@ -1,7 +1,8 @@
 """The daemon: one reconcile after the other, whatever a single one comes to.
 
 An error of one round is told and the next one waits a little longer (doubling up to ten intervals); a stop ends the
-round in an orderly way. Rounds that find nothing new are told of when they begin, and then once an hour.
+round in an orderly way. Rounds that find nothing new are told of when they begin, and then once an hour; after them
+there is time for what can wait.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Rounds:
     """Takes the result of a round that found nothing new, where that is worth a word."""
     failed: Callable[[RunnerError, float | None], None]
     """Takes the error and the seconds until the next try, None where there is none."""
+    idle: Callable[[Result], bool] = lambda result: False
+    """What is done after a round that found nothing new; True where the next round is not to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def serve(rounds: Rounds, interval_seconds: float, stop: threading.Event, *, onc
     count = busy = failed = errors = 0
     while True:
         count += 1
+        at_once = False
         try:
             result = rounds.reconcile()
             last, errors = result.exit_code, 0
@@ -89,15 +93,17 @@ def serve(rounds: Rounds, interval_seconds: float, stop: threading.Event, *, onc
                 busy += 1
                 heart.woken()
                 rounds.told(result)
-            elif beat := heart.quiet(time.monotonic()):
-                rounds.quiet(result, beat)
+            else:
+                if beat := heart.quiet(time.monotonic()):
+                    rounds.quiet(result, beat)
+                at_once = rounds.idle(result)
         except RunnerError as error:
             errors += 1
             failed += 1
             heart.woken()
             last = error.exit_code
             rounds.failed(error, None if once else _wait_seconds(interval_seconds, errors))
-        if once or stop.wait(_wait_seconds(interval_seconds, errors)):
+        if once or stop.wait(0 if at_once else _wait_seconds(interval_seconds, errors)):
             return Served(last, count, busy, failed)
 
 

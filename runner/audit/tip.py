@@ -17,11 +17,13 @@ from runner.audit.findings import Breach, Breakage
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import md5_hex
 from runner.core.nouns import Address
-from runner.core.predicates import RECONCILE, RUN
-from runner.core.recorded import Entry
+from runner.core.predicates import RECONCILE, RUN, VERIFICATION
+from runner.core.recorded import Entry, Verified
 from runner.core.records import BadRecord, Head, Record, parse_record
+from runner.core.verification import verified_after
 from runner.ledger import layout
 from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_bytes
+from runner.ledger.verified import parse_verified_lines, verified_lines
 
 Files = Mapping[str, bytes]
 """Path to the bytes of every file below `.runner/` that an audit reads."""
@@ -35,6 +37,7 @@ READ = (
     layout.SEALED,
     layout.KEYS,
     layout.SEALED_KEYS,
+    layout.VERIFIED,
     layout.RECORDED,
     layout.OBJECTS,
 )
@@ -101,33 +104,36 @@ def check_tip(files: Files, chain: Chain, examiner: Examiner, before: Before | N
     return [
         *_end_breaks(files, chain, examiner, before),
         *_key_breaks(files, chain, before),
+        *_verified_breaks(files, chain, before),
         *_standing_breaks(files, chain, before),
         *_object_breaks(files),
     ]
 
 
 def summary_after(chain: Chain, size: int, before: Before | None = None) -> Summary | None:
-    """What `state.json` says after the first `size` records; None where the last of them is no whole reconcile."""
+    """What `state.json` says after the first `size` records; None where the last of them ends no commit."""
     end = chain.at(size)
     last = end.valid if end is not None else None
-    if end is None or last is None or last.kind is not RECONCILE:
+    if end is None or last is None or last.kind not in (RECONCILE, VERIFICATION):
         return None
-    desired = ""
+    desired = location = None
     for number in range(size, 0, -1):
         examined = chain.at(number)
         record = examined.valid if examined is not None else before.record(number) if before is not None else None
         if record is not None and record.kind is RECONCILE:
-            desired = record.own["reconcile"]["desired"]
-            if not record.own["reconcile"]["late"]:
+            stated = record.own["reconcile"]
+            desired = stated["desired"]
+            location = stated["location"] if location is None else location
+            if not stated["late"]:
                 break
-    return Summary(desired, Head(size, end.digest), last.own["reconcile"]["location"])
+    return Summary(desired or "", Head(size, end.digest), location or "")
 
 
 def _end_breaks(files: Files, chain: Chain, examiner: Examiner, before: Before | None) -> Iterator[Breakage]:
     size = chain.size
     summary = summary_after(chain, size, before)
     if summary is None:
-        yield Breakage(Breach.ROLLBACK, f"record {size}", "is the last one, and is not of a reconcile")
+        yield Breakage(Breach.ROLLBACK, f"record {size}", "is the last one, and ends no commit")
     elif files.get(layout.STATE) != summary.as_bytes():
         yield Breakage(Breach.ROLLBACK, layout.STATE, f"does not say what follows from {size} records")
     if files.get(layout.FRONTIER) != chain.frontiers[-1].as_text().encode():
@@ -181,6 +187,37 @@ def _indexed(files: Files) -> dict[str, tuple[int, bool]]:
             if path.startswith(folder + "/"):
                 found |= _index(path, data) or {}
     return found
+
+
+def _verified_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
+    """The index of verifications says, byte for byte, what follows from the records of them."""
+    wanted = _verified_rows(before.files) if before is not None else {}
+    for number, record in chain.records():
+        for row in record.own["verification"]["runs"] if record.kind is VERIFICATION else ():
+            if _key_of(row["record"], chain, before) != row["key"]:
+                yield Breakage(Breach.CHAIN, f"record {number}", f"verifies record {row['record']}, of another key")
+            rows = wanted.setdefault(layout.verified_path(row["key"]), {})
+            rows[row["key"]] = verified_after(rows.get(row["key"]), number, row["result"])
+    found = {path: data for path, data in files.items() if path.startswith(layout.VERIFIED + "/")}
+    for path in sorted(wanted.keys() | found.keys()):
+        if found.get(path) != (verified_lines(wanted[path]) if path in wanted else None):
+            yield Breakage(Breach.BYTES, path, "does not say what the verifications say")
+
+
+def _verified_rows(files: Files) -> dict[str, dict[str, Verified]]:
+    """What the index of verifications said when it was verified."""
+    found = {path: data for path, data in files.items() if path.startswith(layout.VERIFIED + "/")}
+    try:
+        return {path: dict(parse_verified_lines(data.decode())) for path, data in found.items()}
+    except ValueError:
+        return {}  # nobody verified that: it is no index
+
+
+def _key_of(number: int, chain: Chain, before: Before | None) -> str | None:
+    """The run key of a record; None where it is of no run."""
+    examined = chain.at(number)
+    record = examined.valid if examined is not None else before.record(number) if before is not None else None
+    return str(record.own["run"]["key"]) if record is not None and record.kind is RUN else None
 
 
 def _index(path: str, data: bytes) -> dict[str, tuple[int, bool]] | None:

@@ -71,7 +71,13 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
             say(f"{console.err.red('error: ')}{Style.safe(str(error))}{again}")
 
         say(start_line(__version__, url, arguments.branch, arguments.interval))
-        served = serve(Rounds(one_round, told, quiet, failed), arguments.interval, stop, once=arguments.once)
+        rounds = Rounds(one_round, told, quiet, failed)
+        if arguments.verify_sample is not None:
+            from runner.cli.sampling import sampler  # imported late: rare
+
+            sample = sampler(arguments, console, say, settings, signing)
+            rounds = replace(rounds, idle=lambda result: sample.idle(result, stop))
+        served = serve(rounds, arguments.interval, stop, once=arguments.once)
     if not signals:
         return served.last
     say(stop_line(served.rounds, served.busy, served.failed))

@@ -20,8 +20,9 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     observation, aim = clone.observed(arguments.rev)
     plan, _ = observation.plan()
     observation = clone.told(observation)
-    beside = Beside(clone.state_age(observation.state), clone.waiting_runs(), clone.proposals(), clone.claims())
     state = observation.state
+    verified = state.verifications() if state else {}
+    beside = Beside(clone.state_age(state), clone.waiting_runs(), clone.proposals(), clone.claims(), verified)
     records = plural(state.summary.head.sequence if state else 0, "record")
     signed = () if state is None else ("signed" if state.is_signed else "not signed",)
     ground = ground_of(clone, observation, aim, arguments.rev, records, *signed)
@@ -34,7 +35,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
 def explain(arguments: argparse.Namespace, console: Console) -> int:
     """Everything that decides about one stage."""
     from runner.report.explain_view import explain_json, explain_text
-    from runner.wiring.history import find_planned, record_of_step
+    from runner.wiring.history import find_planned, record_of_step, verification_of_step
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     observation = clone.observation(arguments.rev)
@@ -47,7 +48,8 @@ def explain(arguments: argparse.Namespace, console: Console) -> int:
         hint = f"{error.hint}; changes of the working tree count once they are committed"
         raise InputError(error.message, hint) from error
     step = next(step for step in plan.steps if step.address == address)
-    value = explain_json(step, observation, record_of_step(step, observation))
+    verified = verification_of_step(step, observation)
+    value = explain_json(step, observation, record_of_step(step, observation), verified)
     console.result(explain_text(value, console.out), value)
     return ExitCode.DONE
 

@@ -55,7 +55,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for add in (_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay):
         add(commands)
-    for add in (_claims, _daemon, _audit, _keys):
+    for add in (_verify, _claims, _daemon, _audit, _keys):
         add(commands)
 
 
@@ -331,6 +331,18 @@ def _replay(commands: Any) -> None:
     add_common(parser)
 
 
+def _verify(commands: Any) -> None:
+    help_ = "run what stands for stages again and compare it with what is recorded"
+    more = "Nothing that stands changes. What comes out is recorded; a stage that is not deterministic is marked."
+    calls = ("verify train", "verify --all --no-record")
+    parser = _command(commands, "verify", help_, "verify", "verify", *calls, more=more)
+    parser.add_argument("stages", metavar="STAGE", nargs="*", help="train, or pipeline:train; a group for all of it")
+    parser.add_argument("--all", action="store_true", help="every stage that can be verified")
+    parser.add_argument("--no-record", action="store_true", help="compare only: record nothing and mark nothing")
+    _where(parser)
+    add_common(parser)
+
+
 def _claims(commands: Any) -> None:
     help_ = "show or break what runners claim to be running"
     parser, actions = _group(commands, "claims", help_, "claims list", "claims break 3f2a9c")
@@ -361,6 +373,12 @@ def _daemon(commands: Any) -> None:
         help="from the end of a round to the begin of the next, such as 30s, 5m or 1h (default: 60s)",
     )
     parser.add_argument("--once", action="store_true", help="one round, then stop")
+    parser.add_argument(
+        "--verify-sample",
+        type=_spacing,
+        metavar="N/TIME",
+        help="when nothing is to be done, run N recorded runs again in each hour (4/h) or day (10/day), and compare",
+    )
     _running(parser)
     add_common(parser)
 
@@ -407,6 +425,14 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 10**6:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
     return int(text)
+
+
+def _spacing(text: str) -> float:
+    """Seconds from one to the next, of so many in an hour or a day."""
+    found = re.fullmatch(r"([0-9]{1,6})/(h|hour|d|day)", text)
+    if found is None or int(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no rate; say 4/h or 10/day")
+    return (3600.0 if found[2].startswith("h") else 86400.0) / int(found[1])
 
 
 def _url(text: str) -> str:

@@ -118,6 +118,8 @@ class Stage:
     spelled: tuple[tuple[str, str], ...] = ()
     """Deps and outs, with what the file says where that is not the plain relative path (`./a`, `data/`): DVC tells
     entries of `dvc.lock` apart by spelling."""
+    deterministic: bool = True
+    """False: the spec says that the same inputs may give other outputs."""
 
     @property
     def is_beyond_dvc(self) -> bool:
@@ -230,6 +232,9 @@ class Project:
     """`trust.dvcLock: accept`: a committed lock entry counts as evidence."""
     reuse_proposed: bool = True
     """`trust.reuse: members`: results recorded for a pull request count at its merge."""
+    accept_nondeterministic: bool = True
+    """`trust.nondeterministic: accept`: what is not deterministic is taken over as anything else is; else only results
+    of the branch's own runs count for it."""
     strict: bool = False
     """A stage that writes to undeclared places fails."""
     shell: str | None = None

@@ -43,6 +43,8 @@ class Step:
     """For keep: true where the entry is not yet what the state says (evidence that is new)."""
     fetch: tuple[str, ...] = ()
     """For unknown: digests of folders and files that would have to be looked into."""
+    own_only: bool = False
+    """For run: what others made of the same key does not count; it is run, and not restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,26 +190,43 @@ class Walk:
         if current is not None and (current.key == key or self._ran_for_this_commit(stage, current, material)):
             self._read(address, current, None)
             return Step(address, Action.KEEP, (), key, material, current)
-        hit = self.recorded.find(key)
+        own_only = self._own_only(stage, key)
+        hit, elsewhere = self._found(stage, key, own_only=own_only)
         self._read(address, current, hit)
-        if hit is not None and hit.succeeded and not (hit.ref and self._bound_to_branch(stage)):
+        if hit is not None and hit.succeeded:
             return self._reuse(stage, key, material, hit)
-        evidence = self._evidence(stage, material)
+        evidence = None if own_only else self._evidence(stage, material)
         if evidence is not None:
             vouched = (f"{evidence.provenance[:17]} has it",)
             return Step(address, Action.KEEP, vouched, key, material, evidence, changed=True)
         reasons = tuple(self._why(stage, material, current))
-        if hit is not None and not hit.succeeded:
+        if own_only and elsewhere is not None:
+            reasons += (f"its result on {elsewhere.ref} is not taken over: it is not deterministic",)
+        if hit is not None:
             made_executable = self._modes_changed(stage, hit)
             if made_executable:
-                return Step(
-                    address, Action.RUN, (f"{made_executable} got another mode since it failed",), key, material
-                )
+                why = f"{made_executable} got another mode since it failed"
+                return Step(address, Action.RUN, (why,), key, material, own_only=own_only)
             if not self.wishes.retries(address):
                 since = reasons if current is not None or address in self.desired.locks else ()
                 return Step(address, Action.FAILED, (hit.why or "failed before", *since), key, material, hit=hit)
-            return Step(address, Action.RUN, ("another try was asked for", *reasons), key, material, hit=hit)
-        return Step(address, Action.RUN, reasons, key, material)
+            asked = ("another try was asked for", *reasons)
+            return Step(address, Action.RUN, asked, key, material, hit=hit, own_only=own_only)
+        return Step(address, Action.RUN, reasons, key, material, own_only=own_only)
+
+    def _found(self, stage: Stage, key: str, *, own_only: bool) -> tuple[Hit | None, Hit | None]:
+        """The run that counts for a key, and one elsewhere that is not taken over."""
+        hit = self.recorded.find(key)
+        if hit is not None and hit.ref and (own_only or self._bound_to_branch(stage)):
+            return self.recorded.find_here(key), hit  # which is no success, or it would have been found first
+        return hit, None
+
+    def _own_only(self, stage: Stage, key: str) -> bool:
+        """Whether only runs of this branch count, since the key does not determine the result (policy)."""
+        if self.desired.project.accept_nondeterministic:
+            return False
+        verified = self.recorded.verified(key)
+        return not stage.deterministic or (verified is not None and verified.is_marked)
 
     def _modes_changed(self, stage: Stage, hit: Hit) -> str:
         """A dep in git that may be executed now and could not when the run failed, or the other way round.

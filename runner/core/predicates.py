@@ -53,6 +53,7 @@ class Kind:
 KINDS = (
     Kind("run", PROVENANCE_TYPE),
     Kind("reconcile", f"{_OWN}/reconcile/v1"),
+    Kind("verification", f"{_OWN}/verification/v1"),
     Kind("plan", f"{_OWN}/plan/v1", reserved=True),
     Kind("gate", f"{_OWN}/gate/v1", reserved=True),
     Kind("approval", f"{_OWN}/approval/v1", APPROVER, reserved=True),
@@ -60,4 +61,4 @@ KINDS = (
     Kind("monitor", f"{_OWN}/monitor/v1", reserved=True),
 )
 BY_TYPE: Mapping[str, Kind] = {kind.predicate_type: kind for kind in KINDS}
-RUN, RECONCILE = KINDS[:2]
+RUN, RECONCILE, VERIFICATION = KINDS[:3]

@@ -148,6 +148,21 @@ class Hit:
     """For a failure: how it failed, for people."""
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What verifications of a run key came to."""
+
+    newest: int
+    """Number of the newest record of one."""
+    differed: int | None = None
+    """Number of the newest record of one that found other bytes; None while none did."""
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the key is known not to determine its result."""
+        return self.differed is not None
+
+
 class Recorded(Protocol):
     """Questions to the recorded state; every answer comes from immutable git objects."""
 
@@ -159,6 +174,12 @@ class Recorded(Protocol):
 
     def find(self, key: str) -> Hit | None:
         """The best run under this key: a success before a failure, our own ledger before others."""
+
+    def find_here(self, key: str) -> Hit | None:
+        """The same in our own ledger alone."""
+
+    def verified(self, key: str) -> Verified | None:
+        """What verifications of this key came to, wherever they were recorded; None where it never was verified."""
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a recorded folder, where the state kept them or the cache has them."""

@@ -62,4 +62,6 @@ class Context:
     run_ids: Callable[[], str]
     hidden: Hidden = field(default_factory=Hidden)
     """What stages find nothing of, where they have namespaces of their own."""
+    outputs: Cache | None = None
+    """Where outputs go instead of the cache, for a run that nothing is to be kept of."""
     sizes: dict[str, int] = field(default_factory=dict)

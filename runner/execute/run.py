@@ -292,7 +292,7 @@ def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
     link = leads_out(source, (room.tree.folder, room.private))
     if link is not None:
         raise InputError(f"{link}: a link that leads out of the repository", "copy what it leads to")
-    saved = context.cache.save(source)
+    saved = (context.outputs or context.cache).save(source)
     return OutFact(
         out.path,
         saved.md5,

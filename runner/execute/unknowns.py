@@ -44,6 +44,8 @@ class Resolver:
         stage = self._walk.graph.stages[step.address]
         if self._context.trust is not Trust.TRUSTED or step.material is None or stage.is_beyond_dvc:
             return None
+        if step.own_only:
+            return None
         if not self._context.run_cache or not runcache.eligible(stage):
             return None
         wanted = lock_entry(stage, step.material.as_json(), None, self._executables(stage))

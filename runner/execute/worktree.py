@@ -224,6 +224,11 @@ class Worktrees:
         """Go on without what has turned out not to work; raises it where nothing is left to try."""
         self._levels.lower(refused)
 
+    @property
+    def aside(self) -> Path:
+        """A folder of the place for what is to go with it."""
+        return self._place / "aside"
+
     def close(self) -> None:
         """Give the place back."""
         self._clear()

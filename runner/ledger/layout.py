@@ -27,6 +27,8 @@ FRONTIER = f"{ROOT}/ledger/frontier"
 """The right edge of that tree: what the next record needs to be appended."""
 SEALED_KEYS = f"{ROOT}/keys-sealed"
 """`<first two hex digits>`: the same lines as in `keys`, of records that are sealed."""
+VERIFIED = f"{ROOT}/verified"
+"""`<first two hex digits>`: lines `key newest differed`, sorted: what verifications of a run key came to."""
 ASIDE = f"{ROOT}/aside"
 """`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
@@ -88,6 +90,11 @@ def sealed_keys_path(key: str) -> str:
 def keys_path(key: str) -> str:
     """File of the index that holds a run key."""
     return f"{KEYS}/{key[:2]}"
+
+
+def verified_path(key: str) -> str:
+    """File of the index of verifications that holds a run key."""
+    return f"{VERIFIED}/{key[:2]}"
 
 
 def object_path(md5: str) -> str:

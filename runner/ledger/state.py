@@ -13,12 +13,13 @@ from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import Member, md5_hex, parse_listing
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
-from runner.core.recorded import Entry, Hit, Recorded
+from runner.core.recorded import Entry, Hit, Recorded, Verified
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.errors import Held, InputError
 from runner.git.command import is_oid
 from runner.ledger import layout
 from runner.ledger.objects import Objects
+from runner.ledger.verified import parse_verified_lines
 
 _FILE_LIMIT_BYTES = 64 << 20
 """Of one file of a state; the runner writes none that is larger."""
@@ -95,6 +96,7 @@ class State:
         self._entries: dict[Address, Entry] | None = None
         self._shards: dict[str, dict[str, tuple[int, bool]]] = {}
         self._hits: dict[str, Hit | None] = {}
+        self._verified: dict[str, dict[str, Verified]] = {}
         self.summary = self._summary()
 
     def current(self, address: Address) -> Entry | None:
@@ -119,6 +121,33 @@ class State:
             found = self.known(key)
             self._hits[key] = self._hit(key, *found) if found else None
         return self._hits[key]
+
+    def find_here(self, key: str) -> Hit | None:
+        """The same: there is no other ledger."""
+        return self.find(key)
+
+    def verified(self, key: str) -> Verified | None:
+        """What verifications of this key came to."""
+        return self.verified_shard(key).get(key)
+
+    def verified_shard(self, key: str) -> dict[str, Verified]:
+        """The same for all keys that share this one's first two digits."""
+        path = layout.verified_path(key)
+        if path not in self._verified:
+            with self._believed(path):
+                self._verified[path] = dict(parse_verified_lines((self._file(path) or b"").decode()))
+        return self._verified[path]
+
+    def verifications(self) -> dict[str, Verified]:
+        """The same for every key that ever was verified, in one reading."""
+        tree = self._reader.tree(self.root_tree)
+        paths = tree.below(layout.VERIFIED.removeprefix(layout.ROOT + "/"))
+        blobs = self._reader.blobs([tree.files[path].oid for path in paths], _FILE_LIMIT_BYTES)
+        found: dict[str, Verified] = {}
+        with self._believed(layout.VERIFIED):
+            for path in paths:
+                found |= parse_verified_lines(blobs[tree.files[path].oid].decode())
+        return found
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder whose listing the state keeps."""
@@ -337,6 +366,14 @@ class Nothing:
         """Nothing ran."""
         return None
 
+    def find_here(self, key: str) -> Hit | None:
+        """Nothing ran."""
+        return None
+
+    def verified(self, key: str) -> Verified | None:
+        """Nothing was verified."""
+        return None
+
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Nothing is kept."""
         return None
@@ -376,6 +413,24 @@ class Chain:
                 continue  # it could only be taken over; where it cannot be read there is nothing to take
             if hit is not None and hit.succeeded:
                 return hit
+        return own
+
+    def find_here(self, key: str) -> Hit | None:
+        """What is at hand, and nothing that ran elsewhere."""
+        return self.own.find(key)
+
+    def verified(self, key: str) -> Verified | None:
+        """What is known at hand; a mark from elsewhere counts as well, for a proposal began before it was found."""
+        own = self.own.verified(key)
+        if own is not None and own.is_marked:
+            return own
+        for other in self.others:
+            try:
+                found = other.verified(key)
+            except Held:
+                continue  # where it cannot be read nothing is taken over from it either
+            if found is not None and (found.is_marked or own is None):
+                return found
         return own
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:

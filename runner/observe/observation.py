@@ -117,6 +117,7 @@ def _under_policy(project: Project, policy: Project) -> Project:
         project,
         accept_dvc_lock=policy.accept_dvc_lock,
         reuse_proposed=policy.reuse_proposed,
+        accept_nondeterministic=policy.accept_nondeterministic,
         strict=policy.strict or project.strict,
         protect=policy.protect,
     )

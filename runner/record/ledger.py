@@ -12,12 +12,14 @@ from runner.core.checkpoint import Checkpoint, NoteSignature, origin_of
 from runner.core.dsse import Signature
 from runner.core.merkle import Frontier, leaf_hash
 from runner.core.nouns import Address
-from runner.core.predicates import EXTENSION, RECONCILE, RUN, Kind
+from runner.core.predicates import EXTENSION, RECONCILE, RUN, VERIFICATION, Kind
 from runner.core.provenance import slsa
-from runner.core.recorded import Entry, Hit
+from runner.core.recorded import Entry, Hit, Verified
 from runner.core.records import Head, Record, RunFacts, Stamp, append, chain_fields, run_subjects
+from runner.core.verification import Checked, verified_after
 from runner.ledger import layout
 from runner.ledger.state import State, key_lines
+from runner.ledger.verified import verified_lines
 
 _LOOKED_BACK = 2_000
 """Newest records among which a run is looked for that may have been published without its host's hearing of it."""
@@ -133,6 +135,21 @@ def append_reconcile(batch: Batch, facts: Mapping[str, Any], commit: str) -> Non
     subject = [{"name": "desired", "digest": {"gitCommit": commit}}]
     stated = {**facts, "runs": list(batch.appended), "dropped": batch.dropped, "signing": dict(batch.signer.facts())}
     _append(batch, RECONCILE, {**chain_fields(batch.head, batch.stamp), "reconcile": stated}, subject)
+
+
+def append_verification(base: State, batch: Batch, facts: Mapping[str, Any], checked: Sequence[Checked]) -> None:
+    """The record of what repetitions of recorded runs came to, and the index that finds it by their keys."""
+    subject = [
+        {"name": f"run:{row.replay.before.address}", "digest": {"sha256": row.replay.before.key}} for row in checked
+    ]
+    stated = {**facts, "runs": [row.as_json() for row in checked], "signing": dict(batch.signer.facts())}
+    _append(batch, VERIFICATION, {**chain_fields(batch.head, batch.stamp), "verification": stated}, subject)
+    shards: dict[str, dict[str, Verified]] = {}
+    for row in checked:
+        key = row.replay.before.key
+        rows = shards.setdefault(layout.verified_path(key), dict(base.verified_shard(key)))
+        rows[key] = verified_after(rows.get(key), batch.head.sequence, row.result)
+    batch.files |= {path: verified_lines(rows) for path, rows in shards.items()}
 
 
 def write_index(batch: Batch) -> None:

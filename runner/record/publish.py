@@ -15,13 +15,14 @@ from runner.core.git_ids import blob_id, folder_id
 from runner.core.nouns import Address, Desired
 from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
+from runner.core.verification import DIFFERS, Checked
 from runner.errors import Held, HostError, RaceLost
 from runner.failpoints import reached
 from runner.git.commit import CommitRequest, FileContent, Identity
 from runner.git.push import PushResult, PushStatus
 from runner.ledger import in_place, layout
 from runner.ledger.objects import History
-from runner.ledger.state import State
+from runner.ledger.state import State, Summary
 from runner.record import tree as tree_files
 from runner.record.ledger import (
     Batch,
@@ -29,6 +30,7 @@ from runner.record.ledger import (
     Signer,
     append_reconcile,
     append_runs,
+    append_verification,
     begin,
     numbered,
     unrecorded,
@@ -135,18 +137,32 @@ class Publisher:
         self._push_bytes(runs)
         reached("bytes-safe")
         runs = [replace(run, outs=tuple(self._located(out) for out in run.outs)) for run in runs]
+        published = self._accepted(lambda: self._compose(runs))
+        if published.commit is not None:
+            self.damage_recorded()
+        return published
+
+    def publish_verification(self, checked: Sequence[Checked]) -> Published:
+        """Have what repetitions of recorded runs came to in the ledger; what stands stays as it is.
+
+        Raises HostError, RaceLost, and Held where somebody took away what was recorded there before.
+        """
+        return self._accepted(lambda: self._composed_verification(checked))
+
+    def _accepted(self, compose: Callable[[], _Composed]) -> Published:
         try:
-            return self._publish(runs)
+            return self._publish(compose)
         finally:
             self.turns.leave()
 
-    def _publish(self, runs: Sequence[RunFacts]) -> Published:
+    def _publish(self, compose: Callable[[], _Composed]) -> Published:
+        """Compose a commit and have it accepted; on a lost race it is composed anew on what is recorded then."""
         since = self._last_known()
         for attempt in range(self.tries):
             if self.turns.wait(attempt, since, self._expected()):
                 self._refresh()
                 since = since or self._last_known()
-            composed = self._compose(runs)
+            composed = compose()
             if composed.request is None:
                 return Published(None, self.base, tuple(composed.batch.dropped))
             reached("composed")
@@ -157,7 +173,6 @@ class Publisher:
             if result.status is PushStatus.ACCEPTED or (result.status is PushStatus.UNKNOWN and self._arrived(commit)):
                 reached("acknowledged")
                 self.dropped()
-                self.damage_recorded()
                 self.base, self.tip, self.fork, self.insists = self.open_state(commit), commit, False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
@@ -196,6 +211,23 @@ class Publisher:
         if late:
             return _Composed(self._late_request(base, batch, aside), batch)
         return _Composed(self._request(base, entries, before, batch, aside), batch)
+
+    def _composed_verification(self, checked: Sequence[Checked]) -> _Composed:
+        """Only the ledger grows, so that no plan is any other afterwards."""
+        base = self.base
+        if base is None:
+            raise AssertionError("what was never recorded cannot have been verified")
+        batch = begin(base, self.clock(), self.signer)
+        facts = {**self.facts, "branch": self.branch, "desired": self.desired.commit, "state": base.commit}
+        append_verification(base, batch, facts, checked)
+        seal(base, batch)
+        write_index(batch)
+        write_checkpoint(batch)
+        summary = Summary(base.summary.desired, batch.head, base.summary.location)
+        differ = sum(row.result == DIFFERS for row in checked)
+        what = f"{len(checked)} run{'s' if len(checked) != 1 else ''} repeated, {differ} differ"
+        message = self._with_trailers(f"Verify {self.desired.commit[:12]}: {what}{'s' if differ == 1 else ''}")
+        return _Composed(self._ledger_request(base, batch, summary, {}, message), batch)
 
     def _request(
         self,
@@ -250,19 +282,21 @@ class Publisher:
     def _late_request(self, base: State | None, batch: Batch, aside: Mapping[str, bytes]) -> CommitRequest:
         """Results for an older commit enter as records only; everything else stays as it is."""
         desired = base.summary.desired if base else self.desired.commit
-        data = {
-            **batch.files,
-            **aside,
-            layout.STATE: tree_files.state_file(desired, batch.head, self.location),
-        }
+        summary = Summary(desired, batch.head, self.location)
+        return self._ledger_request(base, batch, summary, aside, self._message(batch, {}))
+
+    def _ledger_request(
+        self, base: State | None, batch: Batch, summary: Summary, aside: Mapping[str, bytes], message: str
+    ) -> CommitRequest:
+        """A commit that appends to the ledger and leaves what stands as it is."""
         parent = (self.tip if self.in_place else base and base.commit) or self.desired.commit
         return CommitRequest(
             parents=(parent,),
             base_tree=self.mirror.reader.commit(parent).tree,
             trees=_recorded_tree(base),
-            files=_contents(Files(data=data)),
+            files=_contents(Files(data={**batch.files, **aside, layout.STATE: summary.as_bytes()})),
             deletes=(*batch.deletes, layout.ASIDE),
-            message=self._message(batch, {}),
+            message=message,
             author=self.author,
             time_epoch=int(self.clock()),
         )
@@ -296,10 +330,11 @@ class Publisher:
         count, standing = len(batch.appended), len(entries)
         what = f"{count} run{'s' if count != 1 else ''}" if count else "no run"
         stand = "1 stage stands" if standing == 1 else f"{standing} stages stand"
-        lines = [f"Reconcile {self.desired.commit[:12]}: {what}, {stand}", ""]
-        lines += [f"Reconcile-Id: {self.facts['id']}"]
-        lines += [f"{in_place.TRAILER if self.in_place else 'Desired'}: {self.desired.commit}"]
-        return "\n".join(lines) + "\n"
+        return self._with_trailers(f"Reconcile {self.desired.commit[:12]}: {what}, {stand}")
+
+    def _with_trailers(self, subject: str) -> str:
+        desired = f"{in_place.TRAILER if self.in_place else 'Desired'}: {self.desired.commit}"
+        return f"{subject}\n\nReconcile-Id: {self.facts['id']}\n{desired}\n"
 
     def _with_git_ids(self, entries: Mapping[Address, Entry]) -> dict[Address, Entry]:
         """Uncached outputs get the id of their bytes in git, so that later states and hosts find them there."""

@@ -9,7 +9,7 @@ from runner.core.actions import Action
 from runner.core.digests import Member
 from runner.core.nouns import Address
 from runner.core.plan import Step, Walk
-from runner.core.recorded import Entry, Hit, Recorded
+from runner.core.recorded import Entry, Hit, Recorded, Verified
 from runner.core.records import RunFacts
 
 FRESH = -1
@@ -38,7 +38,17 @@ class WithRuns:
 
     def find(self, key: str) -> Hit | None:
         """A success of the base before ours: what is accepted is never replaced."""
-        hit = self._base.find(key)
+        return self._with_own(key, self._base.find(key))
+
+    def find_here(self, key: str) -> Hit | None:
+        """The same without what ran elsewhere."""
+        return self._with_own(key, self._base.find_here(key))
+
+    def verified(self, key: str) -> Verified | None:
+        """What the base knows: a run verifies nothing."""
+        return self._base.verified(key)
+
+    def _with_own(self, key: str, hit: Hit | None) -> Hit | None:
         if (hit is not None and hit.succeeded) or key not in self._runs:
             return hit
         run = self._runs[key]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.core.leaves import difference, leaves
 from runner.core.runkey import shown, shown_apart
 from runner.report.style import Style, table
 
@@ -64,9 +65,7 @@ class Row:
     @property
     def delta(self) -> float | None:
         """The difference of two numbers."""
-        both = (self.before, self.after)
-        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in both)
-        return round(self.after - self.before, 12) if numbers else None
+        return difference(self.before, self.after)
 
 
 def compare_json(one: Side, other: Side) -> dict[str, Any]:
@@ -151,18 +150,6 @@ def _facts(result: Result | None) -> dict[tuple[str, str], Any]:
     if result.seconds is not None:
         facts["run", "seconds"] = round(result.seconds, 1)
     return facts
-
-
-def leaves(prefix: str, value: Any, joint: str = ".") -> list[tuple[str, Any]]:
-    """The values inside nested mappings, each with its dotted name."""
-    if not isinstance(value, Mapping) or not value or _is_tagged(value):
-        return [(prefix, value)]
-    return [leaf for key, item in value.items() for leaf in leaves(f"{prefix}{joint}{key}", item)]
-
-
-def _is_tagged(value: Mapping[str, Any]) -> bool:
-    """Whether it is one value that JSON has no notation for (`{"!float": "nan"}`)."""
-    return len(value) == 1 and next(iter(value)).startswith("!")
 
 
 def _row_json(row: Row) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from runner.core.actions import Action
+from runner.core.verification import Verification
 from runner.git.network import redacted
 from runner.parts import Result
 from runner.report.style import Style, duration, plural
+from runner.report.verify_view import recorded_as, short
 
 
 def start_line(version: str, url: str, branch: str | None, interval_seconds: float) -> str:
@@ -23,6 +25,16 @@ def quiet_line(result: Result, seconds: float, rounds: int, style: Style) -> str
     failed = counts[Action.FAILED]
     stands = f"; {plural(failed, 'stage')} {'stands' if failed == 1 else 'stand'} failed" if failed else ""
     return f"{result.plan.desired[:12]}: " + style.dim(what + stands)
+
+
+def verified_line(result: Verification, style: Style) -> str:
+    """How the repetition of a recorded run came out, and where that is recorded."""
+    (checked,) = result.checked
+    row = checked.as_json()
+    name = Style.safe(str(checked.replay.before.address))
+    said = style.safe(short(row))
+    outcome = style.red(said) if checked.is_complaint else style.green(said)
+    return f"verified {name}, record {row['record']}: {outcome}; {recorded_as(result)}"
 
 
 def stop_line(rounds: int, busy: int, failed: int) -> str:

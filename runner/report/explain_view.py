@@ -26,7 +26,9 @@ _SAYS = {
 }
 
 
-def explain_json(step: Step, observation: Observation, record: Record | None) -> dict[str, Any]:
+def explain_json(
+    step: Step, observation: Observation, record: Record | None, verification: Record | None
+) -> dict[str, Any]:
     """Everything that decides about one stage as plain JSON."""
     stage = observation.graph.stages[step.address]
     run = record.run if record else None
@@ -51,6 +53,7 @@ def explain_json(step: Step, observation: Observation, record: Record | None) ->
         "adoptedFrom": step.entry.adopted_from if step.entry else None,
         "record": record.sequence if record else None,
         "run": _run_summary(run) if run else None,
+        "verified": _verified(verification, step) if verification else None,
     }
 
 
@@ -75,7 +78,28 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
         lines += _section(title, [f"    {Style.safe(other)}" for other in value[key]], style)
     lines += _section("run key", [f"    {value['key']}"] if value["key"] else [], style)
     lines += _section("recorded", fields(_record(value, action), style), style)
+    lines += _verified_lines(value["verified"], style) if value["verified"] else []
     return "\n".join(lines) + "\n"
+
+
+def _verified(record: Record, step: Step) -> dict[str, Any] | None:
+    """What a verification says of the stage's run key, and who made it when."""
+    facts = record.own["verification"]
+    row = next((row for row in facts["runs"] if step.entry is not None and row["key"] == step.entry.key), None)
+    if row is None:
+        return None
+    said = {name: row[name] for name in ("result", "declared", "outcome", "outs", "metrics")}
+    return {"record": record.sequence, "at": record.recorded_at, "actor": facts["actor"], "host": facts["host"]} | said
+
+
+def _verified_lines(verified: Mapping[str, Any], style: Style) -> list[str]:
+    from runner.report.verify_view import differing, word  # imported late: rare
+
+    at = verified["at"][:19].replace("T", " ")
+    rows = [("result", word(verified)), ("record", str(verified["record"])), ("at", f"{at} UTC")]
+    rows.append(("by", f"{verified['actor']} on {verified['host'].get('name', '?')}"))
+    lines = [f"    {line}" for line in differing(verified, style)]
+    return _section("verified: run again, and compared", [*fields(rows, style), *lines], style)
 
 
 def _section(title: str, rows: Sequence[str], style: Style) -> list[str]:
@@ -126,6 +150,7 @@ def _settings(stage: Stage) -> dict[str, Any]:
         "secrets": list(stage.secrets),
         "environment": stage.environment.lock if stage.environment else None,
         "seed": stage.seed,
+        "nondeterministic": not stage.deterministic,
     }
     return {name: value for name, value in found.items() if value not in (None, False, 0, 0.0, [])}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.actions import Action
 from runner.core.claims import Claim
 from runner.core.plan import Plan, Step
+from runner.core.recorded import Verified
 from runner.core.records import RunFacts
 from runner.observe.observation import Observation
 from runner.report.claims_view import claim_json, claim_line
@@ -40,6 +41,8 @@ class Beside:
     """Name, commit and age of each branch with runs of a proposal."""
     claims: Sequence[Claim] = ()
     """What runners are running, as far as it is known here."""
+    verified: Mapping[str, Verified] = field(default_factory=dict)
+    """By run key what verifications came to."""
 
 
 def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[st
         "recordedDesired": state.summary.desired if state else None,
         "records": state.summary.head.sequence if state else 0,
         "signed": state.is_signed if state else None,
-        "stages": [_status_row(step, observation) for step in plan.steps],
+        "stages": [_status_row(step, observation, beside.verified) for step in plan.steps],
         "unpublished": [
             {"stage": str(run.address), "runId": run.run_id, "outcome": run.reason} for run in beside.waiting
         ],
@@ -70,7 +73,7 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     if state is not None and state.summary.desired != plan.desired:
         lines.append(f"{style.dim('for       ')}{state.summary.desired[:12]}")
     lines.append("")
-    lines += _stage_lines(plan, observation, style) if plan.steps else [no_stages(ground)]
+    lines += _stage_lines(plan, observation, beside.verified, style) if plan.steps else [no_stages(ground)]
     notes = [*after_failures(plan.steps, style), *_waiting_lines(beside.waiting)]
     notes += [f"Running now: {line}" for line in map(style.safe, map(claim_line, beside.claims))]
     shown = beside.proposals[:_MOST_PROPOSALS]
@@ -82,18 +85,36 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     return "\n".join(lines) + "\n"
 
 
-def _stage_lines(plan: Plan, observation: Observation, style: Style) -> Iterable[str]:
+def _stage_lines(plan: Plan, observation: Observation, verified: Mapping[str, Verified], style: Style) -> Iterable[str]:
     several = len({step.address.pipeline for step in plan.steps}) > 1
     rows, colours = [], {}
     for number, step in enumerate(plan.steps):
-        row = _status_row(step, observation)
+        row = _status_row(step, observation, verified)
         name = str(step.address) if several else step.address.stage
         said = _outs(row["outs"]) if step.action is Action.KEEP else reason_text((step.reasons or ("",))[0])
         by = row["provenance"] or ""
-        rows.append([name, row["status"], str(row["record"] or ""), by if len(by) < 24 else by[:22], said])
+        rows.append([name, row["status"], str(row["record"] or ""), by if len(by) < 24 else by[:22], _mark(row), said])
         colours[number, 1] = _WORDS[step.action][1]
-    header = ("stage", "status", "record", "by", "outputs, or why not")
+        if row["verified"] and row["verified"]["differed"]:
+            colours[number, 4] = "yellow"
+    header = ["stage", "status", "record", "by", "verified", "outputs, or why not"]
+    if not any(row[4] for row in rows):  # most repositories never verify anything
+        header, rows = _without(header, 4), [_without(row, 4) for row in rows]
     yield table(header, rows, style, numbers=(2,), colours=colours)
+
+
+def _without(cells: Sequence[str], place: int) -> list[str]:
+    return [*cells[:place], *cells[place + 1 :]]
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """What is known of whether the stage is deterministic, in a word."""
+    found = row["verified"]
+    if found is None:
+        return "" if row["deterministic"] else "not deterministic"
+    if found["differed"] is None:
+        return "same"
+    return "differs" if row["deterministic"] else "differs, as declared"
 
 
 def _waiting_lines(waiting: Sequence[RunFacts]) -> Iterable[str]:
@@ -104,11 +125,13 @@ def _waiting_lines(waiting: Sequence[RunFacts]) -> Iterable[str]:
         yield f"{what} not published yet ({names}{more}); the next `runner reconcile` does it."
 
 
-def _status_row(step: Step, observation: Observation) -> dict[str, Any]:
+def _status_row(step: Step, observation: Observation, verified: Mapping[str, Verified]) -> dict[str, Any]:
     entry = step.entry
     if entry is None and observation.state is not None:
         entry = observation.state.current(step.address)
     failed = step.hit if step.action is Action.FAILED else None
+    stage = observation.graph.stages.get(step.address)
+    found = verified.get(entry.key) if entry is not None else None
     return {
         "pipeline": step.address.pipeline,
         "stage": step.address.stage,
@@ -118,6 +141,8 @@ def _status_row(step: Step, observation: Observation) -> dict[str, Any]:
         "record": failed.record if failed else entry.record if entry else None,
         "provenance": entry.provenance if entry and not failed else None,
         "outs": [out.as_json() for out in entry.outs] if entry else [],
+        "deterministic": stage is None or stage.deterministic,
+        "verified": {"record": found.newest, "differed": found.differed} if found else None,
     }
 
 

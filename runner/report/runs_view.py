@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.core.leaves import leaves
+from runner.core.predicates import VERIFICATION
 from runner.core.recorded import RUNNER
 from runner.core.records import Record, RunFacts
 from runner.core.runkey import shown
-from runner.report.compare_view import leaves
 from runner.report.style import Style, command_lines, duration, fields, plural, size, table
 
 Rows = Sequence[tuple[Record, RunFacts]]
@@ -59,9 +60,7 @@ def show_text(record: Record, style: Style) -> str:
     run = record.run
     signed = "signed" if record.signed else "not signed"
     if run is None:
-        head = style.bold(f"Record {record.sequence}: a reconcile") + style.dim(f"  ({signed})")
-        rows = _reconcile_rows(record.own.get("reconcile", {}))
-        return "\n".join([head, *fields(rows, style, indent=2)]) + "\n"
+        return _other_text(record, signed, style)
     outcome = style.green("ok") if run.succeeded else style.red(Style.safe(f"{run.reason}: {run.message}"))
     lines = [
         f"{style.bold(f'Record {record.sequence}: {Style.safe(str(run.address))}')}  {outcome}"
@@ -83,7 +82,21 @@ def show_text(record: Record, style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reconcile_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _other_text(record: Record, signed: str, style: Style) -> str:
+    """A record of another kind: its facts, name by name; of a verification what came out as well."""
+    name = record.kind.name
+    title = f"Record {record.sequence}: {'an' if name[0] in 'aeiou' else 'a'} {name}"
+    facts = dict(record.own.get(name, {}))
+    lines: list[str] = []
+    if record.kind is VERIFICATION:
+        from runner.report.verify_view import runs_lines  # imported late: rare
+
+        lines = ["", *(f"  {line}" for line in runs_lines(facts.pop("runs"), style))]
+    head = style.bold(title) + style.dim(f"  ({signed})")
+    return "\n".join([head, *fields(_fact_rows(facts), style, indent=2), *lines]) + "\n"
+
+
+def _fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, value in facts.items():
         if name == "standing":

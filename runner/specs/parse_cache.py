@@ -22,7 +22,7 @@ from typing import Any
 
 import runner
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Part of every entry, with the runner's version; raised when the meaning of any cached value changes."""
 
 _SAFE_KEY = re.compile(r"^[0-9a-f]{16,64}$")

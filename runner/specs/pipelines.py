@@ -23,6 +23,7 @@ RUNNER_FIELDS = (
     "secrets",
     "environment",
     "seed",
+    "deterministic",
     "image",
     "executor",
 )
@@ -124,6 +125,7 @@ class _StageReader:
             mutex=self._names("mutex"),
             environment=environment,
             seed=self._quantity("seed", units.whole_of, "a whole number"),
+            deterministic=self._deterministic(),
             not_handled=not_handled,
             spelled=spelled,
             place=Place(self._reading.locator.file, *mark),
@@ -350,6 +352,12 @@ class _StageReader:
                 (*self._runner_path, "secrets"), f"`{both[0]}` stands in both `env` and `secrets`", "keep one of them"
             )
         return tuple(sorted(set(names)))
+
+    def _deterministic(self) -> bool:
+        value = self._runner.get("deterministic", True)
+        if not isinstance(value, bool):
+            self._wrong("deterministic", value, "`true` or `false`")
+        return value is not False
 
     def _environment(self) -> EnvironmentSpec | None:
         stated = self._stated("environment")

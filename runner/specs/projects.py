@@ -93,6 +93,7 @@ class ProjectReading:
             record_branch=self._branch_name(("record", "branch"), record.get("branch")),
             accept_dvc_lock=trust.get("dvcLock", "accept") == "accept",
             reuse_proposed=trust.get("reuse", "members") == "members",
+            accept_nondeterministic=trust.get("nondeterministic", "accept") == "accept",
             strict=spec.get("strict", False),
             shell=self._shell(spec.get("shell")),
             protect=spec.get("protect", False),

@@ -52,6 +52,8 @@ def _rest_of(stage: Stage) -> dict[str, Any]:
         "spelled": [list(pair) for pair in stage.spelled],
     }
     stated = {key: value for key, value in rest.items() if value or (key == "timeout_seconds" and value is not None)}
+    if not stage.deterministic:
+        stated["deterministic"] = False
     if stage.seed is not None:
         stated["seed"] = stage.seed
     return stated
@@ -94,6 +96,7 @@ def _stage(row: list[Any], pipeline: str, file: str) -> Stage:
         tuple(more.get("not_handled", ())),
         place,
         tuple([(path, written) for path, written in more.get("spelled", ())]),
+        more.get("deterministic", True),
     )
 
 

@@ -144,6 +144,15 @@ def record_of_step(step: Step, observation: Observation) -> Record | None:
     return None if sequence is None or observation.state is None else _checked(observation.state, sequence)
 
 
+def verification_of_step(step: Step, observation: Observation) -> Record | None:
+    """The verification that tells most of what stands: one that found other bytes, else the newest."""
+    state = observation.state
+    found = state.verified(step.entry.key) if state is not None and step.entry is not None else None
+    if state is None or found is None:
+        return None
+    return _checked(state, found.differed or found.newest)
+
+
 def were_recorded(state: State, wanted: Mapping[str, str]) -> set[str]:
     """Those of the paths, each with a digest, at which some recorded run left just that."""
     left = dict(wanted)

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
 from runner.core.variables import seconds_of
+from runner.core.verification import Checked
 from runner.data.cache import Cache
 from runner.data.damage import THIS_HOST, Damage
 from runner.data.hash_index import HashIndex
@@ -26,6 +27,8 @@ from runner.data.remotes import Remotes, Transferred
 from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
+from runner.execute.materials import Materials
+from runner.execute.run import perform
 from runner.execute.workers import Threads
 from runner.execute.worktree import Content, Worktrees
 from runner.failpoints import reached
@@ -43,13 +46,13 @@ from runner.process.hiding import hidden_from_stages
 from runner.process.host import host_resources, this_host
 from runner.process.isolation import Isolation, available_isolation, wanted_isolation
 from runner.process.signing import Signing
-from runner.record.claims import Claims, take_back
+from runner.record.claims import Claims, read_claims, take_back
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
 from runner.record.ledger import NoSigner
 from runner.record.liveness import HomeLocks
 from runner.record.outbox import left_over, send
-from runner.record.publish import Publisher
+from runner.record.publish import Published, Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
 from runner.record.turns import Turns
 from runner.specs.parse_cache import ParseCache
@@ -198,6 +201,29 @@ class RealParts:
             if self._claims is not None:
                 self._claims.ended()
 
+    def repeat(self, walk: Walk, step: Step, observation: Observation, stop: threading.Event) -> RunFacts:
+        """Run one step by itself, and keep nothing of it but its log.
+
+        Raises BytesMissing where an input's bytes are nowhere, InputError where a secret is missing, HostError where
+        this host cannot run it.
+        """
+        content = Content(observation.reader, observation.tree, observation.overlay, lambda left_out: None)
+        worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate)
+        try:
+            index = HashIndex(worktrees.aside / "hashes.sqlite")
+            worktrees.aside.mkdir()
+            alone = Plan(observation.commit, None, (step,), "")
+            context = self._context(observation, worktrees, alone)
+            context = replace(context, run_cache=False, outputs=Cache(worktrees.aside / "cache", index))
+            try:
+                run = perform(walk, context, Materials(walk, context), step, stop, remade=False)
+                self.on_event(Event("finished", step.address, run=run))
+                return run
+            finally:
+                index.close()
+        finally:
+            worktrees.close()
+
     # Claims
 
     def _claim(self, observation: Observation, plan: Plan) -> bool:
@@ -237,6 +263,17 @@ class RealParts:
             return False
         return self._claims.wait(result.held, stop)
 
+    def others_work(self, watch: Watch) -> bool:
+        """Whether any runner claims now that it runs something; raises HostError where the remote cannot be asked."""
+        placed = read_claims(self.mirror)[0]
+        return bool(watch.look({name: row.oid for name, row in placed.items()}, time.monotonic()))
+
+    def has_moved(self, observation: Observation) -> bool:
+        """Whether the watched branch is elsewhere by now; raises HostError where the remote cannot be asked."""
+        target = self._chosen[observation.commit]
+        ref = f"refs/heads/{target.watched}"
+        return self.mirror.listed(ref).get(ref) != target.watched_tip
+
     def released(self) -> None:
         """Take the claim back."""
         if self._claims is not None:
@@ -272,8 +309,17 @@ class RealParts:
         self._journal(observation).remove(runs)
         self._targets.published(self._chosen[observation.commit])
 
+    def publish_verification(self, checked: Sequence[Checked], observation: Observation) -> Published:
+        """Have what repetitions came to on the observation's state branch."""
+        published = self._publisher(observation).publish_verification(checked)
+        self._targets.published(self._chosen[observation.commit])
+        return published
+
     def publisher(self, observation: Observation) -> PublisherPart:
         """Publishes to the observation's state branch."""
+        return self._publisher(observation)
+
+    def _publisher(self, observation: Observation) -> Publisher:
         target = self._chosen[observation.commit]
         remotes = self.remotes(observation)
 

@@ -10,7 +10,7 @@ from runner.core.digests import Member, folder_digest, md5_hex
 from runner.core.graph import build_graph
 from runner.core.nouns import Address, Desired, Out, Param, Pipeline, Project, Stage, TrackedData, Trust
 from runner.core.plan import Plan, Walk, Wishes, make_plan
-from runner.core.recorded import Entry, Hit, OutFact
+from runner.core.recorded import Entry, Hit, OutFact, Verified
 
 COMMIT = "c" * 40
 
@@ -86,6 +86,7 @@ class FakeRecorded:
     hits: dict[str, Hit] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     listings: dict[str, tuple[Member, ...]] = field(default_factory=dict)
+    verifications: dict[str, Verified] = field(default_factory=dict)
 
     def current(self, address: Address) -> Entry | None:
         return self.entries.get(address)
@@ -95,6 +96,13 @@ class FakeRecorded:
 
     def find(self, key: str) -> Hit | None:
         return self.hits.get(key)
+
+    def find_here(self, key: str) -> Hit | None:
+        hit = self.hits.get(key)
+        return hit if hit is not None and not hit.ref else None
+
+    def verified(self, key: str) -> Verified | None:
+        return self.verifications.get(key)
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         return self.listings.get(md5)

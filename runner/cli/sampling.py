@@ -1,0 +1,66 @@
+"""What `runner daemon --verify-sample` does and says in quiet times."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from runner.cli.console import Console
+from runner.core.nouns import Address
+from runner.core.verification import Skipped, Verification
+from runner.errors import RunnerError
+from runner.process.signing import Signing
+from runner.report.daemon_view import verified_line
+from runner.report.progress import Progress
+from runner.report.style import Style
+from runner.report.verify_view import verification_json
+from runner.wiring.clone import working_folder
+from runner.wiring.parts import RealParts, Settings, watch_of
+from runner.wiring.repository import Repository, open_repository
+from runner.wiring.sampling import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Says in the daemon's log what a sampler does."""
+
+    say: Callable[[str], None]
+    console: Console
+
+    def begins(self, address: Address, record: int) -> None:
+        self.say(f"verifying {Style.safe(str(address))}: record {record} is run again")
+
+    def ended(self, result: Verification) -> None:
+        self.console.row(verification_json(result))
+        self.say(verified_line(result, self.console.err))
+
+    def unable(self, skipped: Skipped) -> None:
+        self.say(f"not verified  {Style.safe(f'{skipped.address}: {skipped.why}')}")
+
+    def interrupted(self, address: Address) -> None:
+        self.say(f"stopped verifying {Style.safe(str(address))}: something new is there")
+
+    def failed(self, error: RunnerError) -> None:
+        self.say(f"not verified  {Style.safe(str(error))}")
+
+
+def sampler(
+    arguments: argparse.Namespace,
+    console: Console,
+    say: Callable[[str], None],
+    settings: Settings,
+    signing: Signing | None,
+) -> Sampler:
+    """The sampler that the arguments ask for; `say` writes to the daemon's log."""
+    folder = working_folder(arguments.folder)
+    own = replace(settings, claims=False)
+
+    def opened() -> tuple[Repository, RealParts]:
+        repository = open_repository(folder, arguments.repo, os.environ)
+        progress = Progress(console.err, say, live=False)
+        return repository, repository.parts(own, os.environ, progress.event, lambda plan, _: None, signing)
+
+    watch = watch_of(os.environ)
+    return Sampler(arguments.verify_sample, arguments.interval, opened, _Teller(say, console), watch)
