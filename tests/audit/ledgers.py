@@ -25,12 +25,24 @@ from runner.core.dsse import Signature, fingerprint, pre_authentication, ssh_lin
 from runner.core.git_ids import blob_id
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
-from runner.core.recorded import Entry, OutFact
+from runner.core.recorded import Entry, OutFact, Verified
 from runner.core.records import Head, Record, RunFacts, parse_record
+from runner.core.replay import Replay
+from runner.core.verification import Checked
 from runner.ledger import layout
 from runner.ledger.state import End, Summary, parse_key_lines, pretty_bytes
+from runner.ledger.verified import parse_verified_lines
 from runner.process.signing_keys import verifies
-from runner.record.ledger import NoSigner, Signer, append_reconcile, append_runs, begin, write_checkpoint, write_index
+from runner.record.ledger import (
+    NoSigner,
+    Signer,
+    append_reconcile,
+    append_runs,
+    append_verification,
+    begin,
+    write_checkpoint,
+    write_index,
+)
 from runner.record.sealing import seal
 from runner.wiring.signing import statement_checker
 
@@ -102,6 +114,9 @@ class MemoryState:
     def sealed_shard(self, key: str) -> dict[str, tuple[int, bool]]:
         return dict(parse_key_lines(self.files.get(layout.sealed_keys_path(key), b"").decode()))
 
+    def verified_shard(self, key: str) -> dict[str, Verified]:
+        return dict(parse_verified_lines(self.files.get(layout.verified_path(key), b"").decode()))
+
     def record(self, sequence: int) -> Record | None:
         data = self.record_bytes(sequence)
         return None if data is None else parse_record(data)
@@ -155,6 +170,34 @@ class Story:
         files[layout.STATE] = Summary(COMMIT, batch.head, "this host").as_bytes()
         self.snapshots.append(files)
 
+    def verify(self, numbers: Sequence[int], differing: Sequence[int] = ()) -> None:
+        """A state commit that says what came out when the runs of these records were repeated."""
+        self.clock += 60
+        state: Any = MemoryState(self.tip)
+        checked = []
+        for number in numbers:
+            record = state.record(number)
+            assert record is not None
+            assert record.run is not None
+            outs = tuple(replace(out, md5="0" * 32) if number in differing else out for out in record.run.outs)
+            checked.append(Checked(Replay(number, record.run, replace(record.run, outs=outs)), False))
+        batch = begin(state, self.clock, self.signer)
+        named = ("id", "trigger", "actor", "host", "watched", "branch", "trust", "desired")
+        facts = {name: value for name, value in self._facts({}, [], True).items() if name in named}
+        append_verification(state, batch, {**facts, "state": "d" * 40}, checked)
+        seal(state, batch, kept=self.kept, segment=self.segment)
+        write_index(batch)
+        write_checkpoint(batch)
+        files = {path: data for path, data in self.tip.items() if path not in batch.deletes} | batch.files
+        files[layout.STATE] = Summary(COMMIT, batch.head, "this host").as_bytes()
+        self.snapshots.append(files)
+
+    def recorded_runs(self) -> list[int]:
+        """Numbers of the records of successful runs that are files of their own."""
+        state: Any = MemoryState(self.tip)
+        records = [(number, state.record(number).run) for number in state.record_files()]
+        return [number for number, run in records if run is not None and run.succeeded]
+
     def _facts(self, before: Mapping[Address, Entry], removed: Sequence[Address], late: bool) -> dict[str, Any]:
         changed = [
             {"stage": str(address), "key": entry.key, "record": entry.record, "provenance": entry.provenance}
@@ -201,7 +244,7 @@ def run_of(number: int, *, stage: str = "", key: str = "", succeeded: bool = Tru
 
 def story(records: int, *, signer: Signer | None = None, seed: int = 0, **more: Any) -> Story:
     """A ledger with exactly so many records, its commits of different sizes."""
-    chance = random.Random(seed)
+    chance, verifying = random.Random(seed), random.Random(f"verifying {seed}")
     made = Story(signer=signer or KEY, **more)
     number = left = 0
     while (left := records - _size(made)) > 0:
@@ -219,6 +262,9 @@ def story(records: int, *, signer: Signer | None = None, seed: int = 0, **more: 
                     break
         removed = [Address("p", f"s{chance.randint(0, 6)}")] if chance.random() < 0.1 else []
         made.commit(runs, removed=removed, late=chance.random() < 0.05 and bool(made.snapshots))
+        if records - _size(made) > 0 and verifying.random() < 0.25 and (known := made.recorded_runs()):
+            numbers = verifying.sample(known, min(len(known), verifying.randint(1, 3)))
+            made.verify(sorted(numbers), [number for number in numbers if verifying.random() < 0.5])
     return made
 
 

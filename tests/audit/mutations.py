@@ -245,7 +245,7 @@ def _inserted(rows: list[bytes], at: int, other: int) -> list[bytes]:
 
 
 def _other_actor(own: dict[str, Any]) -> None:
-    (own.get("run") or own["reconcile"])["actor"] = "mallory"
+    (own.get("run") or own.get("reconcile") or own["verification"])["actor"] = "mallory"
 
 
 def _back_dated(own: dict[str, Any]) -> None:

@@ -239,7 +239,7 @@ def test_a_fork_by_the_key_itself_is_found_by_who_kept_a_checkpoint() -> None:
     pinned = parse_checkpoint(good.tip[layout.CHECKPOINT])
 
     def other(own: dict[str, object]) -> None:
-        stated = own.get("run") or own["reconcile"]
+        stated = own.get("run") or own.get("reconcile") or own["verification"]
         assert isinstance(stated, dict)
         stated["actor"] = "mallory"
 
@@ -277,7 +277,7 @@ def test_what_stands_has_to_be_what_the_reconciles_said() -> None:
 
 def _lost(name: str) -> Edit:
     """Take a field out of what a record states; nothing where it has none of the name."""
-    return lambda own: (own.get("run") or own["reconcile"]).pop(name, None)
+    return lambda own: (own.get("run") or own.get("reconcile") or own["verification"]).pop(name, None)
 
 
 def _without(name: str) -> Edit:
@@ -286,7 +286,7 @@ def _without(name: str) -> Edit:
 
 
 def _of_no_shape(own: dict[str, Any]) -> None:
-    own["run" if "run" in own else "reconcile"] = "x"
+    own[next(name for name in ("run", "reconcile", "verification") if name in own)] = "x"
 
 
 @pytest.mark.parametrize("edit", [*map(_lost, ("location", "desired", "late", "trust", "standing")), _of_no_shape])
@@ -298,6 +298,49 @@ def test_a_record_that_lacks_what_is_looked_at_is_a_finding_and_no_traceback(
         tip = ended(good.tip, chained(records_of(good.tip), 6, signer, edit), KEY)
         for trust in (TRUST, None):
             assert audit([*good.snapshots[:-1], tip], examiner(trust)).exit_code == 10
+
+
+def test_the_index_of_verifications_has_to_be_what_the_records_say() -> None:
+    good = story(12)
+    first, second = good.recorded_runs()[:2]
+    good.verify([first, second], [second])
+    assert audit(good.snapshots).found == ()
+    paths = [path for path in good.tip if path.startswith(layout.VERIFIED)]
+    for path in paths:
+        without = {name: data for name, data in good.tip.items() if name != path}
+        assert audit([*good.snapshots[:-1], without]).exit_code == 13
+    key = "ff" + "0" * 62
+    more = {**good.tip, layout.verified_path(key): f"{key} 1 1\n".encode()}
+    assert audit([*good.snapshots[:-1], more]).exit_code == 13
+    for number in range(first, first + 3):
+        assert audit(good.snapshots).found == (), number
+        good.verify([first])  # a ledger may end with any number of them
+    assert audit(good.snapshots).found == ()
+    assert second_opinion(good.snapshots) == []
+
+
+def test_a_verification_of_another_key_than_its_record_is_found() -> None:
+    good = story(12)
+    first, second = good.recorded_runs()[:2]
+    good.verify([first])
+
+    def other(own: dict[str, Any]) -> None:
+        own["verification"]["runs"][0]["record"] = second
+
+    records = records_of(good.tip)
+    forged = ended(good.tip, chained(records, len(records), KEY, other), KEY)
+    report = audit([*good.snapshots[:-1], forged])
+    assert [(one.breach, one.message) for one in report.found] == [
+        (Breach.CHAIN, f"verifies record {second}, of another key")
+    ]
+
+
+def test_a_key_for_proposals_may_not_sign_a_verification() -> None:
+    good = story(6)
+    good.signer = OTHER
+    good.verify(good.recorded_runs()[:1])
+    trust = Trust((KEY.trusted(), OTHER.trusted(roles=("proposals",))))
+    assert audit(good.snapshots, examiner(trust)).exit_code == 14
 
 
 def test_a_segment_differs_by_one_bit_in_an_old_commit() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from runner.core.digests import folder_digest, md5_hex
 from runner.core.nouns import Address, EnvironmentSpec, LockEntry, LockOut, Out, Param, TrackedData, Trust
 from runner.core.plan import Wishes, make_plan
-from runner.core.recorded import Hit
+from runner.core.recorded import Hit, Verified
 from tests.core.facts import COMMIT, FakeInputs, FakeRecorded, World, desired, stage
 
 
@@ -256,6 +256,64 @@ def test_a_persist_output_is_not_taken_from_another_branch() -> None:
     assert step.key is not None
     world.recorded.hits[step.key] = Hit(step.key, True, "runner/proposed/x", 3, step.address, (_fact("model"),))
     assert world.actions() == {"grow": "run"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "differed", "policy", "action"),
+    [
+        (True, None, "sameBranch", "run"),
+        (False, 7, "sameBranch", "run"),
+        (False, None, "sameBranch", "reuse"),
+        (True, 7, "accept", "reuse"),
+    ],
+)
+def test_what_is_not_deterministic_is_taken_over_from_elsewhere_as_policy_says(
+    declared: bool, differed: int | None, policy: str, action: str
+) -> None:
+    wanted = desired(stage("use", ["raw"], ["out"], deterministic=not declared))
+    wanted = replace(wanted, project=replace(wanted.project, accept_nondeterministic=policy == "accept"))
+    world = World(wanted, FakeInputs({"raw": b"1"}))
+    step = world.plan().steps[0]
+    assert step.key is not None
+    world.recorded.verifications[step.key] = Verified(8, differed)
+    world.recorded.hits[step.key] = Hit(step.key, True, "runner/proposed/x", 3, step.address, (_fact("out"),))
+    assert world.actions() == {"use": action}
+    assert world.plan().steps[0].own_only == (action == "run")
+    world.recorded.hits[step.key] = Hit(step.key, True, "", 3, step.address, (_fact("out"),))
+    assert world.actions() == {"use": "reuse"}  # what ran on this branch counts, whatever the policy
+
+
+@pytest.mark.parametrize("persist", [True, False])
+def test_a_failure_here_counts_where_a_success_elsewhere_does_not(persist: bool) -> None:
+    """Or it would be tried again at every reconcile."""
+    one = stage("use", ["raw"], [Out("out", persist=persist)], deterministic=persist)
+    wanted = desired(one)
+    wanted = replace(wanted, project=replace(wanted.project, accept_nondeterministic=False))
+    world = World(wanted, FakeInputs({"raw": b"1"}))
+    key = world.plan().steps[0].key
+    assert key is not None
+    elsewhere = Hit(key, True, "runner/proposed/x", 3, one.address, (_fact("out"),))
+    own = FakeRecorded(hits={key: Hit(key, False, "", 5, one.address, why="failed before: exit code 1")})
+    world.recorded = Beside(hits={key: elsewhere}, own=own)
+    assert world.actions() == {"use": "failed"}
+    assert world.actions(Wishes(COMMIT, retry=None)) == {"use": "run"}
+
+
+@dataclass
+class Beside(FakeRecorded):
+    """A ledger of our own beside others."""
+
+    own: FakeRecorded = field(default_factory=FakeRecorded)
+
+    def find_here(self, key: str) -> Hit | None:
+        return self.own.find(key)
+
+
+def test_a_lock_does_not_vouch_where_only_own_runs_count() -> None:
+    wanted = _with_lock(stage("use", ["raw"], ["out"], deterministic=False), md5_hex(b"1"))
+    assert World(wanted, FakeInputs({"raw": b"1"})).actions() == {"use": "keep"}
+    wanted = replace(wanted, project=replace(wanted.project, accept_nondeterministic=False))
+    assert World(wanted, FakeInputs({"raw": b"1"})).actions() == {"use": "run"}
 
 
 def test_secrets_are_for_trusted_runs_alone() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from runner.core.predicates import RECONCILE, RUN, VERIFICATION
 from runner.core.shapes import UnknownKeyword, compiled
 from runner.wiring.signing import predicate_schemas
 from tests.audit.ledgers import story
@@ -35,7 +36,7 @@ def _changed(value: Any, chance: random.Random) -> Any:
 
 def test_it_agrees_with_the_library_on_two_thousand_predicates() -> None:
     chance = random.Random(5)
-    kinds = {"https://slsa.dev/provenance/v1": "run", "https://gitops-runner.dev/predicates/reconcile/v1": "reconcile"}
+    kinds = {kind.predicate_type: kind.name for kind in (RUN, RECONCILE, VERIFICATION)}
     checks = {
         name: (compiled(SCHEMAS[name]), jsonschema.Draft202012Validator(SCHEMAS[name])) for name in kinds.values()
     }

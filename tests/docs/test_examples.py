@@ -139,6 +139,7 @@ _CALLS = {
     "log": "log classify",
     "pull": "pull",
     "replay": "replay 1",
+    "verify": "verify --no-record collect",
 }
 
 
