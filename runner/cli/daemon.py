@@ -73,9 +73,9 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
         say(start_line(__version__, url, arguments.branch, arguments.interval))
         rounds = Rounds(one_round, told, quiet, failed)
         if arguments.verify_sample is not None:
-            from runner.cli.sampling import sampler  # imported late: rare
+            from runner.cli.sampling import sampling  # imported late: rare
 
-            sample = sampler(arguments, console, say, settings, signing)
+            sample = sampling(arguments, console, say, settings, signing)
             rounds = replace(rounds, idle=lambda result: sample.idle(result, stop))
         served = serve(rounds, arguments.interval, stop, once=arguments.once)
     if not signals:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from runner.cli.console import Console
+from runner.cli.faults import host_fault
 from runner.core.nouns import Address
 from runner.core.verification import Skipped, Verification
 from runner.errors import RunnerError
+from runner.parts import Result
 from runner.process.signing import Signing
 from runner.report.daemon_view import verified_line
 from runner.report.progress import Progress
@@ -46,14 +49,33 @@ class _Teller:
         self.say(f"not verified  {Style.safe(str(error))}")
 
 
-def sampler(
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A sampler whose host may fail without taking the daemon with it."""
+
+    sampler: Sampler
+    told: _Teller
+
+    def idle(self, result: Result, stop: threading.Event) -> bool:
+        """See `Sampler.idle`."""
+        try:
+            return self.sampler.idle(result, stop)
+        except OSError as error:
+            fault = host_fault(error)
+            if fault is None:
+                raise
+            self.told.failed(fault)
+            return False
+
+
+def sampling(
     arguments: argparse.Namespace,
     console: Console,
     say: Callable[[str], None],
     settings: Settings,
     signing: Signing | None,
-) -> Sampler:
-    """The sampler that the arguments ask for; `say` writes to the daemon's log."""
+) -> Sampling:
+    """The sampling that the arguments ask for; `say` writes to the daemon's log."""
     folder = working_folder(arguments.folder)
     own = replace(settings, claims=False)
 
@@ -62,5 +84,8 @@ def sampler(
         progress = Progress(console.err, say, live=False)
         return repository, repository.parts(own, os.environ, progress.event, lambda plan, _: None, signing)
 
-    watch = watch_of(os.environ)
-    return Sampler(arguments.verify_sample, arguments.interval, opened, _Teller(say, console), watch)
+    told = _Teller(say, console)
+    return Sampling(
+        Sampler(arguments.verify_sample, arguments.interval, opened, told, watch_of(os.environ)),
+        told,
+    )

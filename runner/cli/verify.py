@@ -7,6 +7,7 @@ import os
 
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
+from runner.core.verification import Verification
 from runner.errors import InputError, RunnerError
 from runner.report.progress import Progress
 from runner.report.style import Style
@@ -31,8 +32,7 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
             verifier = Verifier(parts)
             chosen = verifier.verifiable() if arguments.all else verifier.found(arguments.stages)
             result = verifier.verify(chosen, stop)
-            if not arguments.no_record:
-                verifier.record(result)
+            problem = None if arguments.no_record else _recorded(verifier, result)
         finally:
             progress.close()
             parts.close()
@@ -44,4 +44,16 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
     console.result(verification_text(result, console.out), verification_json(result))
     if arguments.all and not result.checked and not result.cancelled:
         console.say("Nothing that stands recorded can be verified; name a stage to be told why.")
+    if problem is not None and not signals:
+        console.say(f"{console.err.red('error: ')}{Style.safe(str(problem))}")
+        return problem.exit_code
     return signals[-1] if signals else result.exit_code
+
+
+def _recorded(verifier: Verifier, result: Verification) -> RunnerError | None:
+    """Have it recorded; what keeps it from being so is said after the result, which is lost otherwise."""
+    try:
+        verifier.record(result)
+    except RunnerError as error:
+        return error
+    return None

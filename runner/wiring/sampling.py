@@ -67,7 +67,10 @@ class Sampler:
     """Run keys that this host could not verify."""
 
     def idle(self, result: Result, stop: threading.Event) -> bool:
-        """A round found nothing new: verify one recorded run, if one is due. True: something new came meanwhile."""
+        """A round found nothing new: verify one recorded run, if one is due. True: something new came meanwhile.
+
+        Raises OSError where this host fails in a way that nobody foresaw.
+        """
         if stop.is_set() or result.held or self.monotonic() < self._next_at:
             return False
         try:
@@ -80,6 +83,9 @@ class Sampler:
             self._later(self.spacing_seconds)
             self.told.failed(error)
             return False
+        except OSError:
+            self._later(self.spacing_seconds)
+            raise
 
     def _sample(self, repository: Repository, parts: RealParts, desired: str, stop: threading.Event) -> bool:
         verifier = Verifier(parts, self.told.begins)
@@ -100,8 +106,8 @@ class Sampler:
                 return not stop.is_set()
             if result.checked:
                 verifier.record(result)
-                repository.share_states()
                 self.told.ended(result)
+                repository.share_states()
                 break
             self._unable.update(verifier.key(skipped.address) for skipped in result.skipped)
             for skipped in result.skipped:

@@ -443,3 +443,22 @@ def test_others_evidence_does_not_count_where_only_own_runs_do(tmp_path: Path) -
     assert two.reconcile().ran == ["luck"]
     assert two.reconcile().commit is None
     check_ledger(two.remote)
+
+
+def test_who_may_not_push_is_told_what_came_out_all_the_same(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
+    world.reconcile()
+    tip = world.tip()
+    hook = world.remote / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    done = world.runner("verify", "--json", "fixed", ok=(4,))
+    value = json.loads(done.stdout)
+    assert (results(value), value["record"], world.tip()) == ({"fixed": "same"}, None, tip)
+    assert "the remote refused runner/state" in done.stderr
+    done = world.runner("daemon", "--once", "--verify-sample", "4/h", cwd=world.repo.path)
+    assert "the remote refused runner/state" in done.stderr
+    hook.unlink()
+    world.runner("verify", "--json", "fixed")
+    check_ledger(world.remote)
