@@ -22,6 +22,7 @@ FIELDS = {  # what a statement of each kind has to hold; its predicate type ends
     " runId seconds stage startedAt startedFrom trust usage",
     "reconcile": "actor branch desired dropped host id late location open removed runs signing standing state trigger"
     " trust watched",
+    "verification": "actor branch desired host id runs signing state trigger trust watched",
     "plan": "actor desired recordedDigest steps",
     "gate": "conditions deployment model verdict",
     "approval": "actor approved deployment model",
@@ -115,7 +116,8 @@ class Chain:
     def __init__(self):
         self.records, self.roles, self.states, self.peaks = [], [{"runner"}], [None], [()]
         self.runs, self.own_runs, self.keys, self.standing, self.proposed = {}, set(), {}, {}, []
-        self.digest, self.dated, self.desired = None, "", None
+        self.digest, self.dated, self.desired, self.location = None, "", None, None
+        self.verified = {}  # by run key the newest record that verified it, and the newest that found other bytes
 
     def add(self, data, kind, own):
         """The next record; one of NONSENSE unless it is in its place."""
@@ -135,10 +137,17 @@ class Chain:
             for stage in part["removed"]:
                 self.standing.pop(stage, None)
             self.desired = self.desired if part["late"] and self.desired else part["desired"]
-            end = {"schema": 1, "desired": self.desired, "location": part["location"]}
-            state = as_json(end | {"sequence": number, "digest": self.digest}, indent=1) + b"\n"
+            self.location = part["location"]
             self.proposed += [number] if part["trust"] == "proposed" else []
-        proposed = part.get("trust") == "proposed" and not adopted
+        elif kind == "verification":
+            for row in part["runs"]:
+                need(self.runs[row["record"]]["key"] == row["key"], "verifies a run of another key")
+                differed = number if row["result"] == "differs" else self.verified.get(row["key"], (0, "-"))[1]
+                self.verified[row["key"]] = number, differed
+        if kind in ("reconcile", "verification"):  # what ends a state commit
+            end = {"schema": 1, "desired": self.desired, "location": self.location}
+            state = as_json(end | {"sequence": number, "digest": self.digest}, indent=1) + b"\n"
+        proposed = kind in ("run", "reconcile") and part["trust"] == "proposed" and not adopted
         self.roles.append({"approver"} if kind == "approval" else {"runner", "proposals"} if proposed else {"runner"})
         self.records.append(data)
         self.states.append(state)
@@ -146,6 +155,17 @@ class Chain:
         while peaks and peaks[-1][0] == size:  # roots of whole subtrees (RFC 6962), the largest first
             size, top, peaks = 2 * size, sha256(b"\1", peaks[-1][1], top), peaks[:-1]
         self.peaks.append((*peaks, (size, top)))
+
+
+def check_verified(files, chain, folder=".runner/verified/"):
+    """The index of verifications says what the records of them say."""
+    wanted = {}
+    for key, numbers in sorted(chain.verified.items()):
+        line = " ".join(map(str, (key, *numbers))).encode() + b"\n"
+        wanted[folder + key[:2]] = wanted.get(folder + key[:2], b"") + line
+    found = {path: data for path, data in files.items() if path.startswith(folder)}
+    for path in sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)):
+        yield BYTES, path, "does not say what the verifications say"
 
 
 def read_note(data):

@@ -31,6 +31,7 @@ from chain import (
     canonical,
     check_note,
     check_signed,
+    check_verified,
     need,
     read_note,
     read_record,
@@ -156,7 +157,8 @@ def check(files, commits, trust=None, pinned=None, proposal=False):
     wrong = list(check_records(files, chain, trust))
     if any(code == CHAIN for code, _, _ in wrong):
         return wrong, len(chain.records)
-    wrong += [*check_index(files, chain), *check_standing(files, chain), *check_history(commits, chain, trust)]
+    wrong += [*check_index(files, chain), *check_verified(files, chain), *check_standing(files, chain)]
+    wrong += check_history(commits, chain, trust)
     for path in sorted(path for path in files if path.startswith(OBJECTS)):
         if hashlib.md5(files[path]).hexdigest() != path.removeprefix(OBJECTS).removesuffix(".dir"):
             wrong.append((BYTES, path, "has other bytes than its name says"))

@@ -308,15 +308,14 @@ def test_the_index_of_verifications_has_to_be_what_the_records_say() -> None:
     paths = [path for path in good.tip if path.startswith(layout.VERIFIED)]
     for path in paths:
         without = {name: data for name, data in good.tip.items() if name != path}
-        assert audit([*good.snapshots[:-1], without]).exit_code == 13
+        assert both([*good.snapshots[:-1], without]) == {13}
     key = "ff" + "0" * 62
     more = {**good.tip, layout.verified_path(key): f"{key} 1 1\n".encode()}
-    assert audit([*good.snapshots[:-1], more]).exit_code == 13
+    assert both([*good.snapshots[:-1], more]) == {13}
     for number in range(first, first + 3):
         assert audit(good.snapshots).found == (), number
         good.verify([first])  # a ledger may end with any number of them
-    assert audit(good.snapshots).found == ()
-    assert second_opinion(good.snapshots) == []
+    assert both(good.snapshots) == {0}
 
 
 def test_a_verification_of_another_key_than_its_record_is_found() -> None:
@@ -329,10 +328,9 @@ def test_a_verification_of_another_key_than_its_record_is_found() -> None:
 
     records = records_of(good.tip)
     forged = ended(good.tip, chained(records, len(records), KEY, other), KEY)
+    assert both([*good.snapshots[:-1], forged]) == {10}
     report = audit([*good.snapshots[:-1], forged])
-    assert [(one.breach, one.message) for one in report.found] == [
-        (Breach.CHAIN, f"verifies record {second}, of another key")
-    ]
+    assert [one.message for one in report.found] == [f"verifies record {second}, of another key"]
 
 
 def test_a_key_for_proposals_may_not_sign_a_verification() -> None:
@@ -340,7 +338,7 @@ def test_a_key_for_proposals_may_not_sign_a_verification() -> None:
     good.signer = OTHER
     good.verify(good.recorded_runs()[:1])
     trust = Trust((KEY.trusted(), OTHER.trusted(roles=("proposals",))))
-    assert audit(good.snapshots, examiner(trust)).exit_code == 14
+    assert both(good.snapshots, trust) == {14}
 
 
 def test_a_segment_differs_by_one_bit_in_an_old_commit() -> None:

@@ -111,7 +111,7 @@ def test_a_verified_repository_has_nothing_to_do_and_every_reader_agrees(world: 
     assert world.reconcile().commit is None
     assert world.reconcile(host="b", elsewhere=True).commit is None
     check_ledger(world.remote)
-    words = [sys.executable, str(ROOT / "examples/verify/verify.py"), str(world.remote), "runner/state", "unsigned"]
+    words = [sys.executable, str(ROOT / "examples/verify/verify.py"), str(world.remote), "runner/state"]
     second = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (second.returncode, second.stderr) == (0, ""), second.stdout
     clone = world.clone("as-dvc-sees-it")
