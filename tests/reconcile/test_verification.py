@@ -298,7 +298,7 @@ def test_a_verification_that_lost_a_race_is_recorded_on_top_of_the_winner(tmp_pa
     (tmp_path / "gate").unlink()
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert json.loads(out)["record"] == len(world.records()) == 6  # two runs, their reconcile, another run and its
+    assert json.loads(out)["record"] == len(world.records())  # the last one, behind those of the winner
     assert verifications(world) == ["slow"]
     check_ledger(world.remote)
 
