@@ -18,13 +18,15 @@ from runner.core.checkpoint import parse_checkpoint
 from runner.core.git_ids import blob_id
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
-from runner.core.predicates import RECONCILE, RUN
-from runner.core.recorded import Entry
+from runner.core.predicates import RECONCILE, RUN, VERIFICATION
+from runner.core.recorded import Entry, Verified
 from runner.core.records import BadRecord, Head, Record
+from runner.core.verification import verified_after
 from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger import layout
 from runner.ledger.state import State, Summary
+from runner.ledger.verified import verified_lines
 
 Vouches = Callable[[Entry], bool]
 """Whether the lock file that evidence names does say so."""
@@ -107,13 +109,14 @@ def check_foundation(
         return Foundation(before, (Breakage(Breach.ROLLBACK, f"commit {state.commit[:12]}", message),))
     chain = _new_records(state, examiner, before, end.frontier, end.origin)
     checkpoint = parse_checkpoint(reader.file(state.commit, layout.CHECKPOINT) or b"")
-    summary = _summary(state, chain, before)
+    summary = _summary(reader, state, chain, before)
     found = [
         *chain.found,
         *check_checkpoint(checkpoint, chain, examiner, layout.CHECKPOINT),
         *_end_breaks(reader, state, chain, summary, end.frontier, before),
         *([] if proposal else proposal_breaks(chain)),
         *([] if before is None else _change_breaks(reader, state, chain, before)),
+        *([] if before is None else _verified_breaks(reader, state, chain, before)),
     ]
     unchanged = before if before is not None and before.trust == trust else None
     standing, doubted = _standing(reader, state, examiner, accepted, unchanged, vouches)
@@ -159,23 +162,32 @@ def _as_last(data: bytes, examiner: Examiner, frontier: Frontier, origin: str) -
     return Chain([data], [examiner.examine(data)], [base.frontier, frontier], [], 0, base)
 
 
-def _summary(state: State, chain: Chain, before: Pin | None) -> Summary | None:
-    """What `state.json` has to say; None where the last record is no reconcile."""
+def _summary(reader: Reader, state: State, chain: Chain, before: Pin | None) -> Summary | None:
+    """What `state.json` has to say; None where the last record ends no commit."""
     last = chain.examined[-1].valid
-    if last is None or last.kind is not RECONCILE:
+    if last is None or last.kind not in (RECONCILE, VERIFICATION):
         return None
-    newest = (examined.valid for examined in reversed(chain.examined))
+    newest = [examined.valid for examined in reversed(chain.examined)]
     desired = next(filter(None, map(_desired, newest)), None)
     if desired is None:
-        desired = before.desired if before is not None else _older_desired(state)
-    own = last.own["reconcile"]
-    return Summary(desired or own["desired"], Head(chain.size, chain.examined[-1].digest), own["location"])
+        desired = before.desired if before is not None else _older(_desired, state)
+    location = next(filter(None, map(_location, newest)), None)
+    if location is None:
+        known = State(reader, before.commit).summary.location if before is not None else None
+        location = known or _older(_location, state)
+    desired = desired or str(last.own[last.kind.name]["desired"])
+    return Summary(desired, Head(chain.size, chain.examined[-1].digest), location or "")
 
 
-def _older_desired(state: State) -> str | None:
-    """The same from the records before the last one, as far as they can be read."""
+def _location(record: Record | None) -> str | None:
+    """Where a reconcile says that bytes are; None for other records."""
+    return str(record.own["reconcile"]["location"]) if record is not None and record.kind is RECONCILE else None
+
+
+def _older(told: Callable[[Record | None], str | None], state: State) -> str | None:
+    """What the records before the last one tell, the newest first, as far as they can be read."""
     try:
-        return next(filter(None, map(_desired, state.records())), None)
+        return next(filter(None, map(told, state.records())), None)
     except (BadRecord, KeyError, TypeError):
         return None  # then state.json is found to say something else
 
@@ -196,7 +208,7 @@ def _end_breaks(
     before: Pin | None,
 ) -> Iterator[Breakage]:
     if summary is None:
-        yield Breakage(Breach.ROLLBACK, f"record {chain.size}", "is the last one, and is not of a reconcile")
+        yield Breakage(Breach.ROLLBACK, f"record {chain.size}", "is the last one, and ends no commit")
     elif reader.file(state.commit, layout.STATE) != summary.as_bytes():
         yield Breakage(Breach.ROLLBACK, layout.STATE, "does not say what follows from the records")
     if before is not None and chain.frontiers[-1] != frontier:
@@ -236,12 +248,31 @@ def _change_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> I
             yield Breakage(Breach.ROLLBACK, path, "was changed, and records are only ever appended")
 
 
+def _verified_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> Iterator[Breakage]:
+    """The index of verifications is what this host has verified before, and what new records add to it."""
+    known = State(reader, before.commit)
+    wanted: dict[str, dict[str, Verified]] = {}
+    for number, record in chain.records():
+        for row in record.own["verification"]["runs"] if record.kind is VERIFICATION else ():
+            rows = wanted.setdefault(layout.verified_path(row["key"]), dict(known.verified_shard(row["key"])))
+            rows[row["key"]] = verified_after(rows.get(row["key"]), number, row["result"])
+    old, new = (_files_below(reader, commit, layout.VERIFIED) for commit in (before.commit, state.commit))
+    digits = len(state.commit)
+    expected = old | {path: blob_id(verified_lines(rows), digits) for path, rows in wanted.items()}
+    for path in sorted(path for path in expected.keys() | new.keys() if expected.get(path) != new.get(path)):
+        yield Breakage(Breach.BYTES, path, "does not say what the verifications say")
+
+
 def _standing(
     reader: Reader, state: State, examiner: Examiner, accepted: int, before: Pin | None, vouches: Vouches
 ) -> tuple[list[Breakage], tuple[Address, ...]]:
     """What is wrong with what stands, and the stages whose evidence nobody confirms."""
-    here = _recorded_files(reader, state.commit)
-    there = _recorded_files(reader, before.commit) if before is not None and reader.exists(before.commit) else {}
+    here = _files_below(reader, state.commit, layout.RECORDED)
+    there = (
+        _files_below(reader, before.commit, layout.RECORDED)
+        if before is not None and reader.exists(before.commit)
+        else {}
+    )
     new = {path: oid for path, oid in here.items() if there.get(path) != oid}
     blobs = reader.blobs(new.values())
     found: list[Breakage] = []
@@ -261,9 +292,9 @@ def _standing(
     return found, tuple(sorted(doubted))
 
 
-def _recorded_files(reader: Reader, commit: str) -> dict[str, str]:
+def _files_below(reader: Reader, commit: str, folder: str) -> dict[str, str]:
     tree = reader.tree(commit)
-    paths = tree.below(layout.RECORDED)
+    paths = tree.below(folder)
     return {path: entry.oid for path in paths if (entry := tree.get(path)) is not None}
 
 

@@ -340,6 +340,7 @@ def _verify(commands: Any) -> None:
     parser.add_argument("--all", action="store_true", help="every stage that can be verified")
     parser.add_argument("--no-record", action="store_true", help="compare only: record nothing and mark nothing")
     _where(parser)
+    _trust(parser)
     add_common(parser)
 
 

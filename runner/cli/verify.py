@@ -16,6 +16,7 @@ from runner.wiring.clone import working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
+from runner.wiring.trust import trust_file
 from runner.wiring.verify import Verifier
 
 
@@ -23,14 +24,23 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
     """Run what stands for stages again and compare what comes out."""
     if bool(arguments.stages) == arguments.all:
         raise InputError("which stages are meant?", "name them, or say --all, not both")
-    repository = open_repository(working_folder(arguments.folder), arguments.repo, os.environ)
-    settings = Settings(branch=arguments.branch, isolate=not arguments.no_isolation, trigger="verify", claims=False)
+    folder = working_folder(arguments.folder)
+    repository = open_repository(folder, arguments.repo, os.environ)
+    settings = Settings(
+        branch=arguments.branch,
+        isolate=not arguments.no_isolation,
+        trigger="verify",
+        claims=False,
+        trust=trust_file(folder, os.environ, arguments.trust),
+    )
     progress = Progress(console.err, console.say, live=console.interactive)
     with signing_of(os.environ) as signing, stopping() as (stop, signals):
         parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: None, signing)
         try:
             verifier = Verifier(parts)
             chosen = verifier.verifiable() if arguments.all else verifier.found(arguments.stages)
+            if not arguments.no_record:
+                verifier.check_recordable()
             result = verifier.verify(chosen, stop)
             problem = None if arguments.no_record else _recorded(verifier, result)
         finally:

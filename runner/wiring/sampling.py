@@ -97,6 +97,7 @@ class Sampler:
             return False
         if parts.others_work(self.watch):
             return False
+        verifier.check_recordable()
         for address in self._candidates(verifier):
             with _cancelled_by(stop, lambda: parts.has_moved(verifier.observation), self.look_seconds) as cancel:
                 result = verifier.verify([address], cancel)

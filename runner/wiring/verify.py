@@ -68,6 +68,10 @@ class Verifier:
                 result.checked.append(found)
         return result
 
+    def check_recordable(self) -> None:
+        """Find out before anything runs that what comes out could not be recorded; raises InputError or Held."""
+        self._parts.publisher(self.observation)
+
     def record(self, result: Verification) -> None:
         """Have the result in the ledger; raises HostError, RaceLost or Held where it cannot be."""
         if not result.checked or result.cancelled:

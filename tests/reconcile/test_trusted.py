@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runner.ledger import layout
+from runner.wiring.home import repository_home
 from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import STATE, World, until
@@ -350,7 +351,7 @@ def test_what_did_not_move_is_not_looked_at_again(world: World) -> None:
 def test_a_stage_finds_neither_the_key_nor_the_notes_of_the_runner_and_what_it_did_is_signed(
     world: World, keys: Keys
 ) -> None:
-    home = next((world.home("a") / "r").iterdir())
+    home = repository_home(world.home("a"), str(world.remote)).root  # that of the template lies beside it
     names = [keys.folder / "runner", keys.trust, home / "verified" / "runner%2Fstate", home / "mirror.git" / "HEAD"]
     assert all(name.read_bytes() for name in names)
     spy = f"cat {' '.join(map(str, names))} > out; :"

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from runner.ledger import layout
+from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
-from tests.reconcile.worlds import World, dvc_pull, dvc_status, until
+from tests.reconcile.worlds import STATE, World, dvc_pull, dvc_status, until
 from tests.repositories import git
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("untraced")]  # DVC's own warnings
@@ -462,3 +463,33 @@ def test_who_may_not_push_is_told_what_came_out_all_the_same(tmp_path: Path) -> 
     hook.unlink()
     world.runner("verify", "--json", "fixed")
     check_ledger(world.remote)
+
+
+def test_with_a_trust_file_a_verification_is_built_on_and_its_index_cannot_be_forged(tmp_path: Path) -> None:
+    world, keys = World.create(tmp_path / "world", {"dvc.yaml": STAGES, "in": "1\n"}, dvc=True), Keys(tmp_path)
+    keys.trusted(world, {"runner": ""})
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    keys.made(world, "mallory")
+    keys.signs(world, "runner")
+    world.reconcile()
+    for stage, code in (("random", 3), ("fixed", 0), ("fixed", 0)):
+        verified(world, stage, ok=code)
+    for host in ("a", "fresh"):
+        assert world.reconcile(host=host).commit is None
+    world.edit({"in": "2\n"})
+    world.reconcile(host="fresh")  # it knows of nothing before the last verification
+    verified(world, "random", ok=3)
+    keys.signs(world, "mallory")
+    tip = world.tip()
+    assert "would sign record" in world.runner("verify", "fixed", ok=(1,)).stderr
+    keys.signs(world, "runner")
+    assert world.tip() == tip
+    clone = world.clone("forger")
+    for file in (clone / layout.VERIFIED).iterdir():
+        file.write_text("".join(f"{line.rsplit(' ', 1)[0]} -\n" for line in file.read_text().splitlines()))
+    git(clone, "add", "--all", "--force")
+    git(clone, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--amend", "--no-edit")
+    git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{STATE}")
+    assert world.reconcile(host="fresh", ok=(6,)).code == 6
+    code = world.runner("audit", "verify", STATE, "--trust", str(keys.trust), cwd=clone, ok=(13,)).returncode
+    assert code == 13
