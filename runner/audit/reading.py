@@ -93,7 +93,9 @@ def _ledger(
     steps = _steps(reader, commits, trees)
     files = _files(reader, commits[-1])
     if not with_first:
-        before = _files(reader, commits[0], (layout.KEYS, layout.SEALED_KEYS, layout.VERIFIED, layout.RECORDED, layout.SEALED))
+        before = _files(
+            reader, commits[0], (layout.KEYS, layout.SEALED_KEYS, layout.VERIFIED, layout.RECORDED, layout.SEALED)
+        )
         return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before)
     complete = not reader.is_shallow() or not _is_cut(reader, commits[0])
     return Ledger(commits[-1], files, tuple(steps), tuple(found), complete, in_place)
