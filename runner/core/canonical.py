@@ -65,7 +65,12 @@ _ENCODER = json.JSONEncoder(
 
 def canonical_digest(value: Any) -> str:
     """SHA-256 of the canonical JSON, lower-case hex."""
-    return hashlib.sha256(canonical_bytes(value)).hexdigest()
+    return plain_digest(plain(value))
+
+
+def plain_digest(value: Any) -> str:
+    """The same of a value that is plain already."""
+    return hashlib.sha256(plain_bytes(value)).hexdigest()
 
 
 def restored(value: Any) -> Any:

@@ -99,9 +99,13 @@ class OutputIndex:
 
     def at_or_above(self, path: str) -> str | None:
         """The output that is the path or holds it."""
-        if path in self._producers:
-            return path
-        return next((folder for folder in ancestors_of(path) if folder in self._producers), None)
+        producers = self._producers
+        above = path
+        while above not in producers:
+            above, slash, _ = above.rpartition("/")
+            if not slash:
+                return "." if "." in producers else None
+        return above
 
     def below(self, path: str) -> list[str]:
         """Outputs inside the folder of this path."""
@@ -117,8 +121,12 @@ def ancestors_of(path: str) -> list[str]:
     """Folders above a path, nearest first, `.` (the root) last."""
     if "/" not in path:
         return ["."]
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)] + ["."]
+    found = []
+    above = path.rpartition("/")[0]
+    while above:
+        found.append(above)
+        above = above.rpartition("/")[0]
+    return [*found, "."]
 
 
 def _needs(stage: Stage, index: OutputIndex) -> tuple[Address, ...]:

@@ -6,9 +6,8 @@ each case is one function below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from runner.core.actions import Action
@@ -59,6 +58,12 @@ class _NotKnown(Exception):
         self.reason = reason
         self.fetch = fetch
 
+    def tell(self, found: Gathered) -> None:
+        """Say so to what is gathered."""
+        found.force(self.action, self.reason)
+        if self.fetch is not None:
+            found.fetch.append(self.fetch)
+
 
 class Gatherer:
     """Answers for one desired commit and one recorded state; `left` grows while stages are settled."""
@@ -84,9 +89,15 @@ class Gatherer:
         """All inputs of a stage, given what the stages before it left."""
         found = Gathered()
         for path in stage.deps:
-            self._attempt(found, partial(self._take_dep, found, path))
+            try:
+                self._take_dep(found, path)
+            except _NotKnown as gap:
+                gap.tell(found)
         for param in stage.params:
-            self._attempt(found, partial(self._take_param, found, param))
+            try:
+                self._take_param(found, param)
+            except _NotKnown as gap:
+                gap.tell(found)
         if stage.environment is not None:
             lock = stage.environment.lock
             found.environment = self._inputs.environment_digest(lock, stage.environment.python)
@@ -112,15 +123,6 @@ class Gatherer:
             answer = self._inputs.file_digest(path) or self._inputs.folder_digest(path)
         self._static[path] = answer
         return answer
-
-    @staticmethod
-    def _attempt(found: Gathered, take: Callable[[], None]) -> None:
-        try:
-            take()
-        except _NotKnown as gap:
-            found.force(gap.action, gap.reason)
-            if gap.fetch is not None:
-                found.fetch.append(gap.fetch)
 
     def _take_dep(self, found: Gathered, path: str) -> None:
         digest = self.digest(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.actions import Action
-from runner.core.canonical import canonical_digest
+from runner.core.canonical import plain_digest
 from runner.core.graph import Graph
 from runner.core.inputs import Gathered, Gatherer
 from runner.core.nouns import Address, Desired, LockEntry, Stage, Trust
@@ -311,7 +311,7 @@ def make_plan(walk: Walk, state: str | None) -> Plan:
         gone = sorted(address for address in walk.recorded.addresses() if address not in walk.graph.stages)
         steps.extend(Step(address, Action.REMOVE, ("no longer in the specs",)) for address in gone)
     facts = [[str(step.address), step.action.value, walk.basis.get(step.address)] for step in steps]
-    return Plan(walk.desired.commit, state, tuple(steps), canonical_digest(facts))
+    return Plan(walk.desired.commit, state, tuple(steps), plain_digest(facts))
 
 
 def frozen_result(stage: Stage, entry: Entry | None, lock: LockEntry | None) -> Entry | LockEntry | None:

@@ -55,13 +55,14 @@ class OutFact:
         path, md5 = row["path"], row["md5"]
         if not (isinstance(path, str) and isinstance(md5, str)) or "/" in md5:
             raise ValueError(f"not an output: {path!r:.100}")
-        if not all(isinstance(row.get(name), (int, type(None))) for name in ("size", "nfiles")):
+        size, nfiles = row.get("size"), row.get("nfiles")
+        if not (isinstance(size, (int, type(None))) and isinstance(nfiles, (int, type(None)))):
             raise ValueError(f"not the size of an output: {path!r:.100}")
         return OutFact(
             path=path,
             md5=md5,
-            size_bytes=row.get("size"),
-            nfiles=row.get("nfiles"),
+            size_bytes=size,
+            nfiles=nfiles,
             isexec=row.get("isexec", False),
             cached=row.get("cache", True),
             git_id=row.get("git"),
@@ -111,9 +112,9 @@ class Entry:
         """The inverse of `as_json`; raises ValueError for what it never gives."""
         texts = [row["pipeline"], row["stage"], row["key"], row["provenance"], row.get("adoptedFrom") or ""]
         inputs = row.get("inputs", {})
-        is_sized = isinstance(inputs, dict) and all(isinstance(sizes, dict) for sizes in inputs.values())
+        is_sized = isinstance(inputs, dict) and _all_are(inputs.values(), dict)
         is_whole = isinstance(row.get("record"), (int, type(None))) and isinstance(row["outs"], list)
-        if not (all(isinstance(text, str) for text in texts) and is_sized and is_whole):
+        if not (_all_are(texts, str) and is_sized and is_whole):
             raise ValueError("not what stands for a stage")
         if not isinstance(row["material"], dict):
             raise ValueError("not the material of a run")
@@ -127,6 +128,10 @@ class Entry:
             adopted_from=row.get("adoptedFrom"),
             inputs=inputs,
         )
+
+
+def _all_are(values: Iterable[Any], kind: type) -> bool:
+    return {kind}.issuperset(map(type, values))  # they come from JSON; this is asked of every stage of every plan
 
 
 @dataclass(frozen=True, slots=True)

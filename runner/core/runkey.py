@@ -6,14 +6,13 @@ where the key is the same.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from runner.core.canonical import canonical_digest, plain, plain_bytes
+from runner.core.canonical import canonical_digest, plain, plain_digest
 from runner.core.nouns import Stage
 
 KEY_VERSION = 1
@@ -77,10 +76,13 @@ def grouped(fields: Iterator[Field]) -> dict[str, Any]:
     """Fields as nested plain JSON, named fields below their kind."""
     result: dict[str, Any] = {}
     for kind, name, value in fields:
-        if name:
-            result.setdefault(kind, {})[name] = plain(value)
+        said = value if type(value) is str else plain(value)
+        if not name:
+            result[kind] = said
+        elif kind in result:
+            result[kind][name] = said
         else:
-            result[kind] = plain(value)
+            result[kind] = {name: said}
     return result
 
 
@@ -110,7 +112,7 @@ def material_of(
 
 def run_key(material: Material) -> str:
     """SHA-256 of the canonical JSON of the material, lower-case hex."""
-    return hashlib.sha256(plain_bytes(material.as_json())).hexdigest()
+    return plain_digest(material.as_json())
 
 
 def key_of(material_json: Mapping[str, Any]) -> str:
