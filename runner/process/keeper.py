@@ -247,23 +247,27 @@ def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: s
         mount_overlay(request["worktree"], request["upper"], request["work"])
     # without its own /proc a program that looks itself up by its process id would find somebody else
     check(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "/proc of the PID namespace")
-    for path in request.get("hidden", ()):
-        hide(path)
+    hide(request.get("hidden", ()))
     if request.get("locked"):
         lock_mounts()
 
 
-def hide(path: bytes) -> None:
-    """Put nothing in the place of a file or a folder; one that is not there is hidden already."""
-    try:
-        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return
-    if is_folder:
-        flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
-        check(libc.mount(b"tmpfs", path, b"tmpfs", flags, b"size=4k,mode=755"), "hiding a folder")
-    else:
-        check(libc.mount(b"/dev/null", path, None, MS_BIND, None), "hiding a file")
+def hide(paths: list[bytes]) -> None:
+    """Put nothing in the place of files and folders; what is not there is hidden already."""
+    empty = b""
+    for path in sorted(paths):  # a folder before what lies in it
+        try:
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        except FileNotFoundError:
+            continue
+        if not is_folder:
+            check(libc.mount(b"/dev/null", path, None, MS_BIND, None), "hiding a file")
+        elif empty:  # one file system for all: each that is made and ended costs more than all of the rest
+            check(libc.mount(empty, path, None, MS_BIND, None), "hiding a folder")
+        else:
+            flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+            check(libc.mount(b"tmpfs", path, b"tmpfs", flags, b"size=4k,mode=755"), "hiding a folder")
+            empty = path
 
 
 def lock_mounts() -> None:

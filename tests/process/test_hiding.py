@@ -100,17 +100,18 @@ def test_a_stage_does_not_reach_the_agent_and_the_runner_does(run: Run, tmp_path
 
 @pytest.mark.usefixtures("apart")
 def test_notes_of_the_runner_are_neither_read_nor_written(run: Run, tmp_path: Path) -> None:
-    folder, file = tmp_path / "journal", tmp_path / "trust.yaml"
-    folder.mkdir()
-    (folder / "note").write_text("note\n")
+    folders, file = [tmp_path / "seen", tmp_path / "journal", tmp_path / "journal" / "main"], tmp_path / "trust.yaml"
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "note").write_text("note\n")
     file.write_text("trust\n")
-    hidden = hidden_from_stages(None, [folder, file, tmp_path / "not there"])
-    text = said(
-        run, tmp_path, f"cat {folder}/note {file}; echo forged > {folder}/x; echo forged > {file}", hidden=hidden
-    )
+    hidden = hidden_from_stages(None, [*folders, file, tmp_path / "not there"])
+    tries = "; ".join(f"cat {folder}/note; echo forged > {folder}/note; echo forged > {folder}/x" for folder in folders)
+    text = said(run, tmp_path, f"{tries}; cat {file}; echo forged > {file}", hidden=hidden)
     assert "note\n" not in text
     assert "trust\n" not in text
-    assert os.listdir(folder) == ["note"]
+    assert {(folder / "note").read_text() for folder in folders} == {"note\n"}
+    assert [folder for folder in folders if (folder / "x").exists()] == []
     assert file.read_text() == "trust\n"
 
 
