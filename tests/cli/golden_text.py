@@ -18,8 +18,8 @@ _VOLATILE = (
     (re.compile(r"\d+\.\d CPU s, [\d.]+ [KMG]iB of memory"), "<usage>"),
     (re.compile(r"by( +)\S+ on \S+ \([a-z+]+"), r"by\1<who> on <host> (<isolation>"),
     (re.compile(r"(actor|host|id) {2,}\S+"), r"\1  <\1>"),
-    (re.compile(r"\n\nruns {2,}.*(\nseconds .*)+"), ""),  # only where one took a tenth of a second longer
-    (re.compile(r"\nseconds .*"), ""),
+    (re.compile(r"^seconds {2,}.*\n", re.MULTILINE), ""),  # only where one took a tenth of a second longer
+    (re.compile(r"\nruns {2,}.*\n(?=\n|\Z)"), ""),  # nothing else is left of that table
     (re.compile(r"(\nruns {2,}.*?) +change *(?=\n)"), r"\1"),  # of seconds
     (re.compile(r"(?<=\S) {2,}"), "  "),  # columns are as wide as what was replaced; views are tested with fixed values
     (re.compile(r" +$", re.MULTILINE), ""),

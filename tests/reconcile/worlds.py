@@ -260,7 +260,7 @@ def dvc_repro(root: Path, **options: Any) -> list[str]:
         return [stage.addressing for stage in repo.reproduce(all_pipelines=True, **options)]
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait for a condition; fails when it does not come true."""
     end = time.monotonic() + seconds
     while not condition():
