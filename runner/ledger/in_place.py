@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from runner.core.predicates import RECONCILE, VERIFICATION
 from runner.core.records import BadRecord, parse_record
 from runner.errors import Held, InputError
 from runner.ledger import layout
@@ -47,15 +48,15 @@ def is_recorded(reader: History, commit: str) -> bool:
 
 
 def _states_itself(reader: History, commit: str, parent: str, desired: str) -> bool:
-    """Whether the last record is of a reconcile for this desired commit, and is not the parent's: a merge may have
-    brought others' records, more of them than there are here now."""
+    """Whether the last record ends a commit for this desired one, and is not the parent's: a merge may have brought
+    others' records, more of them than there are here now."""
     path = layout.record_path(records_at(reader, commit))
     here = reader.tree(commit).get(path)
     if here is None or not reader.exists(parent) or reader.tree(parent).get(path) == here:
         return False
     try:
         record = parse_record(reader.file(commit, path, _STATE_LIMIT_BYTES) or b"")
-        return bool(record.own["reconcile"]["desired"] == desired)
+        return record.kind in (RECONCILE, VERIFICATION) and bool(record.own[record.kind.name]["desired"] == desired)
     except (BadRecord, InputError, KeyError, TypeError):
         return False  # somebody else wrote this file
 

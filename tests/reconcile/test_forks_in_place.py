@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -48,11 +49,11 @@ def forked(world: World, folder: Path, seeds: list[str]) -> World:
     return fork
 
 
-def merged(world: World, fork: World) -> None:
-    """The maintainers merge it into the watched branch, and keep what their own runner wrote."""
+def merged(world: World, fork: World, keep: str = "ours") -> None:
+    """The maintainers merge it into the watched branch, and keep what one runner wrote: `ours` or `theirs`."""
     pulled(world)
     world.repo.git("fetch", "--quiet", str(fork.remote), "main")
-    world.repo.git("merge", "--quiet", "--no-ff", "--no-edit", "-X", "ours", "FETCH_HEAD")
+    world.repo.git("merge", "--quiet", "--no-ff", "--no-edit", "-X", keep, "FETCH_HEAD")
     world.repo.push()
     world.trace()
 
@@ -116,3 +117,31 @@ def test_with_a_trust_file_records_of_a_fork_that_goes_on_from_ours_do_not_count
     assert world.reconcile().commit is None
     assert world.reconcile(host="fresh").commit is None
     check_ledger(world.remote, "main")
+
+
+def test_verifications_after_a_merge_that_kept_a_forks_records_are_found_one_after_the_other(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", FILES, dvc=True)
+    world.reconcile()
+    fork = forked(world, tmp_path / "fork", ["2\n", "3\n", "1\n"])  # in the end what it began with
+    pulled(world)
+    world.edit({"more": "2\n"})
+    world.reconcile()
+    own = world.records("main")
+    assert len(fork.records("main")) > len(own) + 2  # so that both verifications have fewer records than the merge
+    merged(world, fork, keep="theirs")
+
+    assert set(world.plan().values()) == {"keep"}
+    for number in (len(own) + 1, len(own) + 2):
+        value = json.loads(world.runner("verify", "--json", "make").stdout)
+        assert (value["record"], value["commit"]) == (number, world.tip("main"))
+    kinds = [("verification" in record, record["sequence"]) for record in world.records("main")[len(own) :]]
+    assert kinds == [(True, len(own) + 1), (True, len(own) + 2)]
+    assert world.records("main")[: len(own)] == own
+    assert set(world.plan(host="fresh").values()) == {"keep"}
+    for host in ("a", "fresh"):
+        told = world.reconcile(host=host)
+        assert (told.commit, told.ran) == (None, [])
+    check_ledger(world.remote, "main")
+    assert json.loads(world.runner("audit", "verify", "main", "--json").stdout)["records"] == len(own) + 2
+    command = [sys.executable, str(Path(__file__).parents[2] / "examples/verify/verify.py"), str(world.remote), "main"]
+    assert subprocess.run(command, check=False).returncode == 0
