@@ -264,7 +264,11 @@ class Claims:
     def _say_once(self, error: RunnerError | OSError) -> None:
         if not self._refused:
             self._refused = True
-            why = error.message if isinstance(error, RunnerError) else f"{error.filename}: {error.strerror}"
+            why = (
+                error.message
+                if isinstance(error, RunnerError)
+                else f"{error.filename or 'this host'}: {error.strerror}"
+            )
             self.notice(f"claims cannot be kept now, so another runner may run the same: {why}")
 
 

@@ -36,7 +36,7 @@ def test_a_daemon_says_when_it_starts_what_happens_and_when_it_stops(tmp_path: P
     world.edit({"dvc.yaml": "stages: [\n"}, "Break")
     until(lambda: "trying again in" in log.read_text())
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     lines = log.read_text().splitlines()
     assert [line for line in lines if not STAMP.match(line)] == []
     texts = [STAMP.sub("", line, count=1) for line in lines]

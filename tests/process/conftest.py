@@ -82,7 +82,7 @@ def is_running(marker: str) -> bool:
     return False
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> bool:
     """Whether a condition comes true in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -55,7 +55,7 @@ def test_a_stage_that_closes_its_output_is_heard_to_its_end(level: str, run: Run
 
 def test_a_stage_that_closes_its_output_and_hangs_ends_at_its_timeout(level: str, run: Run, tmp_path: Path) -> None:
     command, marker = daemon(tmp_path)
-    outcome = run(f"{command}; trap '' TERM; exec 1>&- 2>&-; while :; do sleep 0.05; done", timeout_seconds=1,
+    outcome = run(f"{command}; trap '' TERM; exec 1>&- 2>&-; while :; do sleep 0.05; done", timeout_seconds=3,
                   grace_seconds=0.2)  # fmt: skip
     assert outcome.reason == "timeout"
     assert not is_running(marker)

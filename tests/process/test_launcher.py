@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -94,10 +95,12 @@ def test_no_descriptor_is_left_after_many_stages(stage: StageRun, tmp_path: Path
 
     seen = go(0)
     assert seen == "5"  # a line of heading, 0 to 2, and the folder that ls reads
+    gc.collect()  # what tests before this one left would be closed in between
     before = len(os.listdir("/proc/self/fd"))
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(go, range(1, 60))) == {seen}
-    assert len(os.listdir("/proc/self/fd")) == before
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 NOBODY = 65534

@@ -166,23 +166,29 @@ def test_secrets_never_reach_the_log(level: str, run: Run, stage: StageRun) -> N
 
 def test_a_timeout_ends_a_stage_by_sigterm(level: str, run: Run) -> None:
     begun = time.monotonic()
-    outcome = run("trap 'echo bye; exit 5' TERM; echo up; sleep 1000 & wait", timeout_seconds=0.3)
+    outcome = run("trap 'echo bye; exit 5' TERM; echo up; sleep 1000 & wait", timeout_seconds=2)
     assert (outcome.reason, outcome.exit_code, outcome.log_tail) == ("timeout", 5, "up\nbye")
-    assert 0.3 <= time.monotonic() - begun < 3
+    assert 2 <= time.monotonic() - begun < 1000
 
 
 def test_a_stage_deaf_to_sigterm_is_killed_after_the_grace(level: str, run: Run) -> None:
     begun = time.monotonic()
-    outcome = run("trap '' TERM; while :; do sleep 0.05; done", "echo never", timeout_seconds=0.2, grace_seconds=0.3)
+    outcome = run("trap '' TERM; while :; do sleep 0.05; done", "echo never", timeout_seconds=2, grace_seconds=0.3)
     assert (outcome.reason, outcome.exit_code, outcome.signal) == ("timeout", None, signal.SIGKILL)
     assert "never" not in outcome.log_tail
-    assert 0.5 <= time.monotonic() - begun < 3
+    assert time.monotonic() - begun >= 2.3
 
 
-def test_a_cancelled_stage_ends_by_sigterm(level: str, run: Run) -> None:
+def test_a_cancelled_stage_ends_by_sigterm(level: str, run: Run, tmp_path: Path) -> None:
     cancel = threading.Event()
-    threading.Timer(0.2, cancel.set).start()
-    outcome = run("sleep 1000", "echo never", cancel=cancel)
+    up = tmp_path / "up"
+
+    def cancels() -> None:
+        if wait_for(up.exists):
+            cancel.set()
+
+    threading.Thread(target=cancels).start()
+    outcome = run(f"touch {up}; sleep 1000", "echo never", cancel=cancel)
     assert (outcome.reason, outcome.signal, outcome.log_tail) == ("cancelled", signal.SIGTERM, "")
 
 
@@ -203,14 +209,14 @@ def test_a_daemon_does_not_survive_a_stage_that_ends_well(level: str, run: Run, 
 
 def test_a_daemon_does_not_survive_a_timeout(level: str, run: Run, tmp_path: Path) -> None:
     command, marker = daemon(tmp_path)
-    outcome = run(f"{command}; sleep 1000", timeout_seconds=1, grace_seconds=0.2)
+    outcome = run(f"{command}; sleep 1000", timeout_seconds=3, grace_seconds=0.2)
     assert outcome.reason == "timeout"
     assert Path(marker).exists()
     assert not is_running(marker)
 
 
 def test_what_is_started_in_the_background_lives_until_the_last_command(level: str, run: Run) -> None:
-    outcome = run("(sleep 0.2; echo made) > late &", "sleep 0.5; cat late")
+    outcome = run("(sleep 0.2; echo made) > late &", "until test -s late; do sleep 0.05; done; cat late")
     assert (outcome.reason, outcome.log_tail) == ("ok", "made")
 
 
@@ -349,17 +355,19 @@ def test_a_private_folder_can_be_removed_whatever_is_in_it(run: Run, stage: Stag
 
 
 def test_many_stages_run_at_once(level: str, stage: StageRun, tmp_path: Path) -> None:
+    (tmp_path / "met").mkdir()
+    meets = f"until test $(ls {tmp_path}/met | wc -l) = 16; do sleep 0.05; done"  # for ever, were they one by one
+
     def go(number: int) -> tuple[str, str]:
-        own = replace(stage, commands=(f"sleep 0.5; echo {number}",), private_dir=tmp_path / f"p{number}",
+        own = replace(stage, commands=(f"touch {tmp_path}/met/{number}; {meets}; echo {number}",),
+                      private_dir=tmp_path / f"p{number}",
                       log_path=tmp_path / f"{number}.log",
                       isolation=isolation.available_isolation(tmp_path))  # fmt: skip
         outcome = run_stage(own, threading.Event())
         return outcome.reason, outcome.log_tail
 
-    begun = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(go, range(16))) == [("ok", str(number)) for number in range(16)]
-    assert time.monotonic() - begun < 4
 
 
 def test_an_unknown_level_is_bad_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_the_daemon_follows_the_branch_until_it_is_told_to_stop(world: World) ->
     ]
     assert files.count("digests.sqlite") <= 1, "what a round opens it closes"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0, log.read_text()
+    assert process.wait(timeout=120) == 0, log.read_text()
     assert world.trace() == ["fixed", "random"]
     check_ledger(world.remote)
 
