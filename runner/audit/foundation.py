@@ -105,7 +105,9 @@ def check_foundation(
     end = state.end()
     size = end.frontier.size
     if before is not None and before.base.size >= size:
-        message = f"has {size} records, and this host has verified {before.base.size} in {before.commit[:12]}"
+        message = f"adds no record to the {before.base.size} that this host has verified in {before.commit[:12]}"
+        if size < before.base.size:
+            message = f"has {size} records, and this host has verified {before.base.size} in {before.commit[:12]}"
         return Foundation(before, (Breakage(Breach.ROLLBACK, f"commit {state.commit[:12]}", message),))
     chain = _new_records(state, examiner, before, end.frontier, end.origin)
     checkpoint = parse_checkpoint(reader.file(state.commit, layout.CHECKPOINT) or b"")

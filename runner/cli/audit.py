@@ -46,7 +46,7 @@ def show(arguments: argparse.Namespace, console: Console) -> int:
     if record is None:
         raise InputError(f"record {arguments.record} cannot be read", "`runner audit verify` says why")
     value = record_json(record)
-    console.result(Style.safe(json.dumps(value, indent=1, ensure_ascii=False)) + "\n", value)
+    console.result("\n".join(Style.safe_lines(json.dumps(value, indent=1, ensure_ascii=False))) + "\n", value)
     return ExitCode.DONE
 
 

@@ -68,7 +68,8 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
 
         def failed(error: RunnerError, wait_seconds: float | None) -> None:
             again = "" if wait_seconds is None else f"\n  trying again in {duration(wait_seconds)}"
-            say(f"{console.err.red('error: ')}{Style.safe(str(error))}{again}")
+            said = "\n".join(Style.safe_lines(str(error)))
+            say(f"{console.err.red('error: ')}{said}{again}")
 
         say(start_line(__version__, url, arguments.branch, arguments.interval))
         rounds = Rounds(one_round, told, quiet, failed)

@@ -12,6 +12,7 @@ from runner.errors import ExitCode, InputError
 from runner.report.history_view import Beside, status_json, status_text
 from runner.report.style import Style, log_text, plural, size
 from runner.wiring.clone import open_clone, working_folder
+from runner.wiring.history import newest_results
 
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
@@ -22,7 +23,8 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     observation = clone.told(observation)
     state = observation.state
     verified = state.verifications() if state else {}
-    beside = Beside(clone.state_age(state), clone.waiting_runs(), clone.proposals(), clone.claims(), verified)
+    results = newest_results(state, verified) if state else {}
+    beside = Beside(clone.state_age(state), clone.waiting_runs(), clone.proposals(), clone.claims(), verified, results)
     records = plural(state.summary.head.sequence if state else 0, "record")
     signed = () if state is None else ("signed" if state.is_signed else "not signed",)
     ground = ground_of(clone, observation, aim, arguments.rev, records, *signed)

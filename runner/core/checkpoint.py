@@ -83,7 +83,7 @@ def parse_checkpoint(data: bytes) -> Checkpoint:
         found = Checkpoint(origin, int(size), base64.b64decode(root, validate=True))
         signatures = [_signature(row[1], row[2]) for row in rows if row is not None]
     except (ValueError, binascii.Error) as error:
-        raise BadCheckpoint(f"not a checkpoint: {error}") from error
+        raise BadCheckpoint("not a checkpoint: it is to be three lines, an empty one, and signatures") from error
     found = found.signed(*signatures)
     if found.as_bytes() != data or found.size < 0 or len(found.root) != hashlib.sha256().digest_size or not origin:
         raise BadCheckpoint("not a checkpoint in its one form")

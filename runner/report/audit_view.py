@@ -115,7 +115,7 @@ def ledger_text(ledger: Ledger, chain: Chain, checkpoint: str, style: Style) -> 
         ("records", ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))),
         ("signed", f"{chain.signed} of {len(chain.data)}"),
     ]
-    return "\n".join([*fields(rows, style, indent=2), "", Style.safe(checkpoint)])
+    return "\n".join([*fields(rows, style, indent=2), "", *Style.safe_lines(checkpoint), ""])
 
 
 def record_json(record: Record) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Beside:
     """What runners are running, as far as it is known here."""
     verified: Mapping[str, Verified] = field(default_factory=dict)
     """By run key what verifications came to."""
+    results: Mapping[str, str] = field(default_factory=dict)
+    """By run key how the newest of them came out."""
 
 
 def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[st
         "recordedDesired": state.summary.desired if state else None,
         "records": state.summary.head.sequence if state else 0,
         "signed": state.is_signed if state else None,
-        "stages": [_status_row(step, observation, beside.verified) for step in plan.steps],
+        "stages": [_status_row(step, observation, beside) for step in plan.steps],
         "unpublished": [
             {"stage": str(run.address), "runId": run.run_id, "outcome": run.reason} for run in beside.waiting
         ],
@@ -73,7 +75,7 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     if state is not None and state.summary.desired != plan.desired:
         lines.append(f"{style.dim('for       ')}{state.summary.desired[:12]}")
     lines.append("")
-    lines += _stage_lines(plan, observation, beside.verified, style) if plan.steps else [no_stages(ground)]
+    lines += _stage_lines(plan, observation, beside, style) if plan.steps else [no_stages(ground)]
     notes = [*after_failures(plan.steps, style), *_waiting_lines(beside.waiting)]
     notes += [f"Running now: {line}" for line in map(style.safe, map(claim_line, beside.claims))]
     shown = beside.proposals[:_MOST_PROPOSALS]
@@ -85,11 +87,11 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     return "\n".join(lines) + "\n"
 
 
-def _stage_lines(plan: Plan, observation: Observation, verified: Mapping[str, Verified], style: Style) -> Iterable[str]:
+def _stage_lines(plan: Plan, observation: Observation, beside: Beside, style: Style) -> Iterable[str]:
     several = len({step.address.pipeline for step in plan.steps}) > 1
     rows, colours = [], {}
     for number, step in enumerate(plan.steps):
-        row = _status_row(step, observation, verified)
+        row = _status_row(step, observation, beside)
         name = str(step.address) if several else step.address.stage
         said = _outs(row["outs"]) if step.action is Action.KEEP else reason_text((step.reasons or ("",))[0])
         by = row["provenance"] or ""
@@ -113,7 +115,7 @@ def _mark(row: Mapping[str, Any]) -> str:
     if found is None:
         return "" if row["deterministic"] else "not deterministic"
     if found["differed"] is None:
-        return "same"
+        return str(found["result"])
     return "differs" if row["deterministic"] else "differs, as declared"
 
 
@@ -125,13 +127,14 @@ def _waiting_lines(waiting: Sequence[RunFacts]) -> Iterable[str]:
         yield f"{what} not published yet ({names}{more}); the next `runner reconcile` does it."
 
 
-def _status_row(step: Step, observation: Observation, verified: Mapping[str, Verified]) -> dict[str, Any]:
+def _status_row(step: Step, observation: Observation, beside: Beside) -> dict[str, Any]:
     entry = step.entry
     if entry is None and observation.state is not None:
         entry = observation.state.current(step.address)
     failed = step.hit if step.action is Action.FAILED else None
     stage = observation.graph.stages.get(step.address)
-    found = verified.get(entry.key) if entry is not None else None
+    key = entry.key if entry is not None else ""
+    found = beside.verified.get(key)
     return {
         "pipeline": step.address.pipeline,
         "stage": step.address.stage,
@@ -142,7 +145,7 @@ def _status_row(step: Step, observation: Observation, verified: Mapping[str, Ver
         "provenance": entry.provenance if entry and not failed else None,
         "outs": [out.as_json() for out in entry.outs] if entry else [],
         "deterministic": stage is None or stage.deterministic,
-        "verified": {"record": found.newest, "differed": found.differed} if found else None,
+        "verified": found and {"record": found.newest, "differed": found.differed, "result": beside.results.get(key)},
     }
 
 

@@ -9,6 +9,7 @@ from runner.core.actions import Action
 from runner.core.naming import find_stage, find_stages
 from runner.core.nouns import Address
 from runner.core.plan import Step
+from runner.core.recorded import Verified
 from runner.core.records import BadRecord, Record, RunFacts
 from runner.errors import Held, InputError
 from runner.ledger.state import State
@@ -151,6 +152,17 @@ def verification_of_step(step: Step, observation: Observation) -> Record | None:
     if state is None or found is None:
         return None
     return _checked(state, found.differed or found.newest)
+
+
+def newest_results(state: State, verified: Mapping[str, Verified]) -> dict[str, str]:
+    """By run key, of those that stand, how the newest verification came out: `same`, `differs` or `failed`."""
+    standing = {entry.key for entry in state.entries().values()}
+    results: dict[str, str] = {}
+    for key, found in verified.items():
+        record = _checked(state, found.newest) if key in standing else None
+        rows = record.own["verification"]["runs"] if record is not None else ()
+        results |= {row["key"]: row["result"] for row in rows if row["key"] == key}
+    return results
 
 
 def were_recorded(state: State, wanted: Mapping[str, str]) -> set[str]:

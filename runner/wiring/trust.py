@@ -197,8 +197,9 @@ class Trusting:
             vouches=functools.partial(self._vouches, reader, tips),
         )
         if result.found:
-            named = "; ".join(str(one) for one in sorted(result.found)[:_MOST_NAMED])
-            more = f" (and {len(result.found) - _MOST_NAMED} more)" if len(result.found) > _MOST_NAMED else ""
+            found = sorted(set(result.found))
+            named = "; ".join(str(one) for one in found[:_MOST_NAMED])
+            more = f" (and {len(found) - _MOST_NAMED} more)" if len(found) > _MOST_NAMED else ""
             raise self._held(branch, commit, named + more)
         self._remember(branch, result.pin)
         return result.pin

@@ -319,7 +319,9 @@ def test_runs_are_exported_in_the_words_of_others(signed: World) -> None:
 def test_a_record_is_shown_with_its_statement(signed: World) -> None:
     value = json.loads(signed.runner("audit", "show", "1", "--json").stdout)
     assert value["predicateType"] == "https://slsa.dev/provenance/v1"
-    assert "gitops-runner.dev/ledger/" in signed.runner("audit", "show").stdout
+    assert json.loads(signed.runner("audit", "show", "1").stdout) == value  # for people too it is whole JSON
+    shown = signed.runner("audit", "show").stdout
+    assert "gitops-runner.dev/ledger/" in shown and "\ufffd" not in shown
     assert "there is no record 99" in signed.runner("audit", "show", "99", ok=(1,)).stderr
 
 

@@ -175,7 +175,7 @@ def test_what_stands_has_to_be_what_a_signed_record_says(world: World) -> None:
     forged(world, exchange)
     assert "does not say what record" in world.reconcile(host="fresh", ok=(6,)).err
     told = world.reconcile(ok=(6,))
-    assert "has 6 records, and this host has verified 6" in told.err
+    assert "adds no record to the 6 that this host has verified" in told.err
     git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
     assert world.reconcile(host="fresh").commit is None
     assert world.reconcile().commit is None

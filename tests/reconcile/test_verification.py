@@ -88,8 +88,16 @@ def test_what_comes_out_is_compared_recorded_and_shown(world: World) -> None:
     assert world.tip() == value["commit"]
     assert {path: world.file(path) for path in standing} == standing
     assert set(before) <= set(world.files())
-    assert status_of(world, "fixed")["verified"] == {"record": value["record"], "differed": None}
-    assert status_of(world, "random")["verified"] == {"record": value["record"], "differed": value["record"]}
+    assert status_of(world, "fixed")["verified"] == {
+        "record": value["record"],
+        "differed": None,
+        "result": "same",
+    }
+    assert status_of(world, "random")["verified"] == {
+        "record": value["record"],
+        "differed": value["record"],
+        "result": "differs",
+    }
     explained = json.loads(world.runner("explain", "metric", "--json").stdout)["verified"]
     assert (explained["record"], explained["result"]) == (value["record"], "differs")
     assert explained["metrics"] == [change]
@@ -155,7 +163,7 @@ def test_a_mark_stays_when_the_same_comes_out_at_another_time(tmp_path: Path) ->
     differed = verified(world, "a", ok=3)["record"]
     flag.unlink()
     newest = verified(world, "a")["record"]
-    assert status_of(world, "a")["verified"] == {"record": newest, "differed": differed}
+    assert status_of(world, "a")["verified"] == {"record": newest, "differed": differed, "result": "same"}
     assert json.loads(world.runner("explain", "a", "--json").stdout)["verified"]["record"] == differed
     world.edit({"in": "2\n"})
     world.reconcile()  # another key, of which nothing is known
@@ -171,7 +179,8 @@ def test_a_repetition_that_fails_marks_nothing(tmp_path: Path) -> None:
     flag.touch()
     value = verified(world, "a", ok=3)
     assert value["runs"][0]["outcome"] == {"reason": "failed", "message": "exit code 1", "exitCode": 1, "signal": None}
-    assert status_of(world, "a")["verified"] == {"record": value["record"], "differed": None}
+    assert status_of(world, "a")["verified"] == {"record": value["record"], "differed": None, "result": "failed"}
+    assert "failed" in next(line for line in world.runner("status").stdout.splitlines() if line.split()[:1] == ["a"])
     check_ledger(world.remote)
 
 
