@@ -152,6 +152,16 @@ def append_verification(base: State, batch: Batch, facts: Mapping[str, Any], che
     batch.files |= {path: verified_lines(rows) for path, rows in shards.items()}
 
 
+def recorded_verification(base: State, reconcile_id: str, after: int) -> int | None:
+    """The number of the verification that a reconcile recorded after some record; None where it recorded none."""
+    for number in range(base.summary.head.sequence, after, -1):
+        record = base.record(number)
+        stated = record.own.get(VERIFICATION.name) if record is not None and record.kind is VERIFICATION else None
+        if isinstance(stated, Mapping) and stated.get("id") == reconcile_id:
+            return number
+    return None
+
+
 def write_index(batch: Batch) -> None:
     """The files of the key index as they are after everything was appended and sealed."""
     for folder, shards in ((layout.KEYS, batch.shards), (layout.SEALED_KEYS, batch.sealed_shards)):

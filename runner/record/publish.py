@@ -33,6 +33,7 @@ from runner.record.ledger import (
     append_verification,
     begin,
     numbered,
+    recorded_verification,
     unrecorded,
     write_checkpoint,
     write_index,
@@ -43,6 +44,9 @@ from runner.record.tree import Files, Sources
 from runner.record.turns import Turns
 
 _TRIES = 12
+_KEPT = ("the results are kept on this host", "the next reconcile publishes them")
+_NOT_KEPT = ("nothing is recorded", "run it again")
+"""Of a verification: it is in no journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Published:
     """The state as it is now."""
     dropped: tuple[Mapping[str, Any], ...] = ()
     """Runs whose key somebody else had recorded first, as the record of a reconcile names them."""
+    verification: int | None = None
+    """The number of the record of a verification."""
 
 
 class Copy(Protocol):
@@ -128,6 +134,8 @@ class Publisher:
     """Record something even where no stage changes."""
     signer: Signer = field(default_factory=NoSigner)
     tries: int = field(default=_TRIES)
+    left: tuple[str, str] = field(default=_KEPT, init=False)
+    """What is left of results that cannot be published, and what has them published after all."""
 
     def publish(self, runs: Sequence[RunFacts]) -> Published:
         """Have these runs, and what stands after them, on the state branch.
@@ -147,7 +155,14 @@ class Publisher:
 
         Raises HostError, RaceLost, and Held where somebody took away what was recorded there before.
         """
-        return self._accepted(lambda: self._composed_verification(checked))
+        since = self.base.summary.head.sequence if self.base is not None else 0
+        self.left = _NOT_KEPT
+        published = self._accepted(lambda: self._composed_verification(checked, since))
+        state = published.state
+        if state is None:
+            raise AssertionError("what was never recorded cannot have been verified")
+        number = recorded_verification(state, self.facts["id"], since)
+        return replace(published, commit=published.commit or state.commit, verification=number)
 
     def _accepted(self, compose: Callable[[], _Composed]) -> Published:
         try:
@@ -179,7 +194,7 @@ class Publisher:
                 raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
         raise RaceLost(
             f"{self.tries} times somebody else was faster on {self.branch}",
-            "the results are kept on this host; the next reconcile publishes them",
+            "; ".join(self.left),
         )
 
     def _expected(self) -> str | None:
@@ -212,12 +227,17 @@ class Publisher:
             return _Composed(self._late_request(base, batch, aside), batch)
         return _Composed(self._request(base, entries, before, batch, aside), batch)
 
-    def _composed_verification(self, checked: Sequence[Checked]) -> _Composed:
-        """Only the ledger grows, so that no plan is any other afterwards."""
+    def _composed_verification(self, checked: Sequence[Checked], since: int) -> _Composed:
+        """Only the ledger grows, so that no plan is any other afterwards.
+
+        There is nothing to say where it was recorded after `since` already, without our hearing of it.
+        """
         base = self.base
         if base is None:
             raise AssertionError("what was never recorded cannot have been verified")
         batch = begin(base, self.clock(), self.signer)
+        if recorded_verification(base, self.facts["id"], since) is not None:
+            return _Composed(None, batch)
         facts = {**self.facts, "branch": self.branch, "desired": self.desired.commit, "state": base.commit}
         append_verification(base, batch, facts, checked)
         seal(base, batch)
@@ -420,7 +440,7 @@ class Publisher:
             self.fork = self.base is not None
             return
         if self.in_place and tip is None:
-            raise HostError(f"{self.branch} is gone from the remote", "the results are kept on this host")
+            raise HostError(f"{self.branch} is gone from the remote", self.left[0])
         self._check_not_rewritten(state)
         if state is not None:
             self.base, self.fork = self.open_state(state), False
@@ -432,7 +452,7 @@ class Publisher:
         if state is None or not self.mirror.reader.is_ancestor(self.base.commit, state):
             raise Held(
                 f"{self.branch} was rewritten meanwhile: {self.base.commit[:12]} is not part of it any more",
-                "the results are kept on this host; `runner reconcile` says how to go on",
+                f"{self.left[0]}; `runner reconcile` says how to go on",
             )
 
 

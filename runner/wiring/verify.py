@@ -77,9 +77,7 @@ class Verifier:
         if not result.checked or result.cancelled:
             return
         published = self._parts.publish_verification(result.checked, self.observation)
-        result.commit = published.commit
-        if published.state is not None:
-            result.record = published.state.summary.head.sequence
+        result.commit, result.record = published.commit, published.verification
 
     def _one(self, address: Address, stop: threading.Event) -> Checked | Skipped | None:
         """One stage, under the name that it has now; None where it was cancelled."""

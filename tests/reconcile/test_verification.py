@@ -474,6 +474,52 @@ def test_who_may_not_push_is_told_what_came_out_all_the_same(tmp_path: Path) -> 
     check_ledger(world.remote)
 
 
+TAKES_AND_REFUSES = """\
+#!/bin/sh
+while read old new ref; do
+  [ "$ref" = refs/heads/runner/state ] || continue
+  test -e once && exit 0
+  touch once
+  cp -R "$GIT_QUARANTINE_PATH/." objects/
+  unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+  git update-ref "$ref" "$new" "$old"
+done
+"""
+"""Has the branch move just before git looks, so that who pushed hears that somebody else was faster."""
+
+
+def test_a_verification_that_arrived_without_our_hearing_of_it_is_recorded_once(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
+    world.reconcile()
+    count = len(world.records())
+    hook = world.remote / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(TAKES_AND_REFUSES)
+    hook.chmod(0o755)
+    value = verified(world, "fixed")
+    assert (world.remote / "once").exists()
+    assert [record["sequence"] for record in world.records()[count:]] == [count + 1]
+    assert (value["record"], value["commit"]) == (count + 1, world.tip())
+    value = verified(world, "fixed")  # another one is another record
+    assert (value["record"], len(world.records())) == (count + 2, count + 2)
+    check_ledger(world.remote)
+
+
+def test_of_a_verification_that_could_not_be_recorded_nobody_says_that_it_is_kept(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
+    world.reconcile()
+    verified(world, "fixed")
+    hook = world.remote / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(TAKES_AND_REFUSES.replace('"$new" "$old"', '"$old^"'))  # rewritten meanwhile
+    hook.chmod(0o755)
+    done = world.runner("verify", "--json", "fixed", ok=(6,))
+    assert json.loads(done.stdout)["record"] is None
+    assert "was rewritten meanwhile" in done.stderr
+    assert "nothing is recorded" in done.stderr
+    assert "kept on this host" not in done.stderr
+
+
 def test_with_a_trust_file_a_verification_is_built_on_and_its_index_cannot_be_forged(tmp_path: Path) -> None:
     world, keys = World.create(tmp_path / "world", {"dvc.yaml": STAGES, "in": "1\n"}, dvc=True), Keys(tmp_path)
     keys.trusted(world, {"runner": ""})
