@@ -21,10 +21,11 @@ from runner.core.nouns import Address
 from runner.core.predicates import RECONCILE, RUN, VERIFICATION
 from runner.core.recorded import Entry, Verified
 from runner.core.records import BadRecord, Head, Record
-from runner.core.verification import verified_after
+from runner.core.verification import DIFFERS, verified_after
 from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger import layout
+from runner.ledger.in_place import records_at
 from runner.ledger.state import State, Summary
 from runner.ledger.verified import verified_lines
 
@@ -94,13 +95,14 @@ def check_foundation(
     *,
     trust: str,
     proposal: bool,
+    in_place: bool,
     accepted: int,
     vouches: Vouches,
 ) -> Foundation:
     """Look at a state that a reconcile is to build on, from what this host has verified before.
 
-    `before` is of a commit that this one descends from; records up to `accepted` need no signature. Raises Held where
-    the end does not agree with itself.
+    `before` is of a commit that this one descends from; records up to `accepted` need no signature. `in_place`: it is
+    a commit of the runner on the watched branch itself. Raises Held where the end does not agree with itself.
     """
     end = state.end()
     size = end.frontier.size
@@ -118,6 +120,7 @@ def check_foundation(
         *_end_breaks(reader, state, chain, summary, end.frontier, before),
         *([] if proposal else proposal_breaks(chain)),
         *([] if before is None else _change_breaks(reader, state, chain, before)),
+        *(_first_breaks(reader, state, examiner, accepted, in_place) if before is None else ()),
         *([] if before is None else _verified_breaks(reader, state, chain, before)),
     ]
     unchanged = before if before is not None and before.trust == trust else None
@@ -248,6 +251,53 @@ def _change_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> I
             good = False
         if not good:
             yield Breakage(Breach.ROLLBACK, path, "was changed, and records are only ever appended")
+
+
+def _first_breaks(
+    reader: Reader, state: State, examiner: Examiner, accepted: int, in_place: bool
+) -> Iterator[Breakage]:
+    """What can be said of the files beside the records where this host has verified nothing before.
+
+    That the commit is the one that appended the last record, and that marks are of verifications that say so. What that
+    commit itself left out cannot be told without all records.
+    """
+    # On a watched branch a commit counts as one of the runner's for this very reason (runner/ledger/in_place.py).
+    if not in_place:
+        yield from _parent_breaks(reader, state)
+    yield from _index_breaks(state, examiner, accepted)
+
+
+def _parent_breaks(reader: Reader, state: State) -> Iterator[Breakage]:
+    """A commit of the runner appends to its first parent; another one is of the desired commit."""
+    place, desired = f"commit {state.commit[:12]}", state.summary.desired
+    first, *more = reader.commit(state.commit).parents or [desired]
+    if first == desired and not more:
+        return  # the first of its ledger
+    if records_at(reader, first) >= state.summary.head.sequence:
+        yield Breakage(Breach.ROLLBACK, place, "changes files and appends no record: the runner did not make it")
+    if any(parent != desired for parent in more):
+        yield Breakage(Breach.ROLLBACK, place, "is a merge that the runner did not make")
+
+
+def _index_breaks(state: State, examiner: Examiner, accepted: int) -> Iterator[Breakage]:
+    """Each line of the index of verifications is what signed records say that it names."""
+    results: dict[int, set[tuple[str, str]]] = {}
+    for key, row in sorted(state.verifications().items()):
+        for number in sorted({row.newest, row.differed or row.newest} - results.keys()):
+            data = state.record_bytes(number)
+            yield from record_breaks(examiner, number, data) if data is not None and number > accepted else ()
+            results[number] = _results(examiner.examine(data).valid) if data is not None else set()
+        newest = {result for named, result in results[row.newest] if named == key}
+        is_marked = row.differed is None or (key, DIFFERS) in results[row.differed]
+        if not newest or not is_marked or (DIFFERS in newest and row.differed != row.newest):
+            message = f"does not say what the verifications of {key[:12]} say"
+            yield Breakage(Breach.BYTES, layout.verified_path(key), message)
+
+
+def _results(record: Record | None) -> set[tuple[str, str]]:
+    """What a verification came to: run keys, each with a result."""
+    runs = record.own["verification"]["runs"] if record is not None and record.kind is VERIFICATION else ()
+    return {(row["key"], row["result"]) for row in runs}
 
 
 def _verified_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> Iterator[Breakage]:

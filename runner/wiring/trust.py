@@ -21,6 +21,7 @@ from runner.core.recorded import Entry, OutFact
 from runner.errors import Held, InputError, RunnerError
 from runner.git.command import is_oid
 from runner.git.read import Reader
+from runner.ledger.in_place import is_recorded
 from runner.ledger.state import Believes, Memo, State
 from runner.observe import refs
 from runner.wiring.home import RepositoryHome, home_folder
@@ -193,6 +194,7 @@ class Trusting:
             pin if is_later else None,
             trust=self._digest,
             proposal=branch.startswith(refs.PROPOSED + "/"),
+            in_place=not branch.startswith(refs.OWN_PREFIX) and is_recorded(reader, commit),
             accepted=pin.accepted if pin is not None and (is_later or pin.commit == commit) else 0,
             vouches=functools.partial(self._vouches, reader, tips),
         )

@@ -74,13 +74,14 @@ def untrusted(world: World, host: str = "stranger", *options: str) -> None:
     world.environ["RUNNER_TRUST"] = file
 
 
-def forged(world: World, change: Callable[[Path], None], *, branch: str = STATE, parents: int = 1) -> str:
-    """Somebody who may push changes files of a branch by hand."""
+def forged(world: World, change: Callable[[Path], None], *, branch: str = STATE, instead: bool = False) -> str:
+    """Somebody who may push changes files of a branch by hand; `instead`: in a commit in place of the newest."""
     clone = world.folder / f"forger{len(list(world.folder.glob('forger*')))}"
     git(world.folder, "clone", "--quiet", "--branch", branch, str(world.remote), str(clone))
     change(clone)
     git(clone, "add", "--all", "--force")
-    git(clone, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", "-m", "Reconcile")
+    how = ["--amend", "--no-edit"] if instead else ["-m", "Reconcile"]
+    git(clone, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", *how)
     git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{branch}")
     return git(clone, "rev-parse", "HEAD")
 
@@ -181,6 +182,25 @@ def test_what_stands_has_to_be_what_a_signed_record_says(world: World) -> None:
     assert world.reconcile().commit is None
 
 
+def test_a_commit_that_appends_nothing_is_held_by_a_host_that_never_looked(world: World) -> None:
+    good = world.tip()
+    for change in (lambda _: None, lambda clone: shutil.rmtree(clone / layout.KEYS)):
+        tip = forged(world, change)
+        told = world.reconcile(host="fresh", ok=(6,))
+        assert "changes files and appends no record: the runner did not make it" in told.err
+        assert "restore the branch" in told.err
+        assert f"--accept-state {tip}" in told.err
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
+
+    who = ("-c", "user.name=x", "-c", "user.email=x@x")
+    above_an_older_one = ("-p", f"{good}^", "-p", f"{good}", "-m", "Reconcile")  # no remote refuses it: nothing is gone
+    merge = git(world.remote, *who, "commit-tree", f"{good}^{{tree}}", *above_an_older_one)
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", merge)
+    assert "is a merge that the runner did not make" in world.reconcile(host="fresh", ok=(6,)).err
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
+    assert world.reconcile(host="fresh").commit is None
+
+
 def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(world: World) -> None:
     def invent(clone: Path) -> None:
         file = clone / layout.RECORDED / "p" / "make.json"
@@ -189,7 +209,7 @@ def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(world: World) ->
         row["outs"][0]["md5"] = "0" * 32
         file.write_text(json.dumps(row, indent=1, sort_keys=True) + "\n")
 
-    forged(world, invent)
+    forged(world, invent, instead=True)
     told = world.reconcile(host="fresh")
     assert "no lock file of the watched branch says what runner/state says" in told.err
     assert told.actions == {"make": "reuse", "copy": "keep"}

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -548,3 +549,38 @@ def test_with_a_trust_file_a_verification_is_built_on_and_its_index_cannot_be_fo
     assert world.reconcile(host="fresh", ok=(6,)).code == 6
     code = world.runner("audit", "verify", STATE, "--trust", str(keys.trust), cwd=clone, ok=(13,)).returncode
     assert code == 13
+
+
+def test_a_host_that_never_looked_holds_where_somebody_took_marks_away_or_made_some_up(tmp_path: Path) -> None:
+    world, keys = World.create(tmp_path / "world", {"dvc.yaml": STAGES, "in": "1\n"}, dvc=True), Keys(tmp_path)
+    keys.trusted(world, {"runner": ""})
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    keys.signs(world, "runner")
+    world.reconcile()
+    for stage, code in (("random", 3), ("fixed", 0), ("random", 3)):
+        verified(world, stage, ok=code)
+    good = str(world.tip())
+    assert world.reconcile(host="fresh").commit is None
+
+    def forged(change: Callable[[str], str], *options: str) -> str:
+        clone = world.clone(f"forger{len(list(world.folder.glob('forger*')))}")
+        for file in (clone / layout.VERIFIED).iterdir():
+            text = "".join(map(change, file.read_text().splitlines()))
+            _ = file.write_text(text) if text else file.unlink()
+        git(clone, "add", "--all", "--force")
+        git(clone, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", *options)
+        git(clone, "push", "--quiet", "--force", "origin", f"HEAD:{STATE}")
+        told = world.reconcile(host="fresh2", ok=(6,))
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", good)
+        return told.err
+
+    told = forged(lambda _line: "", "--message", "Verify")
+    assert "changes files and appends no record" in told
+    assert "restore the branch" in told
+    amended = ("--amend", "--no-edit")
+    said = "does not say what the verifications of"
+    assert said in forged(lambda line: f"{line.rsplit(' ', 1)[0]} -\n", *amended)
+    assert said in forged(lambda line: f"{line.rsplit(' ', 1)[0]} {line.split()[1]}\n", *amended)
+    assert said in forged(lambda line: f"{line.split()[0]} 1 -\n", *amended)
+    assert said in forged(lambda line: f"{line.split()[0]} 999 -\n", *amended)
+    assert world.reconcile(host="fresh2").commit is None
