@@ -56,6 +56,11 @@ def read_trust(file: Path) -> Trust:
     except OSError as error:
         hint = "docs/audit.md shows one; `runner keys generate` prints the line for it"
         raise InputError(f"{file}: {error.strerror}", hint) from error
+    return parse_trust(text, file)
+
+
+def parse_trust(text: bytes, file: Path) -> Trust:
+    """What a trust file says; `file` is its name in messages. Raises SpecError with everything that is wrong in it."""
     value = load(text, file=str(file))
     schema = json.loads(schema_file("trust").read_text(encoding="utf-8"))
     wrong = compiled(schema)(value)

@@ -231,8 +231,10 @@ class Worktrees:
 
     def close(self) -> None:
         """Give the place back."""
-        self._clear()
-        self._lock.close()
+        try:
+            self._clear()
+        finally:
+            self._lock.close()
 
     def _common(self) -> Worktree:
         with self._guard:

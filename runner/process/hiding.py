@@ -17,7 +17,7 @@ class Hidden:
 
     paths: tuple[Path, ...] = ()
     locked: bool = False
-    """Whether not even root may look behind; it can mount nothing then."""
+    """Whether it is made hard for root as well to look behind; it can mount nothing then."""
 
 
 def hidden_from_stages(key: Path | None, notes: Iterable[Path]) -> Hidden:

@@ -35,14 +35,30 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
-PR_CAPBSET_DROP = 24
+PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
 PR_SET_CHILD_SUBREAPER = 36
-CAP_SYS_ADMIN = 21
+LOCKED_AWAY = {
+    "dac_read_search": 2,  # opens a file by its handle, whatever is mounted over its path
+    "sys_module": 16,
+    "sys_rawio": 17,
+    "sys_ptrace": 19,  # of others' processes; tracing children of the same user needs none
+    "sys_admin": 21,  # mounts
+    "sys_boot": 22,
+    "mknod": 27,  # makes disks
+    "audit_write": 29,
+    "audit_control": 30,
+    "syslog": 34,
+    "audit_read": 37,
+    "perfmon": 38,
+    "bpf": 39,
+}
+"""Capabilities, by their numbers in linux/capability.h, with which root looks behind a mount or into the kernel."""
 CAPABILITIES_VERSION = 0x20080522
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x1000, 0x4000, 0x40000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 0x20
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 NOT_STARTED = 127
 """The exit code that a shell gives for a command that cannot be started."""
 CLEARING_SECONDS = 5.0
@@ -249,6 +265,7 @@ def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: s
     check(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "/proc of the PID namespace")
     hide(request.get("hidden", ()))
     if request.get("locked"):
+        protect_kernel_settings()
         lock_mounts()
 
 
@@ -270,15 +287,30 @@ def hide(paths: list[bytes]) -> None:
             empty = path
 
 
+def protect_kernel_settings() -> None:
+    """Let root change no setting of the kernel, which belongs to the whole host: `core_pattern` names a program that
+    would run outside of all namespaces. Nobody else may write there anyway."""
+    if os.geteuid() != 0:
+        return
+    settings = b"/proc/sys"
+    flags = MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_BIND
+    check(libc.mount(settings, settings, None, MS_BIND, None), "kernel settings")
+    check(libc.mount(None, settings, None, flags, None), "kernel settings")
+
+
 def lock_mounts() -> None:
     """Let nobody in here change mounts from now on, root neither: in a user namespace of their own, where they may,
-    those that they find cannot be taken away, nor be looked behind."""
-    check(libc.prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0), "locking mounts")
+    those that they find cannot be taken away. Root keeps what ordinary work needs: owners, modes, users."""
+    for capability in LOCKED_AWAY.values():
+        if libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:  # this kernel knows it
+            check(libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "locking mounts")
     header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
     sets = (ctypes.c_uint32 * 6)()
     check(libc.capget(header, sets), "locking mounts")
-    for number in range(3):  # effective, permitted, inheritable
-        sets[number] &= ~(1 << CAP_SYS_ADMIN)
+    for capability in LOCKED_AWAY.values():
+        word, bit = divmod(capability, 32)
+        for number in range(3):  # effective, permitted, inheritable
+            sets[3 * word + number] &= ~(1 << bit)
     check(libc.capset(header, sets), "locking mounts")
 
 

@@ -11,10 +11,11 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.errors import Held, RunnerError
 from runner.observe.refs import flat
 
 
@@ -71,6 +72,45 @@ class RepositoryHome:
         for folder in made:
             folder.mkdir(parents=True, exist_ok=True)
         return [*made, self.mirror]
+
+
+class Place:
+    """Folders of the runner as they were when it began: a stage runs as the same user and could put others there."""
+
+    def __init__(self, *folders: Path) -> None:
+        """Remember which folders these are."""
+        self._ids = {folder: _identity(folder) for folder in folders}
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Check at the end, also of what failed: without its folders much fails that has no fault of its own."""
+        try:
+            yield
+        except (OSError, RunnerError) as error:
+            try:
+                self.check()
+            except Held as held:
+                raise held from error
+            raise
+        self.check()
+
+    def check(self) -> None:
+        """Raise Held where one is not the folder that it was."""
+        for folder, identity in self._ids.items():
+            if _identity(folder) != identity:
+                raise Held(
+                    f"{folder} is not the folder that it was when this reconcile began, so nothing in it is believed",
+                    "a stage may have moved it away: look at what ran, put the old folder back, or remove the new one "
+                    "and begin anew",
+                )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def caches(home: Path) -> list[Path]:

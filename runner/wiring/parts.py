@@ -58,7 +58,7 @@ from runner.record.turns import Turns
 from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
-from runner.wiring.home import RepositoryHome, caches, home_name, prune_logs
+from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
@@ -136,6 +136,8 @@ class RealParts:
         if self.cache_root != self.home.cache:
             take_over(self.cache, self.home.cache)
         self._locks = HomeLocks(self.home.claims)
+        self.home.root.mkdir(parents=True, exist_ok=True)
+        self._place = Place(self.home_root, self.home.root)
         trust = self.settings.trust
         self._trusting = None if trust is None else Trusting(trust, self.home, self.parsed)
         self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch, self._trusting)
@@ -179,7 +181,11 @@ class RealParts:
     # Execute
 
     def execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
-        """Run the plan's stages in a private worktree."""
+        """Run the plan's stages in a private worktree; raises Held where they exchanged the runner's folder."""
+        with self._place.kept():
+            return self._execute(walk, plan, observation, sink, stop)
+
+    def _execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
         content = Content(
             observation.reader,
             observation.tree,
@@ -297,7 +303,8 @@ class RealParts:
         return runs
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
-        """Have a finished run in the journal."""
+        """Have a finished run in the journal; raises Held where stages put another folder in place of the runner's."""
+        self._place.check()
         if self.signing is not None and run.isolation == Isolation.GROUP:
             self.signing.stages_are_apart(False)  # a better level may have been refused after all
         self._journal(observation).add(run)

@@ -41,12 +41,31 @@ _MOST_NAMED = 3
 
 
 def trust_file(folder: Path, environ: Mapping[str, str], named: str | None = None) -> Path | None:
-    """The trust file: as an option says, else RUNNER_TRUST, else the one in the runner's folder; None without one."""
+    """The trust file: as an option says, else RUNNER_TRUST, else the one in the runner's folder; None without one.
+
+    Raises InputError for one inside the work tree: whoever may push would say whom to trust.
+    """
     said = named or environ.get(TRUST)
     if said:
-        return folder / Path(said).expanduser()
+        file = folder / Path(said).expanduser()
+        _check_outside(file, folder)
+        return file
     file = home_folder(environ) / _IN_HOME
     return file if os.path.lexists(file) else None
+
+
+def _check_outside(file: Path, folder: Path) -> None:
+    """Neither the name nor what it leads to may lie in the work tree: a link can be committed as well."""
+    start = Path(os.path.realpath(folder))
+    tree = next((one for one in (start, *start.parents) if os.path.lexists(one / ".git")), None)
+    if tree is None:
+        return
+    parent = Path(os.path.realpath(file.parent))
+    if tree in (parent, *parent.parents) or tree in Path(os.path.realpath(file)).parents:
+        raise InputError(
+            f"{file}: the trust file lies in the work tree of the repository that it judges",
+            f"move it out of {tree}, where a commit cannot change it, and name it by its full path",
+        )
 
 
 class Trusting:
@@ -55,10 +74,11 @@ class Trusting:
     def __init__(self, file: Path, home: RepositoryHome, parsed: ParseCache, *, remembers: bool = True) -> None:
         """`remembers`: whether to write down what was verified. Raises InputError where the file cannot be read."""
         try:
-            self._digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            self._bytes = file.read_bytes()  # once: what is hashed is what is followed
         except OSError as error:
             hint = "docs/audit.md shows one; it is named by --trust, RUNNER_TRUST, or lies in the runner's folder"
             raise InputError(f"{file}: {error.strerror}", hint) from error
+        self._digest = hashlib.sha256(self._bytes).hexdigest()
         self.file = file
         self._home = home
         self._parsed = parsed
@@ -70,9 +90,9 @@ class Trusting:
     @functools.cached_property
     def trust(self) -> Trust:
         """What the file says; raises SpecError with everything that is wrong in it."""
-        from runner.audit.trust import read_trust  # imported late: start-up
+        from runner.audit.trust import parse_trust  # imported late: start-up
 
-        return read_trust(self.file)
+        return parse_trust(self._bytes, self.file)
 
     @functools.cached_property
     def examiner(self) -> Examiner:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from runner.process.hiding import has_other_names, hidden_from_stages
+from runner.process.keeper import LOCKED_AWAY
 from runner.process.signing_keys import agent_key, generate
 from tests.process.conftest import Run
 from tests.process.test_signing import agent
@@ -64,6 +68,49 @@ def test_not_even_root_looks_behind(run: Run, tmp_path: Path) -> None:
         inner = f"umount {key}; umount {folder}; mount --bind {tmp_path} {place}; cat {key} {place}/keys/key"
         for tries in (inner, f"unshare --user --map-root-user --mount sh -c {shlex.quote(inner)}"):
             assert "PRIVATE" not in said(run, tmp_path, tries, hidden=hidden)
+
+
+PRIVILEGED = """\
+import ctypes, os, stat, sys
+key = sys.argv[1].encode()
+held = next(int(line.split()[1], 16) for line in open("/proc/self/status") if line.startswith("CapEff"))
+print("capabilities", sorted(number for number in range(64) if held >> number & 1))
+libc = ctypes.CDLL(None, use_errno=True)
+class Handle(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_uint), ("type", ctypes.c_int), ("data", ctypes.c_ubyte * 128)]
+handle, mount = Handle(128, 0), ctypes.c_int()
+if libc.name_to_handle_at(-100, key, ctypes.byref(handle), ctypes.byref(mount), 0) == 0:
+    opened = libc.open_by_handle_at(os.open(os.path.dirname(key), os.O_RDONLY), ctypes.byref(handle), os.O_RDONLY)
+    print("by handle", opened, ctypes.get_errno())
+try:
+    os.mknod("disk", 0o600 | stat.S_IFBLK, os.makedev(8, 0))
+    print("made a disk")
+except PermissionError:
+    print("no disk")
+try:
+    os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
+    print("may set the kernel")
+except OSError:
+    print("sets nothing")
+os.mkdir("own"), os.chmod("own", 0o700), os.chown("own", 12, 12) if os.geteuid() == 0 else None
+print("ordinary work is done")
+"""
+
+
+@pytest.mark.usefixtures("apart")
+def test_root_opens_no_file_by_handle_makes_no_disk_and_sets_nothing_of_the_kernel(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    generate(folder / "key")
+    (folder / "other").write_text("other\n")
+    program = f"{shlex.quote(sys.executable)} -c {shlex.quote(PRIVILEGED)} {folder}/other"
+    hidden = hidden_from_stages(folder / "key", [])
+    lines = said(run, tmp_path, program, hidden=hidden).splitlines()
+    capabilities = set(ast.literal_eval(lines[0].removeprefix("capabilities ")))
+    assert not capabilities & set(LOCKED_AWAY.values())
+    if len(lines) == 5:  # else its file system has no handles
+        assert lines.pop(1) == f"by handle -1 {errno.EPERM}"
+    assert lines[1:] == ["no disk", "sets nothing", "ordinary work is done"]
 
 
 @pytest.mark.usefixtures("apart")

@@ -336,6 +336,33 @@ def test_a_plan_says_that_a_reconcile_would_hold(world: World, keys: Keys) -> No
     home.unlink()
 
 
+@pytest.mark.parametrize("way", ["relative", "absolute", "link", "option"])
+def test_a_trust_file_in_the_work_tree_that_it_judges_is_refused(world: World, keys: Keys, way: str) -> None:
+    file = world.repo.path / "mine.yaml"
+    if way == "link":
+        file.symlink_to(keys.trust)
+    else:
+        file.write_bytes(keys.trust.read_bytes())
+    if way != "option":
+        world.environ["RUNNER_TRUST"] = str(file) if way == "absolute" else "mine.yaml"
+    named = ["--trust", "mine.yaml"] if way == "option" else []
+    for words in (["reconcile"], ["status"], ["audit", "verify"]):
+        done = world.runner(*words, *named, ok=(1,))
+        assert "lies in the work tree of the repository that it judges" in done.stderr
+        assert f"move it out of {world.repo.path.resolve()}" in done.stderr
+
+
+@pytest.mark.parametrize("new", ["mkdir {home}", "cp -a {home}.gone {home}", ":"], ids=["empty", "alike", "none"])
+def test_a_reconcile_whose_folder_a_stage_exchanged_is_held(world: World, new: str) -> None:
+    home, tip = world.home("a"), world.tip()
+    new = new.format(home=home)
+    spy = f"mv {home} {home}.gone; {new}; cat seed > out; :"
+    world.edit({"runner.yaml": (world.repo.path / "runner.yaml").read_text().replace("cat seed > out", spy)})
+    told = world.reconcile(ok=(6,))
+    assert f"{home} is not the folder that it was when this reconcile began" in told.err
+    assert world.tip() == tip
+
+
 def test_a_race_that_is_lost_to_somebody_whom_nobody_trusts_is_held(world: World, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     waiting = f"while [ ! -e {gate} ]; do sleep 0.05; done; cat seed >"
