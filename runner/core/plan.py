@@ -25,6 +25,9 @@ EVIDENCE = "dvc.lock@"
 """Provenance of what a committed lock file vouches for, with the commit."""
 
 
+_LOST = "the bytes of its result are lost"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What the plan says of one stage."""
@@ -83,6 +86,8 @@ class Wishes:
     """Failed stages to try again; None means all of them."""
     targets: frozenset[Address] | None = None
     """Only these stages and what they need; None means all."""
+    lost: frozenset[Address] = frozenset()
+    """Stages that stand and are to run again all the same: the bytes of their result are nowhere any more."""
 
     def retries(self, address: Address) -> bool:
         """Whether another try of this stage is asked for."""
@@ -130,7 +135,7 @@ class Walk:
         if gathered.action is not None or gathered.missing:
             return Step(stage.address, Action.UNKNOWN, tuple(gathered.reasons + gathered.missing))
         material = self._material(stage, gathered)
-        return Step(stage.address, Action.RUN, ("the bytes of its result are lost",), run_key(material), material)
+        return Step(stage.address, Action.RUN, (_LOST,), run_key(material), material)
 
     def shell(self) -> str:
         """The shell of every command."""
@@ -189,6 +194,8 @@ class Walk:
         current = self.recorded.current(address)
         if current is not None and (current.key == key or self._ran_for_this_commit(stage, current, material)):
             self._read(address, current, None)
+            if address in self.wishes.lost:
+                return Step(address, Action.RUN, (_LOST,), key, material)
             return Step(address, Action.KEEP, (), key, material, current)
         own_only = self._own_only(stage, key)
         hit, elsewhere = self._found(stage, key, own_only=own_only)

@@ -275,6 +275,10 @@ class Execution:
             step = known
         if step.action is not Action.RUN:
             return
+        if step.address in self._walk.wishes.lost:
+            self._remaking.setdefault(step.address, [])
+            self._enter_remade(step)
+            return
         restored = self._resolver.from_run_cache(step)
         if restored is not None:
             self._ended(step, restored)

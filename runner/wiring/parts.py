@@ -59,6 +59,7 @@ from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
 from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs
+from runner.wiring.lost import lost_stages
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
@@ -176,7 +177,8 @@ class RealParts:
         targets = None if request.targets is None else frozenset(_found(request.targets, stages))
         occasion = f"{observation.commit}+{self.reconcile_id}" if request.force else observation.commit
         self._wishes = Wishes(occasion=occasion, retry=retry, targets=targets)
-        return self._wishes
+        lost = lost_stages(observation, retry or frozenset(), self.cache, self.remotes(observation)) if retry else ()
+        return replace(self._wishes, lost=frozenset(lost))
 
     # Execute
 

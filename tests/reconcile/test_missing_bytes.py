@@ -170,3 +170,39 @@ def test_a_dvc_remote_that_cannot_be_reached_keeps_the_results_here(tmp_path: Pa
     dvc_pull(root)
     assert dvc_status(root) == {}
     check_ledger(world.remote)
+
+
+def test_lost_bytes_that_no_stage_needs_are_made_again_where_a_person_says_so(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.reconcile()
+    md5 = next(out["md5"] for run in world.runs() if run["stage"] == "third" for out in run["outs"])
+    told = world.reconcile("--retry", "third")
+    assert told.ran == []
+    assert "third" in told.err, "what is whole is kept, and that is said"
+    lose_bytes(world)
+    kept = world.store / "files/md5" / md5[:2] / md5[2:]
+    kept.unlink()
+    world.trace()
+    assert world.reconcile().ran == []
+    told = world.reconcile("--retry", "third")
+    assert (world.trace(), told.outcomes) == (["third"], {"third": "remade"})
+    assert kept.is_file()
+    assert set(world.plan().values()) == {"keep"}
+    assert world.reconcile("--retry", "third").ran == []
+    check_ledger(world.remote)
+
+
+def test_damaged_bytes_that_no_stage_needs_are_replaced_where_a_person_says_so(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.reconcile()
+    md5 = next(out["md5"] for run in world.runs() if run["stage"] == "third" for out in run["outs"])
+    lose_bytes(world)
+    kept = world.store / "files/md5" / md5[:2] / md5[2:]
+    good = kept.read_bytes()
+    kept.chmod(0o644)
+    kept.write_bytes(b"x" * len(good))
+    told = world.reconcile("--retry", "third")
+    assert told.outcomes == {"third": "remade"}
+    assert kept.read_bytes() == good
+    assert set(world.plan().values()) == {"keep"}
+    check_ledger(world.remote)
