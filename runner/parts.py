@@ -103,8 +103,8 @@ class Parts(Protocol):
     def left_over(self, observation: Observation) -> list[RunFacts]:
         """Runs that finished before and were never published; one whose bytes are lost counts as not having run."""
 
-    def publisher(self, observation: Observation) -> PublisherPart:
-        """Publishes to the observation's state ref."""
+    def publisher(self, observation: Observation, stop: threading.Event) -> PublisherPart:
+        """Publishes to the observation's state ref; after a stop it waits for nobody's turn."""
 
     def keep(self, run: RunFacts, observation: Observation) -> None:
         """Have a finished run in the journal, for good, before anybody hears of it."""

@@ -35,7 +35,7 @@ def reconcile(parts: Parts, request: Request, stop: threading.Event) -> Result:
 
 
 def _round(parts: Parts, request: Request, stop: threading.Event) -> Result:
-    observation, commits = _publish_left_over(parts, request, parts.observe(request))
+    observation, commits = _publish_left_over(parts, request, parts.observe(request), stop)
     reached("observed")
     wishes = parts.wishes(request, observation)
     plan, walk = observation.plan(wishes)
@@ -50,17 +50,19 @@ def _round(parts: Parts, request: Request, stop: threading.Event) -> Result:
         finally:
             parts.released()
     elif plan.changes_state or parts.insists(observation):
-        _record(parts.publisher(observation), parts, [], result)
+        _record(parts.publisher(observation, stop), parts, [], result)
     result.sent = parts.sent()
     return result
 
 
-def _publish_left_over(parts: Parts, request: Request, observation: Observation) -> tuple[Observation, list[str]]:
+def _publish_left_over(
+    parts: Parts, request: Request, observation: Observation, stop: threading.Event
+) -> tuple[Observation, list[str]]:
     """Runs that a killed reconcile finished are published first; then they are recorded like any other."""
     left_over = parts.left_over(observation)
     if not left_over:
         return observation, []
-    commit = parts.publisher(observation).publish(left_over).commit
+    commit = parts.publisher(observation, stop).publish(left_over).commit
     parts.published(left_over, observation)
     return parts.observe(request), [commit] if commit else []
 
@@ -84,7 +86,7 @@ def _has_work(plan: Plan) -> bool:
 
 
 def _execute_and_record(parts: Parts, walk: Walk, result: Result, stop: threading.Event) -> None:
-    publisher = parts.publisher(result.observation)
+    publisher = parts.publisher(result.observation, stop)
     waiting: list[RunFacts] = []
 
     def keep(run: RunFacts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
 
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
@@ -42,7 +43,7 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
             if not arguments.no_record:
                 verifier.check_recordable()
             result = verifier.verify(chosen, stop)
-            problem = None if arguments.no_record else _recorded(verifier, result)
+            problem = None if arguments.no_record else _recorded(verifier, result, stop)
         finally:
             progress.close()
             parts.close()
@@ -60,10 +61,10 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
     return signals[-1] if signals else result.exit_code
 
 
-def _recorded(verifier: Verifier, result: Verification) -> RunnerError | None:
+def _recorded(verifier: Verifier, result: Verification, stop: threading.Event) -> RunnerError | None:
     """Have it recorded; what keeps it from being so is said after the result, which is lost otherwise."""
     try:
-        verifier.record(result)
+        verifier.record(result, stop)
     except RunnerError as error:
         return error
     return None

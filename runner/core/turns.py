@@ -14,6 +14,8 @@ REFS = "refs/runner/turns/"
 FIRST_PATIENCE_SECONDS = 2.0
 """For so long others wait for the one in front at first; many times what a publication takes."""
 _MOST_PATIENCE_SECONDS = 16.0
+_MOST_IN_VAIN_SECONDS = 60.0
+"""For so long one reconcile waits in vain, all waits together; then the queue is of no use to it."""
 _SHORTEST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -44,16 +46,32 @@ def pause_seconds(rank: int, look_seconds: float, try_seconds: float) -> float:
 
 
 @dataclass
+class Refusal:
+    """What one process has learned of its remote: whether it refuses turns, or to remove those that are left behind."""
+
+    is_known: bool = False
+
+
+@dataclass
 class Patience:
-    """How long one process waits for whoever is in front: it may be dead.
+    """How long one reconcile waits for whoever is in front: it may be dead.
 
     Each time it was in vain it is twice as long for this one, so that a slow runner gets its time in the end; then it
-    is over for good.
+    is over for good. All waits in vain together have a limit, since anybody may forge any number of turns.
     """
 
     _given: dict[str, float] = field(default_factory=dict)
     _front: Turn | None = None
     _since: float = 0.0
+    _in_vain_seconds: float = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """So long nobody was served while this one waited."""
+        self._in_vain_seconds += seconds
+
+    def is_used_up(self, more_seconds: float = 0.0) -> bool:
+        """Whether no queue is worth waiting in any more, this wait included."""
+        return self._in_vain_seconds + more_seconds >= _MOST_IN_VAIN_SECONDS
 
     def is_over(self, front: Turn, now_seconds: float) -> bool:
         """Whether the one in front was waited for long enough; `now_seconds` is of a clock that only goes forward."""

@@ -17,6 +17,7 @@ from runner.core.nouns import Address, Trust
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
+from runner.core.turns import Patience, Refusal
 from runner.core.variables import seconds_of
 from runner.core.verification import Checked
 from runner.data.cache import Cache
@@ -90,6 +91,8 @@ class Settings:
     """Whether to wait for what other runners run; else it is left to the next reconcile."""
     watch: Watch = field(default_factory=Watch)
     """What this process has seen of others' claims."""
+    refusal: Refusal = field(default_factory=Refusal)
+    """What this process has seen of whether the remote takes turns, and lets them be removed."""
     trust: Path | None = None
     """The trust file; None where nobody says whom to trust."""
 
@@ -128,6 +131,8 @@ class RealParts:
     _moves: int = 0
     """How often something new was recorded just before a claim."""
     _sent: dict[str, Transferred] = field(default_factory=dict)
+    _patience: Patience = field(default_factory=Patience)
+    """With others' turns to publish."""
 
     def __post_init__(self) -> None:
         self.parsed = ParseCache(self.home_root / "parsed")
@@ -318,17 +323,19 @@ class RealParts:
         self._journal(observation).remove(runs)
         self._targets.published(self._chosen[observation.commit])
 
-    def publish_verification(self, checked: Sequence[Checked], observation: Observation) -> Published:
+    def publish_verification(
+        self, checked: Sequence[Checked], observation: Observation, stop: threading.Event
+    ) -> Published:
         """Have what repetitions came to on the observation's state branch."""
-        published = self._publisher(observation).publish_verification(checked)
+        published = self._publisher(observation, stop).publish_verification(checked)
         self._targets.published(self._chosen[observation.commit])
         return published
 
-    def publisher(self, observation: Observation) -> PublisherPart:
+    def publisher(self, observation: Observation, stop: threading.Event) -> PublisherPart:
         """Publishes to the observation's state branch."""
-        return self._publisher(observation)
+        return self._publisher(observation, stop)
 
-    def _publisher(self, observation: Observation) -> Publisher:
+    def _publisher(self, observation: Observation, stop: threading.Event) -> Publisher:
         target = self._chosen[observation.commit]
         remotes = self.remotes(observation)
 
@@ -343,7 +350,13 @@ class RealParts:
         return Publisher(
             mirror=self.mirror,
             turns=Turns(
-                self.mirror, target.branch, self.reconcile_id, hold=lambda: self._locks.hold(self.reconcile_id)
+                self.mirror,
+                target.branch,
+                self.reconcile_id,
+                hold=lambda: self._locks.hold(self.reconcile_id),
+                pause=stop.wait,
+                patience=self._patience,
+                refusal=self.settings.refusal,
             ),
             branch=target.branch,
             desired=observation.desired,

@@ -106,7 +106,7 @@ class Sampler:
                     self.told.interrupted(address)
                 return not stop.is_set()
             if result.checked:
-                verifier.record(result)
+                verifier.record(result, stop)
                 self.told.ended(result)
                 repository.share_states()
                 break

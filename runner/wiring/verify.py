@@ -70,13 +70,13 @@ class Verifier:
 
     def check_recordable(self) -> None:
         """Find out before anything runs that what comes out could not be recorded; raises InputError or Held."""
-        self._parts.publisher(self.observation)
+        self._parts.publisher(self.observation, threading.Event())
 
-    def record(self, result: Verification) -> None:
+    def record(self, result: Verification, stop: threading.Event) -> None:
         """Have the result in the ledger; raises HostError, RaceLost or Held where it cannot be."""
         if not result.checked or result.cancelled:
             return
-        published = self._parts.publish_verification(result.checked, self.observation)
+        published = self._parts.publish_verification(result.checked, self.observation, stop)
         result.commit, result.record = published.commit, published.verification
 
     def _one(self, address: Address, stop: threading.Event) -> Checked | Skipped | None:

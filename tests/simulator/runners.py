@@ -20,6 +20,7 @@ from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.recorded import OutFact
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
+from runner.core.turns import Patience, Refusal
 from runner.data.config import DvcConfig
 from runner.data.faults import MissingObjects
 from runner.data.remotes import Remotes, Transferred
@@ -74,6 +75,7 @@ class SimulatedParts:
         self.had_trouble = False
         self._claims: Claims | None = None
         self._watch = Watch()
+        self._patience, self._refusal = Patience(), Refusal()
         self._moves = 0
 
     @property
@@ -235,7 +237,7 @@ class SimulatedParts:
     def published(self, runs: Sequence[RunFacts], observation: Observation) -> None:
         self._journal.remove(runs)
 
-    def publisher(self, observation: Observation) -> _Publishing:
+    def publisher(self, observation: Observation, stop: threading.Event) -> _Publishing:
         return _Publishing(self._publisher(observation), self._world)
 
     def _publisher(self, observation: Observation) -> Publisher:
@@ -257,9 +259,12 @@ class SimulatedParts:
                 self._copy,
                 BRANCH,
                 self.id,
-                pause=self._pause,
+                pause=self._pause_in_the_queue,
+                rest=self._pause,
                 monotonic=lambda: self._world.scheduler.now,
                 between=self._rng.uniform,
+                patience=self._patience,
+                refusal=self._refusal,
             ),
             branch=BRANCH,
             desired=observation.desired,
@@ -290,6 +295,10 @@ class SimulatedParts:
     def _pause(self, seconds: float) -> None:
         self._world.scheduler.sleep(seconds)
         self._process.step("wait for the next try")
+
+    def _pause_in_the_queue(self, seconds: float) -> bool:
+        self._pause(seconds)
+        return False
 
     def _open_state(self, commit: str) -> State:
         return State(self._copy.reader, commit)

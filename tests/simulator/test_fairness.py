@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import statistics
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -72,7 +73,7 @@ class Race:
         observation = parts.observe(Request())
         if self.has_dead:
             world.remote.repository.refs[f"{REFS}{BRANCH}/0"] = observation.commit
-        publisher = parts.publisher(observation)
+        publisher = parts.publisher(observation, threading.Event())
         self.waits[number] = []
         for record in range(RECORDS):
             began, before = world.scheduler.now, len(self.served)
