@@ -83,6 +83,19 @@ def examples(*lines: str) -> str:
 
 def _command(commands: Any, name: str, help_: str, module: str, function: str, *calls: str, more: str = "") -> Parser:
     """A command; `calls` are its examples, and `more` is said of it in its own help."""
+    parser = _below(commands, name, help_, *calls, more=more)
+    parser.set_defaults(module=module, function=function)
+    return parser
+
+
+def _group(commands: Any, name: str, help_: str, *calls: str) -> tuple[Parser, Any]:
+    """A command that only has others below it, and the place for them; `calls` are its examples."""
+    parser = _below(commands, name, help_, *calls)
+    parser.set_defaults(parser=parser)
+    return parser, parser.add_subparsers(metavar="ACTION", title="actions")
+
+
+def _below(commands: Any, name: str, help_: str, *calls: str, more: str = "") -> Parser:
     parser: Parser = commands.add_parser(
         name,
         help=help_,
@@ -91,22 +104,7 @@ def _command(commands: Any, name: str, help_: str, module: str, function: str, *
         formatter_class=Formatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(module=module, function=function)
     return parser
-
-
-def _group(commands: Any, name: str, help_: str, *calls: str) -> tuple[Parser, Any]:
-    """A command that only has others below it, and the place for them; `calls` are its examples."""
-    parser: Parser = commands.add_parser(
-        name,
-        help=help_,
-        description=f"{help_[0].upper()}{help_[1:]}.",
-        epilog=examples(*calls),
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(parser=parser)
-    return parser, parser.add_subparsers(metavar="ACTION", title="actions")
 
 
 def _in_words(message: str, parser: argparse.ArgumentParser) -> tuple[str, str]:

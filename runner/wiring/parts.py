@@ -182,8 +182,9 @@ class RealParts:
         targets = None if request.targets is None else frozenset(_found(request.targets, stages))
         occasion = f"{observation.commit}+{self.reconcile_id}" if request.force else observation.commit
         self._wishes = Wishes(occasion=occasion, retry=retry, targets=targets)
-        lost = lost_stages(observation, retry or frozenset(), self.cache, self.remotes(observation)) if retry else ()
-        return replace(self._wishes, lost=frozenset(lost))
+        if not retry:
+            return self._wishes
+        return replace(self._wishes, lost=lost_stages(observation, retry, self.cache, self.remotes(observation)))
 
     # Execute
 
