@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from runner.errors import ExitCode, RunnerError
 from runner.parts import Result
+from runner.values import dataclass, field
 
 _LONGEST_BACKOFF = 10.0
 _HEARTBEAT_SECONDS = 3600.0

@@ -11,8 +11,9 @@ Anything else that reaches the top is a bug and exits with 70 and a report to pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from runner.values import dataclass
 
 
 class ExitCode(IntEnum):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from dataclasses import dataclass
+
+from runner.values import dataclass
 
 NAMES = {
     "fetched": "the remote's branches are in the mirror",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runner.core.actions import Action
@@ -17,6 +16,7 @@ from runner.execute.execution import Outcome, Sink
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.record.publish import Published
+from runner.values import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ stages that run) comes in as `Parts`.
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 from runner.core.actions import Action
 from runner.core.plan import Plan, Walk
@@ -17,6 +16,7 @@ from runner.execute.execution import Sink
 from runner.failpoints import reached
 from runner.observe.observation import Observation
 from runner.parts import Parts, PublisherPart, Request, Result
+from runner.values import replace
 
 __all__ = ["Parts", "Request", "Result", "reconcile"]
 

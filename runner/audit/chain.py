@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from runner.audit.findings import Breach, Breakage
 from runner.audit.trust import Trust, TrustedKey
@@ -14,6 +13,7 @@ from runner.core.merkle import Frontier, leaf_hash
 from runner.core.predicates import RUN
 from runner.core.records import BadRecord, Record, opened
 from runner.core.statements import Checker
+from runner.values import dataclass, field
 
 Verifies = Callable[[bytes, bytes, bytes], bool]
 """Whether a public key made a signature over data."""

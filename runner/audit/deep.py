@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from runner.errors import SpecError
 from runner.git.read import Reader
 from runner.ledger import layout
 from runner.specs.yaml12 import DVC_LOCK_BOUNDS, load
+from runner.values import dataclass, field
 
 
 @dataclass

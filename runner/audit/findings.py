@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
 from runner.errors import ExitCode
+from runner.values import dataclass
 
 
 class Breach(IntEnum):

@@ -8,7 +8,6 @@ records before are held by the Merkle root that the end is signed with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runner.audit.chain import Base, Chain, Examined, Examiner, check_chain, check_checkpoint, signature_breaks
@@ -28,6 +27,7 @@ from runner.ledger import layout
 from runner.ledger.in_place import records_at
 from runner.ledger.state import State, Summary
 from runner.ledger.verified import verified_lines
+from runner.values import dataclass
 
 Vouches = Callable[[Entry], bool]
 """Whether the lock file that evidence names does say so."""

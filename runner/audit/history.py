@@ -6,7 +6,6 @@ Held against the records at the tip: where every commit has exactly their beginn
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
 from runner.audit.findings import Breach, Breakage
@@ -14,6 +13,7 @@ from runner.audit.tip import SEGMENT, Before, summary_after
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.git_ids import blob_id
 from runner.ledger import layout
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.audit.findings import Breach, Breakage
@@ -20,6 +19,7 @@ from runner.git.read import Reader
 from runner.git.tree import FILE
 from runner.ledger import layout
 from runner.ledger.in_place import recorded_commits
+from runner.values import dataclass
 
 _LEDGER = f"{layout.ROOT}/ledger"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
@@ -24,6 +23,7 @@ from runner.core.verification import verified_after
 from runner.ledger import layout
 from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_bytes
 from runner.ledger.verified import parse_verified_lines, verified_lines
+from runner.values import dataclass
 
 Files = Mapping[str, bytes]
 """Path to the bytes of every file below `.runner/` that an audit reads."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.checkpoint import key_hash
@@ -14,6 +13,7 @@ from runner.core.shapes import compiled
 from runner.errors import Finding, InputError, SpecError
 from runner.resources import schema_file
 from runner.specs.yaml12 import load, locate
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
 
 from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpoint
 from runner.audit.findings import Breakage, exit_code
@@ -15,6 +14,7 @@ from runner.audit.tip import Before, check_tip, records_in
 from runner.core.checkpoint import Checkpoint, origin_of
 from runner.core.merkle import Frontier, leaf_hash
 from runner.git.read import Reader
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from runner import __version__
@@ -20,6 +19,7 @@ from runner.report.daemon_view import quiet_line, start_line, stop_line
 from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line
 from runner.report.style import Style, duration
+from runner.values import replace
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import open_repository

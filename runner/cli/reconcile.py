@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line, result_notices, result_text
 from runner.report.style import Style
 from runner.specs.parse_cache import ParseCache
+from runner.values import replace
 from runner.wiring.clone import Clone, working_folder
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository

@@ -6,7 +6,6 @@ import argparse
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from runner.cli.console import Console
 from runner.cli.faults import host_fault
@@ -19,6 +18,7 @@ from runner.report.daemon_view import verified_line
 from runner.report.progress import Progress
 from runner.report.style import Style
 from runner.report.verify_view import verification_json
+from runner.values import dataclass, replace
 from runner.wiring.clone import working_folder
 from runner.wiring.parts import RealParts, Settings, watch_of
 from runner.wiring.repository import Repository, open_repository

@@ -10,7 +10,8 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, replace
+
+from runner.values import dataclass, replace
 
 NAME = "gitops-runner"
 """The name that stands before each signature."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.nouns import Address
+from runner.values import dataclass, field
 
 REFS = "refs/runner/claims/"
 """Where claims are on a remote."""

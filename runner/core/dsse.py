@@ -11,9 +11,9 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from runner.core.canonical import plain_bytes
+from runner.values import dataclass
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PUBLIC_KEY_BYTES = 32

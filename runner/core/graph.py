@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.core.nouns import Address, Stage, is_external
+from runner.values import dataclass
 
 
 class CycleError(Exception):

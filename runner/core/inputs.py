@@ -7,7 +7,6 @@ each case is one function below.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.actions import Action
@@ -16,6 +15,7 @@ from runner.core.graph import OutputIndex
 from runner.core.nouns import Address, Param, Stage, TrackedData, is_external
 from runner.core.recorded import Inputs, OutFact, Recorded
 from runner.errors import InputError
+from runner.values import dataclass, field
 
 Left = Mapping[Address, "dict[str, OutFact] | None"]
 """What each stage leaves, by path; None while it is not known."""

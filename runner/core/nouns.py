@@ -8,11 +8,11 @@ as written and `is_external` tells it apart.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
 from runner.errors import NOWHERE, Place
+from runner.values import dataclass, field
 
 
 class OutKind(Enum):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.actions import Action
@@ -20,6 +19,7 @@ from runner.core.nouns import Address, Desired, LockEntry, Stage, Trust
 from runner.core.recorded import Entry, Hit, Inputs, OutFact, Recorded
 from runner.core.runkey import Material, differences, material_of, run_key
 from runner.errors import Finding
+from runner.values import dataclass, field
 
 EVIDENCE = "dvc.lock@"
 """Provenance of what a committed lock file vouches for, with the commit."""

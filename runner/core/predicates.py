@@ -7,8 +7,9 @@ verifier accepts nothing else. Plan, gate, approval, release and monitor are res
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from runner.values import dataclass
 
 PROVENANCE_TYPE = "https://slsa.dev/provenance/v1"
 _OWN = "https://gitops-runner.dev/predicates"

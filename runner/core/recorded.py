@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runner.core.digests import Member
 from runner.core.nouns import Address
+from runner.values import dataclass, field
 
 SMALL_BYTES = 1 << 20
 """Largest uncached output, and largest file that is kept because a plan looks into it (DESIGN §4)."""

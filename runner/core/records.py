@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.canonical import plain, plain_bytes
@@ -18,6 +17,7 @@ from runner.core.dsse import BadEnvelope, Envelope, Sign, envelope_bytes, parse_
 from runner.core.nouns import Address
 from runner.core.predicates import BY_TYPE, RUN, Kind
 from runner.core.recorded import RUNNER, InputSizes, OutFact
+from runner.values import dataclass, field
 
 SCHEMA = 1
 """Version of everything below `.runner/`; an older runner refuses to write to a newer one."""

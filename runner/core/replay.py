@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runner.core.records import RunFacts
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from runner.core.canonical import canonical_digest, plain, plain_digest
 from runner.core.nouns import Stage
+from runner.values import dataclass
 
 KEY_VERSION = 1
 """Version of the walk below; a change of it changes every key, so it needs an ADR."""

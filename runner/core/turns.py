@@ -7,7 +7,8 @@ Nobody's clock decides who is in front: a turn names a commit of the branch, and
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from runner.values import dataclass, field
 
 REFS = "refs/runner/turns/"
 """Where turns are on a remote: below it the branch, then the id of the reconcile."""

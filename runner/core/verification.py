@@ -7,7 +7,6 @@ bytes proves nothing against it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.actions import Action
@@ -18,6 +17,7 @@ from runner.core.plan import Step
 from runner.core.recorded import RUNNER, Verified
 from runner.core.replay import Replay
 from runner.errors import ExitCode
+from runner.values import dataclass, field
 
 SAME, DIFFERS, FAILED = "same", "differs", "failed"
 

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.digests import Member, md5_hex, parse_listing
@@ -42,6 +41,7 @@ from runner.data.links import (
 from runner.data.objects import ObjectStore
 from runner.errors import InputError
 from runner.failpoints import reached
+from runner.values import dataclass
 
 _MEMO_MEMBERS = 1_000_000
 _MD5_CHARACTERS = 32

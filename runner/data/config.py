@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runner.errors import InputError
+from runner.values import dataclass, field
 
 COMMITTED_NAME = ".dvc/config"
 LOCAL_NAME = ".dvc/config.local"

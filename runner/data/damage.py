@@ -6,10 +6,10 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.data.faults import host_errors
+from runner.values import dataclass, field
 
 THIS_HOST = "this host"
 _MOST_ROWS = 1_000

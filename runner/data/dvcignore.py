@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runner.data.links import Ignoring, dvc_default_ignores
 from runner.errors import Finding, SpecError
+from runner.values import dataclass
 
 FILE_NAME = ".dvcignore"
 

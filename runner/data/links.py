@@ -10,11 +10,11 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.data.hashing import StrPath, blocks
 from runner.errors import InputError
+from runner.values import dataclass
 
 Ignoring = Callable[[str, bool], bool]
 """Whether DVC ignores a path below a folder (relative to it, POSIX), given whether it is a folder itself."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from runner.data.faults import DamagedObjects, MissingObjects
 from runner.data.places import Place, place, side_by_side
 from runner.errors import InputError
 from runner.failpoints import reached
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from runner.data.remotes import Remotes
 from runner.execute.worktree import Worktrees
 from runner.git.read import Reader
 from runner.process.hiding import Hidden
+from runner.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

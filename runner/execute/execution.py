@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 from runner.core.actions import Action
 from runner.core.nouns import Address, Stage
@@ -18,6 +17,7 @@ from runner.execute.materials import BytesMissing, Materials
 from runner.execute.run import perform
 from runner.execute.unknowns import Resolver
 from runner.execute.workers import Workers
+from runner.values import dataclass, field, replace
 
 Finished = tuple[Step, RunFacts | Exception]
 """A run that has ended, or what stopped it."""

@@ -7,7 +7,6 @@ that can make it again where there is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from runner.data.faults import DamagedObjects, MissingObjects
 from runner.errors import HostError
 from runner.execute.context import Context
 from runner.execute.worktree import Worktree
+from runner.values import dataclass
 
 
 class BytesMissing(Exception):

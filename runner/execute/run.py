@@ -7,7 +7,6 @@ import datetime
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.core.lock import lock_entry
@@ -26,6 +25,7 @@ from runner.process.isolation import LevelRefused
 from runner.process.private_folder import open_up
 from runner.process.redaction import redacted_text
 from runner.process.stage_run import Outcome, StageRun, run_stage, upper_layer
+from runner.values import dataclass, field, replace
 
 _MOST_UNDECLARED = 100
 

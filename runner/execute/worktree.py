@@ -13,7 +13,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +27,7 @@ from runner.process.isolation import Isolation, LevelRefused, Levels
 from runner.process.mounts import unmount_at
 from runner.process.private_folder import discard
 from runner.process.survivors import end_survivors
+from runner.values import dataclass
 
 _PLACES = 64
 _LOCK = "lock"

@@ -10,8 +10,9 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from runner.values import dataclass
 
 Snapshot = Mapping[str, tuple[int, ...]]
 """Path relative to the worktree to what a write would change; the mode comes last. Of a folder, `.` for the worktree

@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import HostError, InputError
+from runner.values import dataclass
 
 READ_SWITCHES = (
     "-c", "core.fsmonitor=false",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from runner.errors import InputError
 from runner.git.command import checked_oid, path_bytes
+from runner.values import dataclass, field
 
 SCRATCH_REF = "refs/runner/made"
 """A commit of fast-import needs a ref; it is taken back in the same stream, so none is ever seen."""

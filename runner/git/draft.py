@@ -14,13 +14,13 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import HostError, InputError
 from runner.git.command import READ_SWITCHES, Answer, environment, path_text, run
 from runner.git.index import is_below
 from runner.git.read import Reader
+from runner.values import dataclass
 
 _SPEC_LIKE = (b".yaml", b".yml", b".json", b".toml", b".py", b".lock", b".dvc", b".dvcignore", b".gitignore", b"config")
 _SPEC_BYTES = 64 << 20

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from runner.git.network import redacted, shortened
+from runner.values import dataclass
 
 
 class PushStatus(Enum):

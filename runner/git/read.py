@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import HostError, InputError
@@ -24,6 +23,7 @@ from runner.git.command import (
 from runner.git.index import differs, index_entries
 from runner.git.objects import DamagedObjects, Found, ObjectPipe, too_large
 from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree, parsed_changes
+from runner.values import dataclass
 
 BLOB_LIMIT_BYTES = 256 << 20
 """Blobs above this are streamed or refused, never read whole."""

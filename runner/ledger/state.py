@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
@@ -20,6 +19,7 @@ from runner.git.command import is_oid
 from runner.ledger import layout
 from runner.ledger.objects import Objects
 from runner.ledger.verified import parse_verified_lines
+from runner.values import dataclass
 
 _FILE_LIMIT_BYTES = 64 << 20
 """Of one file of a state; the runner writes none that is larger."""

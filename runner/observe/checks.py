@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from runner.core.nouns import Desired, Resources, Stage
 from runner.core.plan import frozen_finding, frozen_result
 from runner.errors import Finding
 from runner.ledger.state import State
 from runner.specs.desired import Reading
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from runner.core.graph import CycleError, Graph, build_graph
 from runner.core.nouns import Desired, Project, Stage, Trust
@@ -19,6 +18,7 @@ from runner.observe.memo import DigestMemo
 from runner.specs.desired import read_specs
 from runner.specs.layout import IGNORE_LIMIT_BYTES, without_runner_folders
 from runner.specs.parse_cache import ParseCache
+from runner.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +24,7 @@ from runner.process.allowed_environment import base_environment
 from runner.process.isolation import LevelRefused, Levels
 from runner.process.private_folder import discard
 from runner.process.stage_run import Outcome, StageRun, run_stage
+from runner.values import dataclass, replace
 
 COMPLETE = ".complete"
 """Written last; an environment without it was interrupted and is built again."""

@@ -7,8 +7,9 @@ import getpass
 import os
 import platform
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+from runner.values import dataclass
 
 CGROUPS = Path("/sys/fs/cgroup")
 NO_LIMIT_BYTES = 1 << 60

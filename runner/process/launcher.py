@@ -12,11 +12,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.errors import HostError
+from runner.values import dataclass
 
 KEEPER = Path(__file__).with_name("keeper.py")
 

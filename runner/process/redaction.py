@@ -5,11 +5,11 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runner.process.encodings import LINE_ENDS, WRAPPED_LENGTH, forms
 from runner.process.tokens import TokenFilter
+from runner.values import dataclass
 
 WRAPPED_ENDS = 4
 """So many bytes of line ends may stand between two characters of a value, on average: an empty line, with carriage

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from runner.core.records import Head
 from runner.errors import HostError, InputError
 from runner.process.hiding import has_other_names
 from runner.process.signer import receive, send
+from runner.values import dataclass
 
 KEY = "RUNNER_SIGNING_KEY"
 """A file with the key, or `ssh-agent:SHA256:…`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from runner.errors import HostError
 from runner.process.redaction import Redaction
+from runner.values import dataclass
 
 HEAD_BYTES = 32 * 1024 * 1024
 """So much of the beginning of a log is kept."""

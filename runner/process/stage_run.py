@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from runner.process.launcher import Supervised, launcher, wait_readable
 from runner.process.overlay import undeclared_writes
 from runner.process.stage_log import StageLog
 from runner.process.survivors import end_survivors
+from runner.values import dataclass, field, replace
 
 __all__ = ["Outcome", "StageRun", "base_environment", "run_stage", "upper_layer"]
 

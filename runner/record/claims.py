@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from runner.git.commit import CommitRequest, Identity
 from runner.git.push import PushResult, PushStatus
 from runner.ledger.objects import History
 from runner.record.liveness import Beat, HomeLocks, Locks, ThreadBeat
+from runner.values import dataclass, field, replace
 
 _TROUBLE = (RunnerError, OSError)
 """Of the remote or of this host: claims are advice, so no work ends for it, and the next beat tries again."""

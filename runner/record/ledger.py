@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runner import __version__
@@ -20,6 +19,7 @@ from runner.core.verification import Checked, verified_after
 from runner.ledger import layout
 from runner.ledger.state import State, key_lines
 from runner.ledger.verified import verified_lines
+from runner.values import dataclass, field, replace
 
 _LOOKED_BACK = 2_000
 """Newest records among which a run is looked for that may have been published without its host's hearing of it."""

@@ -6,7 +6,6 @@ On a lost race everything is decided again on the new state; on a lost acknowled
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runner.core.actions import Action
@@ -42,6 +41,7 @@ from runner.record.sealing import seal
 from runner.record.standing import Standing
 from runner.record.tree import Files, Sources
 from runner.record.turns import Turns
+from runner.values import dataclass, field, replace
 
 _TRIES = 12
 _KEPT = ("the results are kept on this host", "the next reconcile publishes them")

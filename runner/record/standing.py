@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from runner.core.actions import Action
 from runner.core.digests import Member
@@ -11,6 +10,7 @@ from runner.core.nouns import Address
 from runner.core.plan import Step, Walk
 from runner.core.recorded import Entry, Hit, Recorded, Verified
 from runner.core.records import RunFacts
+from runner.values import dataclass
 
 FRESH = -1
 """Record number of a run that has none yet."""

@@ -6,7 +6,6 @@ Everything here is computed from what stands; the same entries give the same byt
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.digests import parse_listing
@@ -18,6 +17,7 @@ from runner.core.records import Head
 from runner.errors import HostError
 from runner.ledger import layout
 from runner.ledger.state import Summary, pretty_bytes
+from runner.values import dataclass, field
 
 _DVC_IGNORED = "# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n"
 

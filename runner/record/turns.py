@@ -11,7 +11,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from runner.core.turns import REFS, Patience, Refusal, Turn, in_front, pause_seconds
@@ -19,6 +18,7 @@ from runner.errors import InputError, RunnerError
 from runner.git.push import PushResult, PushStatus
 from runner.ledger.in_place import records_at
 from runner.ledger.objects import History
+from runner.values import dataclass, field
 
 _SOON_SECONDS = 10.0
 """Who publishes again so soon looks first whether others wait: else who has just won would win again."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.leaves import difference, leaves
 from runner.core.runkey import shown, shown_apart
 from runner.report.style import Style, table
+from runner.values import dataclass, field
 
 _SECTIONS = (
     ("metric", "metrics", True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.actions import Action
@@ -15,6 +14,7 @@ from runner.observe.observation import Observation
 from runner.report.claims_view import claim_json, claim_line
 from runner.report.plan_view import Ground, after_failures, ground_text, no_stages, notices_text
 from runner.report.style import Style, plural, reason_text, size, table
+from runner.values import dataclass, field
 
 _WORDS = {
     Action.KEEP: ("up to date", "green"),

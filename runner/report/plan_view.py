@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.core.actions import Action
 from runner.core.nouns import Desired, Notice
 from runner.core.plan import Plan, Step
 from runner.report.style import Style, cell_width, cut, padded, plural, reason_text, wrapped
+from runner.values import dataclass
 
 _SIGN = {
     Action.KEEP: ("=", "dim"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
@@ -21,6 +20,7 @@ from runner.specs.loading import LoadedPipeline
 from runner.specs.parse_cache import ParseCache
 from runner.specs.places import Locator
 from runner.specs.projects import ProjectReading
+from runner.values import dataclass, replace
 
 if TYPE_CHECKING:
     from runner.git.read import Reader

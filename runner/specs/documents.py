@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +16,7 @@ from runner.specs.left_out import Faults
 from runner.specs.parse_cache import ParseCache
 from runner.specs.places import Locator
 from runner.specs.schemas import Problem
+from runner.values import dataclass
 
 API_VERSION = "runner/v1"
 DEFAULT_FOLDERS = ("pipelines", "deployments", "monitors")

@@ -6,7 +6,8 @@ import json
 import re
 import shlex
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from runner.values import dataclass
 
 _PLAIN = re.compile(r"[A-Za-z][\w./=-]*(?: [\w./=-]+)+")
 """Commands that YAML reads as the text that they are."""

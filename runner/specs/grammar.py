@@ -14,7 +14,6 @@ import math
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +22,7 @@ from runner.specs import yaml12
 from runner.specs.graph_checks import dotted_names, size_of
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.places import Locator
+from runner.values import dataclass, field
 
 MAX_STAGES = 100_000
 """Stages of one pipeline after groups are expanded."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import Finding, SpecError
 from runner.specs.places import parents
+from runner.values import dataclass, field
 
 _WORD = re.compile(r"([\w.-]+)(/(?=\w))?")
 """A word of a text, and whether it is a folder of something longer."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.canonical import canonical_digest
@@ -26,6 +25,7 @@ from runner.specs.parse_cache import ParseCache
 from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
 from runner.specs.places import Locator
 from runner.specs.stage_rows import row_of, stages_of
+from runner.values import dataclass, field
 
 _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from runner.core.lock import relative
@@ -13,6 +12,7 @@ from runner.errors import Finding, Place
 from runner.specs import places, units, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
+from runner.values import dataclass, field
 
 RUNNER_FIELDS = (
     "resources",

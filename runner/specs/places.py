@@ -6,13 +6,13 @@ import posixpath
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from runner.core.nouns import is_external
 from runner.errors import Finding, Place
 from runner.specs import yaml12
+from runner.values import dataclass, field
 
 
 def joined(base: str, path: str) -> str | None:

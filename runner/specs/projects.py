@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from runner.core.nouns import Project
@@ -14,6 +13,7 @@ from runner.specs.documents import Document
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults
 from runner.specs.places import Locator
+from runner.values import dataclass
 
 _OWN_PREFIX, _STATE = "runner/", "runner/state"
 _SHELL_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")

@@ -9,7 +9,6 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -18,6 +17,7 @@ from runner.errors import Finding
 from runner.resources import schema_file
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.places import Locator
+from runner.values import dataclass, replace
 
 _MOST_ERRORS = 5_000
 """Of one document: nobody reads more, and each costs a look at the text."""

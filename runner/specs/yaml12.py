@@ -11,11 +11,11 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from runner.errors import Finding, SpecError
 from runner.specs.yaml_scalars import PLAIN_STARTS, TAGGED, plain_scalar
+from runner.values import dataclass, field
 
 Path = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indexes from the top."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.audit.chain import Chain, Examiner, check_chain
@@ -18,6 +17,7 @@ from runner.errors import Held, InputError
 from runner.ledger import layout
 from runner.observe import refs
 from runner.process.signing_keys import verifies
+from runner.values import dataclass, replace
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.signing import statement_checker
 from runner.wiring.trust import trust_file

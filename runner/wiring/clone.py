@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.core.claims import BRANCHES, REFS, Claim
@@ -25,6 +24,7 @@ from runner.observe.observation import Observation, observe
 from runner.report.style import duration
 from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
+from runner.values import dataclass, replace
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import StateRefs, clone_states, opened

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from runner.core.nouns import Desired, Notice
 from runner.errors import Finding, Place, SpecError
@@ -13,6 +12,7 @@ from runner.git.read import Reader
 from runner.ledger.state import State
 from runner.observe.checks import frozen_findings, host_findings
 from runner.specs.desired import Reading, read_specs
+from runner.values import dataclass
 from runner.wiring.clone import Clone, host_limits
 
 

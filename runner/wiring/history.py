@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.core.actions import Action
 from runner.core.naming import find_stage, find_stages
@@ -14,6 +13,7 @@ from runner.core.records import BadRecord, Record, RunFacts
 from runner.errors import Held, InputError
 from runner.ledger.state import State
 from runner.observe.observation import Observation
+from runner.values import dataclass
 from runner.wiring.clone import Clone
 
 _SEARCHED = 50_000

@@ -12,11 +12,11 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import Held, RunnerError
 from runner.observe.refs import flat
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,7 @@ from runner.record.publish import Published, Publisher
 from runner.record.standing import Standing, WithRuns, standing_after
 from runner.record.turns import Turns
 from runner.specs.parse_cache import ParseCache
+from runner.values import dataclass, field, replace
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
 from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs

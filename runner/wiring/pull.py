@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.canonical import canonical_digest
@@ -21,6 +20,7 @@ from runner.git.command import path_bytes
 from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from runner.ledger.state import State
 from runner.specs.desired import read_desired
+from runner.values import dataclass
 from runner.wiring.clone import Clone
 from runner.wiring.data import remotes_at
 from runner.wiring.history import were_recorded

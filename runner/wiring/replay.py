@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from runner.core.plan import Plan
 from runner.core.records import RunFacts
@@ -14,6 +13,7 @@ from runner.execute.context import Event
 from runner.execute.execution import Sink
 from runner.ledger.state import State
 from runner.parts import Request
+from runner.values import replace
 from runner.wiring.parts import Settings
 from runner.wiring.repository import Repository
 

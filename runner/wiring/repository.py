@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.claims import BRANCHES
@@ -15,6 +14,7 @@ from runner.git.network import network_config
 from runner.observe import refs
 from runner.observe.observation import Observation
 from runner.process.signing import Signing
+from runner.values import dataclass
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.data import dvc_cache_of, dvc_folder_of
 from runner.wiring.home import RepositoryHome, home_folder, repository_home

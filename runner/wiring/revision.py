@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runner.core.nouns import Trust
 from runner.errors import InputError
 from runner.git.command import is_oid
 from runner.git.read import Reader
 from runner.ledger.in_place import desired_at
 from runner.observe import refs
+from runner.values import dataclass
 from runner.wiring.states import StateRefs
 
 _REMOTE = "refs/remotes/origin/"

@@ -10,7 +10,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from runner.core.verification import Skipped, Verification
 from runner.errors import HostError, RunnerError
 from runner.ledger.state import State
 from runner.parts import Result
+from runner.values import dataclass, field
 from runner.wiring.parts import RealParts
 from runner.wiring.repository import Repository
 from runner.wiring.verify import Verifier

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from runner.core.claims import BRANCHES
 from runner.errors import Held, InputError
@@ -11,6 +10,7 @@ from runner.git.read import Reader
 from runner.ledger.in_place import newest_state
 from runner.ledger.state import Memo, State
 from runner.observe import refs
+from runner.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.core.nouns import Project, Trust
@@ -19,6 +18,7 @@ from runner.ledger.state import State
 from runner.observe import refs
 from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
+from runner.values import dataclass
 from runner.wiring.home import RepositoryHome
 from runner.wiring.states import StateRefs, mirror_states
 from runner.wiring.trust import Trusting

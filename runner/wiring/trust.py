@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from runner.git.read import Reader
 from runner.ledger.in_place import is_recorded
 from runner.ledger.state import Believes, Memo, State
 from runner.observe import refs
+from runner.values import replace
 from runner.wiring.home import RepositoryHome, home_folder
 
 if TYPE_CHECKING:

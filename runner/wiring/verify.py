@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from runner.core.nouns import Address
 from runner.core.plan import Step, Walk
@@ -17,6 +16,7 @@ from runner.errors import InputError, RunnerError
 from runner.execute.materials import BytesMissing
 from runner.ledger.state import State
 from runner.parts import Request
+from runner.values import replace
 from runner.wiring.parts import RealParts
 
 

@@ -16,9 +16,32 @@ from tests.cli.worlds import Team
 HEAVY = {
     *("dvc", "dvc_data", "dvc_objects", "scmrepo", "fsspec", "configobj", "pathspec", "pygit2", "git", "networkx"),
     *("yaml", "ruamel", "tomlkit", "jsonschema", "jinja2", "markupsafe", "pandas", "numpy", "sklearn", "rich"),
-    *("asyncio", "http", "email", "logging", "multiprocessing", "ssl", "unittest", "urllib.request"),
+    *(
+        "dataclasses",
+        "inspect",
+        "asyncio",
+        "http",
+        "email",
+        "logging",
+        "multiprocessing",
+        "ssl",
+        "unittest",
+        "urllib.request",
+    ),
 }
-PLAN_ROOMS = {"cli", "wiring", "report", "observe", "specs", "ledger", "git", "core", "errors", "data.gitignore"}
+PLAN_ROOMS = {
+    "cli",
+    "wiring",
+    "report",
+    "observe",
+    "specs",
+    "ledger",
+    "git",
+    "core",
+    "errors",
+    "values",
+    "data.gitignore",
+}
 
 _PROBE = """
 import contextlib, io, json, sys
