@@ -17,6 +17,7 @@ import yaml
 from runner.git.read import Reader
 from runner.specs.desired import validate
 from runner.specs.parse_cache import ParseCache
+from tests.cli.command import call
 from tests.docs.pages import PAGES, ROOT, Block, block, blocks, page, sections, shell_lines
 from tests.repositories import GitRepo, git, new_bare_remote
 
@@ -146,10 +147,12 @@ _CALLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("command", _CALLS)
 def test_the_json_of_a_command_has_the_names_that_its_page_gives(
-    command: str, wine: tuple[Path, list[str]], environment: Mapping[str, str]
+    command: str, wine: tuple[Path, list[str]], environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = sections(page("docs/commands.md"))[f"runner {command}"]
     stated = text.partition("JSON: ")[2].partition("\n\n")[0]
     stated = re.sub(r"\([^()]*(\([^()]*\))?[^()]*\)", "", stated).partition(";")[0].partition(". ")[0]
-    done = _shell(f"runner {_CALLS[command]} --json", wine[0], environment)
-    assert set(json.loads(done.stdout)) == set(re.findall(r"`(\w+)`", stated)), done.stderr
+    for name in ("PATH", "PYTHONPATH", "RUNNER_HOME"):
+        monkeypatch.setenv(name, environment[name])
+    done = call(wine[0], *_CALLS[command].split(), "--json")
+    assert set(done.json) == set(re.findall(r"`(\w+)`", stated)), done.err

@@ -6,6 +6,7 @@ Audit hooks cannot be taken away again, so there is one, and it listens only whi
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -87,12 +88,17 @@ def watched(bounds: Bounds) -> Iterator[Watch]:
 
 def own_places() -> tuple[str, ...]:
     """Where Python, its packages and the system's own files lie."""
+    return _places(len(sys.modules))
+
+
+@functools.lru_cache(maxsize=1)
+def _places(modules: int) -> tuple[str, ...]:
+    """The same as long as no module comes along: there are thousands to ask, and a call of the runner is short."""
     root = Path(__file__).resolve().parents[2]
     places = {sys.prefix, sys.base_prefix, *map(str, (root / "runner", root / "schemas", root / "templates"))}
     places |= {os.path.dirname(file) for module in list(sys.modules.values()) if (file := _file(module))}
-    return tuple(
-        sorted(places | {"/usr/", "/lib", "/etc/localtime", "/etc/ld.so", "/etc/mime.types", "/proc/", "/sys/"})
-    )
+    places |= {"/usr/", "/lib", "/etc/localtime", "/etc/ld.so", "/etc/mime.types", "/proc/", "/sys/"}
+    return tuple(place for place in sorted(places) if not any(place.startswith(f"{other}/") for other in places))
 
 
 def _file(module: Any) -> str:

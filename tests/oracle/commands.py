@@ -1,14 +1,12 @@
-"""The runner as its users start it: a process that prints JSON."""
+"""The runner as its users call it, and the JSON that it prints; in this process: no interpreter has to start."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cli.command import Answer, call
 from tests.oracle.stages import Address
 
 EXECUTES_NOTHING = frozenset({"keep", "reuse", "remove"})
@@ -39,13 +37,13 @@ class Reconciled:
 
 def plan(root: Path, *, accepted: tuple[int, ...] = (0, 2)) -> dict[Address, Step]:
     """`runner plan --json` at HEAD of `root`, by stage."""
-    document = json.loads(runner(root, "plan", "--json", accepted=accepted).stdout)
+    document = runner(root, "plan", "--json", accepted=accepted).json
     return {_address(row): Step(row["action"], tuple(row["reasons"])) for row in document["stages"]}
 
 
 def reconcile(root: Path, *options: str) -> Reconciled:
     """`runner reconcile --json` in `root`."""
-    document = json.loads(runner(root, "reconcile", "--json", *options).stdout)
+    document = runner(root, "reconcile", "--json", *options).json
     return Reconciled(
         commit=document["commit"],
         executed=tuple(_address(row) for row in document["runs"] if row["outcome"] != "restored"),
@@ -54,14 +52,10 @@ def reconcile(root: Path, *options: str) -> Reconciled:
     )
 
 
-def runner(root: Path, *arguments: str, accepted: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+def runner(root: Path, *arguments: str, accepted: tuple[int, ...] = (0,)) -> Answer:
     """Run the command in `root`; an exit code that is not accepted fails the test with everything it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "runner", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode in accepted, (
-        f"runner {' '.join(arguments)} ended with {done.returncode}\n{done.stderr}\n{done.stdout}"
-    )
+    done = call(root, *arguments)
+    assert done.code in accepted, f"runner {' '.join(arguments)} ended with {done.code}\n{done.err}\n{done.out}"
     return done
 
 

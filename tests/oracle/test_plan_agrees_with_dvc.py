@@ -86,8 +86,8 @@ def test_a_dep_that_is_nowhere_is_refused_by_name(seed: int, tmp_path: Path) -> 
     missing = {path for answer in dvc_answers(checkout.clone("clean")).values() for path in answer.missing}
     said = runner(checkout.root, "plan", accepted=(1,))
     assert missing
-    assert all(path in said.stderr + said.stdout for path in missing)
-    assert "Traceback" not in said.stderr
+    assert all(path in said.err + said.out for path in missing)
+    assert "Traceback" not in said.err
 
 
 def _reproduced(seed: int, folder: Path) -> Checkout:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import World, dvc_pull, dvc_status
+from tests.saved import Saved
 
 STAGES = """\
 stages:
@@ -84,13 +85,19 @@ def check_whole(world: World, name: str) -> None:
     check_ledger(world.remote)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
+@pytest.fixture(scope="module")
+def reconciled(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[World]:
     """A repository whose results are on a DVC remote."""
-    world = World.create(tmp_path, FILES, dvc=True)
+    world = World.create(tmp_path_factory.mktemp("reconciled") / "world", FILES, dvc=True)
     world.reconcile()
     world.trace()
-    return world
+    return Saved.of(world, world.folder)
+
+
+@pytest.fixture
+def world(reconciled: Saved[World]) -> World:
+    """The same once more for each test."""
+    return reconciled.again()
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

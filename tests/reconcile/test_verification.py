@@ -17,6 +17,7 @@ from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import STATE, World, dvc_pull, dvc_status, until
 from tests.repositories import git
+from tests.saved import Saved
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("untraced")]  # DVC's own warnings
 
@@ -53,6 +54,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     world.reconcile()
     world.trace()
     return world
+
+
+@pytest.fixture(scope="module")
+def reconciled(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[World]:
+    """The same without a DVC remote, for tests that do more to it."""
+    world = World.create(tmp_path_factory.mktemp("reconciled") / "world", FILES)
+    world.reconcile()
+    return Saved.of(world, world.folder)
 
 
 def verified(world: World, *words: str, ok: int = 0, **where: Any) -> dict[str, Any]:
@@ -349,9 +358,8 @@ def test_a_daemon_verifies_in_quiet_times_what_was_not_verified_for_longest(tmp_
     check_ledger(world.remote)
 
 
-def test_how_often_counts_for_the_repository_and_not_for_the_daemon(tmp_path: Path) -> None:
-    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
-    world.reconcile()
+def test_how_often_counts_for_the_repository_and_not_for_the_daemon(reconciled: Saved[World]) -> None:
+    world = reconciled.again()
     for host in ("a", "b", "a"):
         world.runner("daemon", "--once", "--verify-sample", "1/day", "--repo", str(world.remote), host=host)
     assert len(verifications(world)) == 1
@@ -456,9 +464,8 @@ def test_others_evidence_does_not_count_where_only_own_runs_do(tmp_path: Path) -
     check_ledger(two.remote)
 
 
-def test_who_may_not_push_is_told_what_came_out_all_the_same(tmp_path: Path) -> None:
-    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
-    world.reconcile()
+def test_who_may_not_push_is_told_what_came_out_all_the_same(reconciled: Saved[World]) -> None:
+    world = reconciled.again()
     tip = world.tip()
     hook = world.remote / "hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -489,9 +496,8 @@ done
 """Has the branch move just before git looks, so that who pushed hears that somebody else was faster."""
 
 
-def test_a_verification_that_arrived_without_our_hearing_of_it_is_recorded_once(tmp_path: Path) -> None:
-    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
-    world.reconcile()
+def test_a_verification_that_arrived_without_our_hearing_of_it_is_recorded_once(reconciled: Saved[World]) -> None:
+    world = reconciled.again()
     count = len(world.records())
     hook = world.remote / "hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -506,9 +512,8 @@ def test_a_verification_that_arrived_without_our_hearing_of_it_is_recorded_once(
     check_ledger(world.remote)
 
 
-def test_of_a_verification_that_could_not_be_recorded_nobody_says_that_it_is_kept(tmp_path: Path) -> None:
-    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
-    world.reconcile()
+def test_of_a_verification_that_could_not_be_recorded_nobody_says_that_it_is_kept(reconciled: Saved[World]) -> None:
+    world = reconciled.again()
     verified(world, "fixed")
     hook = world.remote / "hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)

@@ -8,10 +8,28 @@ from pathlib import Path
 import pytest
 
 from runner import failpoints
+from tests.saved import Saved
 from tests.torture.stories import Story
 
 KILLED = -9
 ERRORS = list(zip(failpoints.NAMES, itertools.cycle(["ENOSPC", "EIO", "EMFILE"]), strict=False))
+
+
+@pytest.fixture(scope="module")
+def begun(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[Story]:
+    """Nothing is reconciled yet."""
+    story = Story.begin(tmp_path_factory.mktemp("begun") / "story")
+    return Saved.of(story, story.world.folder)
+
+
+@pytest.fixture(scope="module")
+def killed(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[Story]:
+    """The second reconcile pushed its last results and was killed before it took note of that."""
+    story = Story.begin(tmp_path_factory.mktemp("killed") / "story")
+    assert story.reconcile().status == 3
+    story.edit()
+    assert story.reconcile(points="pushed=kill@2").status == KILLED
+    return Saved.of(story, story.world.folder)
 
 
 def test_an_ordinary_story_reaches_every_failpoint(tmp_path: Path) -> None:
@@ -27,18 +45,15 @@ def test_an_ordinary_story_reaches_every_failpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", failpoints.NAMES)
-def test_killed_at_a_failpoint_the_next_reconcile_goes_on(name: str, tmp_path: Path) -> None:
-    story = Story.begin(tmp_path)
+def test_killed_at_a_failpoint_the_next_reconcile_goes_on(name: str, begun: Saved[Story]) -> None:
+    story = begun.again()
     assert story.reconcile(points=f"{name}=kill").status == KILLED
     assert story.peace() == []
 
 
 @pytest.mark.parametrize("name", failpoints.NAMES)
-def test_killed_again_while_it_recovers_it_still_goes_on(name: str, tmp_path: Path) -> None:
-    story = Story.begin(tmp_path)
-    story.reconcile()
-    story.edit()
-    story.reconcile(points="pushed=kill@2")
+def test_killed_again_while_it_recovers_it_still_goes_on(name: str, killed: Saved[Story]) -> None:
+    story = killed.again()
     story.reconcile(points=f"{name}=kill")
     story.edit()
     story.reconcile(points=f"{name}=kill@2")
@@ -47,9 +62,9 @@ def test_killed_again_while_it_recovers_it_still_goes_on(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("name", "error"), ERRORS)
 def test_an_error_of_the_host_at_a_failpoint_is_told_and_mended_by_the_next(
-    name: str, error: str, tmp_path: Path
+    name: str, error: str, begun: Saved[Story]
 ) -> None:
-    story = Story.begin(tmp_path)
+    story = begun.again()
     ended = story.reconcile(points=f"{name}=error:{error}@1")
     assert ended.status in (3, 4), ended.err
     assert story.peace() == []
