@@ -1,8 +1,9 @@
 """Whether a recorded state may be built on: its end is signed by who may, it extends what this host has verified
 before, and what stands is what signed records say.
 
-What this costs grows with what is new since this host looked and with how many stages stand, never with history: all
-records before are held by the Merkle root that the end is signed with.
+All records are read once, where this host has verified nothing before. From then on the cost grows with what is new
+since it looked and with how many stages stand, not with history: all records before are held by the Merkle root that
+the end is signed with.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from runner.audit.beside import all_breaks, files_below, later_breaks
 from runner.audit.chain import Base, Chain, Examined, Examiner, check_chain, check_checkpoint, signature_breaks
 from runner.audit.findings import Breach, Breakage
 from runner.audit.tip import SEGMENT, agrees, read_entry
@@ -61,11 +63,17 @@ class Pin:
             "desired": self.desired,
             "accepted": self.accepted,
             "doubted": [[address.pipeline, address.stage] for address in self.doubted],
+            "whole": True,
         }
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Pin:
-        """The inverse of `as_json`; raises ValueError, KeyError or TypeError for anything else."""
+        """The inverse of `as_json`; raises ValueError, KeyError or TypeError for anything else.
+
+        Also for what an older runner verified at its end alone, but for what a person accepted.
+        """
+        if not (row.get("whole") or row["accepted"]):
+            raise ValueError("all records were not read yet")
         base = Base(Frontier.parse(row["frontier"]), row["digest"], row["dated"], row["origin"])
         doubted = tuple(Address(pipeline, stage) for pipeline, stage in row["doubted"])
         return Pin(row["commit"], row["trust"], base, row["desired"], int(row["accepted"]), doubted)
@@ -98,11 +106,13 @@ def check_foundation(
     in_place: bool,
     accepted: int,
     vouches: Vouches,
+    whole: bool = False,
 ) -> Foundation:
     """Look at a state that a reconcile is to build on, from what this host has verified before.
 
     `before` is of a commit that this one descends from; records up to `accepted` need no signature. `in_place`: it is
-    a commit of the runner on the watched branch itself. Raises Held where the end does not agree with itself.
+    a commit of the runner on the watched branch itself. `whole`: it was found before that this very state is what all
+    of its records say. Raises Held where the end does not agree with itself.
     """
     end = state.end()
     size = end.frontier.size
@@ -121,7 +131,10 @@ def check_foundation(
         *([] if proposal else proposal_breaks(chain)),
         *([] if before is None else _change_breaks(reader, state, chain, before)),
         *(_first_breaks(reader, state, examiner, accepted, in_place) if before is None else ()),
+        # What a person accepted may be anything; from there on what is new is held against it.
+        *(all_breaks(reader, state, examiner) if before is None and not accepted and not whole else ()),
         *([] if before is None else _verified_breaks(reader, state, chain, before)),
+        *([] if before is None else later_breaks(reader, state, chain, State(reader, before.commit))),
     ]
     unchanged = before if before is not None and before.trust == trust else None
     standing, doubted = _standing(reader, state, examiner, accepted, unchanged, vouches)
@@ -256,10 +269,9 @@ def _change_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> I
 def _first_breaks(
     reader: Reader, state: State, examiner: Examiner, accepted: int, in_place: bool
 ) -> Iterator[Breakage]:
-    """What can be said of the files beside the records where this host has verified nothing before.
+    """What can be said of single files where this host has verified nothing before.
 
-    That the commit is the one that appended the last record, and that marks are of verifications that say so. What that
-    commit itself left out cannot be told without all records.
+    That the commit is the one that appended the last record, and that marks are of verifications that are signed.
     """
     # On a watched branch a commit counts as one of the runner's for this very reason (runner/ledger/in_place.py).
     if not in_place:
@@ -308,7 +320,7 @@ def _verified_breaks(reader: Reader, state: State, chain: Chain, before: Pin) ->
         for row in record.own["verification"]["runs"] if record.kind is VERIFICATION else ():
             rows = wanted.setdefault(layout.verified_path(row["key"]), dict(known.verified_shard(row["key"])))
             rows[row["key"]] = verified_after(rows.get(row["key"]), number, row["result"])
-    old, new = (_files_below(reader, commit, layout.VERIFIED) for commit in (before.commit, state.commit))
+    old, new = (files_below(reader, commit, layout.VERIFIED) for commit in (before.commit, state.commit))
     digits = len(state.commit)
     expected = old | {path: blob_id(verified_lines(rows), digits) for path, rows in wanted.items()}
     for path in sorted(path for path in expected.keys() | new.keys() if expected.get(path) != new.get(path)):
@@ -319,9 +331,9 @@ def _standing(
     reader: Reader, state: State, examiner: Examiner, accepted: int, before: Pin | None, vouches: Vouches
 ) -> tuple[list[Breakage], tuple[Address, ...]]:
     """What is wrong with what stands, and the stages whose evidence nobody confirms."""
-    here = _files_below(reader, state.commit, layout.RECORDED)
+    here = files_below(reader, state.commit, layout.RECORDED)
     there = (
-        _files_below(reader, before.commit, layout.RECORDED)
+        files_below(reader, before.commit, layout.RECORDED)
         if before is not None and reader.exists(before.commit)
         else {}
     )
@@ -342,12 +354,6 @@ def _standing(
         else:
             found += _entry_breaks(state, examiner, accepted, entry, entry.record, path)
     return found, tuple(sorted(doubted))
-
-
-def _files_below(reader: Reader, commit: str, folder: str) -> dict[str, str]:
-    tree = reader.tree(commit)
-    paths = tree.below(folder)
-    return {path: entry.oid for path in paths if (entry := tree.get(path)) is not None}
 
 
 def _entry_breaks(

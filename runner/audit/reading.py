@@ -91,9 +91,9 @@ def _ledger(
         message = f"holds a ledger, and a later commit ({commits[0][:12]}) begins a new one"
         found.append(Breakage(Breach.ROLLBACK, f"commit {below[:12]}", message))
     steps = _steps(reader, commits, trees)
-    files = _files(reader, commits[-1])
+    files = ledger_files(reader, commits[-1])
     if not with_first:
-        before = _files(
+        before = ledger_files(
             reader, commits[0], (layout.KEYS, layout.SEALED_KEYS, layout.VERIFIED, layout.RECORDED, layout.SEALED)
         )
         return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before)
@@ -140,7 +140,8 @@ def _steps(reader: Reader, commits: list[str], trees: list[str | None]) -> list[
     ]
 
 
-def _files(reader: Reader, commit: str, names: Sequence[str] = READ) -> Files:
+def ledger_files(reader: Reader, commit: str, names: Sequence[str] = READ) -> Files:
+    """The bytes of the files and folders with these names at a commit."""
     tree = reader.tree(commit)
     paths = [path for name in names for path in ([name] if tree.get(name) else tree.below(name))]
     oids = {path: entry.oid for path in paths if (entry := tree.get(path)) is not None and entry.mode == FILE}

@@ -103,9 +103,9 @@ def check_tip(files: Files, chain: Chain, examiner: Examiner, before: Before | N
     """Hold everything beside the records against them; with `before` what changed since."""
     return [
         *_end_breaks(files, chain, examiner, before),
-        *_key_breaks(files, chain, before),
+        *key_breaks(files, chain, before),
         *_verified_breaks(files, chain, before),
-        *_standing_breaks(files, chain, before),
+        *standing_breaks(files, chain, before),
         *_object_breaks(files),
     ]
 
@@ -149,7 +149,7 @@ def _end_breaks(files: Files, chain: Chain, examiner: Examiner, before: Before |
     yield from check_checkpoint(checkpoint, chain, examiner, layout.CHECKPOINT)
 
 
-def _key_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
+def key_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
     """Both indexes name, for every key, the record that counts; and no line names another key's."""
     wanted = _indexed(before.files) if before is not None else {}
     runs = {number: (key, succeeded) for key, (number, succeeded) in wanted.items()}
@@ -242,7 +242,8 @@ def standing_after(chain: Chain, before: Before | None = None) -> dict[str, tupl
     return standing
 
 
-def _standing_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
+def standing_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
+    """What stands is what the reconciles say, and each entry says what its record says."""
     wanted = standing_after(chain, before)
     runs = {number: record.own["run"] for number, record in chain.records() if record.kind is RUN}
     for path in sorted(files):

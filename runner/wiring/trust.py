@@ -37,6 +37,8 @@ TRUST = "RUNNER_TRUST"
 """Names the trust file, where no option does."""
 _IN_HOME = "trust.yaml"
 """The trust file of a host, below the runner's own folder, where nothing else names one."""
+_WHOLE = "whole"
+"""Where the cache says of a state commit that all of its records were read, and everything else is what they say."""
 _MOST_NAMED = 3
 
 
@@ -217,12 +219,15 @@ class Trusting:
             in_place=not branch.startswith(refs.OWN_PREFIX) and is_recorded(reader, commit),
             accepted=pin.accepted if pin is not None and (is_later or pin.commit == commit) else 0,
             vouches=functools.partial(self._vouches, reader, tips),
+            whole=self._parsed.get(_WHOLE, commit) is True,
         )
         if result.found:
             found = sorted(set(result.found))
             named = "; ".join(str(one) for one in found[:_MOST_NAMED])
             more = f" (and {len(found) - _MOST_NAMED} more)" if len(found) > _MOST_NAMED else ""
             raise self._held(branch, commit, named + more)
+        if not result.pin.accepted:
+            self._parsed.put(_WHOLE, commit, True)  # for who may remember no more: a plan where nobody reconciles
         self._remember(branch, result.pin)
         return result.pin
 

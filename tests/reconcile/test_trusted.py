@@ -74,7 +74,7 @@ def untrusted(world: World, host: str = "stranger", *options: str) -> None:
     world.environ["RUNNER_TRUST"] = file
 
 
-def forged(world: World, change: Callable[[Path], None], *, branch: str = STATE, instead: bool = False) -> str:
+def forged(world: World, change: Callable[[Path], object], *, branch: str = STATE, instead: bool = False) -> str:
     """Somebody who may push changes files of a branch by hand; `instead`: in a commit in place of the newest."""
     clone = world.folder / f"forger{len(list(world.folder.glob('forger*')))}"
     git(world.folder, "clone", "--quiet", "--branch", branch, str(world.remote), str(clone))
@@ -201,19 +201,84 @@ def test_a_commit_that_appends_nothing_is_held_by_a_host_that_never_looked(world
     assert world.reconcile(host="fresh").commit is None
 
 
-def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(world: World) -> None:
-    def invent(clone: Path) -> None:
-        file = clone / layout.RECORDED / "p" / "make.json"
-        row = json.loads(file.read_text())
-        row |= {"record": None, "provenance": f"dvc.lock@{world.repo.head}"}
-        row["outs"][0]["md5"] = "0" * 32
-        file.write_text(json.dumps(row, indent=1, sort_keys=True) + "\n")
+def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(tmp_path: Path) -> None:
+    stages = "stages:\n  a: {cmd: echo a >> @TRACE@; cp in a, deps: [in], outs: [a]}\n"
+    one = World.create(tmp_path / "one", {"dvc.yaml": stages, "in": "1\n"})
+    one.reconcile()
+    world, keys = World.create(tmp_path / "two", {"dvc.yaml": stages, "in": "1\n"}), Keys(tmp_path)
+    keys.trusted(world, {"runner": ""})
+    keys.signs(world, "runner")
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    world.edit({"dvc.yaml": one.file("dvc.yaml"), "dvc.lock": one.file("dvc.lock")})
+    assert world.reconcile().actions == {"a": "keep"}
+    assert world.reconcile(host="fresh").actions == {"a": "keep"}
 
-    forged(world, invent, instead=True)
-    told = world.reconcile(host="fresh")
+    world.repo.git("rm", "--quiet", "dvc.lock")
+    world.repo.git("commit", "--quiet", "--amend", "-m", "Without the lock file, as if it had never been here")
+    world.repo.git("push", "--quiet", "--force", "origin", "main")
+    told = world.reconcile(host="another")
     assert "no lock file of the watched branch says what runner/state says" in told.err
-    assert told.actions == {"make": "reuse", "copy": "keep"}
-    assert world.trace() == []
+    assert (told.actions, told.ran) == ({"a": "run"}, ["a"])
+
+
+FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "what stands": (
+        lambda clone: (clone / layout.RECORDED / "p" / "copy.json").unlink(),
+        "has no entry for p:copy, which stands",
+    ),
+    "the newer of what stood": (
+        lambda clone: git(clone, "checkout", "--quiet", "HEAD^", "--", f"{layout.RECORDED}/p/make.json"),
+        "p/make.json: is not what the reconciles say stands for the stage",
+    ),
+    "the key index": (
+        lambda clone: shutil.rmtree(clone / layout.KEYS),
+        "the index does not name record",
+    ),
+    "a part of the key index": (
+        lambda clone: min((clone / layout.KEYS).iterdir()).unlink(),
+        "the index does not name record",
+    ),
+    "an old record": (
+        lambda clone: (clone / layout.record_path(1)).unlink(),
+        "000000001.json: was changed, and records are only ever appended",
+    ),
+}
+
+
+def test_what_the_newest_commit_leaves_out_is_noticed_by_a_host_that_never_looked(world: World) -> None:
+    world.edit({"seed": "3\n"})
+    world.reconcile(host="b")
+    good = world.tip()
+    for name, (change, expected) in FORGERIES.items():
+        forgery = forged(world, change, instead=True)
+        for host in ("a", "fresh"):  # one that has verified the commit before, and one that has verified none
+            told = world.reconcile(host=host, ok=(6,))
+            missing = name == "an old record" and host == "fresh"
+            assert ("record 1 is missing" if missing else expected) in told.err, name
+        assert "a reconcile would hold (exit code 6)" in planned(world, forgery)
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
+    for host in ("a", "fresh"):
+        assert world.reconcile(host=host).commit is None
+    assert "would hold" not in planned(world, str(good))
+
+
+def planned(world: World, commit: str) -> str:
+    """What a plan says of a state commit where nobody reconciles."""
+    git(world.repo.path, "fetch", "--quiet", str(world.remote), f"+{commit}:refs/remotes/origin/{STATE}")
+    return world.runner("plan", host="planner", ok=(0, 2)).stdout
+
+
+def test_what_an_older_runner_verified_at_its_end_alone_is_read_in_whole_once(world: World) -> None:
+    forged(world, lambda clone: shutil.rmtree(clone / layout.KEYS), instead=True)
+    home = repository_home(world.home("a"), str(world.remote))
+    pin = home.verified(STATE)
+    row = json.loads(pin.read_text()) | {"commit": world.tip()}
+    home.seen_state(STATE).write_text(f"{world.tip()}\n")
+    pin.write_text(json.dumps(row))
+    assert world.reconcile().commit is None  # as if it had been verified
+    del row["whole"]
+    pin.write_text(json.dumps(row))
+    assert "the index does not name record" in world.reconcile(ok=(6,)).err
 
 
 def test_a_ledger_that_was_signed_elsewhere_by_a_trusted_key_is_held(world: World, keys: Keys, tmp_path: Path) -> None:
