@@ -1,4 +1,7 @@
-"""What stages do not see where they have a mount namespace of their own: the signing key and the runner's notes."""
+"""What stages do not see where they have a mount namespace of their own: the signing key and the runner's notes.
+
+Nor can they move the folders above these away, so that a stage after them would find what is hidden in another place.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ class Hidden:
     paths: tuple[Path, ...] = ()
     locked: bool = False
     """Whether it is made hard for root as well to look behind; it can mount nothing then."""
+    fixed: tuple[Path, ...] = ()
+    """Folders above these that a stage could move away, each before those in it; in its namespace they stay."""
 
 
 def hidden_from_stages(key: Path | None, notes: Iterable[Path]) -> Hidden:
@@ -28,8 +33,9 @@ def hidden_from_stages(key: Path | None, notes: Iterable[Path]) -> Hidden:
     """
     paths = [path for path in notes if os.path.lexists(path)]
     if key is not None:
-        paths += [_alone(Path(os.path.realpath(key))), *_disks()]
-    return Hidden(tuple(dict.fromkeys(paths)), locked=key is not None)
+        paths.append(_alone(Path(os.path.realpath(key))))
+    disks = _disks() if key is not None else []
+    return Hidden(tuple(dict.fromkeys([*paths, *disks])), locked=key is not None, fixed=_movable_above(paths))
 
 
 def has_other_names(key: Path) -> bool:
@@ -46,6 +52,19 @@ def _alone(path: Path) -> Path:
         return path.parent if os.listdir(path.parent) == [path.name] else path
     except OSError:
         return path
+
+
+def _movable_above(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The folders above these that this user may rename: who owns the folder around one may let himself write there."""
+    above = {folder for path in paths for folder in Path(os.path.realpath(path)).parents}
+    return tuple(sorted(folder for folder in above if folder != folder.parent and _is_ours(folder.parent)))
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return os.access(folder, os.W_OK) or os.stat(folder).st_uid == os.geteuid()
+    except OSError:
+        return False  # it is gone, with all that was in it
 
 
 def _disks(folder: Path = _DEVICES) -> list[Path]:

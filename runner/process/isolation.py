@@ -155,6 +155,7 @@ def _try_level(level: Isolation, place: Path) -> str | None:
             "work": work,
             "hidden": [worktree, os.fsencode(seen)],
             "locked": True,
+            "fixed": [os.fsencode(folder)],
         }
         supervised = launcher.launch(level.code, request)
         try:

@@ -15,7 +15,8 @@ of the stream means that the runner is gone and kills everything too. It answers
     p  pid: the supervisor is process 1 of a PID namespace with its own /proc; when it ends the kernel kills the rest
     o  overlay+pid: in addition an overlay is mounted over the worktree's own path
 
-At the last two, files and folders that the stage must not see are hidden behind mounts (see `hide`).
+At the last two, files and folders that the stage must not see are hidden behind mounts (see `hide`), and the folders
+above them cannot be moved (see `fix`).
 """
 
 from __future__ import annotations
@@ -259,6 +260,7 @@ def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: s
         os._exit(0)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
+    fix(request.get("fixed", ()))
     if level == b"o":
         mount_overlay(request["worktree"], request["upper"], request["work"])
     # without its own /proc a program that looks itself up by its process id would find somebody else
@@ -267,6 +269,14 @@ def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: s
     if request.get("locked"):
         protect_kernel_settings()
         lock_mounts()
+
+
+def fix(folders: list[bytes]) -> None:
+    """Mount folders, those that hold others first, over themselves: in its namespace nobody renames or removes what
+    something is mounted on. With what is mounted below them, which could else be looked behind."""
+    for folder in folders:
+        if os.path.isdir(folder):
+            check(libc.mount(folder, folder, None, MS_BIND | MS_REC, None), "holding a folder in its place")
 
 
 def hide(paths: list[bytes]) -> None:
@@ -330,7 +340,8 @@ def run(request: dict[str, Any], control: socket.socket, output: int, *, in_name
 
     Fields of the request, all bytes: commands (a list of argument lists, the program's path first), directory, folder
     (the directory as the stage names it), environment; with an overlay worktree, upper, work. And where there is a
-    namespace: hidden, paths of what the stage must not see, and locked, whether nobody may look behind them.
+    namespace: hidden, paths of what the stage must not see, fixed, folders that must stay where they are, and locked,
+    whether nobody may look behind what is hidden.
     """
     wake = wakeup_descriptor()
     poll = select.poll()

@@ -132,7 +132,7 @@ def _source(environ: MutableMapping[str, str]) -> KeySource | None:
         request = {"agent": name.removeprefix(_AGENT), "socket": place}
         return KeySource("ssh-agent", request, Path(place) if place else None)
     if name:
-        path = Path(name).absolute()
+        path = Path(os.path.realpath(name))  # as it is now: a stage may exchange a link that leads to it
         return KeySource("file", {"file": str(path)}, path)
     return None
 

@@ -210,6 +210,7 @@ def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> di
         "environment": {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
         "hidden": [os.fsencode(path) for path in run.hidden.paths],
         "locked": run.hidden.locked,
+        "fixed": [os.fsencode(path) for path in run.hidden.fixed],
     }
     if "upper" in folders:
         layers = {"worktree": run.worktree, "upper": folders["upper"], "work": folders["work"]}

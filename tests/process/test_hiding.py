@@ -146,6 +146,29 @@ def test_a_stage_does_not_reach_the_agent_and_the_runner_does(run: Run, tmp_path
 
 
 @pytest.mark.usefixtures("apart")
+def test_what_is_hidden_and_the_folders_above_it_stay_where_they_are(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "keys"
+    folder.mkdir(parents=True)
+    generate(folder / "key")
+    (folder / "other").write_text("other\n")
+    folder.parent.chmod(0o555)  # who owns it may change that
+    tries = ["chmod 755 above", "mv above/keys/key key", "mv above/keys keys", "mv above moved", "rm -r above/keys"]
+    inner = f"cd {tmp_path}; {'; '.join(tries)}; mkdir above/new; mv above/new above/newer; rm above/keys/other"
+    deeper = shlex.quote(f"umount {folder}; umount {folder.parent}; {inner}")
+    nested = f"unshare --user --map-root-user --mount sh -c {deeper}"
+    hidden = hidden_from_stages(folder / "key", [])
+    try:
+        text = said(run, tmp_path, f"{inner}; {nested}", hidden=hidden)
+        assert text.count("busy") >= 4
+        # A second stage, and the runner, find what they know where they know it; ordinary work there was done.
+        find = f"cd {tmp_path}; find . -name key -size +0 -type f; ls above"
+        assert said(run, tmp_path, find, hidden=hidden).split() == ["keys", "newer"]
+        assert "PRIVATE" in (folder / "key").read_text()
+    finally:
+        folder.parent.chmod(0o755)
+
+
+@pytest.mark.usefixtures("apart")
 def test_notes_of_the_runner_are_neither_read_nor_written(run: Run, tmp_path: Path) -> None:
     folders, file = [tmp_path / "seen", tmp_path / "journal", tmp_path / "journal" / "main"], tmp_path / "trust.yaml"
     for folder in folders:

@@ -420,6 +420,7 @@ def test_a_trust_file_in_the_work_tree_that_it_judges_is_refused(world: World, k
 @pytest.mark.parametrize("new", ["mkdir {home}", "cp -a {home}.gone {home}", ":"], ids=["empty", "alike", "none"])
 def test_a_reconcile_whose_folder_a_stage_exchanged_is_held(world: World, new: str) -> None:
     home, tip = world.home("a"), world.tip()
+    world.environ["RUNNER_ISOLATION"] = "group"  # with a namespace of its own it cannot
     new = new.format(home=home)
     spy = f"mv {home} {home}.gone; {new}; cat seed > out; :"
     world.edit({"runner.yaml": (world.repo.path / "runner.yaml").read_text().replace("cat seed > out", spy)})
@@ -475,3 +476,26 @@ def test_a_stage_finds_neither_the_key_nor_the_notes_of_the_runner_and_what_it_d
     assert world.runner("audit", "verify", STATE, cwd=world.remote).returncode == 0
     if is_apart:
         assert world.output("out") == ""
+
+
+def test_a_stage_that_moves_the_folders_above_a_key_does_not_show_it_to_the_next_one(world: World, keys: Keys) -> None:
+    folder = keys.folder / "ssh"
+    folder.mkdir()
+    (folder / "known_hosts").write_text("others\n")
+    (folder / "key").write_bytes((keys.folder / "runner").read_bytes())
+    (folder / "key").chmod(0o600)
+    world.environ["RUNNER_SIGNING_KEY"] = str(folder / "key")
+    home = world.home("a")
+    spec = (world.repo.path / "runner.yaml").read_text()
+    spec = spec.replace(
+        "cat seed > out", f"mv {folder} {folder}.moved; mv {home} {home}.moved; ls {folder}.moved > out; :"
+    )
+    spec = spec.replace("cp out copy", f"cat {folder}/key {folder}.moved/key > copy; :")
+    world.edit({"runner.yaml": spec})
+    told = world.reconcile()
+    assert told.ran == ["copy", "make"]
+    if world.runs()[-1]["isolation"]["level"] != "group":
+        assert [world.output(name) for name in ("out", "copy")] == ["", ""]
+        assert (home.is_dir(), folder.is_dir()) == (True, True)
+        assert world.records()[-1]["reconcile"]["signing"] == {"source": "file", "keyReadableByStages": False}
+    check_ledger(world.remote)
