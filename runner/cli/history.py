@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from runner.cli.console import Console
 from runner.cli.ground import ground_of
@@ -13,6 +14,9 @@ from runner.report.history_view import Beside, status_json, status_text
 from runner.report.style import Style, log_text, plural, size
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.history import newest_results
+
+if TYPE_CHECKING:
+    from runner.wiring.history import Log
 
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
@@ -57,41 +61,42 @@ def explain(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def log(arguments: argparse.Namespace, console: Console) -> int:
-    """The log of a stage's last run, where this host has it; else the tail that the record keeps."""
+    """The log of a run or a repetition, where this host has it; else the tail that the record keeps."""
     from runner.wiring.history import find_log
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
-    found = find_log(clone, arguments.stage)
-    run, host = found.run, str(found.run.host.get("name", "another host"))
+    found = find_log(clone, arguments.stage, arguments.of)
     value = {
         "schema": 1,
         "record": found.record,
-        "runId": run.run_id,
-        "stage": str(run.address),
-        "outcome": run.reason,
-        "host": host,
+        "runId": found.run_id,
+        "stage": str(found.stage),
+        "outcome": found.outcome,
+        "host": found.host,
         "whole": found.whole,
         "text": found.text,
     }
     console.result(log_text(found.text, console.out), value)
     if not found.whole:
-        console.say(_about_missing_log(found.text, run.log_bytes, run.run_id, host))
+        console.say(Style.safe(_about_missing_log(found)))
     elif not found.text:
-        console.say(f"{run.address} printed nothing ({run.message or 'it succeeded'}).")
+        console.say(Style.safe(f"{found.stage} printed nothing ({found.message or 'it succeeded'})."))
     return ExitCode.DONE
 
 
-def _about_missing_log(tail: str, size_bytes: int, run_id: str, host: str) -> str:
-    if not size_bytes:
+def _about_missing_log(log: Log) -> str:
+    if log.size_bytes == 0:
         return "That run printed nothing."
-    kept = "This is its end, as the record keeps it" if tail else "A record keeps the end of failed runs only"
-    return f"{kept}; the whole log ({size(size_bytes)}, {run_id}.log) is on {host} below its RUNNER_HOME."
+    if log.size_bytes is None:
+        return f"The log of a repetition is not recorded: {log.run_id}.log is on {log.host} below its RUNNER_HOME."
+    kept = "This is its end, as the record keeps it" if log.text else "A record keeps the end of failed runs only"
+    return f"{kept}; the whole log ({size(log.size_bytes)}, {log.run_id}.log) is on {log.host} below its RUNNER_HOME."
 
 
 def pull(arguments: argparse.Namespace, console: Console) -> int:
     """Recorded outputs into the working tree."""
     from runner.wiring.history import find_results, the_state
-    from runner.wiring.pull import DIFFERS, PULLED, pull_outputs
+    from runner.wiring.pull import DIFFERS, MISSING, PULLED, pull_outputs
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     state = the_state(clone)
@@ -99,11 +104,24 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.stages:
         wanted = {address for name in arguments.stages for address in find_results(clone, name, state)}
     done = pull_outputs(clone, state, wanted, force=arguments.force, environ=os.environ)
-    rows = [(what, path) for path, what in sorted(done.items())]
-    colours = {PULLED: "green", DIFFERS: "yellow"}
+    rows = [(what, path) for path, what in sorted(done.outputs.items())]
+    colours = {PULLED: "green", DIFFERS: "yellow", MISSING: "red"}
     lines = [f"{console.out.paint(colours.get(what, 'dim'), what.ljust(7))}  {Style.safe(path)}" for what, path in rows]
-    value = {"schema": 1, "state": state.commit, "desired": state.summary.desired, "outputs": done}
+    value = {
+        "schema": 1,
+        "state": state.commit,
+        "desired": state.summary.desired,
+        "outputs": done.outputs,
+        "missing": [row.as_json() for row in done.lost],
+        "exitCode": int(done.exit_code),
+    }
     console.result("\n".join(lines) or "There is nothing to pull.", value)
-    if DIFFERS in done.values():
+    if done.lost:
+        console.say(f"{console.err.red('error: ')}{plural(len(done.lost), 'output')} could not be brought:")
+    for row in done.lost:
+        console.say(Style.safe(f"  {row.fact.path} of {row.address}, {row.fact.md5}: {row.error.message}"))
+        if row.error.hint:
+            console.say(Style.safe(f"    {row.error.hint}"))
+    if DIFFERS in done.outputs.values():
         console.say("Files that differ hold what no run left there, and were left alone; --force replaces them.")
-    return ExitCode.INPUT if DIFFERS in done.values() else ExitCode.DONE
+    return done.exit_code

@@ -88,6 +88,10 @@ class Remotes:
         url = options.get("url") if options else None
         return re.sub(r"(\w+://)[^/@]*@", r"\1", str(url)) if url else None
 
+    def described(self, name: str | None = None) -> str:
+        """The remote in words, for messages: its name, and where it is."""
+        return f"remote '{name or self._config.default_remote}' ({self.url(name)})"
+
     def check(self, name: str | None = None) -> None:
         """Raise what `push` would say of the description of a remote, without reaching it."""
         self._place(name)
@@ -188,13 +192,12 @@ class Remotes:
         if damaged:
             if self._damage is not None:
                 self._damage.there(self._chosen(name)[0], damaged)
-            raise DamagedObjects(damaged, self._named(name))
+            raise DamagedObjects(damaged, self.described(name))
         if missing:
-            raise MissingObjects(missing, self._named(name), "push them from a clone or a host that has them: dvc push")
+            raise MissingObjects(
+                missing, self.described(name), "push them from a clone or a host that has them: dvc push"
+            )
         return Transferred(len(sizes), sum(sizes))
-
-    def _named(self, name: str | None) -> str:
-        return f"remote '{name or self._config.default_remote}' ({self.url(name)})"
 
     def _place(self, name: str | None) -> Place:
         chosen, options = self._chosen(name)

@@ -12,10 +12,11 @@ from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address
 from runner.core.recorded import OutFact
 from runner.data.cache import Cache
+from runner.data.faults import DamagedObjects, MissingObjects, host_errors
 from runner.data.hash_index import HashIndex
 from runner.data.links import inside
 from runner.data.remotes import Remotes
-from runner.errors import HostError, InputError
+from runner.errors import ExitCode, HostError, InputError, RunnerError
 from runner.git.command import path_bytes
 from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from runner.ledger.state import State
@@ -26,11 +27,51 @@ from runner.wiring.data import remotes_at
 from runner.wiring.history import were_recorded
 from runner.wiring.home import home_folder
 
-PULLED, THERE, DIFFERS = "pulled", "there", "differs"
-"""What can become of an output: brought, there already, or something else is there and was left alone."""
+PULLED, THERE, DIFFERS, MISSING = "pulled", "there", "differs", "missing"
+"""What can become of an output: brought, there already, something else is there and was left alone, not to be had."""
 
 _MEMORY = "pulled"
 """Where it is remembered what was brought."""
+
+_MOST_FAULTS = 3
+"""Of so many outputs in a row that a remote fails for, for other reasons than the objects, the rest is not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An output that could not be brought, and why."""
+
+    address: Address
+    fact: OutFact
+    error: RunnerError
+
+    def as_json(self) -> dict[str, str]:
+        """Plain values."""
+        return {
+            "pipeline": self.address.pipeline,
+            "stage": self.address.stage,
+            "path": self.fact.path,
+            "digest": self.fact.md5,
+            "message": self.error.message,
+            "hint": self.error.hint,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What came of a pull."""
+
+    outputs: dict[str, str]
+    """Path to what became of the output."""
+    lost: tuple[Lost, ...]
+    """Those that could not be brought, in order of their paths."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """That of the worst that happened: bytes may be there later, what differs stays as it is."""
+        if any(row.error.exit_code is ExitCode.HOST for row in self.lost):
+            return ExitCode.HOST
+        return ExitCode.INPUT if self.lost or DIFFERS in self.outputs.values() else ExitCode.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +87,10 @@ class _Ground:
 
 def pull_outputs(
     clone: Clone, state: State, wanted: set[Address] | None, *, force: bool, environ: Mapping[str, str]
-) -> dict[str, str]:
-    """Path to what became of it; nothing is written before all bytes are here.
+) -> Pulled:
+    """Bring outputs, as many as can be had; each one is written once all of its bytes are here.
 
-    Raises InputError for a bare repository and for paths that lead elsewhere, HostError where bytes are nowhere.
+    Raises InputError for a bare repository and for paths that lead elsewhere; then nothing is written.
     """
     root = clone.reader.worktree
     if root is None:
@@ -57,8 +98,9 @@ def pull_outputs(
     ground = _Ground(
         clone, root, state, Cache(clone.dvc_cache(), HashIndex(home_folder(environ) / "hashes.sqlite")), environ
     )
-    entries = [entry for address, entry in state.entries().items() if wanted is None or address in wanted]
-    facts = [fact for entry in entries for fact in entry.outs]
+    entries = {address: entry for address, entry in state.entries().items() if wanted is None or address in wanted}
+    facts = [fact for entry in entries.values() for fact in entry.outs]
+    makers = {fact.path: address for address, entry in entries.items() for fact in entry.outs}
     for fact in facts:
         _check_place(root, fact.path)
     present = {fact.path: _present(ground, fact) for fact in facts}
@@ -67,13 +109,37 @@ def pull_outputs(
         own = _own(ground, {path: present[path] or "" for path, what in found.items() if what == DIFFERS})
         found |= dict.fromkeys(own)
     take = [fact for fact in facts if found[fact.path] != THERE and (force or found[fact.path] != DIFFERS)]
-    _fetch(ground, [fact for fact in take if not _is_in_git(fact)])
+    errors = _fetch(ground, [fact for fact in take if not _is_in_git(fact)])
     _hide(clone, [fact.path for fact in facts if fact.cached])
     for fact in take:
-        _put(ground, fact)
-        clone.cache.put(_MEMORY, _memory_of(ground, fact.path, fact.md5), True)
-    taken = {fact.path for fact in take}
-    return {path: PULLED if path in taken else what or DIFFERS for path, what in found.items()}
+        if fact.path not in errors and (error := _brought(ground, fact)) is not None:
+            errors[fact.path] = error
+    taken = {fact.path: MISSING if fact.path in errors else PULLED for fact in take}
+    outputs = {path: taken.get(path) or what or DIFFERS for path, what in found.items()}
+    known = {fact.path: fact for fact in take}
+    lost = [Lost(makers[path], known[path], _told(makers[path], error)) for path, error in sorted(errors.items())]
+    return Pulled(outputs, tuple(lost))
+
+
+def _brought(ground: _Ground, fact: OutFact) -> RunnerError | None:
+    """Write one output whose bytes are here; what keeps it from being written is given back, since others may do."""
+    try:
+        with host_errors(f"write {fact.path}"):
+            _put(ground, fact)
+    except RunnerError as error:
+        return error
+    ground.clone.cache.put(_MEMORY, _memory_of(ground, fact.path, fact.md5), True)
+    return None
+
+
+def _told(address: Address, error: RunnerError) -> RunnerError:
+    """The error with what helps here: whose bytes are nowhere, or damaged, is made again by its stage."""
+    again = f"`runner reconcile --retry {address}` makes it again"
+    if isinstance(error, DamagedObjects):
+        return HostError(error.message, f"{again}, and the good bytes replace the damaged ones")
+    if isinstance(error, MissingObjects):
+        return HostError(error.message, f"push it from a clone or a host that has it (`dvc push`); or {again}")
+    return error
 
 
 def _hide(clone: Clone, paths: list[str]) -> None:
@@ -138,24 +204,63 @@ def _memory_of(ground: _Ground, path: str, md5: str) -> str:
     return canonical_digest([ground.clone.url, path, md5])
 
 
-def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> None:
-    """Bring what the cache lacks from the DVC remotes, each output from its own one."""
-    lacking = [fact for fact in facts if ground.cache.missing(fact.md5, legacy=fact.legacy)]
+def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> dict[str, RunnerError]:
+    """Bring what the cache lacks from the DVC remotes, each output from its own one; path to what kept it away."""
+    lacking = [fact for fact in facts if _is_lacking(ground, fact)]
     if not lacking:
-        return
-    remotes = _remotes(ground)
-    named = _remote_names(ground)
+        return {}
+    try:
+        remotes, named = _remotes(ground), _remote_names(ground)
+    except RunnerError as error:
+        return {fact.path: error for fact in lacking}
+    errors: dict[str, RunnerError] = {}
     groups: dict[tuple[str, bool], list[OutFact]] = {}
     for fact in lacking:
         name = named.get(fact.path) or remotes.default_name()
         if name is None:
-            raise HostError(
-                f"the bytes of {_names(lacking)} are on another host, and there is no DVC remote",
+            errors[fact.path] = HostError(
+                f"the bytes of {fact.path} are on another host, and there is no DVC remote",
                 "configure a DVC remote, so that results travel (`dvc remote add -d NAME URL`)",
             )
-        groups.setdefault((name, fact.legacy), []).append(fact)
+        else:
+            groups.setdefault((name, fact.legacy), []).append(fact)
     for (name, legacy), group in groups.items():
-        remotes.pull([fact.md5 for fact in group], name, legacy=legacy)
+        try:
+            remotes.pull([fact.md5 for fact in group], name, legacy=legacy)
+        except RunnerError as error:
+            errors |= _one_by_one(ground, remotes, name, group, error)
+    return errors
+
+
+def _is_lacking(ground: _Ground, fact: OutFact) -> bool:
+    try:
+        return bool(ground.cache.missing(fact.md5, legacy=fact.legacy))
+    except DamagedObjects:  # a listing that is none: another one may be on the remote
+        return True
+
+
+def _one_by_one(
+    ground: _Ground, remotes: Remotes, name: str, group: Sequence[OutFact], first: RunnerError
+) -> dict[str, RunnerError]:
+    """After an error the outputs that are not here yet are asked for one at a time: path to what kept it away."""
+    errors: dict[str, RunnerError] = {}
+    damaged = set(first.md5s) if isinstance(first, DamagedObjects) else set()
+    faults = 0
+    for fact in group:
+        if not _is_lacking(ground, fact):
+            continue
+        if faults >= _MOST_FAULTS:
+            errors[fact.path] = first
+            continue
+        if fact.md5 in damaged:  # it was brought, and seen to be; once is enough
+            errors[fact.path] = DamagedObjects([fact.md5], remotes.described(name))
+            continue
+        try:
+            remotes.pull([fact.md5], name, legacy=fact.legacy)
+        except RunnerError as error:
+            errors[fact.path] = error
+            faults = 0 if isinstance(error, (DamagedObjects, MissingObjects)) else faults + 1
+    return errors
 
 
 def _remotes(ground: _Ground) -> Remotes:
@@ -179,21 +284,36 @@ def _remote_names(ground: _Ground) -> dict[str, str]:
 
 def _put(ground: _Ground, fact: OutFact) -> None:
     target = ground.root / fact.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_room(ground.root, target.parent)
     if fact.git_id is None or fact.cached:
         ground.cache.materialise(fact.md5, target, writable=True, isexec=fact.isexec, legacy=fact.legacy)
         return
+    files = _files_in_git(ground, fact, fact.git_id)  # all of them before what is there goes
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     else:
         target.unlink(missing_ok=True)
+    for path, (data, isexec) in files.items():
+        _write(target / path, data, isexec)
+
+
+def _files_in_git(ground: _Ground, fact: OutFact, git_id: str) -> dict[str, tuple[bytes, bool]]:
+    """Relative path (empty for a file) to the bytes of an output that git holds, and whether it may be executed."""
+    reader = ground.clone.reader
     if not fact.md5.endswith(".dir"):
-        _write(target, ground.clone.reader.blob(fact.git_id), fact.isexec)
-        return
-    tree = ground.clone.reader.tree(fact.git_id)
-    for path, entry in tree.files.items():
-        if entry.mode not in (SYMLINK, SUBMODULE):
-            _write(target / path, ground.clone.reader.blob(entry.oid), entry.mode == EXECUTABLE)
+        return {"": (reader.blob(git_id), fact.isexec)}
+    entries = {
+        path: entry for path, entry in reader.tree(git_id).files.items() if entry.mode not in (SYMLINK, SUBMODULE)
+    }
+    return {path: (reader.blob(entry.oid), entry.mode == EXECUTABLE) for path, entry in entries.items()}
+
+
+def _make_room(root: Path, folder: Path) -> None:
+    """Have the folder that an output goes into; raises InputError where a file stands in its place."""
+    for part in reversed([folder, *folder.parents]):
+        if part.is_relative_to(root) and part.exists() and not part.is_dir():
+            raise InputError(f"a file stands at {part.relative_to(root)}, where a folder is needed", "move it away")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _write(file: Path, data: bytes, isexec: bool) -> None:
@@ -201,7 +321,3 @@ def _write(file: Path, data: bytes, isexec: bool) -> None:
     file.write_bytes(data)
     if isexec:
         file.chmod(file.stat().st_mode | 0o111)
-
-
-def _names(facts: Sequence[OutFact]) -> str:
-    return ", ".join(fact.path for fact in facts[:5]) + (f" and {len(facts) - 5} more" if len(facts) > 5 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.reconcile.ledgers import check_ledger
@@ -206,3 +207,37 @@ def test_damaged_bytes_that_no_stage_needs_are_replaced_where_a_person_says_so(t
     assert kept.read_bytes() == good
     assert set(world.plan().values()) == {"keep"}
     check_ledger(world.remote)
+
+
+def test_a_pull_brings_all_that_can_be_had_and_names_the_rest(tmp_path: Path) -> None:
+    world = World.create(tmp_path, FILES, dvc=True)
+    world.reconcile()
+    digests = {out["path"]: out["md5"] for run in world.runs() for out in run["outs"]}
+    lose_bytes(world)
+    kept = {name: world.store / "files/md5" / md5[:2] / md5[2:] for name, md5 in digests.items()}
+    kept["third"].unlink()
+    kept["other"].chmod(0o644)
+    kept["other"].write_bytes(b"damage")
+    (world.repo.path / "m").write_text("mine")
+    done = world.runner("pull", "--json", ok=(4,))
+    value = json.loads(done.stdout)
+    words = {"first": "pulled", "second": "pulled", "m": "differs", "other": "missing", "third": "missing"}
+    assert (value["outputs"], value["exitCode"]) == (words, 4)
+    other, third = value["missing"]
+    assert [(row["stage"], row["path"], row["digest"]) for row in (other, third)] == [
+        ("other", "other", digests["other"]),
+        ("third", "third", digests["third"]),
+    ]
+    assert "1 object is damaged" in other["message"]
+    assert "1 object is missing" in third["message"]
+    assert all("`runner reconcile --retry dvc.yaml:" in row["hint"] for row in (other, third))
+    assert "2 outputs could not be brought" in done.stderr
+    assert (world.repo.path / "second").read_text() == "2\n1\n"
+    assert not (world.repo.path / "third").exists()
+    told = world.reconcile("--retry", "dvc.yaml:other", "dvc.yaml:third")  # as the hints say
+    assert told.outcomes == {"other": "remade", "third": "remade"}
+    (world.repo.path / "m").unlink()
+    again = json.loads(world.runner("pull", "--json").stdout)["outputs"]
+    assert again == words | {"first": "there", "second": "there", "m": "pulled"} | dict.fromkeys(
+        ("other", "third"), "pulled"
+    )
