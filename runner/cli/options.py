@@ -307,8 +307,15 @@ def _runs(commands: Any) -> None:
 
 def _log(commands: Any) -> None:
     help_ = "print the log of a stage's last run"
-    parser = _command(commands, "log", help_, "history", "log", "log train", "log 17")
-    parser.add_argument("stage", metavar="STAGE", help="train, or pipeline:train; or the number of a record")
+    parser = _command(commands, "log", help_, "history", "log", "log train", "log 17", "log 21 train")
+    parser.add_argument(
+        "stage",
+        metavar="STAGE|RECORD",
+        help="train, or pipeline:train; or the number of a record, also of one that `runner verify` made",
+    )
+    parser.add_argument(
+        "of", metavar="STAGE", nargs="?", help="which stage is meant, where the record is of several repetitions"
+    )
     add_common(parser)
 
 

@@ -148,15 +148,16 @@ class Execution:
             self._settled.append(stage.address)
         return step.action is Action.RUN
 
-    def _is_held(self, stage: Stage) -> bool:
-        """Whether somebody else runs it now; if nobody does it is ours, and others are told."""
+    def _is_held(self, stage: Stage, more: str = "") -> bool:
+        """Whether somebody else runs it now; if nobody does it is ours, and others are told. `more` is said of it."""
         step = self.outcome.steps[stage.address]
         who = self._context.held_elsewhere(step)
         if who is None or step.key is None:
             return False
-        self.outcome.steps[stage.address] = replace(step, action=Action.WAIT, reasons=(who,))
+        said = who + more
+        self.outcome.steps[stage.address] = replace(step, action=Action.WAIT, reasons=(said,))
         self.outcome.held[stage.address] = step.key
-        self._context.on_event(Event("notice", stage.address, who))
+        self._context.on_event(Event("notice", stage.address, said))
         return True
 
     def _asked_again(self, stage: Stage) -> Step:
@@ -280,10 +281,11 @@ class Execution:
             self._enter_remade(step)
             return
         restored = self._resolver.from_run_cache(step)
-        if restored is not None:
-            self._ended(step, restored)
-        else:
+        if restored is None:
             self._queue.push(self._stage(step))
+        elif not self._is_held(self._stage(step), "; its result is in DVC's run-cache, and counts once it is recorded"):
+            # Whoever claims it has made it, perhaps just now in this same cache: his record says more than ours would.
+            self._ended(step, restored)
 
     def _looked_up(self, step: Step) -> Step | None:
         try:

@@ -10,6 +10,7 @@ from runner.core.nouns import Stage
 from runner.core.plan import Step
 from runner.core.records import Record, RunFacts
 from runner.core.runkey import shown
+from runner.core.verification import SAME
 from runner.observe.observation import Observation
 from runner.report.plan_view import sign
 from runner.report.style import Style, command_lines, duration, fields, reason_text, size, wrapped
@@ -78,7 +79,7 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
         lines += _section(title, [f"    {Style.safe(other)}" for other in value[key]], style)
     lines += _section("run key", [f"    {value['key']}"] if value["key"] else [], style)
     lines += _section("recorded", fields(_record(value, action), style), style)
-    lines += _verified_lines(value["verified"], style) if value["verified"] else []
+    lines += _verified_lines(value, style) if value["verified"] else []
     return "\n".join(lines) + "\n"
 
 
@@ -92,12 +93,15 @@ def _verified(record: Record, step: Step) -> dict[str, Any] | None:
     return {"record": record.sequence, "at": record.recorded_at, "actor": facts["actor"], "host": facts["host"]} | said
 
 
-def _verified_lines(verified: Mapping[str, Any], style: Style) -> list[str]:
+def _verified_lines(value: Mapping[str, Any], style: Style) -> list[str]:
     from runner.report.verify_view import differing, word  # imported late: rare
 
+    verified = value["verified"]
     at = verified["at"][:19].replace("T", " ")
     rows = [("result", word(verified)), ("record", str(verified["record"])), ("at", f"{at} UTC")]
     rows.append(("by", f"{verified['actor']} on {verified['host'].get('name', '?')}"))
+    if verified["result"] != SAME:
+        rows.append(("log", f"`runner log {verified['record']} {value['pipeline']}:{value['stage']}`"))
     lines = [f"    {line}" for line in differing(verified, style)]
     return _section("verified: run again, and compared", [*fields(rows, style), *lines], style)
 

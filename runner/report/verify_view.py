@@ -99,6 +99,19 @@ def short(row: Mapping[str, Any]) -> str:
 
 
 def _what_to_do(result: Verification) -> list[str]:
+    """How to see what a repetition printed, and what may be why."""
+    return [*_how_to_read(result), *_may_be_why(result)]
+
+
+def _how_to_read(result: Verification) -> list[str]:
+    rows = sorted((row for row in result.checked if row.result != SAME), key=lambda row: not row.is_complaint)
+    if result.record is None or not rows:
+        return []
+    of = f" {Style.safe(str(rows[0].replay.before.address))}" if len(result.checked) > 1 else ""
+    return [f"`runner log {result.record}{of}` shows what {'that' if of else 'the'} repetition printed."]
+
+
+def _may_be_why(result: Verification) -> list[str]:
     """Where a run was made for another commit, that may be why: the stage may read what it does not declare."""
     older = [
         row.replay.record for row in result.checked if row.is_complaint and row.replay.before.desired != result.desired

@@ -23,11 +23,18 @@ _LISTED = "`runner runs list` shows them"
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The log of a run, whole where this host ran it."""
+    """The log of a run, or of its repetition, whole where this host ran it."""
 
-    run: RunFacts
+    stage: Address
+    run_id: str
     record: int | None
-    """Number of the run's record; None while it is not published."""
+    """Number of the record that states it; None while it is not published."""
+    outcome: str
+    message: str
+    host: str
+    """The name of the host that ran it."""
+    size_bytes: int | None
+    """Of the whole log; None where the record does not say it."""
     text: str
     whole: bool
 
@@ -185,17 +192,55 @@ def last_two_runs(clone: Clone, stage: str) -> tuple[tuple[Record, RunFacts], tu
     return rows[1], rows[0]
 
 
-def find_log(clone: Clone, name: str) -> Log:
-    """The log of a record's run, or of a stage's last one."""
-    if name.isdecimal():
-        record, run = find_run(clone, name)
-        sequence: int | None = record.sequence
-    else:
-        sequence, run = _last_run(clone, name)
-    file = clone.home.logs / f"{run.run_id}.log"
-    if file.is_file():
-        return Log(run, sequence, file.read_text(errors="replace"), True)
-    return Log(run, sequence, run.log_tail, False)
+def find_log(clone: Clone, name: str, stage: str | None = None) -> Log:
+    """The log of a stage's last run, or of the run or the repetition that a record states.
+
+    `stage` says which one is meant of a verification of several. Raises InputError.
+    """
+    if not name.isdecimal():
+        if stage is not None:
+            raise InputError(f"{name} is not the number of a record", f"`runner log {name}` shows the stage's last run")
+        return _log_of_run(clone, *_last_run(clone, name))
+    record, run = find_record(clone, name)
+    if run is None and "verification" in record.own:
+        return _log_of_repetition(clone, record, stage)
+    if run is None:
+        raise InputError(
+            f"record {record.sequence} is of no run, so it has no log", f"`runner runs show {name}` shows it"
+        )
+    if stage is not None:
+        find_stage(stage, [run.address])
+    return _log_of_run(clone, record.sequence, run)
+
+
+def _log_of_run(clone: Clone, record: int | None, run: RunFacts) -> Log:
+    text = _log_here(clone, run.run_id)
+    host = str(run.host.get("name", "another host"))
+    facts = (run.address, run.run_id, record, run.reason, run.message, host, run.log_bytes)
+    return Log(*facts, text=run.log_tail if text is None else text, whole=text is not None)
+
+
+def _log_of_repetition(clone: Clone, record: Record, stage: str | None) -> Log:
+    facts = record.own["verification"]
+    rows = {Address(row["pipeline"], row["stage"]): row for row in facts["runs"]}
+    if stage is None and len(rows) > 1:
+        names = ", ".join(str(address) for address in list(rows)[:5]) + (", ..." if len(rows) > 5 else "")
+        raise InputError(
+            f"record {record.sequence} is of {len(rows)} repetitions",
+            f"say which one: `runner log {record.sequence} STAGE` with one of {names}",
+        )
+    address = find_stage(stage, rows) if stage is not None else next(iter(rows))
+    row, host = rows[address], str(facts["host"].get("name", "another host"))
+    text = _log_here(clone, row["runId"])
+    outcome = row["outcome"]
+    said = (address, row["runId"], record.sequence, outcome["reason"], outcome["message"], host, None)
+    return Log(*said, text=text or "", whole=text is not None)
+
+
+def _log_here(clone: Clone, run_id: str) -> str | None:
+    """The log of a run as this host has it; None where it ran elsewhere, or the log is too old."""
+    file = clone.home.logs / f"{run_id}.log"
+    return file.read_text(errors="replace") if file.is_file() else None
 
 
 def _last_run(clone: Clone, name: str) -> tuple[int | None, RunFacts]:

@@ -86,6 +86,23 @@ def test_who_is_not_to_wait_does_the_rest_and_says_what_is_left(world: World) ->
     assert (told.ran, world.trace()) == ([], ["after", "other", "other", "slow"])
 
 
+def test_what_another_runner_of_the_same_cache_has_made_is_its_own_to_record(world: World) -> None:
+    first = world.start("reconcile", "--json")  # both in one clone, so that DVC's run-cache is one, too
+    until(lambda: list(world.repo.path.glob(".dvc/cache/runs/*/*/*")) != [], 240)
+    told = world.reconcile("--no-wait", ok=(5,))
+    assert (told.ran, told.actions["other"]) == ([], "wait")
+    [row] = [row for row in told.value["stages"] if row["stage"] == "other"]
+    assert row["reasons"][0].startswith("runs on ")
+    assert "in DVC's run-cache" in row["reasons"][0]
+
+    (world.folder / "gate").touch()
+    assert first.wait() == 0
+    told = world.reconcile()
+    assert (told.commit, told.ran) == (None, [])
+    runs = {run["stage"]: (run["provenance"], run["outcome"]["reason"]) for run in world.runs()}
+    assert (len(world.runs()), runs) == (3, dict.fromkeys(("slow", "after", "other"), ("runner", "ok")))
+
+
 def test_a_runner_of_the_same_home_that_was_killed_is_not_waited_for(world: World) -> None:
     process = begin(world, "a")
     process.kill()

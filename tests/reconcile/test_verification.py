@@ -112,7 +112,13 @@ def test_what_comes_out_is_compared_recorded_and_shown(world: World) -> None:
     assert (explained["record"], explained["result"]) == (value["record"], "differs")
     assert explained["metrics"] == [change]
     assert explained["actor"]
-    shown = world.runner("runs", "show", str(value["record"])).stdout
+    number = str(value["record"])
+    assert "say which one: `runner log" in world.runner("log", number, ok=(1,)).stderr
+    told = json.loads(world.runner("log", number, "metric", "--json").stdout)
+    assert (told["record"], told["runId"], told["whole"]) == (value["record"], rows["metric"]["runId"], True)
+    assert "is not recorded" in world.runner("log", number, "metric", host="b").stderr
+    assert f"`runner log {number} dvc.yaml:random`" in world.runner("explain", "random").stdout
+    shown = world.runner("runs", "show", number).stdout
     assert f"Record {value['record']}: a verification" in shown
     assert "m.json:auc.us" in shown
     text = world.runner("status").stdout
@@ -143,9 +149,12 @@ def test_a_verified_repository_has_nothing_to_do_and_every_reader_agrees(world: 
 def test_nothing_of_a_repetition_stays_but_its_log(world: World) -> None:
     cache = world.repo.path / ".dvc/cache"
     before = sorted(cache.rglob("*")), sorted(world.store.rglob("*"))
-    verified(world, "random", ok=3)
+    said = world.runner("verify", "random", ok=(3,)).stdout
     assert (sorted(cache.rglob("*")), sorted(world.store.rglob("*"))) == before
     [run] = world.records()[-1]["verification"]["runs"]
+    log = f"runner log {world.records()[-1]['sequence']}"
+    assert f"`{log}` shows what the repetition printed." in said
+    assert "random printed nothing" in world.runner(*log.split()[1:]).stderr
     assert [file.stem for file in world.home("a").glob(f"r/*/logs/{run['runId']}.log")] == [run["runId"]]
 
 
