@@ -14,6 +14,7 @@ from runner.report.history_view import Beside, status_json, status_text
 from runner.report.style import Style, log_text, plural, size
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.history import newest_results
+from runner.wiring.rewritten import rewritten_states
 
 if TYPE_CHECKING:
     from runner.wiring.history import Log
@@ -24,7 +25,8 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     clone = open_clone(working_folder(arguments.folder), os.environ, arguments.trust)
     observation, aim = clone.observed(arguments.rev)
     plan, _ = observation.plan()
-    observation = clone.told(observation)
+    rewritten = rewritten_states(clone, aim)
+    observation = clone.told(observation, *map(str, rewritten))
     state = observation.state
     verified = state.verifications() if state else {}
     results = newest_results(state, verified) if state else {}
@@ -32,7 +34,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     records = plural(state.summary.head.sequence if state else 0, "record")
     signed = () if state is None else ("signed" if state.is_signed else "not signed",)
     ground = ground_of(clone, observation, aim, arguments.rev, records, *signed)
-    value = status_json(plan, observation, beside)
+    value = status_json(plan, observation, beside) | {"rewritten": [row.as_json() for row in rewritten]}
     console.result(status_text(plan, observation, ground, beside, console.out), value)
     failed = any(step.action is Action.FAILED for step in plan.steps)
     return ExitCode.FAILED if failed else ExitCode.DONE

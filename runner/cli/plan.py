@@ -13,20 +13,24 @@ from runner.cli.ground import ground_of
 from runner.errors import ExitCode, HostError, InputError
 from runner.report.plan_view import plan_json, plan_text
 from runner.wiring.clone import open_clone, working_folder
+from runner.wiring.rewritten import rewritten_states
 
 
 def plan(arguments: argparse.Namespace, console: Console) -> int:
     """Print the plan; exit code 2 where it is not empty."""
     folder = working_folder(arguments.folder)
+    before = None
     if arguments.fetch:
         from runner.wiring.repository import refresh  # imported late: only --fetch needs the network
 
-        refresh(folder, os.environ)
+        before = refresh(folder, os.environ)
     clone = open_clone(folder, os.environ, arguments.trust)
     observation, aim = clone.observed(arguments.rev)
     found, _ = observation.plan()
-    observation = clone.told(observation)
-    value = plan_json(found, observation.desired, clone.state_age(observation.state)) | {"rev": aim.request}
+    rewritten = rewritten_states(clone, aim, before)
+    observation = clone.told(observation, *map(str, rewritten))
+    value = plan_json(found, observation.desired, clone.state_age(observation.state))
+    value |= {"rev": aim.request, "rewritten": [row.as_json() for row in rewritten]}
     if arguments.out:
         _write(folder / arguments.out, value)
     if arguments.format == "markdown" and not console.as_json:

@@ -99,9 +99,12 @@ class Clone:
         aim = aimed(self.reader, self.states, rev, self.policy.watched)
         return self._observed(aim), aim
 
-    def told(self, observation: Observation) -> Observation:
-        """The observation with a notice for all that a trust file does not let count, as far as it was asked for."""
-        texts = self.trusting.notices() if self.trusting is not None else []
+    def told(self, observation: Observation, *more: str) -> Observation:
+        """The observation with a notice for all that a trust file does not let count, as far as it was asked for.
+
+        `more` are texts of other notices that a reconcile would give.
+        """
+        texts = [*more, *(self.trusting.notices() if self.trusting is not None else [])]
         if not texts:
             return observation
         notices = (*observation.desired.notices, *(Notice(text, NOWHERE) for text in texts))

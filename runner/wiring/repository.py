@@ -100,8 +100,13 @@ def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -
     return Repository(clone.url, clone.home, home_root, mirror, clone)
 
 
-def refresh(folder: Path, environ: Mapping[str, str]) -> None:
-    """Fetch the remote into the runner's mirror, so that a plan knows the newest state."""
+def refresh(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Fetch the remote into the runner's mirror, so that a plan knows the newest state.
+
+    Returns the state branches with the newest commits that were known until then.
+    """
     repository = open_repository(folder, None, environ)
+    before = dict(repository.clone.states.tips) if repository.clone is not None else {}
     repository.mirror.fetch()
     repository.share_states()
+    return before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from runner.core.claims import BRANCHES
 from runner.errors import Held, InputError
@@ -30,6 +31,18 @@ class StateRefs:
         """Branches whose runs may be taken over by `own`."""
         names = dict.fromkeys([self.first, refs.STATE, *(self.proposals() if proposals else [])])
         return [name for name in names if name != own]
+
+
+def read_seen(file: Path) -> str | None:
+    """What this host noted of a branch: the newest commit that it has seen there; None where it noted nothing."""
+    return file.read_text().strip() if file.is_file() else None
+
+
+def is_rewritten(reader: Reader, branch: str, seen: str, tip: str | None) -> bool:
+    """Whether a state branch, which is at `tip` now, does not hold any more what was seen of it."""
+    if tip is None and branch.startswith(refs.PROPOSED):
+        return False  # people may tidy up after a merge: it is none of ours to hold for
+    return seen != tip and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip))
 
 
 _PLACES = ("refs/remotes/origin/", "refs/heads/")

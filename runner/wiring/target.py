@@ -20,7 +20,7 @@ from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
 from runner.values import dataclass
 from runner.wiring.home import RepositoryHome
-from runner.wiring.states import StateRefs, mirror_states
+from runner.wiring.states import StateRefs, is_rewritten, mirror_states, read_seen
 from runner.wiring.trust import Trusting
 
 
@@ -163,20 +163,18 @@ class Targets:
             self.opened(target, target.states.tips[branch], branch)
         except Held:
             seen_file = self.home.seen_state(branch)
-            if _read_seen(seen_file) is None:
+            if read_seen(seen_file) is None:
                 _write_seen(seen_file, "")  # a branch that a person may accept has to be known
             raise
 
     def _check_not_rewritten(self, target: Target) -> str | None:
         """Hold where the state branch no longer holds what this host has seen of it; gives what is new there."""
         branch = target.branch
-        seen = _read_seen(self.home.seen_state(branch))
+        seen = read_seen(self.home.seen_state(branch))
         reader = self.mirror.reader
         # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
         tip = self._state_of(target)
-        # People may tidy up after a merge: a proposal's branch that is gone is none of ours to hold for.
-        is_gone = tip is None and branch.startswith(refs.PROPOSED)
-        if seen and not is_gone and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
+        if seen and is_rewritten(reader, branch, seen, tip):
             raise Held(
                 f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
                 f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
@@ -193,7 +191,7 @@ class Targets:
     def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
         """Hold where a protected watched branch no longer holds what this host has seen of it."""
         seen_file = self.home.seen(watched)
-        seen = _read_seen(seen_file)
+        seen = read_seen(seen_file)
         reader = self.mirror.reader
         if project.protect and seen and reader.exists(seen) and not reader.is_ancestor(seen, tip):
             raise Held(
@@ -202,10 +200,6 @@ class Targets:
             )
         if tip != seen:
             _write_seen(seen_file, tip)
-
-
-def _read_seen(file: Path) -> str | None:
-    return file.read_text().strip() if file.is_file() else None
 
 
 def _write_seen(file: Path, commit: str) -> None:

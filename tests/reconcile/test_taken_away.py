@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,12 @@ def end(world: World, process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.wait(), (world.folder / "log").read_text()
 
 
+def rewritten(world: World, *words: str, host: str = "a") -> list[dict[str, Any]]:
+    """What a command that reads says of state branches that were rewritten."""
+    rows: list[dict[str, Any]] = json.loads(world.runner(*words, "--json", host=host, ok=(0, 2)).stdout)["rewritten"]
+    return rows
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_state_branch_that_is_rewound_or_deleted_meanwhile_is_held(world: World, gone: bool) -> None:
     first = world.tip()
@@ -58,10 +66,20 @@ def test_a_state_branch_that_is_rewound_or_deleted_meanwhile_is_held(world: Worl
     assert f"{STATE} was rewritten meanwhile: {seen[:12]} is not part of it any more" in said
     assert world.tip() == (None if gone else first)
 
+    accept = "none" if gone else str(first)
+    row = {"branch": STATE, "known": seen, "now": world.tip(), "holds": True}
+    row["accept"] = f"runner reconcile --accept-state {accept}"
+    assert rewritten(world, "status") == [row]
+    assert rewritten(world, "plan", "--fetch", host="b") == [{**row, "holds": False, "accept": None}]
+    assert rewritten(world, "plan", "--fetch") == [row]
+    text = world.runner("status").stdout
+    assert f"{STATE} was rewritten on the remote: {seen[:12]}, which this host has seen, is not part of it" in text
+    assert f"A reconcile holds (exit code 6) until you push {seen[:12]} there again" in text
     world.trace()
     world.reconcile(ok=(6,))
-    told = world.reconcile("--accept-state", "none" if gone else str(first))
+    told = world.reconcile("--accept-state", accept)
     assert (told.ran, world.trace()) == ([], [])
+    assert rewritten(world, "plan", "--fetch") == rewritten(world, "status") == []
     check_ledger(world.remote)
 
 
