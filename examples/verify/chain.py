@@ -4,11 +4,13 @@ Each record is a line of canonical JSON: an envelope (DSSE) around a statement (
 of the record before it. docs/state-branch.md describes the format, docs/audit.md the trust file.
 """
 
+import argparse
 import base64
 import functools
 import hashlib
 import json
 import re
+import sys
 from collections import namedtuple
 
 from cryptography.exceptions import InvalidSignature
@@ -32,6 +34,13 @@ FIELDS = {  # what a statement of each kind has to hold; its predicate type ends
 KINDS = {f"https://gitops-runner.dev/predicates/{kind}/v1": kind for kind in FIELDS if kind != "run"}
 KINDS["https://slsa.dev/provenance/v1"] = "run"
 Key = namedtuple("Key", "names public roles first last")  # its names: one for records, one for checkpoints
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """End with 1, as the runner does where the usage is wrong; argparse would take 2."""
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
 
 
 def sha256(*parts):
@@ -170,13 +179,16 @@ def check_verified(files, chain, folder=".runner/verified/"):
 
 def read_note(data):
     """Origin, size, root, signatures and signed text of a checkpoint; ValueError unless it is in its one form."""
-    text, _, below = data.decode().partition("\n\n")
-    origin, size, top = text.split("\n")
-    lines = re.findall("^\u2014 (\\S+) (\\S+)$", below, re.M)
-    rows = [(name, base64.b64decode(row, validate=True)) for name, row in lines]
-    top, lines = base64.b64decode(top, validate=True), [f"\u2014 {name} {encode(row)}\n" for name, row in rows]
-    again = f"{origin}\n{int(size)}\n{encode(top)}\n\n{''.join(lines)}"
-    need(again.encode() == data, "is not in its one form")
+    try:
+        text, _, below = data.decode().partition("\n\n")
+        origin, size, top = text.split("\n")
+        lines = re.findall("^\u2014 (\\S+) (\\S+)$", below, re.M)
+        rows = [(name, base64.b64decode(row, validate=True)) for name, row in lines]
+        top, lines = base64.b64decode(top, validate=True), [f"\u2014 {name} {encode(row)}\n" for name, row in rows]
+        again = f"{origin}\n{int(size)}\n{encode(top)}\n\n{''.join(lines)}"
+    except ValueError:  # what Python says of it would tell nobody more
+        again = ""
+    need(again and again.encode() == data, "it is not in its one form: three lines, an empty one, and signatures")
     return origin, int(size), top, [((name, row[:4]), row[4:]) for name, row in rows], text.encode() + b"\n"
 
 

@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 
-from chain import NONSENSE, check_signed, need, read_note, read_trust, sha256
+from chain import NONSENSE, Parser, check_signed, need, read_note, read_trust, sha256
 
 
 def check_note(name, data, trust):
@@ -71,7 +71,7 @@ def check_extends(proof, size, root, trust):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("proof")
     parser.add_argument("--trust")
     asked = parser.parse_args()

@@ -27,6 +27,7 @@ from chain import (
     POLICY,
     ROLLBACK,
     Chain,
+    Parser,
     as_json,
     canonical,
     check_note,
@@ -234,8 +235,16 @@ def state_commits(repository, ref):
     return newest[::-1], any(held[len(newest) :])
 
 
+def need_note(name, data):
+    """A file that was kept has to be a checkpoint."""
+    try:
+        read_note(data)
+    except ValueError as error:
+        raise ValueError(f"{name} is no checkpoint: {error}") from error
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("repository", "ref", "--trust", "--pinned"):
         parser.add_argument(name)
     asked = parser.parse_args()
@@ -243,7 +252,7 @@ def main():
         trust = asked.trust and read_trust(pathlib.Path(asked.trust).read_text())
         pinned = asked.pinned and pathlib.Path(asked.pinned).read_bytes()
         if pinned is not None:
-            read_note(pinned)
+            need_note(asked.pinned, pinned)
         commits, below = state_commits(asked.repository, asked.ref)
         need(commits, f"{asked.ref} holds no ledger of the runner")
         ids = listed(asked.repository, commits[-1], ".runner/")

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from runner import __version__
 from runner.cli.console import Console
@@ -26,6 +27,9 @@ from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
 from runner.wiring.trust import trust_file
 
+if TYPE_CHECKING:
+    from runner.cli.sampling import Sampling
+
 
 def daemon(arguments: argparse.Namespace, console: Console) -> int:
     """Reconcile what is new every interval, until SIGTERM or SIGINT."""
@@ -35,6 +39,7 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
     settings = replace(settings, watch=watch_of(os.environ), trust=trust)
     say = _teller(console)
     url = arguments.repo or open_clone(folder, os.environ).url
+    sample: Sampling | None = None
     with signing_of(os.environ) as signing, stopping() as (stop, signals):
 
         def one_round() -> Result:
@@ -76,12 +81,12 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.verify_sample is not None:
             from runner.cli.sampling import sampling  # imported late: rare
 
-            sample = sampling(arguments, console, say, settings, signing)
-            rounds = replace(rounds, idle=lambda result: sample.idle(result, stop))
+            sample = chosen = sampling(arguments, console, say, settings, signing)
+            rounds = replace(rounds, idle=lambda result: chosen.idle(result, stop))
         served = serve(rounds, arguments.interval, stop, once=arguments.once)
     if not signals:
         return served.last
-    say(stop_line(served.rounds, served.busy, served.failed))
+    say(stop_line(served.rounds, served.busy, served.failed, sample.told.verified if sample else None))
     return ExitCode.DONE if not arguments.once else signals[-1]
 
 

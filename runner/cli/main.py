@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runner import __version__
-from runner.cli.options import Formatter, Parser, UsageMistake, add_commands, add_common, examples, options_of
+from runner.cli.options import (
+    Formatter,
+    Parser,
+    UsageMistake,
+    add_commands,
+    add_common,
+    examples,
+    needs_value,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from runner.cli.console import Console
@@ -84,15 +94,19 @@ def _usage(mistake: UsageMistake, words: Sequence[str]) -> int:
     from runner.cli.console import Console  # imported late: start-up of --help and --version
     from runner.errors import InputError
 
-    hint = mistake.hint
+    hint, message = mistake.hint, mistake.message
+    missing = re.fullmatch(r"(\S*?)(?:/-\w)?: expected (?:one|at least one) argument", message)
+    if missing:
+        message = needs_value(build_parser(), words, missing[1])
     stray = mistake.message.removeprefix("unrecognized arguments: ")
     if stray != mistake.message:  # told by the parser above the command's
         import difflib  # imported late: start-up
 
         prog, known = options_of(build_parser(), words)
-        close = difflib.get_close_matches(stray.split()[0].partition("=")[0], known, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
+        names = {name.lstrip("-"): name for name in known}  # dashes alone make nothing alike
+        close = difflib.get_close_matches(stray.split()[0].partition("=")[0].lstrip("-"), names, n=1)
+        hint = f"did you mean {names[close[0]]}? " if close else ""
         hint += f"`{prog} --help` shows what it takes"
-    error = InputError(mistake.message, hint)
+    error = InputError(message, hint)
     Console(as_json="--json" in words).error(error)
     return error.exit_code

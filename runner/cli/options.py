@@ -125,11 +125,33 @@ def _in_words(message: str, parser: argparse.ArgumentParser) -> tuple[str, str]:
 
 def options_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, list[str]]:
     """The command that some words call, such as `runner runs list`, and the options it takes."""
+    parser = _called(parser, words)
+    return parser.prog, [option for action in parser._actions for option in action.option_strings]
+
+
+def needs_value(parser: argparse.ArgumentParser, words: Sequence[str], option: str) -> str:
+    """What to say of an option without a value: also where one is there that looks like an option, such as `-1s`."""
+    parser = _called(parser, words)
+    action = next((action for action in parser._actions if option in action.option_strings), None)
+    known = [name for action in parser._actions for name in action.option_strings]
+    at = next((number for number, word in enumerate(words) if action and word in action.option_strings), len(words))
+    said = words[at + 1] if at + 1 < len(words) else ""
+    if action is None or said.partition("=")[0] in known or not said:
+        return f"{option} needs a value"
+    try:
+        if callable(action.type):
+            action.type(said)
+    except argparse.ArgumentTypeError as error:
+        return f"{option}: {error}"
+    return f"{option} needs a value; one that begins with a dash is written {option}={said}"
+
+
+def _called(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.ArgumentParser:
     for word in words:
         groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         inner = groups[0].choices.get(word) if groups else None
         parser = inner if inner is not None else parser
-    return parser.prog, [option for action in parser._actions for option in action.option_strings]
+    return parser
 
 
 def _rev(parser: Parser, help_: str = "commit, branch or tag (default: HEAD)") -> None:

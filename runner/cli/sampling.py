@@ -25,17 +25,20 @@ from runner.wiring.repository import Repository, open_repository
 from runner.wiring.sampling import Sampler
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Teller:
     """Says in the daemon's log what a sampler does."""
 
     say: Callable[[str], None]
     console: Console
+    verified: int = 0
+    """How many recorded runs were repeated to their end."""
 
     def begins(self, address: Address, record: int) -> None:
         self.say(f"verifying {Style.safe(str(address))}: record {record} is run again")
 
     def ended(self, result: Verification) -> None:
+        self.verified += len(result.checked)
         self.console.row(verification_json(result))
         self.say(verified_line(result, self.console.err))
 

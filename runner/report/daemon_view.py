@@ -37,6 +37,10 @@ def verified_line(result: Verification, style: Style) -> str:
     return f"verified {name}, record {row['record']}: {outcome}; {recorded_as(result)}"
 
 
-def stop_line(rounds: int, busy: int, failed: int) -> str:
-    """How many rounds there were, how many of them did something, and how many ended with an error."""
-    return f"stopped after {plural(rounds, 'round')}: {busy} did something, {failed} failed"
+def stop_line(rounds: int, busy: int, failed: int, verified: int | None = None) -> str:
+    """How many rounds there were, how many of them did something, and how many ended with an error.
+
+    `verified` is how many recorded runs were repeated between them; None where none was to be.
+    """
+    between = "" if verified is None else f"; {plural(verified, 'recorded run')} verified"
+    return f"stopped after {plural(rounds, 'round')}: {busy} did something, {failed} failed{between}"

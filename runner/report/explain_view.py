@@ -74,7 +74,7 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
         rows = [(name, shown(item)) for name, item in material.get(kind, {}).items()]
         lines += _section(title, fields(rows, style), style)
     lines += _section("outputs", fields(_outputs(value), style), style)
-    lines += _section("settings", fields([(key, shown(item)) for key, item in value["settings"].items()], style), style)
+    lines += _section("settings", fields(_said(value["settings"]), style), style)
     for key, title in (("needs", "needs"), ("neededBy", "needed by")):
         lines += _section(title, [f"    {Style.safe(other)}" for other in value[key]], style)
     lines += _section("run key", [f"    {value['key']}"] if value["key"] else [], style)
@@ -137,6 +137,12 @@ def _record(value: Mapping[str, Any], action: Action) -> list[tuple[str, str]]:
     if value["adoptedFrom"]:
         rows.append(("taken from", str(value["adoptedFrom"])))
     return rows
+
+
+def _said(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings for people; that of a stage which is meant to be so, in words."""
+    words = {"nondeterministic": ("deterministic", "no: the spec says that a repetition may leave other bytes")}
+    return [words.get(key, (key, shown(item))) for key, item in settings.items()]
 
 
 def _settings(stage: Stage) -> dict[str, Any]:

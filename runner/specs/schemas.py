@@ -134,6 +134,24 @@ _TYPE_WORDS = {
 }
 
 
+_TEMPLATE = r"^[^$]*\$\{[^}]*\}"
+"""The pattern of fields that are no text, and may be given by one: `${...}`."""
+
+
+def _type(error: Any) -> str:
+    types = error.validator_value
+    if error.schema.get("pattern") == _TEMPLATE:
+        types = [name for name in types if name != "string"]
+    return f"must be {_words(types)}, not {_word_of(error.instance)}"
+
+
+def _pattern(error: Any) -> str:
+    if error.validator_value != _TEMPLATE:
+        return f"cannot be {_word_of(error.instance)}"
+    types = [name for name in error.schema["type"] if name != "string"]
+    return f"must be {_words(types)}, not the text {_word_of(error.instance)}"
+
+
 def _words(types: Any) -> str:
     names = [_TYPE_WORDS[name] for name in ([types] if isinstance(types, str) else types)]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
@@ -163,12 +181,12 @@ def _any_of(error: Any) -> str:
 
 
 _MESSAGES: Mapping[str, Any] = {
-    "type": lambda error: f"must be {_words(error.validator_value)}, not {_word_of(error.instance)}",
+    "type": _type,
     "enum": lambda error: (
         f"must be one of {', '.join(map(str, error.validator_value))}, not {_word_of(error.instance)}"
     ),
     "const": lambda error: f"must be `{error.validator_value}`, not {_word_of(error.instance)}",
-    "pattern": lambda error: f"cannot be {_word_of(error.instance)}",
+    "pattern": _pattern,
     "minLength": lambda error: "must not be empty",
     "minItems": lambda error: "must not be empty",
     "minProperties": lambda error: "must not be empty",

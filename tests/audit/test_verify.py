@@ -246,6 +246,11 @@ def test_the_second_verifier_says_what_it_cannot_read(signed: World, tmp_path: P
         ("--pinned", str(tmp_path / "trust.yaml")),
     ):
         assert second(signed.remote, STATE, *words) == 1
+    program = str(ROOT / "examples" / "verify" / "verify.py")
+    pinned = [str(signed.remote), STATE, "--pinned", str(tmp_path / "trust.yaml")]
+    for more, said in ((pinned, "trust.yaml is no checkpoint: it is not in its one form"), ([], "are required")):
+        done = subprocess.run([sys.executable, program, *more], capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stderr) == (1, True), done.stderr
     assert second(signed.remote, "no-such-branch") == second(tmp_path, STATE) == second(signed.remote, "main") == 1
 
 

@@ -70,12 +70,27 @@ def test_who_reads_one_line_of_help_does_not_hurt(team: Team) -> None:
         (["plan", "--jsn"], "did you mean --json? `runner plan --help` shows what it takes"),
         (["runs", "list", "--limt=3"], "did you mean --limit? `runner runs list --help` shows what it takes"),
         (["plan", "--zzzz"], "`runner plan --help` shows what it takes"),
+        (["daemon", "--frob"], "`runner daemon --help` shows what it takes"),
         (["--versoin"], "did you mean --version? `runner --help` shows what it takes"),
     ],
 )
 def test_an_option_that_is_not_there_leads_to_the_one_that_is(words: list[str], hint: str, team: Team) -> None:
     answer = call(team.path, *words)
     assert (answer.code, answer.err.splitlines()[1].strip()) == (1, hint)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["daemon", "--interval", "-1s"], "--interval: -1s is no time; say 30s, 5m or 1h"),
+        (["runs", "list", "--limit"], "--limit needs a value"),
+        (["plan", "--out", "--all"], "--out needs a value"),
+        (["plan", "--out", "-x"], "--out needs a value; one that begins with a dash is written --out=-x"),
+    ],
+)
+def test_an_option_without_a_value_that_it_takes_says_what_it_needs(words: list[str], said: str, team: Team) -> None:
+    answer = call(team.path, *words)
+    assert (answer.code, answer.err.splitlines()[0]) == (1, f"error: {said}")
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "xx_XX.ISO-8859-1"])

@@ -898,8 +898,8 @@ spec:
                 "(A name of letters, digits and underscores; for example: DB_PASSWORD)"
             ),
             (
-                "runner.yaml:13:7: `seed` cannot be `x` (Seed of random numbers, given as RUNNER_SEED and "
-                "PYTHONHASHSEED)"
+                "runner.yaml:13:7: `seed` must be a whole number, not the text `x` (Seed of random numbers, given as "
+                "RUNNER_SEED and PYTHONHASHSEED)"
             ),
             (
                 "runner.yaml:14:7: the key `lock` is missing in `environment` (A requirements file with pinned "
