@@ -56,6 +56,7 @@ def own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("DVC_NO_ANALYTICS", "1")
         patch.setenv("NO_COLOR", "1")
         patch.setenv("LC_ALL", "C.UTF-8")
+        patch.setenv("LANGUAGE", "C")  # or argparse looks for a translation of each of its words, in each call
         patch.setenv("TZ", "UTC")
         yield home
 

@@ -8,6 +8,7 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from runner.errors import HostError, InputError
 from runner.process import environments
 from runner.process.environments import VirtualEnvironment, find_python, in_use, prune
+from tests.saved import Saved
 
 ROOT = Path(__file__).parents[2]
 RUNNING = "{}.{}.{}".format(*sys.version_info)
@@ -44,16 +46,40 @@ def age(home: Path, days: float) -> None:
         os.utime(path, (then, then))
 
 
-def test_two_builders_make_one_environment_that_works_and_is_kept(tmp_path: Path) -> None:
-    lock, home = wheel(tmp_path), tmp_path / "environments"
+@dataclass(frozen=True)
+class Built:
+    """A home in which there was nothing, and what two builders got there at the same time."""
+
+    lock: bytes
+    home: Path
+    found: tuple[VirtualEnvironment, ...]
+
+
+@pytest.fixture(scope="module")
+def saved(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[Built]:
+    """Built once: an environment takes seconds."""
+    folder = tmp_path_factory.mktemp("built")
+    lock, home = wheel(folder), folder / "environments"
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: ensure(lock, None, home), range(2))
+        found = tuple(pool.map(lambda _: ensure(lock, None, home), range(2)))
+    return Saved.of(Built(lock, home, found), home)
+
+
+@pytest.fixture
+def built(saved: Saved[Built]) -> Built:
+    """The same once more for each test."""
+    return saved.again()
+
+
+def test_two_builders_make_one_environment_that_works_and_is_kept(built: Built) -> None:
+    first, second = built.found
     assert first == second
     program = [str(first.bin_dir / "python"), "-c", "import colour; print(colour.NAME)"]
     assert subprocess.check_output(program, text=True) == "blue\n"
-    built = (home / first.digest / environments.COMPLETE).stat().st_mtime_ns
-    assert ensure(lock, RUNNING, home) == first
-    assert (home / first.digest / environments.COMPLETE).stat().st_mtime_ns == built
+    complete = built.home / first.digest / environments.COMPLETE
+    before = complete.stat().st_mtime_ns
+    assert ensure(built.lock, RUNNING, built.home) == first
+    assert complete.stat().st_mtime_ns == before
 
 
 def test_an_interrupted_build_leaves_nothing_that_counts_and_pip_is_quoted(tmp_path: Path) -> None:
@@ -93,40 +119,35 @@ def test_the_running_version_is_the_default() -> None:
     assert find_python(f"{sys.version_info[0]}.{sys.version_info[1]}") == (sys.executable, RUNNING)
 
 
-def test_an_environment_goes_when_it_was_not_used_for_thirty_days(tmp_path: Path) -> None:
-    home = tmp_path / "environments"
-    made = ensure(b"", None, home)
+def test_an_environment_goes_when_it_was_not_used_for_thirty_days(built: Built) -> None:
+    home = built.home
+    complete = home / built.found[0].digest / environments.COMPLETE
     age(home, 29)
     prune(home)
-    assert (home / made.digest / environments.COMPLETE).exists()
+    assert complete.exists()
     age(home, 31)
-    ensure(b"", None, home)
+    ensure(built.lock, None, home)
     prune(home)
-    assert (home / made.digest / environments.COMPLETE).exists(), "it was used a moment ago"
+    assert complete.exists(), "it was used a moment ago"
     age(home, 31)
     prune(home)
-    assert list(home.iterdir()) == []
-    assert ensure(b"", None, home) == made
-    assert (home / made.digest / environments.COMPLETE).exists()
+    assert list(home.iterdir()) == []  # as where nothing was ever built
 
 
-def test_an_environment_in_use_by_another_process_stays_however_old_it_is(tmp_path: Path) -> None:
-    home = tmp_path / "environments"
-    made = ensure(b"", None, home)
+def test_an_environment_in_use_by_another_process_stays_however_old_it_is(built: Built) -> None:
+    home = built.home
     program = (
         "import sys; from pathlib import Path; from runner.process.environments import in_use\n"
-        "with in_use(b'', None, Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "with in_use(sys.argv[2].encode(), None, Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    )
-    with holder:
+    command = [sys.executable, "-c", program, str(home), built.lock.decode()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as holder:
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == b"held\n"
         age(home, 31)
         prune(home)
-        assert (home / made.digest / "bin" / "python").exists()
+        assert (home / built.found[0].digest / "bin" / "python").exists()
         holder.kill()
     prune(home)
     assert list(home.iterdir()) == []
