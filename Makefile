@@ -37,7 +37,7 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest --quiet --numprocesses $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (half an hour; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)
