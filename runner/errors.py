@@ -107,10 +107,11 @@ class InputError(RunnerError):
 class SpecError(InputError):
     """The specs have findings; all of them are here, sorted by place, and nothing ran."""
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[Finding], of: str = "the specs") -> None:
+        """`of` says what was read."""
         self.findings = sorted(findings)
         count = len(self.findings)
-        super().__init__(f"{count} finding{'s' if count != 1 else ''} in the specs")
+        super().__init__(f"{count} finding{'s' if count != 1 else ''} in {of}")
 
     def __str__(self) -> str:
         return "\n".join([self.message + ":", *(f"  {finding}" for finding in self.findings)])

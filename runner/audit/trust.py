@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from runner.core.checkpoint import key_hash
 from runner.core.dsse import fingerprint, parse_ssh_line
 from runner.core.predicates import RUNNER
-from runner.core.shapes import compiled
-from runner.errors import Finding, InputError, SpecError
-from runner.resources import schema_file
-from runner.specs.yaml12 import load, locate
+from runner.errors import InputError, SpecError
+from runner.specs.places import Locator
+from runner.specs.schemas import check
+from runner.specs.yaml12 import Path as Place
+from runner.specs.yaml12 import load
 from runner.values import dataclass
+
+_WHAT = "the trust file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +64,38 @@ def read_trust(file: Path) -> Trust:
 
 def parse_trust(text: bytes, file: Path) -> Trust:
     """What a trust file says; `file` is its name in messages. Raises SpecError with everything that is wrong in it."""
-    value = load(text, file=str(file))
-    schema = json.loads(schema_file("trust").read_text(encoding="utf-8"))
-    wrong = compiled(schema)(value)
-    if wrong is not None:
-        raise SpecError([Finding(str(file), 1, 1, wrong, "docs/audit.md shows what a trust file holds")])
-    keys, findings = [], []
-    for number, row in enumerate(value["keys"]):
-        try:
-            public_key = parse_ssh_line(row["key"])
-        except ValueError as error:
-            line, column = locate(text, ("keys", number, "key"))
-            findings.append(Finding(str(file), line, column, str(error), "the public line of an Ed25519 key"))
-            continue
-        roles = tuple(row.get("roles", [RUNNER]))
-        keys.append(TrustedKey(public_key, fingerprint(public_key), roles, row.get("from", 1), row.get("to")))
+    locator = Locator(str(file), lambda: text)
+    try:
+        value = load(text, file=str(file))
+    except SpecError as error:
+        raise SpecError(error.findings, _WHAT) from error
+    findings = [problem.finding for problem in check("trust", value, locator)]
+    rows = value.get("keys") if isinstance(value, dict) else None
+    keys: list[TrustedKey] = []
+    for number, row in enumerate(rows if isinstance(rows, list) else ()):
+        key = _key_of(row, keys, lambda part, *said: findings.append(locator.finding(part, *said)), ("keys", number))
+        keys += [key] if key is not None else []
     if findings:
-        raise SpecError(findings)
+        raise SpecError(findings, _WHAT)
     return Trust(tuple(keys), value.get("unsigned", {}).get("to", 0))
+
+
+def _key_of(row: Any, others: Sequence[TrustedKey], wrong: Callable[..., None], place: Place) -> TrustedKey | None:
+    """The key of one row; says what is wrong with it beside its shape."""
+    if not isinstance(row, dict):
+        return None  # the schema has said so
+    first, last = row.get("from", 1), row.get("to")
+    if type(first) is int and type(last) is int and 1 <= last < first:
+        hint = "the first record that the key signed, and the last one"
+        wrong((*place, "to"), f"the key would end with record {last}, before it begins with {first}", hint)
+    if not isinstance(row.get("key"), str):
+        return None
+    try:
+        public_key = parse_ssh_line(row["key"])
+    except ValueError as error:
+        wrong((*place, "key"), str(error), "the public line of an Ed25519 key")
+        return None
+    if any(other.public_key == public_key for other in others):
+        wrong((*place, "key"), "this key stands here twice", "give it one row, with all of its `roles`")
+    roles = row.get("roles", [RUNNER])
+    return TrustedKey(public_key, fingerprint(public_key), tuple(roles) if isinstance(roles, list) else (), first, last)

@@ -6,15 +6,18 @@ import functools
 import hashlib
 
 from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpoint
-from runner.audit.findings import Breakage, exit_code
+from runner.audit.findings import Breach, Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
 from runner.audit.reading import Ledger, read_ledger, read_since
 from runner.audit.tip import Before, check_tip, records_in
 from runner.core.checkpoint import Checkpoint, origin_of
 from runner.core.merkle import Frontier, leaf_hash
+from runner.core.predicates import RECONCILE
 from runner.git.read import Reader
-from runner.values import dataclass
+from runner.values import dataclass, replace
+
+_MOST_ACCEPTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,35 @@ def judge(ledger: Ledger, examiner: Examiner, *, pinned: Checkpoint | None = Non
     if ledger.complete:
         found += check_history(ledger.steps, chain, examiner, Ids(chain, len(ledger.commit)))
     if pinned is not None:
-        found += check_checkpoint(pinned, chain, examiner, "the pinned checkpoint")
+        found += _pinned_breaks(pinned, chain, examiner)
     return _report(ledger, chain, found, examiner, pinned, proposal=proposal)
+
+
+def _pinned_breaks(pinned: Checkpoint, chain: Chain, examiner: Examiner) -> list[Breakage]:
+    """What is wrong with a pinned checkpoint; where it is cut off, with what the ledger says of that."""
+    found = check_checkpoint(pinned, chain, examiner, "the pinned checkpoint")
+    if pinned.origin != chain.origin:
+        return found
+    why = _accepted(chain)
+    return [replace(one, message=f"{one.message}; {why}") if one.breach is Breach.ROLLBACK else one for one in found]
+
+
+def _accepted(chain: Chain) -> str:
+    """The newest records that say that a person went on from a rewritten state, in words; and what to do."""
+    told = []
+    for number, record in chain.records():
+        stated = record.own["reconcile"] if record.kind is RECONCILE else {}
+        if "acceptedState" in stated:
+            where, head = stated["host"]["name"], stated["acceptedState"][:12]
+            head = f"the rewritten state {head}" if head != "none" else "that the state was gone"
+            told.append(
+                f"record {number} of {record.recorded_at} says that {stated['actor']} on {where} accepted {head}"
+            )
+    if not told:
+        return "no record says that a person accepted that: restore the branch"
+    return (
+        f"{', and '.join(told[-_MOST_ACCEPTED:])}: ask why, look at what is there now, and then pin its checkpoint anew"
+    )
 
 
 def _report(

@@ -40,7 +40,14 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.accept_state:
         from runner.wiring.acceptance import accept_state  # imported late: rare
 
-        accepted = accept_state(repository, arguments.accept_state, _trusting(repository, arguments))
+        found = accept_state(repository, arguments.accept_state, _trusting(repository, arguments))
+        accepted = found.commit
+        for branch, seen in found.cut_off.items():
+            text = (
+                f"{Style.safe(branch)} does not go on from {seen[:12]}: whoever pinned a checkpoint of what is cut off"
+            )
+            do = "is told so (`audit verify --pinned` ends with 12) until they have looked and pin anew; let them know"
+            console.say(f"{console.err.yellow('notice: ')}{text} {do}")
     return _run(repository, request, arguments, console, accepted)
 
 

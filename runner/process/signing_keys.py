@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,13 +64,22 @@ class AgentKey:
 
 
 def file_key(path: Path) -> LocalKey:
-    """The key in a file; raises BadKey."""
+    """The key in a file; raises BadKey, also where others on this host may read it."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            found, data = os.fstat(file.fileno()), file.read()
     except OSError as error:
         raise BadKey(
             f"{path}: {error.strerror}", "RUNNER_SIGNING_KEY names a file; `runner keys generate` makes one"
         ) from error
+    # As ssh has it: of a file of somebody else's, such as root's, its owner decides who may read it.
+    if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise BadKey(
+            f"{path}: others on this host may get at this private key (its mode is {mode:04o})",
+            f"`chmod 600 {path}`, and replace the key if others may have read it; for a secret that Kubernetes mounts "
+            "say `defaultMode: 0400`",
+        )
     return key_of(data, str(path))
 
 

@@ -9,6 +9,7 @@ from runner.errors import Held, InputError
 from runner.git.mirror import Mirror
 from runner.ledger.in_place import newest_state
 from runner.observe import refs
+from runner.values import dataclass
 from runner.wiring.repository import Repository
 from runner.wiring.trust import Trusting
 
@@ -16,11 +17,20 @@ _GONE = "none"
 """What to say of a branch that is not there any more."""
 
 
-def accept_state(repository: Repository, sha: str, trusting: Trusting | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a person went on from."""
+
+    commit: str
+    """Its whole name, for the record; or `none`."""
+    cut_off: dict[str, str]
+    """Branch to the newest commit that this host had seen there, where it is not part of the branch any more."""
+
+
+def accept_state(repository: Repository, sha: str, trusting: Trusting | None = None) -> Accepted:
     """Forget what this host has seen of the state branches that are at `sha` now (`none`: of those that are gone).
 
     With a trust file what is recorded there counts from then on, whoever signed it.
-    Returns the whole name of that commit, for the record.
     Raises InputError where no branch that this host knows is there.
     """
     if sha != _GONE and not re.fullmatch(r"[0-9a-f]{7,64}", sha):
@@ -35,11 +45,15 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
     if not accepted:
         places = ", ".join(f"{branch} is at {tip or _GONE}" for branch, tip in tips.items())
         raise InputError(f"no state branch is at {sha}", places or "this host has seen none yet, so none is held")
+    reader, cut_off = repository.mirror.reader, dict[str, str]()
     for branch in accepted:
+        seen, tip = known[branch].read_text().strip(), tips[branch]
+        if seen and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
+            cut_off[branch] = seen
         known[branch].unlink(missing_ok=True)
         if trusting is not None:
-            trusting.accept(repository.mirror.reader, tips[branch], branch)
-    return tips[accepted[0]] or _GONE
+            trusting.accept(reader, tip, branch)
+    return Accepted(tips[accepted[0]] or _GONE, cut_off)
 
 
 def _state_of(mirror: Mirror, branch: str, trusting: Trusting | None) -> str | None:

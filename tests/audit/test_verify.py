@@ -331,15 +331,55 @@ def test_a_record_is_shown_with_its_statement(signed: World) -> None:
     assert "there is no record 99" in signed.runner("audit", "show", "99", ok=(1,)).stderr
 
 
+LINE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL0yqzVkX4CqVUAWxyOO8Pu7LtSGtlBQmhSQvCuSWIW6"
+BAD_TRUST = f"""\
+apiVersion: runner/v2
+kind: Trust
+keys:
+  - key: {LINE}
+    form: 9
+    from: 9
+    to: 3
+  - {{key: ssh-rsa AAAA, roles: [runer], to: 0}}
+  - key: {LINE} again
+  - AAAA
+unsigned: {{}}
+more: 1
+"""
+
+
+def test_all_that_is_wrong_with_a_trust_file_is_said_at_once_each_in_its_place(signed: World, tmp_path: Path) -> None:
+    file = tmp_path / "trust.yaml"
+    file.write_text(BAD_TRUST)
+    done = signed.runner("audit", "verify", "--trust", str(file), "--json", ok=(1,))
+    value = json.loads(done.stdout)
+    assert value["error"]["message"] == "10 findings in the trust file"
+    said = [(row["line"], row["column"], row["message"]) for row in value["findings"]]
+    assert said == [
+        (1, 1, "`apiVersion` must be `runner/v1`, not `runner/v2`"),
+        (5, 5, "unknown key `form` in `keys`"),
+        (7, 5, "the key would end with record 3, before it begins with 9"),
+        (8, 6, "not a line `ssh-ed25519 AAAA…`"),
+        (8, 33, "item 1 of `roles` must be one of runner, proposals, approver, not `runer`"),
+        (8, 41, "`to` must be at least 1, not 0"),
+        (9, 5, "this key stands here twice"),
+        (10, 5, "item 4 of `keys` must be a mapping, not `AAAA`"),
+        (11, 1, "the key `to` is missing in `unsigned`"),
+        (12, 1, "unknown key `more` at the top"),
+    ]
+    assert value["findings"][1]["hint"] == "did you mean `from`?"
+    assert f"{file}:5:5: unknown key `form`" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (None, "No such file"),
-        ("keys: []", "lacks 'apiVersion'"),
-        ("apiVersion: runner/v1\nkind: Trust\nkeys:\n  - key: ssh-rsa AAAA\n", ":4:"),
-        ("apiVersion: runner/v1\nkind: Trust\nkeys:\n  - {key: ssh-ed25519 AAAA, role: x}\n", "not allowed"),
+        ("", ": the document must be a mapping, not nothing"),
+        (f"apiVersion: runner/v1\nkind: Trust\nkeys:\n- key: {LINE}\nkind: Trust\n", ":5:1: "),
+        ("apiVersion: runner/v1\nkind: Trust\nkeys: []\n", ":3:1: `keys` must not be empty"),
     ],
-    ids=["missing", "empty", "another kind of key", "unknown field"],
+    ids=["missing", "empty", "a key twice", "no keys"],
 )
 def test_a_trust_file_that_is_none_is_explained(signed: World, tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:

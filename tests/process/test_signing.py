@@ -66,6 +66,16 @@ def test_a_generated_key_is_for_its_owner_alone_and_never_replaces_one(tmp_path:
         generate(tmp_path / "key")
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_key_that_others_may_get_at_is_refused(key_file: Path, mode: int) -> None:
+    key_file.chmod(mode)
+    with pytest.raises(InputError, match=f"its mode is {mode:04o}") as refused:
+        opened({KEY: str(key_file)})
+    assert f"chmod 600 {key_file}" in refused.value.hint
+    key_file.chmod(0o400)
+    opened({KEY: str(key_file)}).close()
+
+
 def test_what_it_signs_follows_and_verifies(signing: Signing) -> None:
     head, frontier, first = Head(), Frontier(), b""
     signing.begin(head, frontier)
@@ -193,6 +203,7 @@ def test_stages_see_neither_the_key_nor_the_agent() -> None:
 def test_a_key_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, why: str) -> None:
     if text is not None:
         (tmp_path / "key").write_text(text)
+        (tmp_path / "key").chmod(0o600)
     with pytest.raises(InputError, match=why):
         opened({KEY: str(tmp_path / "key")})
 

@@ -53,10 +53,24 @@ def test_an_accepted_rewrite_is_recorded(tmp_path: Path) -> None:
     first = git(world.remote, "rev-parse", "runner/state")
     world.edit({"in": "2"})
     world.reconcile()
+    lost, pinned = git(world.remote, "rev-parse", "runner/state"), world.folder / "pinned"
+    pinned.write_text(git(world.remote, "show", "runner/state:.runner/ledger/checkpoint") + "\n")
     git(world.remote, "update-ref", "refs/heads/runner/state", first)
     world.runner("reconcile", ok=(6,))
-    world.reconcile("--accept-state", first)
-    assert world.records()[-1]["reconcile"]["acceptedState"] == first
+    verify = ("audit", "verify", "runner/state", "--pinned", str(pinned))
+    said = world.runner(*verify, cwd=world.remote, ok=(12,)).stdout
+    assert "the end was cut off; no record says that a person accepted that: restore the branch" in said
+
+    told = world.reconcile("--accept-state", first)
+    assert f"runner/state does not go on from {lost[:12]}: whoever pinned a checkpoint" in told.err
+    number, record = len(world.records()), world.records()[-1]
+    assert record["reconcile"]["acceptedState"] == first
+    said = world.runner(*verify, cwd=world.remote, ok=(12,)).stdout
+    actor, host = record["reconcile"]["actor"], record["reconcile"]["host"]["name"]
+    assert f"record {number} of {record['recordedAt']} says that {actor} on {host} accepted" in said
+    assert f"accepted the rewritten state {first[:12]}: ask why, look at what is there now" in said
+    pinned.write_text(git(world.remote, "show", "runner/state:.runner/ledger/checkpoint") + "\n")
+    assert world.runner(*verify, cwd=world.remote).returncode == 0
 
 
 def test_a_remote_that_is_added_later_gets_what_stands(tmp_path: Path) -> None:
