@@ -277,9 +277,10 @@ def examiner(trust: Trust | None = TRUST) -> Examiner:
     return Examiner(statement_checker(), verifies, trust)
 
 
-def ids_of(snapshot: Snapshot) -> dict[str, str]:
-    """Paths below `ledger/` to the ids git gives to the files."""
-    return {path: blob_id(data, DIGITS) for path, data in snapshot.items() if path.startswith(".runner/ledger/")}
+def ids_of(snapshot: Snapshot, *more: str) -> dict[str, str]:
+    """Paths below `ledger/`, and more, to the ids git gives to the files."""
+    paths = (".runner/ledger/", *more)
+    return {path: blob_id(data, DIGITS) for path, data in snapshot.items() if path.startswith(paths)}
 
 
 def ledger_of(snapshots: Sequence[Snapshot]) -> Ledger:
@@ -304,12 +305,12 @@ def audit(
 
 
 @functools.cache
-def independent(name: str = "verify") -> Any:
-    """A module of the second verifier."""
+def independent() -> Any:
+    """The second verifier."""
     folder = str(Path(__file__).parents[2] / "examples" / "verify")
     sys.path.insert(0, folder)
     try:
-        return importlib.import_module(name)
+        return importlib.import_module("verify")
     finally:
         sys.path.remove(folder)
 
@@ -348,12 +349,11 @@ def second_opinion(
 ) -> list[tuple[int, str, str]]:
     """What examples/verify/verify.py finds: exit code, place and text of each."""
     commits = [
-        (f"{number:040x}", ids_of(files), files.get(layout.CHECKPOINT), files.get(layout.STATE))
+        (f"{number:040x}", ids_of(files, layout.STATE), files.get(layout.CHECKPOINT))
         for number, files in enumerate(snapshots)
     ]
-    read = None if trust is None else independent("chain").read_trust(trust_text(trust))
-    wrong: list[tuple[int, str, str]] = independent().check(snapshots[-1], commits, read, pinned)[0]
-    return wrong
+    read = None if trust is None else independent().read_trust(trust_text(trust).encode())
+    return list(independent().check(snapshots[-1], commits, read, pinned))
 
 
 def second_code(snapshots: Sequence[Snapshot], trust: Trust | None = TRUST, *, pinned: bytes | None = None) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +168,24 @@ def test_what_the_second_verifier_leaves_to_the_first_is_no_more_than_it_says() 
         tip = ended(good.tip, chained(records, number, KEY, edit), KEY)
         assert audit([tip]).exit_code == 10
         assert second_code([tip]) in (0, 12, 13)  # where something else hangs on it, it is found there
+
+
+@pytest.mark.parametrize("value", [5, [5], [{"stage": 1}]], ids=["a number", "numbers", "rows of others"])
+def test_what_makes_no_sense_is_found_alike_though_it_is_well_signed(value: object) -> None:
+    good = story(6)
+    records = records_of(good.tip)
+    number = max(number for number, data in enumerate(records, 1) if "reconcile" in own_of(data))
+    forged = chained(records, number, KEY, lambda own: own["reconcile"].update(standing=value))
+    assert both([ended(good.tip, forged, KEY)]) == {10}
+
+
+def test_the_second_verifier_is_short_and_has_nothing_of_the_runner() -> None:
+    folder = Path(__file__).parents[2] / "examples" / "verify"
+    texts = {path.name: path.read_text() for path in folder.glob("*.py")}
+    assert max(len(text.splitlines()) for text in texts.values()) <= 180
+    named = {word for text in texts.values() for word in re.findall(r"^ *(?:from|import) (\w+)", text, re.M)}
+    others = named - sys.stdlib_module_names - {name.removesuffix(".py") for name in texts}
+    assert others == {"cryptography"}
 
 
 def test_two_hundred_good_ledgers_raise_no_alarm() -> None:

@@ -254,6 +254,15 @@ def test_the_second_verifier_says_what_it_cannot_read(signed: World, tmp_path: P
     assert second(signed.remote, "no-such-branch") == second(tmp_path, STATE) == second(signed.remote, "main") == 1
 
 
+@pytest.mark.parametrize("name", ["verify.py", "proof.py"])
+def test_the_second_verifier_without_words_says_how_it_is_used(name: str) -> None:
+    words = [sys.executable, str(ROOT / "examples" / "verify" / name)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("usage: ")
+    assert name in done.stderr
+
+
 def test_damaged_bytes_of_an_output_are_found_by_looking_deep(signed: World, tmp_path: Path) -> None:
     cache = next(iter(signed.repo.path.glob(".dvc/cache/files/md5/*/*")))
     before = cache.read_bytes()
@@ -402,3 +411,14 @@ def test_results_on_the_watched_branch_are_verified_among_the_commits_of_people(
     assert (code, value["findings"], value["stateCommits"]) == (0, [], 3)
     assert second(world.repo.path, "main") == 0
     assert second(world.remote, "main") == 0
+
+    # What people put beside the records hides nothing that the runner records on top of it.
+    world.edit({"seed": "5", f"{layout.RECORDS}/x.json": "x"})
+    world.reconcile()
+    code, value = verified(world, "main", cwd=world.remote)
+    assert (code, value["stateCommits"]) == (0, 4)
+    words = [sys.executable, str(ROOT / "examples/verify/verify.py"), str(world.remote), "main"]
+    assert (
+        subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        == f"{value['records']} records, whole\n"
+    )

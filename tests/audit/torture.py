@@ -39,7 +39,7 @@ def test_every_attack_is_found_by_both(more: dict[str, int]) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_turned_bit_of_every_record_is_found_by_both(part: int) -> None:
     good = story(20, seed=SEED)
-    records, read_record, count = records_of(good.tip), independent("chain").read_record, 0
+    records, read_record, count = records_of(good.tip), independent().read_record, 0
     state = {path: data for path, data in good.tip.items() if not path.startswith(layout.RECORDS)}
     looking = examiner()
     check_chain(records, looking)

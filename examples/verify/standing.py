@@ -1,0 +1,83 @@
+"""What has to lie beside a ledger because its records say so, for verify.py: indexes, what stands, and kept objects.
+
+Every file is made again from the records and has to be there to the byte. Of a file itself is taken only what no record
+says: the place in git and the sizes of inputs of what stands, and which older records the index of sealed keys names.
+"""
+
+import hashlib
+import json
+import re
+
+from records import NONSENSE, as_json, need
+
+KEYS, SEALED_KEYS, VERIFIED = ".runner/keys/", ".runner/keys-sealed/", ".runner/verified/"
+RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
+ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
+
+
+def indexes(files, runs, verified):
+    """The indexes by path; of each key they name the newest success, else the newest failure."""
+    said = {number: (run["key"], "ok" if run["outcome"]["succeeded"] else "failed") for number, run in runs.items()}
+    sealed = max(map(int, re.findall(r"/sealed/[0-9]{9}-([0-9]{9})\.jsonl", "\n".join(files))), default=0)
+    data = b"".join(files[path] for path in files if path.startswith(SEALED_KEYS))
+    named = {int(number) for number in re.findall(rb" ([0-9]{1,9}) ", data)} & set(range(1, sealed + 1)) & said.keys()
+    rows = {(SEALED_KEYS, said[number][0]): (number, said[number][1]) for number in named}
+    in_order = sorted(said, key=lambda number: (said[number][1] == "ok", number))
+    counting = {said[number][0]: number for number in in_order}  # the last one of a key counts
+    for key, number in counting.items():
+        rows[KEYS if number > sealed else SEALED_KEYS, key] = number, said[number][1]
+    rows |= {(VERIFIED, key): numbers for key, numbers in verified.items()}
+    lines = {}
+    for (folder, key), says in sorted(rows.items()):
+        lines.setdefault(folder + key[:2], []).append(" ".join(map(str, (key, *says))) + "\n")
+    return {path: "".join(texts).encode() for path, texts in lines.items()}
+
+
+def entry(data, runs, stands):
+    """Path and bytes of what stands for the stage that a file names, which is taken out of `stands`."""
+    found = json.loads(data)
+    key, record, provenance = stands.pop(f"{found['pipeline']}:{found['stage']}")
+    again = {name: found[name] for name in found.keys() & ENTRY}
+    again |= {"key": key, "record": record, "provenance": provenance}
+    if record is not None:
+        need(runs[record]["key"] == key, runs[record]["outcome"]["succeeded"])
+        # Where in git an uncached output lies may become known after its run was recorded.
+        outs = [{**out, "git": row.get("git")} for out, row in zip(runs[record]["outs"], found["outs"], strict=True)]
+        again["outs"] = [{name: value for name, value in out.items() if value is not None} for out in outs]
+        again["material"] = runs[record]["material"]
+    path = "/".join(map(encoded, (found["pipeline"], found["stage"])))
+    return f"{RECORDED}{path}.json", as_json(again, None, indent=1)
+
+
+def encoded(name):
+    """A name of a pipeline or stage as a part of a path."""
+    data = name.encode("utf-8", "surrogateescape")
+    text = re.sub(rb"[^A-Za-z0-9_@=,+.-]|^\.", lambda found: b"%%%02X" % found[0][0], data).decode()
+    return text if len(text) <= 180 else f"{text[:147]}%{hashlib.sha256(data).hexdigest()[:32]}"
+
+
+def differing(files, runs, stated):
+    """Paths of what is not as the records have it; `runs` by number, and `stated`: kind and own part of each record.
+
+    Raises one of NONSENSE where what they state makes no sense.
+    """
+    stands, verified, wanted = {}, {}, {}
+    for number, (kind, part) in enumerate(stated, 1):
+        if kind == "reconcile":
+            stands |= {row["stage"]: (row["key"], row["record"], row["provenance"]) for row in part["standing"]}
+            stands = {stage: says for stage, says in stands.items() if stage not in part["removed"]}
+        for row in part["runs"] if kind == "verification" else []:  # the newest one, and the newest with other bytes
+            differed = number if row["result"] == "differs" else verified.get(row["key"], (0, "-"))[1]
+            verified[row["key"]] = number, differed
+    found = {path: data for path, data in files.items() if path.startswith((KEYS, SEALED_KEYS, VERIFIED, RECORDED))}
+    for path in sorted(path for path in files if path.startswith(RECORDED)):
+        try:
+            path, data = entry(files[path], runs, stands)
+            wanted[path] = data
+        except NONSENSE:
+            wanted[path] = None
+    wanted |= indexes(files, runs, verified) | dict.fromkeys(map(RECORDED.__add__, stands))
+    for path in filter(lambda path: path.startswith(OBJECTS), files):
+        found[path] = hashlib.md5(files[path]).hexdigest()
+        wanted[path] = path.removeprefix(OBJECTS).removesuffix(".dir")
+    return sorted(path for path in found.keys() | wanted.keys() if path not in found or found[path] != wanted.get(path))
