@@ -116,3 +116,7 @@ def stages(text: str) -> dict[str | bytes, Content]:
 def spec(value: str) -> dict[str | bytes, Content]:
     """A runner.yaml with a Pipeline whose `spec` is this."""
     return {"runner.yaml": HEAD + value}
+
+
+READ_FILES = ("runner.yaml", "dvc.yaml", "dvc.lock", "x.dvc", ".dvcignore", ".gitignore", ".dvc/config")
+"""Files that a plan reads, whoever wrote them."""

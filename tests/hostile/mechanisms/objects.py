@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.hostile.ground import HARMLESS, Ground
-from tests.hostile.kinds import EITHER, FINDING, HEAD, PLAN, REFUSED, Case, mechanism, stages
+from tests.hostile.kinds import EITHER, FINDING, HEAD, PLAN, READ_FILES, REFUSED, Case, mechanism, stages
 from tests.hostile.store import FILE, FOLDER, Entry, link
 
 ANY = EITHER | REFUSED
@@ -91,18 +91,7 @@ def _multiplied(width: int, depth: int) -> Callable[[Ground], str]:
     return prepare
 
 
-SPEC_LIKE = (
-    "runner.yaml",
-    "dvc.yaml",
-    "dvc.lock",
-    "x.dvc",
-    ".dvcignore",
-    ".gitignore",
-    ".dvc/config",
-    "params.yaml",
-    "pipelines/p.yaml",
-    "uv.lock",
-)
+SPEC_LIKE = (*READ_FILES, "params.yaml", "pipelines/p.yaml", "uv.lock")
 
 
 @mechanism

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.hostile.kinds import EITHER, FINDING, OUTSIDE, OWNED, PLAN, Case, mechanism, spec, stages
+from tests.hostile.kinds import EITHER, FINDING, OUTSIDE, OWNED, PLAN, READ_FILES, Case, mechanism, spec, stages
 from tests.hostile.store import link, submodule
 
 LEAVING = (
@@ -162,19 +162,7 @@ def symbolic_links() -> Iterator[Case]:
             {**stages("a: {cmd: x, deps: [in], environment: {lock: loop}}"), "loop": link(target)},
             EITHER,
         )
-    for file in (
-        "runner.yaml",
-        "dvc.yaml",
-        "dvc.lock",
-        "x.dvc",
-        ".dvcignore",
-        ".gitignore",
-        ".dvc/config",
-        "pipelines/p.yaml",
-        ".dvc",
-        ".runner",
-        "pipelines",
-    ):
+    for file in (*READ_FILES, "pipelines/p.yaml", ".dvc", ".runner", "pipelines"):
         yield Case(f"{file} outside", {file: link(f"{OUTSIDE}/secret")}, EITHER)
         yield Case(f"{file} to itself", {file: link(file.rpartition("/")[2])}, EITHER)
     many = {f"l{n}": link(f"l{n + 1}") for n in range(300)}
