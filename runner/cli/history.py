@@ -98,7 +98,7 @@ def _about_missing_log(log: Log) -> str:
 def pull(arguments: argparse.Namespace, console: Console) -> int:
     """Recorded outputs into the working tree."""
     from runner.wiring.history import find_results, the_state
-    from runner.wiring.pull import DIFFERS, MISSING, PULLED, pull_outputs
+    from runner.wiring.pull import DIFFERS, MISSING, PULLED, made_again, pull_outputs
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     state = the_state(clone)
@@ -120,10 +120,10 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
     console.result("\n".join(lines) or "There is nothing to pull.", value)
     if done.lost:
         console.say(f"{console.err.red('error: ')}{plural(len(done.lost), 'output')} could not be brought:")
-    for row in done.lost:
-        console.say(Style.safe(f"  {row.fact.path} of {row.address}, {row.fact.md5}: {row.error.message}"))
-        if row.error.hint:
-            console.say(Style.safe(f"    {row.error.hint}"))
+        told = [f"  {row.fact.path} of {row.address}, {row.fact.md5}: {row.error.message}" for row in done.lost]
+        advice = dict.fromkeys([*(row.advice for row in done.lost), made_again(done.lost)])
+        for line in [*told, *(f"  {text}" for text in advice if text)]:
+            console.say(Style.safe(line))
     if DIFFERS in done.outputs.values():
         console.say("Files that differ hold what no run left there, and were left alone; --force replaces them.")
     return done.exit_code

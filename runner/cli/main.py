@@ -15,6 +15,7 @@ from runner.cli.options import (
     UsageMistake,
     add_commands,
     add_common,
+    check_none_empty,
     examples,
     needs_value,
     options_of,
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     try:
         arguments = parser.parse_args(words)
+        check_none_empty(words)
     except UsageMistake as mistake:
         return _usage(mistake, words)
     if getattr(arguments, "module", None) is None:

@@ -129,6 +129,21 @@ def options_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[s
     return parser.prog, [option for action in parser._actions for option in action.option_strings]
 
 
+def check_none_empty(words: Sequence[str]) -> None:
+    """Raise UsageMistake for an empty argument: a variable that was not set must not mean what is the default.
+
+    Without its trust file, its checkpoint or its revision a command would do something else than was meant.
+    """
+    for before, word in zip(("", *words), words, strict=False):
+        name, equals, value = word.partition("=")
+        if not word.strip() or (word.startswith("--") and equals and not value.strip()):
+            place = name if equals else before if before.startswith("-") and before != "--" else ""
+            raise UsageMistake(
+                f"{place}: the value is empty" if place else "an argument is empty",
+                "most often a variable that is not set; leave it out to take what is the default",
+            )
+
+
 def needs_value(parser: argparse.ArgumentParser, words: Sequence[str], option: str) -> str:
     """What to say of an option without a value: also where one is there that looks like an option, such as `-1s`."""
     parser = _called(parser, words)
@@ -312,7 +327,7 @@ def _runs(commands: Any) -> None:
     listing.add_argument("--failed", action="store_true", help="only failed runs")
     listing.add_argument("--limit", "-n", type=_positive, default=20, metavar="N", help="how many (default: 20)")
     listing.add_argument("--ref", metavar="REF", help="another state branch, such as runner/proposed/BRANCH")
-    show = _command(actions, "show", "show one recorded run", "runs", "show_run", "runs show 17", "runs show 3f8a11")
+    show = _command(actions, "show", "show one record", "runs", "show_run", "runs show 17", "runs show 3f8a11")
     show.add_argument("record", metavar="RECORD", help="number of the record, or the first digits of its run key")
     help_ = "compare parameters, inputs, outputs and metrics of two runs, or of two commits"
     sides = ("runs compare", "runs compare 12 17", "runs compare main my-branch", "runs compare --stage train")

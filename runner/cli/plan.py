@@ -12,6 +12,7 @@ from runner.cli.console import Console
 from runner.cli.ground import ground_of
 from runner.errors import ExitCode, HostError, InputError
 from runner.report.plan_view import plan_json, plan_text
+from runner.values import replace
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.rewritten import rewritten_states
 
@@ -38,7 +39,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
 
         console.result(rendered("plan.md.j2", value), value)
     else:
-        ground = ground_of(clone, observation, aim, arguments.rev)
+        ground = replace(ground_of(clone, observation, aim, arguments.rev), is_fresh=before is not None)
         console.result(plan_text(found, observation.desired, console.out, ground, every=arguments.all), value)
     if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))

@@ -50,6 +50,8 @@ class Ground:
     """More about the state, such as how long ago it was recorded."""
     has_remote: bool = False
     has_specs: bool = True
+    is_fresh: bool = False
+    """Whether the remote was asked just now."""
 
 
 def plan_json(plan: Plan, desired: Desired, state_age: str | None = None) -> dict[str, Any]:
@@ -105,7 +107,9 @@ def ground_text(plan: Plan, ground: Ground, style: Style) -> list[str]:
     lines = [_ground_line("desired", plan.desired[:12], of_desired, style)]
     if plan.state is not None:
         return [*lines, _ground_line("recorded", plan.state[:12], [ground.state or "", *ground.of_state], style)]
-    unknown = "nothing known here; --fetch asks the remote" if ground.has_remote else "nothing yet"
+    unknown = "nothing yet"
+    if ground.has_remote and not ground.is_fresh:
+        unknown = "nothing known here; `runner plan --fetch` asks the remote"
     return [*lines, _ground_line("recorded", unknown, [], style)]
 
 

@@ -152,6 +152,8 @@ def _nothing_recorded(result: Result, style: Style) -> str:
     parts += [f"{unknown} cannot be decided"] if unknown else []
     if parts:
         return style.yellow("Nothing new to record: ") + ", ".join(parts) + "."
+    if not result.steps:
+        return style.green("Nothing to record: ") + "there are no stages."
     return style.green("Nothing to record: ") + "the state branch says it all."
 
 

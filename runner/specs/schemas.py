@@ -197,7 +197,7 @@ _MESSAGES: Mapping[str, Any] = {
 }
 
 
-_FIRST_WORDS = re.compile(r"(?:(?:true|false): )?(?:`[^`]*`|[^`])*?(?=[.:;](?: |$)|$)")
+_FIRST_WORDS = re.compile(r"(?:`?(?:true|false)`?: )?(?:`[^`]*`|[^`])*?(?=[.:;](?: |$)|$)")
 """Up to the first stop that stands in no code; `true: ...` says what a value means, and is nothing without the rest."""
 
 

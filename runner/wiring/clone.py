@@ -267,5 +267,6 @@ def working_folder(folder: str | None) -> Path:
     """The folder a command works in; raises InputError where there is none."""
     path = Path(folder or os.getcwd())
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder", "say another one with -C")
+        what = "not a folder" if path.exists() else "no such folder"
+        raise InputError(f"{path}: {what}", "say another one with -C")
     return path

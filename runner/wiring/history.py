@@ -208,8 +208,8 @@ def find_log(clone: Clone, name: str, stage: str | None = None) -> Log:
         raise InputError(
             f"record {record.sequence} is of no run, so it has no log", f"`runner runs show {name}` shows it"
         )
-    if stage is not None:
-        find_stage(stage, [run.address])
+    if stage is not None and stage not in (str(run.address), run.address.stage):
+        raise InputError(f"record {record.sequence} is of {run.address}, not of {stage}", _LISTED)
     return _log_of_run(clone, record.sequence, run)
 
 

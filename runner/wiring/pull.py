@@ -37,6 +37,10 @@ _MOST_FAULTS = 3
 """Of so many outputs in a row that a remote fails for, for other reasons than the objects, the rest is not tried."""
 
 
+class _OnAnotherHost(HostError):
+    """Bytes that never left the host that made them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """An output that could not be brought, and why."""
@@ -44,6 +48,20 @@ class Lost:
     address: Address
     fact: OutFact
     error: RunnerError
+
+    @property
+    def is_made_again(self) -> bool:
+        """Whether its stage makes it again where a person asks for another try."""
+        return isinstance(self.error, (DamagedObjects, MissingObjects, _OnAnotherHost))
+
+    @property
+    def advice(self) -> str:
+        """What helps beside that."""
+        if isinstance(self.error, DamagedObjects):
+            return ""  # who makes it again replaces what is damaged
+        if isinstance(self.error, MissingObjects):
+            return "push what is missing from a clone or a host that has it: `dvc push`"
+        return self.error.hint
 
     def as_json(self) -> dict[str, str]:
         """Plain values."""
@@ -53,8 +71,19 @@ class Lost:
             "path": self.fact.path,
             "digest": self.fact.md5,
             "message": self.error.message,
-            "hint": self.error.hint,
+            "hint": "; or ".join(filter(None, (self.advice, made_again([self])))),
         }
+
+
+def made_again(rows: Sequence[Lost]) -> str:
+    """The command that has lost outputs made again; empty where it helps none of them."""
+    stages = sorted({str(row.address) for row in rows if row.is_made_again})
+    return f"`runner reconcile --retry {' '.join(stages)}` makes {_it(rows)} again" if stages else ""
+
+
+def _it(rows: Sequence[Lost]) -> str:
+    count = sum(row.is_made_again for row in rows)
+    return "it" if len(rows) == 1 else "them" if count == len(rows) else f"{count} of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +146,7 @@ def pull_outputs(
     taken = {fact.path: MISSING if fact.path in errors else PULLED for fact in take}
     outputs = {path: taken.get(path) or what or DIFFERS for path, what in found.items()}
     known = {fact.path: fact for fact in take}
-    lost = [Lost(makers[path], known[path], _told(makers[path], error)) for path, error in sorted(errors.items())]
+    lost = [Lost(makers[path], known[path], error) for path, error in sorted(errors.items())]
     return Pulled(outputs, tuple(lost))
 
 
@@ -130,16 +159,6 @@ def _brought(ground: _Ground, fact: OutFact) -> RunnerError | None:
         return error
     ground.clone.cache.put(_MEMORY, _memory_of(ground, fact.path, fact.md5), True)
     return None
-
-
-def _told(address: Address, error: RunnerError) -> RunnerError:
-    """The error with what helps here: whose bytes are nowhere, or damaged, is made again by its stage."""
-    again = f"`runner reconcile --retry {address}` makes it again"
-    if isinstance(error, DamagedObjects):
-        return HostError(error.message, f"{again}, and the good bytes replace the damaged ones")
-    if isinstance(error, MissingObjects):
-        return HostError(error.message, f"push it from a clone or a host that has it (`dvc push`); or {again}")
-    return error
 
 
 def _hide(clone: Clone, paths: list[str]) -> None:
@@ -218,7 +237,7 @@ def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> dict[str, RunnerError]:
     for fact in lacking:
         name = named.get(fact.path) or remotes.default_name()
         if name is None:
-            errors[fact.path] = HostError(
+            errors[fact.path] = _OnAnotherHost(
                 f"the bytes of {fact.path} are on another host, and there is no DVC remote",
                 "configure a DVC remote, so that results travel (`dvc remote add -d NAME URL`)",
             )

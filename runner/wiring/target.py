@@ -106,10 +106,12 @@ class Targets:
         reader = self.mirror.reader
         default = self.branch or self.mirror.default_branch() or _only_branch(self.mirror)
         tip = reader.ref(f"refs/heads/{default}") if default else None
+        if self.branch is not None and tip is None:
+            raise InputError(f"{self.mirror.url} has no branch {self.branch}", "push it first, or say another --branch")
         if default is None or tip is None:
             raise InputError(
                 f"{self.mirror.url} has no branch {default or ''}".rstrip() + " yet",
-                "push a first commit, or say which branch to watch with --branch",
+                "commit something and push it, or say which branch to watch with --branch",
             )
         project = self._project(tip)
         if self.branch is None and project.branch and project.branch != default:

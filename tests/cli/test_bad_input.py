@@ -146,9 +146,9 @@ def test_a_repository_without_a_commit_says_what_to_do_first(
 
 def test_a_reconcile_without_a_commit_says_what_to_do_first(git_repo: Callable[..., GitRepo], tmp_path: Path) -> None:
     repo = git_repo()
-    refused(call(repo.path, "reconcile"), 1, "has no branch yet", "push a first commit")
+    refused(call(repo.path, "reconcile"), 1, "has no branch yet", "commit something and push it")
     repo.git("remote", "add", "origin", str(new_bare_remote(tmp_path / "empty.git")))
-    refused(call(repo.path, "reconcile"), 1, "empty.git has no branch yet", "push a first commit")
+    refused(call(repo.path, "reconcile"), 1, "empty.git has no branch yet", "commit something and push it")
 
 
 def test_an_unborn_branch_is_named(git_repo: Callable[..., GitRepo]) -> None:
@@ -244,7 +244,7 @@ def test_a_lock_file_of_dvc_1_vouches_for_nothing_and_is_written_anew(git_repo: 
 def test_a_shallow_clone_plans_and_says_what_it_lacks(team: Team, tmp_path: Path) -> None:
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{team.remote}", str(shallow))
-    assert "nothing known here; --fetch asks the remote" in call(shallow, "plan").out
+    assert "nothing known here; `runner plan --fetch` asks the remote" in call(shallow, "plan").out
     refused(call(shallow, "plan", "HEAD~1"), 1, "unknown revision 'HEAD~1'", "git fetch --unshallow")
     fetched = call(shallow, "plan", "--fetch", "--json")
     assert [row["action"] for row in fetched.json["stages"]] == ["keep"] * 4 + ["failed"]

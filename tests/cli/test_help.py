@@ -93,6 +93,20 @@ def test_an_option_without_a_value_that_it_takes_says_what_it_needs(words: list[
     assert (answer.code, answer.err.splitlines()[0]) == (1, f"error: {said}")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", ""], "an argument is empty"),
+        (["reconcile", "--trust", ""], "--trust: the value is empty"),
+        (["audit", "verify", "--pinned="], "--pinned: the value is empty"),
+        (["daemon", "--repo", " "], "--repo: the URL is empty"),
+    ],
+)
+def test_a_variable_that_is_not_set_does_not_mean_the_default(words: list[str], said: str, team: Team) -> None:
+    answer = call(team.path, *words)
+    assert (answer.code, said in answer.err) == (1, True)
+
+
 @pytest.mark.parametrize("locale", ["C", "POSIX", "xx_XX.ISO-8859-1"])
 def test_a_locale_without_unicode_is_no_obstacle(locale: str, team: Team) -> None:
     environ = {"LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -232,6 +232,7 @@ def test_a_pull_brings_all_that_can_be_had_and_names_the_rest(tmp_path: Path) ->
     assert "1 object is missing" in third["message"]
     assert all("`runner reconcile --retry dvc.yaml:" in row["hint"] for row in (other, third))
     assert "2 outputs could not be brought" in done.stderr
+    assert "`runner reconcile --retry dvc.yaml:other dvc.yaml:third` makes them again" in done.stderr
     assert (world.repo.path / "second").read_text() == "2\n1\n"
     assert not (world.repo.path / "third").exists()
     told = world.reconcile("--retry", "dvc.yaml:other", "dvc.yaml:third")  # as the hints say
