@@ -132,10 +132,8 @@ class Chain:
                 yield number, examined.record
 
 
-def check_chain(
-    records: Sequence[bytes], examiner: Examiner, *, first_wrong: bool = False, base: Base | None = None
-) -> Chain:
-    """Examine the records that follow `base`, without one all; with `first_wrong` only up to the first finding."""
+def check_chain(records: Sequence[bytes], examiner: Examiner, *, base: Base | None = None) -> Chain:
+    """Examine the records that follow `base`, without one all."""
     base = base or Base()
     chain = Chain([], [], [base.frontier], [], 0, base)
     previous, dated = base.digest, base.dated
@@ -154,8 +152,6 @@ def check_chain(
             chain.found += signature_breaks(examined, number, examiner)
             dated = max(dated, record.recorded_at)
         previous = examined.digest
-        if first_wrong and chain.found:
-            break
     return chain
 
 
