@@ -87,10 +87,11 @@ def median_cost(
         return first
     while len(costs) < runs and (not costs or time.monotonic() - began < budget_seconds):
         costs.append(measure(command()))
-    return _median(costs)
+    return median(costs)
 
 
-def _median(costs: Sequence[Cost]) -> Cost:
+def median(costs: Sequence[Cost]) -> Cost:
+    """Each figure's median over some runs of one command."""
     return Cost(
         cpu_seconds=statistics.median(cost.cpu_seconds for cost in costs),
         wall_seconds=statistics.median(cost.wall_seconds for cost in costs),

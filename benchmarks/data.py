@@ -1,0 +1,270 @@
+"""Measures what data costs: outputs of many files and of one big one, unchanged inputs, check-outs, beside DVC.
+
+    python benchmarks/data.py                       every row, five runs each (some ten minutes, 10 GiB)
+    python benchmarks/data.py out-small check-out   those rows
+    python benchmarks/data.py --scale 0.01 --runs 1 a hundredth of the data, to see that it works
+
+Ours is a whole `runner reconcile` less what its stage's command took, as the record says; the others stand beside it.
+What counts is CPU time, and the ratio to the floor measured in the same run: `md5sum`, `cp -rl`, `find`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from contenders import environment
+from generate import IDENTITY, git
+from measure import Command, CommandFailed, Cost, machine, measure, median
+
+PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: data}\nspec:\n  specs: [dvc.yaml]\n"
+MAKER = Path(__file__).with_name("make_files.py")
+RUNNER = (sys.executable, "-m", "runner")
+DVC = str(Path(sys.executable).with_name("dvc"))
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Files of random bytes, a thousand in a folder."""
+
+    files: int
+    size_bytes: int
+
+    def make(self, folder: Path) -> Path:
+        """Write them below `folder`, which must not exist."""
+        subprocess.run([*self.command, str(folder)], check=True)
+        return folder
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What writes them, but for the name of the folder."""
+        return (sys.executable, "-I", "-S", str(MAKER), str(self.files), str(self.size_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A folder to work in, and how much to measure."""
+
+    folder: Path
+    numbers: Iterator[int]
+    runs: int
+
+    def fresh(self) -> Path:
+        """A path below the bench whose parent is there and has nothing else in it."""
+        folder = self.folder / str(next(self.numbers))
+        folder.mkdir()
+        return folder / "it"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question about some data."""
+
+    name: str
+    title: str
+    data: Data
+    ask: Callable[[Data, Bench], Iterator[tuple[str, Callable[[], Cost]]]]
+
+
+def taken(data: Data, bench: Bench) -> Iterator[tuple[str, Callable[[], Cost]]]:
+    """What it costs to take an output into the cache and to record it."""
+    stage = f"cmd: {' '.join(data.command)} out\n    outs: [out]"
+
+    def ours() -> Cost:
+        return _less_its_stage(_repository(bench.fresh(), stage))
+
+    def added(kind: str) -> Cost:
+        folder = _dvc_project(bench.fresh(), kind)
+        data.make(folder / "out")
+        return _measured((DVC, "add", "-q", "out"), folder)
+
+    yield "runner reconcile, less the command", ours
+    yield "dvc add, hard links", lambda: added("hardlink")
+    yield "dvc add, copies", lambda: added("copy")
+    yield "md5sum", lambda: _measured(_md5sum(1), data.make(bench.fresh()).parent)
+    if data.files > 1:
+        yield "md5sum, two at a time", lambda: _measured(_md5sum(2), data.make(bench.fresh()).parent)
+    yield "cp -rl", lambda: _measured(("cp", "-rl", "it", "links"), data.make(bench.fresh()).parent)
+
+
+def unchanged(data: Data, bench: Bench) -> Iterator[tuple[str, Callable[[], Cost]]]:
+    """What it costs to see that a folder outside of the repository is what it was."""
+    source = data.make(bench.fresh())
+    repository = _repository(bench.fresh(), f"cmd: touch out\n    deps: [{source}]\n    outs: [out]")
+    _less_its_stage(repository)
+    project = _dvc_project(bench.fresh(), "hardlink")
+    shutil.copytree(source, project / "out")
+    _measured((DVC, "add", "-q", "out"), project)
+    tracked = bench.fresh()
+    shutil.copytree(source, tracked)
+    git(tracked, "init", "-q")
+    git(tracked, "config", "gc.auto", "0")  # no repacking behind our back
+    git(tracked, "add", "-A")
+    git(tracked, "commit", "-qm", "data")
+    yield "runner reconcile", lambda: _measured((*RUNNER, "reconcile"), repository)
+    yield "dvc status", lambda: _measured((DVC, "status", "-q"), project)
+    yield "git status", lambda: _measured(("git", "status", "--porcelain"), tracked)
+    yield "find with stat", lambda: _measured(("find", ".", "-printf", "%s %T@ %i\\n"), source)
+
+
+def checked_out(data: Data, bench: Bench) -> Iterator[tuple[str, Callable[[], Cost]]]:
+    """What it costs to place cached data where a stage reads it, and to take it away."""
+    repository = _repository(bench.fresh(), "cmd: touch out\n    deps: [data]\n    outs: [out]", tracks=data)
+    _less_its_stage(repository)
+    project = _dvc_project(bench.fresh(), "hardlink")
+    data.make(project / "out")
+    _measured((DVC, "add", "-q", "out"), project)
+    source = data.make(bench.fresh())
+
+    def checkout() -> Cost:
+        shutil.rmtree(project / "out")
+        return _measured((DVC, "checkout", "-q"), project)
+
+    def linked() -> Cost:
+        shutil.rmtree(source.parent / "links", ignore_errors=True)
+        return _measured(("cp", "-rl", "it", "links"), source.parent)
+
+    def removed() -> Cost:
+        linked()
+        return _measured(("rm", "-rf", "links"), source.parent)
+
+    yield "runner reconcile --force, less the command", lambda: _less_its_stage(repository, "--force")
+    yield "dvc checkout, hard links", checkout
+    yield "cp -rl", linked
+    yield "rm -rf of the links", removed
+
+
+ROWS = (
+    Row("out-small", "An output of 100,000 files of 1 KiB", Data(100_000, 1 << 10), taken),
+    Row("out-middle", "An output of 10,000 files of 4 KiB", Data(10_000, 4 << 10), taken),
+    Row("out-big", "An output of 2 GiB", Data(1, 2 << 30), taken),
+    Row("unchanged", "An unchanged folder outside of the repository, 100,000 files", Data(100_000, 1 << 10), unchanged),
+    Row("check-out", "A check-out of 100,000 files by link", Data(100_000, 1 << 10), checked_out),
+)
+
+
+def _repository(folder: Path, stage: str, *, tracks: Data | None = None) -> Path:
+    folder.mkdir()
+    (folder / "runner.yaml").write_text(PROJECT)
+    (folder / "dvc.yaml").write_text(f"stages:\n  s:\n    {stage}\n")
+    _dvc_project(folder, "hardlink")
+    git(folder, "init", "-q", "-b", "main")
+    if tracks is not None:
+        tracks.make(folder / "data")
+        _measured((DVC, "add", "-q", "data"), folder)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Generate")
+    return folder
+
+
+def _dvc_project(folder: Path, kind: str) -> Path:
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config").write_text(
+        f"[core]\n    no_scm = true\n    analytics = false\n[cache]\n    type = {kind}\n"
+    )
+    (folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    return folder
+
+
+def _measured(arguments: tuple[str, ...], folder: Path) -> Cost:
+    return measure(Command(arguments, folder, {**environment(folder.parent / "home"), **IDENTITY}))
+
+
+def _less_its_stage(repository: Path, *options: str) -> Cost:
+    """A whole reconcile less the processor and wall time of the command, as the record of the run says."""
+    whole = _measured((*RUNNER, "reconcile", *options), repository)
+    names = git(repository, "ls-tree", "-r", "--name-only", "runner/state", ".runner/ledger/records/").splitlines()
+    for name in sorted(names, reverse=True):
+        run = json.loads(base64.b64decode(json.loads(git(repository, "show", f"runner/state:{name}"))["payload"]))
+        if _found(run, "cpuSeconds"):
+            return replace(
+                whole,
+                cpu_seconds=whole.cpu_seconds - _found(run, "cpuSeconds"),
+                wall_seconds=whole.wall_seconds - _found(run, "seconds"),
+            )
+    raise CommandFailed(f"{repository}: no run was recorded")
+
+
+def _found(value: object, name: str) -> float:
+    """The first number of this name anywhere in a document."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, dict) and isinstance(value.get(name), int | float):
+        return float(value[name])
+    return next((found for part in inner if (found := _found(part, name))), 0.0)
+
+
+def _md5sum(processes: int) -> tuple[str, ...]:
+    return ("sh", "-c", f"find it -type f -print0 | xargs -0 -P{processes} -n2000 md5sum > /dev/null")
+
+
+def main() -> None:
+    """Measure the rows asked for and print a table for each."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
+        print(machine(Path(folder)))
+        for row in ROWS:
+            if options.rows and row.name not in options.rows:
+                continue
+            data = row.data
+            if options.scale != 1:
+                scaled = max(1, int((data.files if data.files > 1 else data.size_bytes) * options.scale))
+                data = replace(data, files=scaled) if data.files > 1 else replace(data, size_bytes=scaled)
+            place = Path(folder) / row.name
+            place.mkdir()
+            _tell(row, data, Bench(place, itertools.count(), options.runs), options.only)
+            shutil.rmtree(place)
+
+
+def _tell(row: Row, data: Data, bench: Bench, only: list[str]) -> None:
+    print(f"\n{row.title} ({data.files:,} x {data.size_bytes:,} bytes)\n")
+    print("| what | CPU s | times | wall s | peak MiB | load |\n|---|---:|---:|---:|---:|---:|")
+    first: float | None = None
+    for name, once in row.ask(data, bench):
+        if only and not any(name.startswith(word) for word in only):
+            continue
+        cost = median([_alone(once, bench.folder) for _ in range(bench.runs)])
+        first = first or cost.cpu_seconds
+        print(
+            f"| {name} | {cost.cpu_seconds:.3f} | {cost.cpu_seconds / first:.2f} | {cost.wall_seconds:.2f} "
+            f"| {cost.peak_bytes / 2**20:.0f} | {os.getloadavg()[0]:.1f} |",
+            flush=True,
+        )
+
+
+def _alone(once: Callable[[], Cost], folder: Path) -> Cost:
+    """Measure, and remove what was made for it."""
+    before = set(folder.iterdir())
+    try:
+        return once()
+    finally:
+        for made in set(folder.iterdir()) - before:
+            shutil.rmtree(made)
+
+
+def _options() -> argparse.Namespace:
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or some of: {', '.join(names)}")
+    parser.add_argument("--runs", type=int, default=5, help="measured runs; the median counts")
+    parser.add_argument("--scale", type=float, default=1.0, help="this share of the data")
+    parser.add_argument("--only", action="append", default=[], metavar="WHAT", help="runner, dvc, md5sum, cp, ...")
+    parser.add_argument("--folder", type=Path, help="where to work; else the system's folder for temporary files")
+    options = parser.parse_args()
+    unknown = set(options.rows) - set(names)
+    if unknown:
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return options
+
+
+if __name__ == "__main__":
+    main()
