@@ -7,13 +7,14 @@ import os
 import shutil
 import stat
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from runner.core.digests import Member, md5_hex, parse_listing
 from runner.data.faults import DamagedObjects, MissingObjects, host_errors
+from runner.data.folders import Saved, batches, hash_folder, is_settled
 from runner.data.hash_index import HashIndex
 from runner.data.hashing import (
     BUFFER_BYTES,
@@ -21,7 +22,6 @@ from runner.data.hashing import (
     dir_digest,
     file_dos2unix_md5,
     file_md5,
-    is_digest,
     open_regular,
 )
 from runner.data.links import (
@@ -29,6 +29,7 @@ from runner.data.links import (
     FileFound,
     Ignoring,
     LinkPolicy,
+    all_files_below,
     check_regular,
     clear,
     copy_bytes,
@@ -38,31 +39,17 @@ from runner.data.links import (
     sync_file_system,
     temporary_name,
 )
+from runner.data.listings import check_members
 from runner.data.objects import ObjectStore
 from runner.errors import InputError
 from runner.failpoints import reached
-from runner.values import dataclass
 
 _MEMO_MEMBERS = 1_000_000
 _MD5_CHARACTERS = 32
-_RACY_NS = 20_000_000
-_RACY_COARSE_NS = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What DVC's lock file says of a file or folder."""
-
-    md5: str
-    """`.dir` at the end for a folder."""
-    size_bytes: int
-    """Sum over the files of a folder."""
-    nfiles: int | None = None
-    """Number of files of a folder, None for a file."""
-    isexec: bool = False
 
 
 _Digested = tuple[str, int]
+_Batch = Sequence[FileFound]
 
 
 class Cache:
@@ -115,32 +102,42 @@ class Cache:
     def unusable(self, md5s: Iterable[str], legacy: bool = False) -> list[str]:
         """Those of the objects that are not there, or damaged; says nothing of a folder's members."""
         with host_errors(f"check {self.root}"):
-            return [md5 for md5 in dict.fromkeys(md5s) if self._usable(md5, legacy) is None]
+            return [md5 for batch in batches(dict.fromkeys(md5s)) for md5 in self._unusable(batch, legacy)]
 
     def size_bytes(self, md5: str) -> int | None:
         """The size of an object's file; None where there is none."""
         found = self._store.status(md5)
         return None if found is None else found.st_size
 
-    def hash(self, path: Path, *, ignore: Ignoring | None = None) -> Saved:
-        """The digest of a file or folder as `save` would give it, without storing anything."""
+    def hash(self, path: Path, *, ignore: Ignoring | None = None, as_it_is: bool = False) -> Saved:
+        """The digest of a file or folder as `save` would give it, without storing anything.
+
+        No file is opened while names, devices, inodes, sizes and times are those of the last time. `as_it_is`: of a
+        folder that DVC does not keep; every file counts, and what cannot be hashed does not.
+        """
         with host_errors(f"hash {path}"):
-            return self._digest(path, ignore, self._hash_file)[0]
+            status = _status(path)
+            if not stat.S_ISDIR(status.st_mode):
+                return self._file(path, status, self._hash_files)
+            walk = partial(all_files_below, path) if as_it_is else partial(files_below, path, ignore)
+            return hash_folder(self.index, status, walk, self._hash_files)
 
     def save(self, path: Path, *, ignore: Ignoring | None = None, give: bool = False) -> Saved:
         """Put a file or folder into the cache.
 
         `ignore` says what below a folder DVC ignores, None for its built-in rules alone. The files stay as they are,
-        unless `give` is true: then they may be moved into the cache, which costs no copy; nobody may hold them open.
+        unless `give` is true: then they may become the objects themselves, under a second name and without a right to
+        write, which costs no copy; nobody may hold them open or write to them any more. What a symlink leads to is
+        copied.
         A folder's listing is stored after its members. Raises InputError for a path that is missing, neither file nor
         folder, or contains a broken symlink or a .dvcignore.
         """
         with host_errors(f"store {path}"):
-            saved, members = self._digest(path, ignore, self._give_file if give else self._save_file)
-            if members is not None:
-                _, listing = dir_digest(members)
-                self._put(listing, saved.md5)
-                self._remember((saved.md5, False), tuple(sorted(members)))
+            status, way = _status(path), self._give_files if give and not path.is_symlink() else self._save_files
+            if stat.S_ISDIR(status.st_mode):
+                saved = self._save_folder(path, ignore, way)
+            else:
+                saved = self._file(path, status, way)
             reached("object-stored")
             return saved
 
@@ -171,7 +168,7 @@ class Cache:
             members = parse_listing(self.read_bytes(md5_dir, legacy))
         except (ValueError, RecursionError) as error:
             raise DamagedObjects([md5_dir], f"{self.root}: not a folder's listing") from error
-        _check_members(md5_dir, members)
+        check_members(md5_dir, members)
         members = tuple(sorted(members))
         self._remember(key, members)
         return members
@@ -186,14 +183,14 @@ class Cache:
         """
         with host_errors(f"check out {dest}"):
             members = self.listing(md5, legacy) if md5.endswith(".dir") else None
-            statuses = self._require([md5] if members is None else [name for _, name in members], legacy)
+            self._require([md5] if members is None else (name for _, name in members), legacy)
             dest.parent.mkdir(parents=True, exist_ok=True)
             fresh = f"{dest.parent}/.{temporary_name()}.tmp"
             try:
                 if members is None:
-                    self._link_file(md5, statuses[md5], fresh, writable, isexec, legacy)
+                    self._link_file(md5, fresh, writable, isexec, legacy)
                 else:
-                    self._link_folder(members, statuses, fresh, writable, legacy)
+                    self._link_folder(members, fresh, writable, legacy)
                 if members is not None or dest.is_dir():
                     clear(dest)
                 os.rename(fresh, dest)
@@ -235,7 +232,9 @@ class Cache:
     def trusted(self, md5s: Iterable[str], legacy: bool = False) -> dict[str, Path]:
         """Paths of objects whose bytes are what their names say. Raises MissingObjects for the others."""
         with host_errors(f"read {self.root}"):
-            return {md5: self.object_path(md5, legacy) for md5 in self._require(md5s, legacy)}
+            wanted = dict.fromkeys(md5s)
+            self._require(wanted, legacy)
+            return {md5: self.object_path(md5, legacy) for md5 in wanted}
 
     def sync(self) -> None:
         """Wait until every byte of the cache is on the disk (one `syncfs`), and let the index count on it."""
@@ -243,64 +242,88 @@ class Cache:
             sync_file_system(self.root)
         self.index.settle()
 
-    def _digest(
-        self, path: Path, ignore: Ignoring | None, file_digest: Callable[[str, os.stat_result], _Digested]
-    ) -> tuple[Saved, list[Member] | None]:
-        try:
-            status = os.stat(path)
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: does not exist", "make it, or take it out of the stage's list") from error
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            raise InputError(f"{path}: a symlink that leads to itself", "make a file of it") from error
-        if not stat.S_ISDIR(status.st_mode):
-            check_regular(path, status)
-            md5, size = file_digest(os.fspath(path), status)
-            return Saved(md5, size, isexec=is_executable(status.st_mode)), None
-        found = list(files_below(path, ignore))
-        digests = _each(found, file_digest)
-        members = [(file.relpath, md5) for file, (md5, _) in zip(found, digests, strict=True)]
-        digest, _ = dir_digest(members)
-        return Saved(digest, sum(size for _, size in digests), nfiles=len(members)), members
+    def _file(self, path: Path, status: os.stat_result, way: Callable[[_Batch], list[_Digested]]) -> Saved:
+        check_regular(path, status)
+        [(md5, size)] = way([FileFound("", os.fspath(path), status)])
+        return Saved(md5, size, isexec=is_executable(status.st_mode))
 
-    def _hash_file(self, path: str, status: os.stat_result) -> _Digested:
-        known = self._file_md5(status)
-        if known is not None:
-            return known, status.st_size
-        descriptor, status = open_regular(path)
+    def _save_folder(self, path: Path, ignore: Ignoring | None, way: Callable[[_Batch], list[_Digested]]) -> Saved:
+        members: list[Member] = []
+        size = 0
+        for batch in batches(files_below(path, ignore)):
+            for file, (md5, size_bytes) in zip(batch, way(batch), strict=True):
+                members.append((file.relpath, md5))
+                size += size_bytes
+        members.sort()
+        digest, listing = dir_digest(members)
+        self._put(listing, digest)
+        self._remember((digest, False), tuple(members))
+        return Saved(digest, size, nfiles=len(members))
+
+    def _hash_files(self, batch: _Batch) -> list[_Digested]:
+        known = self._known(batch)
+        digested = _each([file for file, md5 in zip(batch, known, strict=True) if md5 is None], self._hash_file)
+        return _in_order(batch, known, digested)
+
+    def _save_files(self, batch: _Batch) -> list[_Digested]:
+        return self._stored(batch, self._save_file)
+
+    def _give_files(self, batch: _Batch) -> list[_Digested]:
+        return self._stored(batch, self._give_file)
+
+    def _stored(self, batch: _Batch, store: Callable[[FileFound], _Digested]) -> list[_Digested]:
+        known = self._known(batch)
+        lacking = set(self.unusable((md5 for md5 in known if md5 is not None), False))
+        known = [None if md5 in lacking else md5 for md5 in known]
+        digested = _each([file for file, md5 in zip(batch, known, strict=True) if md5 is None], store)
+        return _in_order(batch, known, digested)
+
+    def _hash_file(self, file: FileFound) -> _Digested:
+        descriptor, status = open_regular(file.path)
         try:
             md5 = descriptor_md5(descriptor, status.st_size)
             return md5, self._learn(descriptor, status, md5)
         finally:
             os.close(descriptor)
 
-    def _save_file(self, path: str, status: os.stat_result, give: bool = False) -> _Digested:
-        known = self._file_md5(status)
-        if known is not None and self._holds(known, status.st_size):
-            return known, status.st_size
-        descriptor, status = open_regular(path)
+    def _save_file(self, file: FileFound) -> _Digested:
+        descriptor, status = open_regular(file.path)
         try:
-            taken = self._store.take(path, descriptor) if give else None
-            md5, stored = taken or self._store.copy(descriptor, lambda found, md5: self._is_known(found, md5, False))
+            md5, stored = self._store.copy(descriptor, lambda found, md5: self._is_known(found, md5, False))
             self.index.put(stored, md5)
-            if taken is None:
-                self._learn(descriptor, status, md5)
+            self._learn(descriptor, status, md5)
             return md5, stored.st_size
         finally:
             os.close(descriptor)
 
-    def _give_file(self, path: str, status: os.stat_result) -> _Digested:
-        return self._save_file(path, status, give=True)
+    def _give_file(self, file: FileFound) -> _Digested:
+        if file.is_link or not self._store.can_be(file.status):
+            return self._save_file(file)
+        descriptor, status = open_regular(file.path)
+        try:
+            md5 = descriptor_md5(descriptor, status.st_size)
+            try:
+                given = self._store.give(file.path, descriptor, status, md5)
+            except FileExistsError:
+                if self._usable(md5, False) is not None:
+                    return md5, status.st_size
+                given = None
+        finally:
+            os.close(descriptor)
+        if given is None:
+            return self._save_file(file)
+        self.index.put(given, md5)
+        return md5, given.st_size
 
-    def _file_md5(self, status: os.stat_result) -> str | None:
-        known = self.index.get(status)
-        return known if known is not None and len(known) == _MD5_CHARACTERS else None
+    def _known(self, batch: _Batch) -> list[str | None]:
+        """The MD5s of files that have not changed since they were hashed; None for the others."""
+        found = self.index.get_many([file.status for file in batch])
+        return [md5 if md5 is not None and len(md5) == _MD5_CHARACTERS else None for md5 in found]
 
     def _learn(self, descriptor: int, before: os.stat_result, md5: str) -> int:
         """Remember a digest if the file surely did not change while it was read; returns its size in bytes."""
         after = os.fstat(descriptor)
-        if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns) and _is_settled(after):
+        if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns) and is_settled(after):
             self.index.put(after, md5)
         return after.st_size
 
@@ -313,13 +336,22 @@ class Cache:
         if not self._holds(md5, len(data)):
             self.index.put(self._store.write(data, md5), md5)
 
-    def _require(self, md5s: Iterable[str], legacy: bool) -> dict[str, os.stat_result]:
-        """The status of each object once it is known to be sound; MissingObjects for the others."""
-        found = {md5: self._usable(md5, legacy) for md5 in dict.fromkeys(md5s)}
-        missing = [md5 for md5, status in found.items() if status is None]
+    def _require(self, md5s: Iterable[str], legacy: bool) -> None:
+        """Raise MissingObjects for those that are not there, or damaged."""
+        missing = self.unusable(md5s, legacy)
         if missing:
             raise MissingObjects(missing, str(self.root))
-        return {md5: status for md5, status in found.items() if status is not None}
+
+    def _unusable(self, batch: Sequence[str], legacy: bool) -> list[str]:
+        """Those that are not there, or damaged; what the index knows is looked up for all of them at once."""
+        found = [(md5, status) for md5 in batch if (status := self._store.status(md5, legacy)) is not None]
+        known = self.index.get_many([status for _, status in found])
+        sound = {
+            md5
+            for (md5, status), name in zip(found, known, strict=True)
+            if name == _indexed(md5, legacy) and stat.S_IMODE(status.st_mode) == READ_ONLY_MODE
+        }
+        return [md5 for md5 in batch if md5 not in sound and self._usable(md5, legacy) is None]
 
     def _usable(self, md5: str, legacy: bool) -> os.stat_result | None:
         """The status of an object once it is known to be sound; a damaged one is put aside and counts as missing."""
@@ -362,9 +394,7 @@ class Cache:
             while self._memo_members > _MEMO_MEMBERS and len(self._listings) > 1:
                 self._memo_members -= len(self._listings.popitem(last=False)[1])
 
-    def _link_folder(
-        self, members: Sequence[Member], statuses: dict[str, os.stat_result], dest: str, writable: bool, legacy: bool
-    ) -> None:
+    def _link_folder(self, members: Sequence[Member], dest: str, writable: bool, legacy: bool) -> None:
         os.mkdir(dest)
         made = {""}
         for relpath, md5 in members:
@@ -372,11 +402,9 @@ class Cache:
             if folder not in made:
                 os.makedirs(f"{dest}/{folder}", exist_ok=True)
                 made.add(folder)
-            self._link_file(md5, statuses[md5], f"{dest}/{relpath}", writable, False, legacy)
+            self._link_file(md5, f"{dest}/{relpath}", writable, False, legacy)
 
-    def _link_file(
-        self, md5: str, status: os.stat_result, dest: str, writable: bool, isexec: bool, legacy: bool
-    ) -> None:
+    def _link_file(self, md5: str, dest: str, writable: bool, isexec: bool, legacy: bool) -> None:
         source = self._store.path(md5, legacy)
         # A file that others can execute would need a mode of its own, which a hard link cannot have.
         if self._link.hardlink and not writable and not isexec and _hard_link(source, dest):
@@ -384,6 +412,7 @@ class Cache:
         mode = (0o666 if writable else READ_ONLY_MODE) | (0o111 if isexec else 0)
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            status = os.fstat(reader)
             writer = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             try:
                 if not self._share_blocks(reader, writer, status):
@@ -391,7 +420,7 @@ class Cache:
                 # With the object's own, older time any later write to the copy is seen.
                 os.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
                 copied = os.fstat(writer)
-                if _is_settled(copied) and not legacy:
+                if is_settled(copied) and not legacy:
                     self.index.put(copied, md5)
             finally:
                 os.close(writer)
@@ -410,19 +439,33 @@ class Cache:
         return False
 
 
-def _each(found: Sequence[FileFound], file_digest: Callable[[str, os.stat_result], _Digested]) -> list[_Digested]:
+def _status(path: Path) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: does not exist", "make it, or take it out of the stage's list") from error
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}: a symlink that leads to itself", "make a file of it") from error
+
+
+def _each(found: _Batch, file_digest: Callable[[FileFound], _Digested]) -> list[_Digested]:
     """The digests of files; large ones side by side, since hashing them leaves Python's lock."""
     large = [file for file in found if file.status.st_size > BUFFER_BYTES]
     if len(large) < 2:
-        return [file_digest(file.path, file.status) for file in found]
+        return [file_digest(file) for file in found]
     from concurrent.futures import ThreadPoolExecutor  # imported late: start-up
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        coming = {file.relpath: threads.submit(file_digest, file.path, file.status) for file in large}
-        return [
-            coming[file.relpath].result() if file.relpath in coming else file_digest(file.path, file.status)
-            for file in found
-        ]
+        coming = {file.relpath: threads.submit(file_digest, file) for file in large}
+        return [coming[file.relpath].result() if file.relpath in coming else file_digest(file) for file in found]
+
+
+def _in_order(batch: _Batch, known: Sequence[str | None], digested: Sequence[_Digested]) -> list[_Digested]:
+    """The digests of all files of a batch: those that were known, and between them the others."""
+    rest = iter(digested)
+    return [next(rest) if md5 is None else (md5, file.status.st_size) for file, md5 in zip(batch, known, strict=True)]
 
 
 def _indexed(md5: str, legacy: bool) -> str:
@@ -440,32 +483,3 @@ def _hard_link(source: str, dest: str) -> bool:
     except OSError:
         return False  # another file system, too many links, not our file: a copy does
     return True
-
-
-def _is_settled(status: os.stat_result) -> bool:
-    """Whether a write from now on would change the file's time: clocks of file systems tick every few milliseconds."""
-    tick_ns = _RACY_NS if status.st_mtime_ns % 1_000_000_000 else _RACY_COARSE_NS
-    return time.time_ns() - status.st_mtime_ns > tick_ns
-
-
-def _check_members(md5_dir: str, members: Sequence[Member]) -> None:
-    """Raise DamagedObjects unless every member is a digest at a path of its own inside the folder."""
-    paths = {relpath for relpath, _ in members}
-    sound = len(paths) == len(members) and not paths & _folders_of(paths)
-    if not sound or not all(is_digest(md5) and _is_inside(relpath) for relpath, md5 in members):
-        raise DamagedObjects([md5_dir], "a folder's listing names paths that cannot be in a folder")
-
-
-def _folders_of(paths: Iterable[str]) -> set[str]:
-    folders: set[str] = set()
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders
-
-
-def _is_inside(relpath: str) -> bool:
-    parts = relpath.split("/")
-    return "\0" not in relpath and not any(part in ("", ".", "..") for part in parts)

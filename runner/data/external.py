@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.core.digests import folder_digest
-from runner.data.faults import host_errors
+from runner.data.cache import Cache
 from runner.errors import HostError
 
 
-def probe(path: str) -> str:
+def probe(path: str, cache: Cache) -> str:
     """The digest of an input: MD5 of what is on this host, else `etag:…` or `checksum:…` of what a server says.
 
-    Uses the network for URLs. Raises HostError where nothing is there or nobody answers.
+    Uses the network for URLs. `cache` remembers what was hashed: a file is opened again when it has changed. Raises
+    HostError where nothing is there or nobody answers.
     """
     if "://" in path:
         return _remote(path)
     local = Path(path).expanduser()
     if not local.exists():
         raise HostError(f"{path} is not on this host", "an input outside the repository must be where the stage runs")
-    with host_errors(f"read {path}"):
-        if local.is_file():
-            return _md5(local)
-        members = [(str(file.relative_to(local)), _md5(file)) for file in sorted(local.rglob("*")) if file.is_file()]
-        return folder_digest(members)
-
-
-def _md5(file: Path) -> str:
-    import hashlib
-
-    with open(file, "rb") as source:
-        return hashlib.file_digest(source, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if not local.is_file() and not local.is_dir():
+        raise HostError(f"{path} is neither a file nor a folder", "pipes, sockets and devices hold no data")
+    return cache.hash(local, as_it_is=True).md5
 
 
 def _why(error: BaseException, url: str) -> str:

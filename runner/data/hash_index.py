@@ -1,13 +1,20 @@
-"""The memory of what was hashed: (device, inode, size, mtime) to MD5, in one SQLite file that may be lost any time."""
+"""The memory of what was hashed: (device, inode, size, mtime) to MD5, in one SQLite file that may be lost any time.
+
+Of whole folders too: device and inode to a fingerprint of all the files below, and what DVC's lock file says of it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from runner.values import dataclass
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hashes (
@@ -15,15 +22,32 @@ CREATE TABLE IF NOT EXISTS hashes (
     md5 TEXT NOT NULL, settled INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, inode)
 ) WITHOUT ROWID
 """
+_FOLDER_SCHEMA = """
+CREATE TABLE IF NOT EXISTS folders (
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, fingerprint TEXT NOT NULL, md5 TEXT NOT NULL,
+    size INTEGER NOT NULL, files INTEGER NOT NULL, settled INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, inode)
+) WITHOUT ROWID
+"""
 _BOOT_SCHEMA = "CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL)"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WAIT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.005
-_PENDING_ROWS = 512
+_PENDING_ROWS = 4096
 _MAX_INTEGER = (1 << 63) - 1
 
 _Key = tuple[int, int]
 _Row = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFolder:
+    """What a folder was when it was hashed."""
+
+    fingerprint: str
+    """Of names, devices, inodes, sizes and times of the files below."""
+    md5: str
+    size_bytes: int
+    nfiles: int
 
 
 class HashIndex:
@@ -50,6 +74,39 @@ class HashIndex:
             return None
         return row[2]
 
+    def get_many(self, statuses: Sequence[os.stat_result]) -> list[str | None]:
+        """As `get` for each of the files, in their order, with one question to the file for all of them."""
+        if len(statuses) < 2:
+            return [self.get(status) for status in statuses]
+        with self._lock:
+            pending = self._pending
+            wanted: dict[int, list[int]] = {}
+            for status in statuses:
+                if (status.st_dev, status.st_ino) not in pending:
+                    wanted.setdefault(status.st_dev, []).append(status.st_ino)
+            rows = self._read_many(wanted)
+            found: list[str | None] = []
+            for status in statuses:
+                key = (status.st_dev, status.st_ino)
+                row = pending.get(key) or rows.get(key)
+                is_same = row is not None and row[0] == status.st_size and row[1] == status.st_mtime_ns
+                found.append(row[2] if is_same and row is not None else None)
+        return found
+
+    def folder(self, status: os.stat_result) -> KnownFolder | None:
+        """What the folder with this status was when it was hashed; None where that is not known."""
+        query = "SELECT fingerprint, md5, size, files FROM folders WHERE device = ? AND inode = ?"
+        with self._lock:
+            rows = self._ask(query, (status.st_dev, status.st_ino))
+        return KnownFolder(str(rows[0][0]), str(rows[0][1]), int(rows[0][2]), int(rows[0][3])) if rows else None
+
+    def put_folder(self, status: os.stat_result, known: KnownFolder) -> None:
+        """Remember what the folder with this status is."""
+        row = (status.st_dev, status.st_ino, known.fingerprint, known.md5, known.size_bytes, known.nfiles)
+        if max(row[:2]) <= _MAX_INTEGER:
+            with self._lock:
+                self._change("INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?, ?, 0)", [row])
+
     def put(self, status: os.stat_result, md5: str) -> None:
         """Remember the digest of the file with this status."""
         with self._lock:
@@ -73,7 +130,8 @@ class HashIndex:
         """Say that the bytes of every file remembered so far are on the disk (after a `syncfs`)."""
         with self._lock:
             self._write()
-            self._change("UPDATE hashes SET settled = 1 WHERE settled = ?", [(0,)])
+            for table in ("hashes", "folders"):
+                self._change(f"UPDATE {table} SET settled = 1 WHERE settled = ?", [(0,)])
 
     def close(self) -> None:
         """Flush and let go of the file; a later use opens it again."""
@@ -82,16 +140,29 @@ class HashIndex:
             self._disconnect()
 
     def _read(self, key: _Key) -> _Row | None:
-        query = "SELECT size, mtime_ns, md5 FROM hashes WHERE device = ? AND inode = ?"
+        found = self._ask("SELECT size, mtime_ns, md5 FROM hashes WHERE device = ? AND inode = ?", key)
+        return (int(found[0][0]), int(found[0][1]), str(found[0][2])) if found else None
+
+    def _read_many(self, wanted: dict[int, list[int]]) -> dict[_Key, _Row]:
+        query = (
+            "SELECT inode, size, mtime_ns, md5 FROM hashes"
+            " WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
+        )
+        rows: dict[_Key, _Row] = {}
+        for device, inodes in wanted.items():
+            for inode, size, mtime_ns, md5 in self._ask(query, (device, json.dumps(inodes))):
+                rows[(device, inode)] = (size, mtime_ns, md5)
+        return rows
+
+    def _ask(self, query: str, values: tuple[int | str, ...]) -> list[tuple[Any, ...]]:
         for _ in range(2):
             try:
-                found = self._connected().execute(query, key).fetchone()
-                return (int(found[0]), int(found[1]), str(found[2])) if found else None
-            except sqlite3.OperationalError:
-                return None  # busy or not readable: hashing again gives the same answer
-            except (sqlite3.DatabaseError, OverflowError):
+                return self._connected().execute(query, values).fetchall()
+            except (sqlite3.OperationalError, OverflowError):
+                return []  # busy, not readable, or numbers it cannot hold: hashing again gives the same answer
+            except sqlite3.DatabaseError:
                 self._drop()
-        return None
+        return []
 
     def _write(self) -> None:
         if not self._pending:
@@ -123,6 +194,7 @@ class HashIndex:
                 # Not even a file can be made there: remember within this process only.
                 self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
                 self._connection.execute(_SCHEMA)
+                self._connection.execute(_FOLDER_SCHEMA)
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
@@ -135,6 +207,7 @@ class HashIndex:
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(_SCHEMA)
+            connection.execute(_FOLDER_SCHEMA)
             connection.execute(_BOOT_SCHEMA)
             _keep_settled_after_boot(connection)
         except sqlite3.Error:
@@ -175,6 +248,7 @@ def _keep_settled_after_boot(connection: sqlite3.Connection) -> None:
     # Looked up again: whoever was faster has rows of this boot in there by now.
     if _boot_of(connection) != boot:
         connection.execute("DELETE FROM hashes WHERE settled = 0")
+        connection.execute("DELETE FROM folders WHERE settled = 0")
         connection.execute("DELETE FROM boot")
         connection.execute("INSERT INTO boot VALUES (?)", (boot,))
     connection.execute("COMMIT")

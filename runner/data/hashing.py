@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from runner.core.digests import Member, folder_digest, folder_listing
+from runner.core.digests import Member, folder_listing, md5_hex
 from runner.errors import InputError
 
 BUFFER_BYTES = 1 << 20
@@ -31,8 +31,8 @@ def is_digest(text: object) -> bool:
 
 def dir_digest(entries: Iterable[Member]) -> tuple[str, bytes]:
     """Digest (`<md5>.dir`) and bytes of DVC's listing of a folder."""
-    members = tuple(entries)
-    return folder_digest(members), folder_listing(members)
+    listing = folder_listing(entries)
+    return f"{md5_hex(listing)}.dir", listing
 
 
 def open_regular(path: StrPath) -> tuple[int, os.stat_result]:
@@ -70,8 +70,11 @@ def file_md5(path: StrPath) -> str:
 
 def descriptor_md5(descriptor: int, size_bytes: int) -> str:
     """MD5 of what a descriptor still has to give; `size_bytes` is only a hint for the size of the buffer."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for block in blocks(descriptor, min(size_bytes + 1, BUFFER_BYTES)):
+    first = os.read(descriptor, min(size_bytes + 1, BUFFER_BYTES))
+    digest = hashlib.md5(first, usedforsecurity=False)
+    if len(first) == size_bytes < BUFFER_BYTES:
+        return digest.hexdigest()  # one byte more was asked for: this is the end
+    for block in blocks(descriptor):
         digest.update(block)
     return digest.hexdigest()
 

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from runner.data.hashing import StrPath, blocks
@@ -45,6 +46,8 @@ class FileFound:
     path: str
     status: os.stat_result
     """Of the file itself where a symlink leads to it."""
+    is_link: bool = False
+    """Whether a symlink leads to it."""
 
 
 def reflink(source: int, target: int) -> bool:
@@ -123,24 +126,57 @@ def files_below(folder: StrPath, ignoring: Ignoring | None = None) -> Iterator[F
     and neither does a folder with a DVC project of its own. Raises InputError, naming the path, for a broken symlink,
     for what is neither file nor folder, and for a .dvcignore inside the folder.
     """
-    yield from _walk(os.fspath(folder), "", ignoring or dvc_default_ignores)
+    ignores = ignoring or dvc_default_ignores
+    rest = [(os.fspath(folder), "")]
+    while rest:
+        path, prefix = rest.pop()
+        with _listed(path) as found:
+            if prefix and any(entry.name == _DVC_FOLDER for entry in found):
+                continue
+            for entry in found:
+                relpath = prefix + entry.name
+                if _is_folder(entry):
+                    if not entry.is_symlink() and not ignores(relpath, True):
+                        rest.append((f"{path}/{entry.name}", relpath + "/"))
+                elif not ignores(relpath, False):
+                    yield _file(entry, f"{path}/{entry.name}", relpath)
 
 
-def _walk(folder: str, prefix: str, ignoring: Ignoring) -> Iterator[FileFound]:
-    folders: list[tuple[str, str]] = []
-    with os.scandir(folder) as entries:
-        found = list(entries)
-    if prefix and any(entry.name == _DVC_FOLDER for entry in found):
-        return
-    for entry in found:
-        relpath = prefix + entry.name
-        if _is_folder(entry):
-            if not entry.is_symlink() and not ignoring(relpath, True):
-                folders.append((entry.path, relpath + "/"))
-        elif not ignoring(relpath, False):
-            yield _file(entry, relpath)
-    for path, below in folders:
-        yield from _walk(path, below, ignoring)
+def all_files_below(folder: StrPath) -> Iterator[FileFound]:
+    """Every regular file below a folder, in no particular order, also in folders of other tools.
+
+    Symlinks to files count as the files; symlinks to folders, and what is neither file nor folder, are passed over.
+    """
+    rest = [(os.fspath(folder), "")]
+    while rest:
+        path, prefix = rest.pop()
+        with _listed(path) as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    rest.append((f"{path}/{entry.name}", f"{prefix}{entry.name}/"))
+                elif _is_file(entry):
+                    is_link = entry.is_symlink()
+                    yield FileFound(prefix + entry.name, f"{path}/{entry.name}", entry.stat(), is_link)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
+
+
+@contextmanager
+def _listed(folder: str) -> Iterator[list[os.DirEntry[str]]]:
+    """What is in a folder; the entries look themselves up from its descriptor, which is shorter than the whole path."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield list(entries)
+    finally:
+        os.close(descriptor)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -161,10 +197,10 @@ def check_regular(path: StrPath, status: os.stat_result) -> None:
         )
 
 
-def _file(entry: os.DirEntry[str], relpath: str) -> FileFound:
+def _file(entry: os.DirEntry[str], path: str, relpath: str) -> FileFound:
     if entry.name == _IGNORE_FILE:
         raise InputError(
-            f"{entry.path}: a {_IGNORE_FILE} inside a folder that DVC tracks",
+            f"{path}: a {_IGNORE_FILE} inside a folder that DVC tracks",
             f"DVC refuses it: move the patterns to a {_IGNORE_FILE} above the folder",
         )
     try:
@@ -172,11 +208,9 @@ def _file(entry: os.DirEntry[str], relpath: str) -> FileFound:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ELOOP):
             raise
-        raise InputError(
-            f"{entry.path}: a symlink that leads nowhere", "remove it or make what it points to"
-        ) from error
-    check_regular(entry.path, status)
-    return FileFound(relpath, entry.path, status)
+        raise InputError(f"{path}: a symlink that leads nowhere", "remove it or make what it points to") from error
+    check_regular(path, status)
+    return FileFound(relpath, path, status, entry.is_symlink())
 
 
 def sync_file_system(folder: StrPath) -> None:

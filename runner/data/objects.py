@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import os
 import stat
 import threading
@@ -14,6 +16,8 @@ from runner.data.hashing import BUFFER_BYTES, StrPath, blocks, descriptor_md5, i
 from runner.data.links import READ_ONLY_MODE, LinkPolicy, clear, reflink, temporary_name, write_all
 from runner.errors import InputError
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_NO_DEVICE = -1
 _STALE_SECONDS = 86_400.0
 QUARANTINE_BYTES = 1 << 30
 QUARANTINE_OBJECTS = 100
@@ -34,6 +38,7 @@ class ObjectStore:
         self._legacy = str(root)
         self._temporary = f"{root}/runner-tmp"
         self._ready = False
+        self._device = _NO_DEVICE
         self._lock = threading.Lock()
 
     def path(self, md5: str, legacy: bool = False) -> str:
@@ -52,6 +57,12 @@ class ObjectStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found if stat.S_ISREG(found.st_mode) else None
+
+    def can_be(self, status: os.stat_result) -> bool:
+        """Whether a file may become an object without a copy: it is ours alone, has one name, and lies beside them."""
+        if not self._ready:
+            self._prepare()
+        return status.st_nlink == 1 and status.st_dev == self._device and status.st_uid == os.geteuid()
 
     def temporary(self) -> str:
         """A fresh name on the cache's file system, for a file that is not yet an object."""
@@ -100,36 +111,39 @@ class ObjectStore:
         first = os.read(source, BUFFER_BYTES)
         if len(first) < BUFFER_BYTES:
             return self._copy_small(first + b"".join(blocks(source)), is_known)
-        os.lseek(source, 0, os.SEEK_SET)
         descriptor, temporary = self.create()
         try:
             with _closing(descriptor):
-                md5 = self._copy_large(source, descriptor)
+                md5 = self._copy_large(first, source, descriptor)
             return md5, self.admit(temporary, md5)
         except BaseException:
             os.unlink(temporary)
             raise
 
-    def take(self, path: StrPath, source: int) -> tuple[str, os.stat_result] | None:
-        """Store a file by renaming it; None, and nothing done, where that is not safe or not possible.
+    def give(self, path: StrPath, source: int, before: os.stat_result, md5: str) -> os.stat_result | None:
+        """Let a file whose bytes are known be the object, under a second name; None where that cannot be.
 
-        `source` is open on the file.
+        `source` is open on it, `before` is what it was when its bytes were read. Raises FileExistsError where the
+        object is there already.
         """
-        status = os.fstat(source)
-        named = os.lstat(path)
-        if status.st_nlink != 1 or (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
-            return None
-        temporary = self.temporary()
+        target = self.path(md5)
         try:
-            os.rename(path, temporary)
-        except OSError:
-            return None  # another file system, or no right to: it is copied instead
-        try:
-            md5 = descriptor_md5(source, status.st_size)
-            return md5, self.admit(temporary, md5)
-        except BaseException:
-            os.rename(temporary, path)
+            if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
+                os.fchmod(source, READ_ONLY_MODE)
+            _link(path, target)
+        except FileExistsError:
             raise
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
+            self._device = _NO_DEVICE  # no right to, or no hard links there: from now on there are copies
+            return None
+        after = os.fstat(source)
+        same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        if same and after.st_nlink == before.st_nlink + 1:
+            return after
+        os.unlink(target)  # somebody writes to it, or has put another file there
+        return None
 
     def is_other(self, md5: str, legacy: bool = False) -> bool:
         """Whether there is something at the object's place that is no file: a folder, a broken link."""
@@ -158,11 +172,11 @@ class ObjectStore:
             return md5, found
         return md5, self.write(data, md5)
 
-    def _copy_large(self, source: int, target: int) -> str:
+    def _copy_large(self, first: bytes, source: int, target: int) -> str:
         if self.link.reflink and reflink(source, target):
             return descriptor_md5(target, BUFFER_BYTES)
         digest = hashlib.md5(usedforsecurity=False)
-        for block in blocks(source):
+        for block in itertools.chain((first,), blocks(source)):
             digest.update(block)
             write_all(target, block)
         return digest.hexdigest()
@@ -176,6 +190,7 @@ class ObjectStore:
             with os.scandir(self._temporary) as entries:
                 for entry in entries:
                     _remove_stale(entry.path)
+            self._device = os.stat(self._files).st_dev
             self._ready = True
 
 
@@ -196,6 +211,14 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)
     except FileNotFoundError:
         return  # another process has just renamed it, or swept it too
+
+
+def _link(path: StrPath, target: str) -> None:
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.link(path, target, follow_symlinks=False)
 
 
 class _closing:

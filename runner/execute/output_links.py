@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
-def mend_links(upper: Path, worktree: Path, path: str) -> None:
-    """Point broken links at or below `path` of the upper layer at the files of the worktree that they stood for.
+def mend_links(upper: Path, worktree: Path, links: Iterable[Path]) -> None:
+    """Point those of the links in the upper layer that are broken at the files of the worktree that they stood for.
 
     DVC keeps what a link leads to. A link that leads nowhere in the repository stays as it is.
     """
-    for link in _links(upper / path):
+    for link in links:
         if link.exists():
             continue
         target = os.path.join(worktree / link.parent.relative_to(upper), os.readlink(link))
@@ -26,23 +26,39 @@ def mend_links(upper: Path, worktree: Path, path: str) -> None:
                 link.symlink_to(found)
 
 
-def leads_out(output: Path, allowed: Iterable[Path]) -> Path | None:
-    """The first link at or below an output, or on the way to it, that ends in none of the allowed folders.
+def leads_out(output: Path, links: Iterable[Path], allowed: Iterable[Path]) -> Path | None:
+    """The first link of an output, or on the way to it, that ends in none of the allowed folders.
 
     The runner reads outputs when the stage has ended, with rights that the stage may not have had: through a link to
     `/proc/self/environ` it would read its own environment.
     """
     roots = [os.path.realpath(folder) for folder in allowed]
-    for path in (output, *_links(output)):
+    for path in (output, *links):
         target = os.path.realpath(path)
         if not any(target == root or target.startswith(root + os.sep) for root in roots):
             return path
     return None
 
 
-def _links(place: Path) -> Iterator[Path]:
+def links_of(place: Path) -> Iterator[Path]:
+    """The links at and below a path."""
     if place.is_symlink():
         yield place
     elif place.is_dir():
-        for folder, folders, files in os.walk(place):
-            yield from (Path(folder, name) for name in (*folders, *files) if os.path.islink(os.path.join(folder, name)))
+        yield from map(Path, _links_below(os.fspath(place)))
+
+
+def _links_below(top: str) -> Iterator[str]:
+    # The kinds come with the names: of a hundred thousand files not one is looked at by itself.
+    rest = [top]
+    while rest:
+        try:
+            entries = os.scandir(rest.pop())
+        except OSError:
+            continue  # not to be read, which is said where the output is taken
+        with entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield entry.path
+                elif entry.is_dir(follow_symlinks=False):
+                    rest.append(entry.path)

@@ -18,7 +18,7 @@ from runner.errors import HostError, InputError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
 from runner.execute.metrics import recorded_metrics, told_secret
-from runner.execute.output_links import leads_out, mend_links
+from runner.execute.output_links import leads_out, links_of, mend_links
 from runner.execute.worktree import Room, Worktree
 from runner.failpoints import reached
 from runner.process.isolation import LevelRefused
@@ -287,12 +287,13 @@ def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
     """An output goes into the cache. Raises InputError for one that no cache can keep."""
     source = outcome.output_root / out.path
     open_up(source)
+    links = list(links_of(source))
     if room.is_layered:
-        mend_links(outcome.output_root, room.tree.folder, out.path)
-    link = leads_out(source, (room.tree.folder, room.private))
+        mend_links(outcome.output_root, room.tree.folder, links)
+    link = leads_out(source, links, (room.tree.folder, room.private))
     if link is not None:
         raise InputError(f"{link}: a link that leads out of the repository", "copy what it leads to")
-    saved = (context.outputs or context.cache).save(source)
+    saved = (context.outputs or context.cache).save(source, give=_is_given(out.path, room, outcome))
     return OutFact(
         out.path,
         saved.md5,
@@ -302,4 +303,16 @@ def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
         cached=out.cache,
         push=out.push,
         remote=out.remote,
+    )
+
+
+def _is_given(path: str, room: Room, outcome: Outcome) -> bool:
+    """Whether the cache may keep an output's own files: they lie in a layer that is dropped, and nobody is left who
+    could write to them."""
+    if not room.is_layered or outcome.leftovers or outcome.supervisor_lost:
+        return False
+    # Behind a link on the way to it they may be the commit's, or another output's.
+    root = os.path.realpath(outcome.output_root)
+    return os.path.realpath(outcome.output_root / os.path.dirname(path)) == os.path.normpath(
+        os.path.join(root, os.path.dirname(path))
     )

@@ -33,7 +33,7 @@ class Resolver:
             self._fetch(md5)
         for path in stage.deps:
             if is_external(path):
-                self._walk.inputs.learn(path, probe(path))
+                self._walk.inputs.learn(path, probe(path, self._context.cache))
         again = self._walk.decide(stage)
         return again if again.action not in (Action.UNKNOWN, Action.PROBE) else None
 

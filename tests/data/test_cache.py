@@ -153,8 +153,8 @@ def test_the_workspace_copy_stays_usable_and_apart_from_the_object(cache: Cache,
         assert cache.save(file).md5 == md5_hex(file.read_bytes())
 
 
-def test_files_that_are_given_are_moved_without_a_copy(cache: Cache, tmp_path: Path) -> None:
-    data = write(tmp_path / "data", {"a": b"1", "sub/b": LARGE})
+def test_files_that_are_given_become_the_objects_without_a_copy(cache: Cache, tmp_path: Path) -> None:
+    data = write(tmp_path / "data", {"a": b"1", "sub/b": LARGE, "same": b"1"})
     (data / "a").chmod(0o775)
     inode = (data / "sub/b").stat().st_ino
     saved = cache.save(data, give=True)
@@ -162,6 +162,7 @@ def test_files_that_are_given_are_moved_without_a_copy(cache: Cache, tmp_path: P
     assert cache.object_path(listed["sub/b"]).stat().st_ino == inode
     assert all(mode(cache.object_path(md5)) == 0o444 for md5 in listed.values())
     assert cache.verify(saved.md5)
+    assert cache.save(data) == saved
 
 
 def test_a_given_file_that_has_another_name_is_copied(cache: Cache, tmp_path: Path) -> None:
@@ -172,6 +173,47 @@ def test_a_given_file_that_has_another_name_is_copied(cache: Cache, tmp_path: Pa
         saved = cache.save(tmp_path / name, give=True)
         assert cache.object_path(saved.md5).stat().st_ino != (tmp_path / "b").stat().st_ino
     assert (tmp_path / "b").read_bytes() == LARGE
+
+
+def test_what_a_given_link_leads_to_is_copied_and_keeps_its_rights(cache: Cache, tmp_path: Path) -> None:
+    tools = write(tmp_path / "tools", {"tool": b"#!/bin/sh\n"})
+    (tools / "tool").chmod(0o755)
+    (tmp_path / "given").mkdir()
+    os.symlink(tools / "tool", tmp_path / "given" / "link")
+    os.symlink(tools / "tool", tmp_path / "link")
+    os.symlink(tools, tmp_path / "folder")
+    for name in ("given", "link", "folder"):
+        cache.save(tmp_path / name, give=True)
+    assert mode(tools / "tool") == 0o755
+    assert (tools / "tool").stat().st_nlink == 1
+    assert cache.object_path(md5_hex(b"#!/bin/sh\n")).read_bytes() == b"#!/bin/sh\n"
+
+
+def test_a_given_file_takes_the_place_of_a_damaged_object(cache: Cache, tmp_path: Path) -> None:
+    place = cache.object_path(cache.put_bytes(b"object"))
+    place.chmod(0o644)
+    place.write_bytes(b"damage")
+    (tmp_path / "f").write_bytes(b"object")
+    assert cache.save(tmp_path / "f", give=True).md5 == md5_hex(b"object")
+    assert place.read_bytes() == b"object"
+    assert [path.read_bytes() for path in (cache.root / "quarantine").iterdir()] == [b"damage"]
+
+
+def test_a_given_file_that_somebody_writes_to_is_no_object(cache: Cache, tmp_path: Path) -> None:
+    store, file = objects.ObjectStore(cache.root, LinkPolicy()), tmp_path / "f"
+    file.write_bytes(b"one")
+    assert store.can_be(file.stat())
+    with file.open("r+b") as writer:
+        before = os.fstat(writer.fileno())
+        writer.write(b"three")
+        writer.flush()
+        assert store.give(file, writer.fileno(), before, md5_hex(b"one")) is None
+        os.rename(file, tmp_path / "moved")
+        file.write_bytes(b"other")
+        now = os.fstat(writer.fileno())
+        assert store.give(file, writer.fileno(), now, md5_hex(b"three")) is None
+    assert not cache.has(md5_hex(b"one"))
+    assert not cache.has(md5_hex(b"three"))
 
 
 def test_nothing_is_read_twice(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""The digest of a whole folder, remembered while none of its files has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from runner.core.digests import Member
+from runner.data.hash_index import HashIndex, KnownFolder
+from runner.data.hashing import dir_digest
+from runner.data.links import FileFound
+from runner.values import dataclass
+
+BATCH = 4096
+"""So many files are asked of the index at once, and held in memory with all that is known of them."""
+
+_RACY_NS = 20_000_000
+_RACY_COARSE_NS = 2_000_000_000
+
+_Thing = TypeVar("_Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What DVC's lock file says of a file or folder."""
+
+    md5: str
+    """`.dir` at the end for a folder."""
+    size_bytes: int
+    """Sum over the files of a folder."""
+    nfiles: int | None = None
+    """Number of files of a folder, None for a file."""
+    isexec: bool = False
+
+
+def hash_folder(
+    index: HashIndex,
+    status: os.stat_result,
+    walk: Callable[[], Iterable[FileFound]],
+    hash_files: Callable[[Sequence[FileFound]], list[tuple[str, int]]],
+) -> Saved:
+    """What DVC's lock file says of the folder with this status.
+
+    `walk` finds its files, twice where something has changed; `hash_files` gives MD5 and size in bytes of each. Where
+    names, devices, inodes, sizes and times are those of the last time, no file is asked for.
+    """
+    known = index.folder(status)
+    if known is not None and known.fingerprint == _fingerprint(walk()):
+        return Saved(known.md5, known.size_bytes, known.nfiles)
+    marks = Marks()
+    members: list[Member] = []
+    size = 0
+    for batch in batches(walk()):
+        marks.add(batch)
+        for file, (md5, size_bytes) in zip(batch, hash_files(batch), strict=True):
+            members.append((file.relpath, md5))
+            size += size_bytes
+    digest, _ = dir_digest(members)
+    if marks.are_settled:
+        index.put_folder(status, KnownFolder(marks.fingerprint(), digest, size, len(members)))
+    return Saved(digest, size, nfiles=len(members))
+
+
+class Marks:
+    """By what a change of a folder's files is seen: name, device, inode, size and time of each, in the walk's order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=20)
+        self.are_settled = True
+        """Whether a later write to any of the files would have another time."""
+
+    def add(self, batch: Sequence[FileFound]) -> None:
+        """Count these files in."""
+        marks = []
+        newest = 0
+        for file in batch:
+            status = file.status
+            changed = status.st_mtime_ns
+            marks.append(f"{file.relpath}\0{status.st_dev} {status.st_ino} {status.st_size} {changed}")
+            newest = max(newest, changed)
+        self._digest.update(os.fsencode("\0".join(marks)) + b"\0")
+        self.are_settled = self.are_settled and all_settled(batch, newest)
+
+    def fingerprint(self) -> str:
+        """All of them in one."""
+        return self._digest.hexdigest()
+
+
+def all_settled(batch: Sequence[FileFound], newest_ns: int) -> bool:
+    """Whether all of the files are, the newest of which changed at `newest_ns`."""
+    return time.time_ns() - newest_ns > _RACY_COARSE_NS or all(is_settled(file.status) for file in batch)
+
+
+def is_settled(status: os.stat_result) -> bool:
+    """Whether a write from now on would change the file's time: clocks of file systems tick every few milliseconds."""
+    tick_ns = _RACY_NS if status.st_mtime_ns % 1_000_000_000 else _RACY_COARSE_NS
+    return time.time_ns() - status.st_mtime_ns > tick_ns
+
+
+def batches(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
+    """The things in their order, `BATCH` at a time."""
+    rest = iter(things)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _fingerprint(files: Iterable[FileFound]) -> str:
+    marks = Marks()
+    for batch in batches(files):
+        marks.add(batch)
+    return marks.fingerprint()

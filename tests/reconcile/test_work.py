@@ -1,0 +1,53 @@
+"""How much work data makes in a whole reconcile, in exact counts: what is opened, and how often."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runner.process.isolation import Isolation, available_isolation
+from tests.counted import counted
+from tests.reconcile.worlds import World
+
+FILES = 200
+OLD_NS = 1_600_000_000_123_456_789
+
+
+def test_data_is_opened_once_and_not_again_while_it_stays_as_it_is(tmp_path: Path) -> None:
+    if available_isolation(tmp_path) is not Isolation.OVERLAY:
+        pytest.skip("without overlays outputs stay where they are, and the cache has copies")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for number in range(FILES):
+        (outside / f"{number}").write_text(f"{number}\n")
+        os.utime(outside / f"{number}", ns=(OLD_NS, OLD_NS))
+    stages = f"""\
+stages:
+  copy:
+    cmd: cp -r {outside} out
+    deps: [{outside}]
+    outs: [out]
+  read:
+    cmd: cat out/* > all
+    deps: [out]
+    outs: [all]
+"""
+    world = World.create(tmp_path / "world", {"dvc.yaml": stages})
+    with counted() as work:
+        assert world.reconcile().ran == ["copy", "read"]
+    assert sorted(work.below(outside)) == sorted(map(str, outside.iterdir()))
+    left = [path for path in work.opened if f"/upper/out{os.sep}" in path]
+    assert len(left) == len(set(left)) == FILES
+
+    # The outputs' own files are the objects: they have one name, now that the layer is gone, and nobody may write.
+    objects = [path for path in world.home("a").glob("r/*/cache/files/md5/??/*") if path.suffix != ".dir"]
+    assert len(objects) == FILES + 1
+    assert {(path.stat().st_nlink, path.stat().st_mode & 0o777) for path in objects} == {(1, 0o444)}
+    assert not set(work.opened) & set(map(str, objects))
+
+    with counted() as work:
+        assert set(world.reconcile().actions.values()) == {"keep"}
+    assert work.below(outside) == []
+    assert [path for path in work.below(world.home("a")) if "/cache/files/" in path] == []
