@@ -25,7 +25,7 @@ from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
-from runner.wiring.trust import trust_file
+from runner.wiring.trust_file import trust_file
 
 if TYPE_CHECKING:
     from runner.cli.sampling import Sampling

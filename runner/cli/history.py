@@ -30,10 +30,11 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     state = observation.state
     verified = state.verifications() if state else {}
     results = newest_results(state, verified) if state else {}
-    beside = Beside(clone.state_age(state), clone.waiting_runs(), clone.proposals(), clone.claims(), verified, results)
+    age = clone.state_age(plan.state)
+    beside = Beside(age, clone.waiting_runs(), clone.proposals(), clone.claims(), verified, results)
     records = plural(state.summary.head.sequence if state else 0, "record")
     signed = () if state is None else ("signed" if state.is_signed else "not signed",)
-    ground = ground_of(clone, observation, aim, arguments.rev, records, *signed)
+    ground = ground_of(clone, plan, observation.has_specs, aim, arguments.rev, records, *signed)
     value = status_json(plan, observation, beside) | {"rewritten": [row.as_json() for row in rewritten]}
     console.result(status_text(plan, observation, ground, beside, console.out), value)
     failed = any(step.action is Action.FAILED for step in plan.steps)

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (see runner.errors.ExitCode)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = build_parser()
     try:
-        arguments = parser.parse_args(words)
+        arguments = _parsed(words)
         check_none_empty(words)
     except UsageMistake as mistake:
         return _usage(mistake, words)
@@ -42,8 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _called(arguments, Console(as_json=arguments.json, colour=arguments.color))
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments, by a parser that knows one command alone: nineteen take a tenth of the time of a short plan."""
+    try:
+        return build_parser(words).parse_args(words)
+    except UsageMistake:
+        return build_parser().parse_args(words)  # which says of all commands what is wrong
+
+
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; where `words` are given, of the one that they name."""
     parser = Parser(
         prog="runner",
         description="A GitOps runner for machine learning: makes recorded results match the specs in git.",
@@ -60,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"runner {__version__}", help="show the version")
     add_common(parser)
     parser.set_defaults(folder=None, json=False, color="auto", parser=parser)
-    add_commands(parser)
+    add_commands(parser, words)
     return parser
 
 

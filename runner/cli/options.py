@@ -50,12 +50,12 @@ class Parser(argparse.ArgumentParser):
 _EXAMPLES = "examples:"
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """All commands, in the order a newcomer meets them."""
+def add_commands(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> None:
+    """All commands, in the order a newcomer meets them; where `words` are given, only the first that they name."""
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for add in (_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay):
-        add(commands)
-    for add in (_verify, _claims, _daemon, _audit, _keys):
+    known = {add.__name__[1:]: add for add in _COMMANDS}
+    named = next((word for word in words or () if word in known), None)
+    for add in _COMMANDS if named is None else [known[named]]:
         add(commands)
 
 
@@ -494,3 +494,9 @@ def _seconds(text: str) -> float:
     if not 0 < value <= 366 * 86400:
         raise argparse.ArgumentTypeError(f"{text} is no time; say 30s, 5m or 1h")
     return value
+
+
+_COMMANDS = (
+    *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay),
+    *(_verify, _claims, _daemon, _audit, _keys),
+)

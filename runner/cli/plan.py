@@ -26,24 +26,27 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
 
         before = refresh(folder, os.environ)
     clone = open_clone(folder, os.environ, arguments.trust)
-    observation, aim = clone.observed(arguments.rev)
-    found, _ = observation.plan()
+    outline, aim = clone.outline(arguments.rev)
     rewritten = rewritten_states(clone, aim, before)
-    observation = clone.told(observation, *map(str, rewritten))
-    value = plan_json(found, observation.desired, clone.state_age(observation.state))
-    value |= {"rev": aim.request, "rewritten": [row.as_json() for row in rewritten]}
+    outline = clone.told_of(outline, *map(str, rewritten))
+    is_markdown = arguments.format == "markdown" and not console.as_json
+    value: dict[str, Any] = {}
+    if console.as_json or arguments.out or is_markdown:
+        value = plan_json(outline, clone.state_age(outline.state))
+        value |= {"rev": aim.request, "rewritten": [row.as_json() for row in rewritten]}
     if arguments.out:
         _write(folder / arguments.out, value)
-    if arguments.format == "markdown" and not console.as_json:
+    if is_markdown:
         from runner.report.markdown import rendered  # imported late: templates
 
         console.result(rendered("plan.md.j2", value), value)
     else:
-        ground = replace(ground_of(clone, observation, aim, arguments.rev), is_fresh=before is not None)
-        console.result(plan_text(found, observation.desired, console.out, ground, every=arguments.all), value)
+        ground = ground_of(clone, outline, outline.has_specs, aim, arguments.rev)
+        ground = replace(ground, is_fresh=before is not None)
+        console.result(plan_text(outline, console.out, ground, every=arguments.all), value)
     if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))
-    return ExitCode.DONE if found.is_empty else ExitCode.CHANGES
+    return ExitCode.DONE if outline.is_empty else ExitCode.CHANGES
 
 
 def _write(file: Path, value: dict[str, Any]) -> None:

@@ -24,7 +24,8 @@ from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
 from runner.wiring.signing import signing_of
-from runner.wiring.trust import Trusting, trust_file
+from runner.wiring.trust import Trusting
+from runner.wiring.trust_file import trust_file
 
 
 def reconcile(arguments: argparse.Namespace, console: Console) -> int:

@@ -17,7 +17,7 @@ from runner.wiring.clone import working_folder
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
-from runner.wiring.trust import trust_file
+from runner.wiring.trust_file import trust_file
 from runner.wiring.verify import Verifier
 
 

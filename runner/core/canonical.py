@@ -7,11 +7,13 @@ their point (`1.0`), so that a parameter that goes from `1` to `1.0` is a change
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datetime
 
 
 def plain(value: Any) -> Any:
@@ -35,12 +37,14 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return {"!time": value.isoformat()}
     if isinstance(value, bytes):
         return {"!bytes": value.hex()}
     if isinstance(value, (set, frozenset)):
         return {"!set": sorted(str(item) for item in value)}
+    import datetime  # imported late: start-up
+
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return {"!time": value.isoformat()}
     raise TypeError(f"cannot be canonical: {type(value).__name__}")
 
 
@@ -91,6 +95,8 @@ def restored(value: Any) -> Any:
 
 
 def _time(text: str) -> datetime.date | datetime.time:
+    import datetime  # imported late: start-up
+
     if len(text) == len("2000-01-01"):
         return datetime.date.fromisoformat(text)
     if "T" in text:

@@ -12,17 +12,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from runner.core.predicates import RECONCILE, VERIFICATION
-from runner.core.records import BadRecord, parse_record
 from runner.errors import Held, InputError
 from runner.ledger import layout
 from runner.ledger.objects import History
-from runner.ledger.state import State
 
 TRAILER = "Reconciled"
 """`Reconciled: <desired commit>` ends the message of every commit of the runner on a watched branch."""
 
-_LINE = re.compile(rf"^{TRAILER}: ([0-9a-f]{{40,64}})$", re.MULTILINE)
+_LINE = rf"^{TRAILER}: ([0-9a-f]{{40,64}})$"
 _GREP = f"^{TRAILER}: [0-9a-f]*$"
 _CANDIDATES = 20
 """Commits with the trailer that are looked at first; more where people took over its words in all of these."""
@@ -40,8 +37,10 @@ def desired_at(reader: History, commit: str) -> str:
 def is_recorded(reader: History, commit: str) -> bool:
     """Whether the runner made this commit, to record results on a watched branch."""
     found = reader.commit(commit)
-    lines = _LINE.findall(found.message)
-    if len(found.parents) != 1 or not lines:
+    if len(found.parents) != 1 or TRAILER not in found.message:
+        return False
+    lines = re.findall(_LINE, found.message, re.MULTILINE)
+    if not lines:
         return False
     parent = found.parents[0]
     return records_at(reader, commit) > records_at(reader, parent) or _states_itself(reader, commit, parent, lines[-1])
@@ -54,6 +53,9 @@ def _states_itself(reader: History, commit: str, parent: str, desired: str) -> b
     here = reader.tree(commit).get(path)
     if here is None or not reader.exists(parent) or reader.tree(parent).get(path) == here:
         return False
+    from runner.core.predicates import RECONCILE, VERIFICATION  # imported late: start-up
+    from runner.core.records import BadRecord, parse_record
+
     try:
         record = parse_record(reader.file(commit, path, _STATE_LIMIT_BYTES) or b"")
         return record.kind in (RECONCILE, VERIFICATION) and bool(record.own[record.kind.name]["desired"] == desired)
@@ -140,6 +142,8 @@ def _extends(reader: History, commit: str, anchor: str) -> bool:
     here, there = (reader.tree(one).get(path) for one in (commit, anchor))
     if here is not None and there is not None:
         return here.oid == there.oid
+    from runner.ledger.state import State  # imported late: start-up
+
     try:
         return State(reader, commit).record_bytes(number) == State(reader, anchor).record_bytes(number)
     except (Held, InputError):

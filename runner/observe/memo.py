@@ -6,9 +6,12 @@ computed again. It holds a bounded number of rows, the oldest of which go first.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class DigestMemo:
@@ -36,6 +39,8 @@ class DigestMemo:
         names = list(names)
         wanted = [name for name in names if name not in self._known]
         if wanted and self._is_open():
+            import sqlite3  # imported late: start-up
+
             try:
                 for start in range(0, len(wanted), 500):
                     part = wanted[start : start + 500]
@@ -51,6 +56,8 @@ class DigestMemo:
         """Remember digests."""
         self._known.update(rows)
         if rows and self._is_open() and self._db is not None:
+            import sqlite3  # imported late: start-up
+
             try:
                 with self._db:
                     self._db.executemany("insert or replace into known values (?, ?)", rows.items())
@@ -72,6 +79,8 @@ class DigestMemo:
 
 
 def _opened(file: Path) -> sqlite3.Connection | None:
+    import sqlite3  # imported late: start-up
+
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(file, timeout=2, check_same_thread=False)

@@ -39,6 +39,11 @@ class Observation:
     trust: Trust
     object_bytes: Callable[[str], bytes | None]
 
+    @property
+    def has_specs(self) -> bool:
+        """Whether the commit has a `runner.yaml`, or any pipeline."""
+        return "runner.yaml" in self.tree.files or bool(self.desired.pipelines)
+
     def recorded(self, base: State | None) -> Chain:
         """The recorded facts, on top of `base`."""
         return Chain(base or Nothing(), self.others, self.object_bytes)

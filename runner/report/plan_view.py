@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.actions import Action
 from runner.core.nouns import Desired, Notice
-from runner.core.plan import Plan, Step
+from runner.core.outline import Line, Outline
 from runner.report.style import Style, cell_width, cut, padded, plural, reason_text, wrapped
 from runner.values import dataclass
+
+if TYPE_CHECKING:
+    from runner.core.plan import Plan, Step
 
 _SIGN = {
     Action.KEEP: ("=", "dim"),
@@ -54,7 +57,7 @@ class Ground:
     """Whether the remote was asked just now."""
 
 
-def plan_json(plan: Plan, desired: Desired, state_age: str | None = None) -> dict[str, Any]:
+def plan_json(plan: Outline, state_age: str | None = None) -> dict[str, Any]:
     """The plan as plain JSON; what `apply` reads and the Action's summary is rendered from."""
     return {
         "schema": 1,
@@ -65,21 +68,20 @@ def plan_json(plan: Plan, desired: Desired, state_age: str | None = None) -> dic
         "summary": {
             action.value: count for action, count in sorted(plan.counts().items(), key=lambda row: row[0].value)
         },
-        "stages": [step_json(step) for step in plan.steps],
-        "notices": [notice_json(notice) for notice in desired.notices],
-        "notHandled": [notice_json(notice) for notice in desired.not_handled],
+        "stages": [_line_json(line) for line in plan.lines],
+        "notices": [notice_json(notice) for notice in plan.notices],
+        "notHandled": [notice_json(notice) for notice in plan.not_handled],
     }
 
 
-def step_json(step: Step) -> dict[str, Any]:
-    """One step as plain JSON."""
+def _line_json(line: Line) -> dict[str, Any]:
     return {
-        "pipeline": step.address.pipeline,
-        "stage": step.address.stage,
-        "action": step.action.value,
-        "reasons": list(step.reasons),
-        "key": step.key,
-        "provenance": step.entry.provenance if step.entry else None,
+        "pipeline": line.address.pipeline,
+        "stage": line.address.stage,
+        "action": line.action.value,
+        "reasons": list(line.reasons),
+        "key": line.key,
+        "provenance": line.provenance,
     }
 
 
@@ -88,20 +90,20 @@ def notice_json(notice: Notice) -> dict[str, Any]:
     return {"message": notice.message, "file": notice.place.file, "line": notice.place.line}
 
 
-def plan_text(plan: Plan, desired: Desired, style: Style, ground: Ground, *, every: bool = False) -> str:
+def plan_text(plan: Outline, style: Style, ground: Ground, *, every: bool = False) -> str:
     """The plan for a terminal: what changes, stage by stage, and one line for what stays."""
     lines = [*ground_text(plan, ground, style), ""]
-    shown = [step for step in plan.steps if every or step.action is not Action.KEEP]
+    shown = [line for line in plan.lines if every or line.action is not Action.KEEP]
     lines.extend(_steps(shown, style))
     if shown:
         lines.append("")
     lines.append(summary_line(plan, style, ground))
-    lines.extend(after_failures(plan.steps, style))
-    lines.extend(notices_text(desired, style))
+    lines.extend(after_failures(plan.lines, style))
+    lines.extend(notices_text(plan, style))
     return "\n".join(lines) + "\n"
 
 
-def ground_text(plan: Plan, ground: Ground, style: Style) -> list[str]:
+def ground_text(plan: Plan | Outline, ground: Ground, style: Style) -> list[str]:
     """What is desired and what is recorded, a line each."""
     of_desired = [ground.branch or "", ground.subject]
     lines = [_ground_line("desired", plan.desired[:12], of_desired, style)]
@@ -113,13 +115,13 @@ def ground_text(plan: Plan, ground: Ground, style: Style) -> list[str]:
     return [*lines, _ground_line("recorded", unknown, [], style)]
 
 
-def summary_line(plan: Plan, style: Style, ground: Ground) -> str:
+def summary_line(plan: Outline, style: Style, ground: Ground) -> str:
     """How many stages of each kind, in words."""
-    if not plan.steps:
+    if not plan.lines:
         return no_stages(ground)
     counts = plan.counts()
     if plan.is_empty:
-        return style.green("Nothing to do: ") + f"{plural(len(plan.steps), 'stage')}, all as recorded."
+        return style.green("Nothing to do: ") + f"{plural(len(plan.lines), 'stage')}, all as recorded."
     parts = [f"{counts[action]} {_PHRASE[action]}" for action in _ORDER if counts[action]]
     return style.bold(", ".join(parts)) + "."
 
@@ -131,7 +133,7 @@ def no_stages(ground: Ground) -> str:
     return "There are no stages yet: `runner init` writes a runner.yaml to start from; then commit it."
 
 
-def after_failures(steps: Iterable[Step], style: Style) -> Iterable[str]:
+def after_failures(steps: Iterable[Step | Line], style: Style) -> Iterable[str]:
     """What a person can do about stages that stand failed."""
     failed = [step.address.stage for step in steps if step.action is Action.FAILED]
     if failed:
@@ -139,7 +141,7 @@ def after_failures(steps: Iterable[Step], style: Style) -> Iterable[str]:
         yield style.dim(f"`runner log {name}` shows why; `runner reconcile --retry` tries again without a change.")
 
 
-def notices_text(desired: Desired, style: Style) -> Iterable[str]:
+def notices_text(desired: Desired | Outline, style: Style) -> Iterable[str]:
     """Notices and what is not handled yet, each on its line."""
     rows = [("not handled yet", notice) for notice in desired.not_handled]
     rows += [("notice", notice) for notice in desired.notices]
@@ -161,9 +163,9 @@ def _ground_line(title: str, name: str, facts: Sequence[str], style: Style) -> s
     return f"{style.dim(title.ljust(8))}  {style.bold(name)}  {text}".rstrip()
 
 
-def _steps(steps: Sequence[Step], style: Style) -> Iterable[str]:
+def _steps(steps: Sequence[Line], style: Style) -> Iterable[str]:
     """A line for each step and each of its reasons; below the names of pipelines where there are several."""
-    groups: dict[str, list[Step]] = {}
+    groups: dict[str, list[Line]] = {}
     for step in steps:
         groups.setdefault(step.address.pipeline, []).append(step)
     width = min(max((cell_width(style.safe(step.address.stage)) for step in steps), default=0), _LONGEST_NAME)
@@ -175,7 +177,7 @@ def _steps(steps: Sequence[Step], style: Style) -> Iterable[str]:
             yield from _step_lines(step, "    " if len(groups) > 1 else "  ", verb, width, style)
 
 
-def _step_lines(step: Step, indent: str, verb: int, width: int, style: Style) -> Iterable[str]:
+def _step_lines(step: Line, indent: str, verb: int, width: int, style: Style) -> Iterable[str]:
     colour = _SIGN[step.action][1]
     label = sign(step.action, style) + " " + style.paint(colour, step.action.value.ljust(verb))
     name = padded(style.safe(step.address.stage), width)

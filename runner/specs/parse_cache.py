@@ -9,12 +9,10 @@ Entries are JSON; what JSON cannot say (dates, sets, tuples, keys that are not t
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -25,8 +23,8 @@ import runner
 FORMAT_VERSION = 5
 """Part of every entry, with the runner's version; raised when the meaning of any cached value changes."""
 
-_SAFE_KEY = re.compile(r"^[0-9a-f]{16,64}$")
-_NAMESPACE = re.compile(r"^[a-z][a-z0-9-]{0,40}$")
+_SAFE_KEY = r"^[0-9a-f]{16,64}$"
+_NAMESPACE = r"^[a-z][a-z0-9-]{0,40}$"
 _KEEP_FRESH_SECONDS = 24 * 3600
 _DEFAULT_BOUND_BYTES = 512 << 20
 
@@ -83,9 +81,9 @@ class ParseCache:
     def _path(self, namespace: str, key: str) -> Path | None:
         if self._root is None:
             return None
-        if not _NAMESPACE.match(namespace):
+        if not re.match(_NAMESPACE, namespace):
             raise ValueError(f"not a namespace of the parse cache: {namespace!r}")
-        name = key if _SAFE_KEY.match(key) else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        name = key if re.match(_SAFE_KEY, key) else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         return self._root / namespace / name[:2] / f"{name[2:]}.json"
 
     def _keep_fresh(self, path: Path) -> None:
@@ -128,6 +126,8 @@ def _header(namespace: str, key: str, body: bytes) -> bytes:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
+    import tempfile  # imported late: start-up
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -180,6 +180,8 @@ def encoded(value: Any) -> Any:
 
 
 def _encoded_leaf(value: Any) -> Any:
+    import datetime  # imported late: start-up
+
     for tag, kind in (("!datetime", datetime.datetime), ("!date", datetime.date), ("!time", datetime.time)):
         if isinstance(value, kind):
             return {tag: value.isoformat()}
@@ -196,13 +198,19 @@ _DECODERS: dict[str, Any] = {
     "!map": lambda item: {decoded(key): decoded(value) for key, value in item},
     "!tuple": lambda item: tuple(decoded(part) for part in item),
     "!set": lambda item: {decoded(part) for part in item},
-    "!datetime": datetime.datetime.fromisoformat,
-    "!date": datetime.date.fromisoformat,
-    "!time": datetime.time.fromisoformat,
+    "!datetime": lambda item: _moment("datetime", item),
+    "!date": lambda item: _moment("date", item),
+    "!time": lambda item: _moment("time", item),
     "!bytes": bytes.fromhex,
     "!complex": lambda item: complex(item[0], item[1]),
     "!ellipsis": lambda item: Ellipsis,
 }
+
+
+def _moment(kind: str, text: str) -> Any:
+    import datetime  # imported late: start-up
+
+    return getattr(datetime, kind).fromisoformat(text)
 
 
 def decoded(value: Any) -> Any:

@@ -20,7 +20,7 @@ from runner.process.signing_keys import verifies
 from runner.values import dataclass, replace
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.signing import statement_checker
-from runner.wiring.trust import trust_file
+from runner.wiring.trust_file import trust_file
 
 
 @dataclass(frozen=True, slots=True)

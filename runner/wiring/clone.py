@@ -6,29 +6,35 @@ import functools
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.core.claims import BRANCHES, REFS, Claim
 from runner.core.digests import md5_hex
 from runner.core.nouns import Notice, Project, Trust
-from runner.core.records import RunFacts
+from runner.core.outline import Outline, outline_of
 from runner.errors import NOWHERE, InputError, SpecError
 from runner.git.read import Reader, small_file
 from runner.ledger.in_place import desired_at
-from runner.ledger.state import State
 from runner.observe import refs
-from runner.observe.checks import HostLimits
 from runner.observe.memo import DigestMemo
-from runner.observe.observation import Observation, observe
 from runner.report.style import duration
-from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
+from runner.specs.project_cache import project_at
 from runner.values import dataclass, replace
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
+from runner.wiring.outlines import Outside, Question
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import StateRefs, clone_states, opened
-from runner.wiring.trust import Trusting, trust_file
+from runner.wiring.trust_file import trust_file
+
+if TYPE_CHECKING:
+    from runner.core.records import RunFacts
+    from runner.ledger.state import State
+    from runner.observe.checks import HostLimits
+    from runner.observe.observation import Observation
+    from runner.wiring.trust import Trusting
 
 _MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?", re.ASCII)
 _LISTING_LIMIT_BYTES = 64 << 20
@@ -84,7 +90,11 @@ class Clone:
     @functools.cached_property
     def trusting(self) -> Trusting | None:
         """What the trust file says of recorded states; reading commands remember nothing of it."""
-        return None if self.trust is None else Trusting(self.trust, self.home, self.cache, remembers=False)
+        if self.trust is None:
+            return None
+        from runner.wiring.trust import Trusting  # imported late: start-up
+
+        return Trusting(self.trust, self.home, self.cache, remembers=False)
 
     def state(self, rev: str | None = None) -> State | None:
         """The recorded state that counts for `rev`, None where none is known."""
@@ -99,20 +109,53 @@ class Clone:
         aim = aimed(self.reader, self.states, rev, self.policy.watched)
         return self._observed(aim), aim
 
+    def outline(self, rev: str | None = None) -> tuple[Outline, Aim]:
+        """The outline of the plan for `rev`, and what it is for; remembered where it depends on git alone."""
+        aim = aimed(self.reader, self.states, rev, self.policy.watched)
+        if self.trusting is not None:
+            return self._outlined(aim, Outside()), aim
+        question, cache = self._question(aim), self._parsed(aim)
+        known = question.known(cache)
+        if known is None:
+            outside = Outside()
+            known = self._outlined(aim, outside)
+            if not outside.asked:
+                question.keep(cache, known)
+        return known, aim
+
+    def _outlined(self, aim: Aim, outside: Outside) -> Outline:
+        observation = self._observed(aim, outside)
+        plan, _ = observation.plan()
+        return outline_of(plan, observation.desired, has_specs=observation.has_specs)
+
+    def _question(self, aim: Aim) -> Question:
+        tips = self.states.tips
+        others = tuple((name, tips[name]) for name in self.states.others(aim.state, proposals=True) if name in tips)
+        state = None if aim.state is None else tips[aim.state]
+        return Question(aim.commit, aim.trust, self._policy_for(aim), state, others)
+
     def told(self, observation: Observation, *more: str) -> Observation:
         """The observation with a notice for all that a trust file does not let count, as far as it was asked for.
 
         `more` are texts of other notices that a reconcile would give.
         """
-        texts = [*more, *(self.trusting.notices() if self.trusting is not None else [])]
-        if not texts:
+        notices = self._notices(more)
+        if not notices:
             return observation
-        notices = (*observation.desired.notices, *(Notice(text, NOWHERE) for text in texts))
-        return replace(observation, desired=replace(observation.desired, notices=notices))
+        return replace(observation, desired=replace(observation.desired, notices=observation.desired.notices + notices))
 
-    def state_age(self, state: State | None) -> str | None:
-        """How long ago the state was recorded, in words."""
-        return None if state is None else self._age(state.commit)
+    def told_of(self, outline: Outline, *more: str) -> Outline:
+        """The outline with the same notices."""
+        notices = self._notices(more)
+        return replace(outline, notices=outline.notices + notices) if notices else outline
+
+    def _notices(self, more: Sequence[str]) -> tuple[Notice, ...]:
+        texts = [*more, *(self.trusting.notices() if self.trusting is not None else [])]
+        return tuple(Notice(text, NOWHERE) for text in texts)
+
+    def state_age(self, commit: str | None) -> str | None:
+        """How long ago the state at this commit was recorded, in words."""
+        return None if commit is None else self._age(commit)
 
     def proposals(self) -> list[tuple[str, str, str]]:
         """Branches with runs of proposals, the newest first: name, commit, and how long ago, in words."""
@@ -139,8 +182,10 @@ class Clone:
         branches = sorted(folder.iterdir()) if folder.is_dir() else []
         return [run for branch in branches for run in waiting_runs(DiskFolder(branch))]
 
-    def _observed(self, aim: Aim) -> Observation:
-        policy = self.policy.project if aim.trust is not Trust.TRUSTED else None
+    def _observed(self, aim: Aim, outside: Outside | None = None) -> Observation:
+        from runner.observe.observation import observe  # imported late: start-up
+
+        outside = outside or Outside()
         own = self._counting(aim)
         others = opened(self.reader, self.states, self.states.others(aim.state, proposals=True), self.cache)
         if self.trusting is not None:
@@ -151,16 +196,22 @@ class Clone:
             state=own,
             others=others,
             trust=aim.trust,
-            policy=policy,
-            cache=self.cache if aim.trust is Trust.TRUSTED else self.apart,
+            policy=self._policy_for(aim),
+            cache=self._parsed(aim),
             memo=self.memo if aim.trust is Trust.TRUSTED else self.memo_apart,
-            object_bytes=cached_bytes(self._readable_cache),
-            limits=host_limits,
+            object_bytes=outside.noting(cached_bytes(self._readable_cache)),
+            limits=outside.noting(host_limits),
         )
         if observed.desired.project.reuse_proposed:
             return observed
         watched = tuple(state for state in observed.others if not state.ref.startswith(refs.PROPOSED))
         return replace(observed, others=watched)
+
+    def _policy_for(self, aim: Aim) -> Project | None:
+        return self.policy.project if aim.trust is not Trust.TRUSTED else None
+
+    def _parsed(self, aim: Aim) -> ParseCache:
+        return self.cache if aim.trust is Trust.TRUSTED else self.apart
 
     def _counting(self, aim: Aim) -> State | None:
         """The state that counts for a plan, as a reconcile would look at it."""
@@ -178,12 +229,16 @@ class Clone:
         if tip is None:
             return Project()
         try:
-            return read_project(self.reader, desired_at(self.reader, tip), self.cache)
+            return project_at(self.reader, desired_at(self.reader, tip), self.cache)
         except SpecError:
             return Project()  # whoever plans or reconciles that commit is told; another one may mend it
 
     def _opened(self, branch: str | None) -> State | None:
-        return None if branch is None else State(self.reader, self.states.tips[branch], memo=self.cache)
+        if branch is None:
+            return None
+        from runner.ledger.state import State  # imported late: start-up
+
+        return State(self.reader, self.states.tips[branch], memo=self.cache)
 
     def _age(self, commit: str) -> str:
         return f"{duration(max(0.0, time.time() - self.reader.commit(commit).committed_at))} ago"
@@ -206,7 +261,8 @@ class Clone:
 @functools.cache
 def host_limits() -> HostLimits:
     """What this host has to give."""
-    from runner.process.host import host_resources  # imported late: start-up
+    from runner.observe.checks import HostLimits  # imported late: start-up
+    from runner.process.host import host_resources
 
     return HostLimits(*host_resources())
 

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -139,6 +138,8 @@ def home_name(home: Path) -> str:
     """A name for this folder that no other has, on whichever host; the same as long as the folder exists."""
     file = home / "name"
     if not file.exists():
+        import uuid  # imported late: start-up
+
         name = uuid.uuid4().hex
         part = home / f".name.{name}"
         part.write_text(name)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.core.claims import BRANCHES
 from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger.in_place import newest_state
-from runner.ledger.state import Memo, State
 from runner.observe import refs
 from runner.values import dataclass
+
+if TYPE_CHECKING:
+    from runner.ledger.state import Memo, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ def _newer(reader: Reader, one: str, other: str) -> str:
 
 def opened(reader: Reader, states: StateRefs, names: Iterable[str], memo: Memo | None) -> list[State]:
     """The states of these branches, each under its name; without proposals that are none, which anybody may push."""
+    from runner.ledger.state import State  # imported late: start-up
+
     found = []
     for name in names:
         if name not in states.tips:

@@ -1,4 +1,4 @@
-"""Trust that a person configured on this host: where the trust file is, and which states and records it lets count.
+"""Trust that a person configured on this host: which states and records a trust file lets count.
 
 Signatures are looked at where something is new: what this host has verified is remembered in its home, so a state that
 did not move costs nothing. Without a trust file nothing of this is asked.
@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from runner.ledger.in_place import is_recorded
 from runner.ledger.state import Believes, Memo, State
 from runner.observe import refs
 from runner.values import replace
-from runner.wiring.home import RepositoryHome, home_folder
+from runner.wiring.home import RepositoryHome
 
 if TYPE_CHECKING:
     from runner.audit.chain import Examiner
@@ -33,41 +33,9 @@ if TYPE_CHECKING:
     from runner.core.nouns import Desired
     from runner.specs.parse_cache import ParseCache
 
-TRUST = "RUNNER_TRUST"
-"""Names the trust file, where no option does."""
-_IN_HOME = "trust.yaml"
-"""The trust file of a host, below the runner's own folder, where nothing else names one."""
 _WHOLE = "whole"
 """Where the cache says of a state commit that all of its records were read, and everything else is what they say."""
 _MOST_NAMED = 3
-
-
-def trust_file(folder: Path, environ: Mapping[str, str], named: str | None = None) -> Path | None:
-    """The trust file: as an option says, else RUNNER_TRUST, else the one in the runner's folder; None without one.
-
-    Raises InputError for one inside the work tree: whoever may push would say whom to trust.
-    """
-    said = named or environ.get(TRUST)
-    if said:
-        file = folder / Path(said).expanduser()
-        _check_outside(file, folder)
-        return file
-    file = home_folder(environ) / _IN_HOME
-    return file if os.path.lexists(file) else None
-
-
-def _check_outside(file: Path, folder: Path) -> None:
-    """Neither the name nor what it leads to may lie in the work tree: a link can be committed as well."""
-    start = Path(os.path.realpath(folder))
-    tree = next((one for one in (start, *start.parents) if os.path.lexists(one / ".git")), None)
-    if tree is None:
-        return
-    parent = Path(os.path.realpath(file.parent))
-    if tree in (parent, *parent.parents) or tree in Path(os.path.realpath(file)).parents:
-        raise InputError(
-            f"{file}: the trust file lies in the work tree of the repository that it judges",
-            f"move it out of {tree}, where a commit cannot change it, and name it by its full path",
-        )
 
 
 class Trusting:
