@@ -14,6 +14,10 @@ _ENTRY = re.compile(
     rb"(\d{6}) ([0-9a-f]+) (\d)\t([^\0]*)\0  ctime: \d+:\d+\n  mtime: (\d+):(\d+)\n"
     rb"  dev: [^\n]*\n  uid: [^\n]*\n  size: (\d+)\tflags: [0-9a-f]+\n"
 )
+_SUSPECT = tuple(
+    start + part + end for start in (b"\t", b"/") for part in (b"", b".", b"..", b".git") for end in (b"/", b"\0")
+)
+"""What git's list holds where a path leads out of the working tree or into git's folder; in lower case."""
 _REGULAR = (b"100644", b"100755")
 
 
@@ -29,9 +33,33 @@ class IndexEntry(NamedTuple):
 
 def index_entries(listed: bytes) -> Iterator[IndexEntry]:
     """The regular files of the index; a file in conflict has several."""
-    for mode, oid, _, path, seconds, nanoseconds, size in _ENTRY.findall(listed):
+    for row in _ENTRY.findall(listed):
+        if row[0] in _REGULAR:
+            yield _entry(row)
+
+
+def _entry(row: tuple[bytes, ...]) -> IndexEntry:
+    mode, oid, _, path, seconds, nanoseconds, size = row
+    return IndexEntry(mode, oid.decode(), path, int(seconds) * 10**9 + int(nanoseconds), int(size))
+
+
+def any_differs(worktree: Path, listed: bytes) -> bool:
+    """Whether any file is not what the index says, which nearly all are by size and time alone."""
+    lower = listed.lower()
+    if any(part in lower for part in _SUSPECT):
+        return any(differs(worktree, entry) for entry in index_entries(listed))
+    root = os.path.join(os.fsencode(worktree), b"")
+    for row in _ENTRY.findall(listed):
+        mode, _, _, path, seconds, nanoseconds, size = row
         if mode in _REGULAR:
-            yield IndexEntry(mode, oid.decode(), path, int(seconds) * 10**9 + int(nanoseconds), int(size))
+            try:
+                status = os.lstat(root + path)
+            except OSError:
+                return True
+            is_same = status.st_size == int(size) and status.st_mtime_ns == int(seconds) * 10**9 + int(nanoseconds)
+            if not (is_same and stat.S_ISREG(status.st_mode)) and differs(worktree, _entry(row)):
+                return True
+    return False
 
 
 def differs(worktree: Path, entry: IndexEntry) -> bool:

@@ -20,7 +20,7 @@ from runner.git.command import (
     path_text,
     run,
 )
-from runner.git.index import differs, index_entries
+from runner.git.index import any_differs
 from runner.git.objects import DamagedObjects, Found, ObjectPipe, too_large
 from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree, parsed_changes
 from runner.values import dataclass
@@ -337,7 +337,7 @@ class Reader:
         listed = self._run("ls-files", "--stage", "--debug", "-z")
         if listed.code:
             raise self._failed(listed)
-        return any(differs(self.worktree, entry) for entry in index_entries(listed.out))
+        return any_differs(self.worktree, listed.out)
 
     # How
 

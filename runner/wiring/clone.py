@@ -16,6 +16,7 @@ from runner.core.nouns import Notice, Project, Trust
 from runner.core.outline import Outline, outline_of
 from runner.errors import NOWHERE, InputError, SpecError
 from runner.git.read import Reader, small_file
+from runner.git.seen_refs import SeenRefs
 from runner.ledger.in_place import desired_at
 from runner.observe import refs
 from runner.observe.memo import DigestMemo
@@ -26,7 +27,7 @@ from runner.values import dataclass, replace
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.outlines import Outside, Question
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
-from runner.wiring.states import StateRefs, clone_states, opened
+from runner.wiring.states import PLACES, StateRefs, clone_states, opened
 from runner.wiring.trust_file import trust_file
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Clone:
     """The trust file; None where nobody says whom to trust."""
 
     @functools.cached_property
+    def seen(self) -> SeenRefs:
+        """The refs of the clone."""
+        return SeenRefs(self.reader, soon=tuple(f"{place}{refs.OWN_PREFIX}" for place in PLACES))
+
+    @functools.cached_property
     def policy(self) -> Policy:
         """The watched branch and its project."""
         name = watched_name(self.reader)
@@ -85,7 +91,9 @@ class Clone:
         """The state branches that are known here."""
         first = self.policy.project.record_branch or refs.STATE
         counts = None if self.trusting is None else self.trusting.ends(self.reader, first)
-        return clone_states(self.reader, self.mirror, self.policy.watched, first, counts)
+        known: list[Reader | SeenRefs] = [self.seen]
+        known += [] if self.mirror is None else [self.mirror]
+        return clone_states(self.reader, known, self.policy.watched, first, counts)
 
     @functools.cached_property
     def trusting(self) -> Trusting | None:
@@ -221,11 +229,11 @@ class Clone:
         return self.trusting.seen_through(self.reader, tip, aim.state, self.cache, self._lines(aim))
 
     def _lines(self, aim: Aim) -> list[str]:
-        tip = watched_tip(self.reader, aim.watched)
+        tip = watched_tip(self.seen, aim.watched)
         return [aim.commit] if tip is None else [tip, aim.commit]
 
     def _project_of(self, branch: str | None) -> Project:
-        tip = watched_tip(self.reader, branch)
+        tip = watched_tip(self.seen, branch)
         if tip is None:
             return Project()
         try:

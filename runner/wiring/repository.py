@@ -66,13 +66,13 @@ class Repository:
 
     def share_states(self) -> None:
         """Let the clone's remote-tracking branches know the state branches as new as the mirror does."""
-        if self.clone is None or self.clone.reader.remote_url() is None:
+        if self.clone is None or not self.clone.has_remote:
             return
         # Where results are on the watched branch itself, the clone has it at the next `git pull`.
         policy = self.clone.policy
         first = policy.project.record_branch or refs.STATE
         shared = [refs.OWN_PREFIX] + ([first] if first not in (refs.STATE, policy.watched) else [])
-        known = self.clone.reader.refs(*(f"refs/remotes/origin/{name}" for name in shared))
+        known = self.clone.seen.refs(*(f"refs/remotes/origin/{name}" for name in shared))
         for name, tip in self.mirror.reader.refs(*(f"refs/heads/{name}" for name in shared)).items():
             branch = name.removeprefix("refs/heads/")
             if known.get(f"refs/remotes/origin/{branch}") != tip and not name.startswith(BRANCHES):

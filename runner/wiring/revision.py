@@ -6,6 +6,7 @@ from runner.core.nouns import Trust
 from runner.errors import InputError
 from runner.git.command import is_oid
 from runner.git.read import Reader
+from runner.git.seen_refs import SeenRefs
 from runner.ledger.in_place import desired_at
 from runner.observe import refs
 from runner.values import dataclass
@@ -80,7 +81,7 @@ def watched_name(reader: Reader) -> str | None:
     return usual[0] if usual else own[0] if len(own) == 1 else current
 
 
-def watched_tip(reader: Reader, watched: str | None) -> str | None:
+def watched_tip(reader: Reader | SeenRefs, watched: str | None) -> str | None:
     """The newest commit of the watched branch that this clone knows of on the remote, else its own."""
     if watched is None or not _may_be_branch(watched):
         return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.core.claims import BRANCHES
 from runner.errors import Held, InputError
 from runner.git.read import Reader
+from runner.git.seen_refs import SeenRefs
 from runner.ledger.in_place import newest_state
 from runner.observe import refs
 from runner.values import dataclass
@@ -48,24 +49,25 @@ def is_rewritten(reader: Reader, branch: str, seen: str, tip: str | None) -> boo
     return seen != tip and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip))
 
 
-_PLACES = ("refs/remotes/origin/", "refs/heads/")
+PLACES = ("refs/remotes/origin/", "refs/heads/")
+"""Where a clone has branches: the remote's, and its own."""
 
 
 def clone_states(
     reader: Reader,
-    mirror: Reader | None,
+    known_to: Sequence[Reader | SeenRefs],
     watched: str | None,
     first: str,
     counts: Callable[[str], bool] | None = None,
 ) -> StateRefs:
-    """Every state branch as new as a clone and the mirror know it, without the network.
+    """Every state branch as new as it is known to these, the clone and the mirror, without the network.
 
     `counts` says whether a commit of the runner on the watched branch itself may count; None for all of them.
     """
-    patterns = [f"{place}{name}" for place in _PLACES for name in (refs.OWN_PREFIX, first)]
+    patterns = [f"{place}{name}" for place in PLACES for name in (refs.OWN_PREFIX, first)]
     known: dict[str, list[str]] = {}
-    for place in (reader, mirror):
-        for name, tip in _by_name(place, patterns) if place is not None else ():
+    for place in known_to:
+        for name, tip in _by_name(place, patterns):
             known.setdefault(name, []).append(tip)
     in_place = known.pop(first, []) if first == watched else []
     tips = {name: _newest(reader, found) for name, found in known.items()}
@@ -87,10 +89,10 @@ def _with_in_place(
     return states if state is None else StateRefs({**states.tips, states.first: state}, states.first)
 
 
-def _by_name(reader: Reader, patterns: list[str]) -> Iterable[tuple[str, str]]:
+def _by_name(reader: Reader | SeenRefs, patterns: list[str]) -> Iterable[tuple[str, str]]:
     claims = BRANCHES.removeprefix("refs/heads/")
     for full_name, tip in reader.refs(*patterns).items():
-        for place in _PLACES:
+        for place in PLACES:
             if full_name.startswith(place) and not full_name.startswith(place + claims):
                 yield full_name.removeprefix(place), tip
 
