@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from runner.data.links import Ignoring, dvc_default_ignores
@@ -34,14 +35,68 @@ _FIXED = rf"(?:\\[^/]|/|[^\\()\[\]*+?{{}}|^$]|\[\^/\]|{_CLASS})+?"
 _STAR_BEFORE_STAR = re.compile(rf"\[\^/\]\*({_FIXED})(?=\[\^/\]\*)")
 
 
+_PART = r"(?!\.{1,2}(?:/|$))[\w.@+=,~%-]+"
+_PLAIN = re.compile(rf"(!?)(/?)((?:{_PART}/)*{_PART})(/?)")
+"""A pattern without anything special: a path, or one name wherever it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One compiled pattern, based at the root."""
+    """One pattern, based at the root."""
 
-    pattern: str
-    matches: re.Pattern[str]
     ignores: bool
     folders_only: bool
+    path: str = ""
+    """The path that the pattern is, without slashes at its ends; empty for one of another kind."""
+    name: str = ""
+    """The name that it is."""
+    matches: re.Pattern[str] | None = None
+    """The expression of all other patterns."""
+
+
+class _Rules:
+    """The rules that hold for the entries of a folder, in DVC's order.
+
+    What is a plain path or name is looked up: `dvc add` and cached outputs leave a line each, thousands in all.
+    """
+
+    def __init__(self, rules: tuple[_Rule, ...]) -> None:
+        self.rules = rules
+        self._paths: dict[str, list[int]] = {}
+        self._names: dict[str, list[int]] = {}
+        others: list[int] = []
+        for number, rule in enumerate(rules):
+            if rule.matches is not None:
+                others.append(number)
+            else:
+                (self._paths if rule.path else self._names).setdefault(rule.path or rule.name, []).append(number)
+        self._others = others[::-1]
+
+    def verdict(self, path: str, is_dir: bool) -> bool | None:
+        """What the last rule says that matches a path, itself or a folder above it; None where none does."""
+        plain = self._plain(path, is_dir)
+        order = sorted([*plain, *self._others], reverse=True) if plain else self._others
+        forms = (path, path + "/") if is_dir else (path,)
+        for number in order:
+            rule = self.rules[number]
+            if rule.matches is None:
+                return rule.ignores
+            if (is_dir or not rule.folders_only) and any(rule.matches.match(form) for form in forms):
+                return rule.ignores
+        return None
+
+    def _plain(self, path: str, is_dir: bool) -> set[int]:
+        """The plain rules that match."""
+        parts = path.split("/")
+        above = accumulate(parts, lambda folder, name: f"{folder}/{name}")
+        found = {number for part in parts for number in self._names.get(part, ())}
+        found.update(number for folder in above for number in self._paths.get(folder, ()))
+        if not is_dir:
+            found = {number for number in found if not self.rules[number].folders_only}
+        if path.endswith("\n"):  # at the end of the text is also before a last newline, in DVC's expressions
+            ends = (*self._names.get(parts[-1][:-1], ()), *self._paths.get(path[:-1], ()))
+            found.update(number for number in ends if not self.rules[number].folders_only)
+        return found
 
 
 class Ignore:
@@ -59,7 +114,7 @@ class Ignore:
             self._add_subproject(folder)
         self._files = {self._folder_of(path): (path, data) for path, data in files.items() if self._is_below(path)}
         self._simple = not self._files and not self._subprojects
-        self._rules: dict[str, tuple[_Rule, ...]] = {}
+        self._rules: dict[str, _Rules] = {}
         self._decided: dict[tuple[int, str, bool], bool | None] = {}
         self._all_rules = 0
         findings = [] if self._simple else _unreadable(self._files)
@@ -96,15 +151,16 @@ class Ignore:
             above, _, name = folder[len(self._prefix) :].rpartition("/")
             self._subprojects.setdefault(above, []).append(name)
 
-    def _rules_of(self, folder: str) -> tuple[_Rule, ...]:
+    def _rules_of(self, folder: str) -> _Rules:
         """The rules that hold for the entries of a folder, in DVC's order."""
         if folder in self._rules:
             return self._rules[folder]
-        inherited = self._rules_of(folder.rpartition("/")[0]) if folder else _compiled(_DEFAULT_PATTERNS)
+        inherited = self._rules_of(folder.rpartition("/")[0]) if folder else _Rules(_compiled(_DEFAULT_PATTERNS))
         own = [*self._patterns_in(folder, inherited), *(f"/{name}/" for name in self._subprojects.get(folder, ()))]
-        rules = inherited + _compiled(_anchored(pattern, folder) for pattern in own) if own else inherited
+        more = _compiled(_anchored(pattern, folder) for pattern in own)
+        rules = _Rules(inherited.rules + more) if more else inherited
         self._rules[folder] = rules
-        self._all_rules += len(rules)
+        self._all_rules += len(rules.rules)
         if self._all_rules > _ALL_RULES_LIMIT:
             file = f"{self._prefix}{folder}/{FILE_NAME}"
             raise SpecError(
@@ -112,29 +168,21 @@ class Ignore:
             )
         return rules
 
-    def _patterns_in(self, folder: str, inherited: tuple[_Rule, ...]) -> list[str]:
+    def _patterns_in(self, folder: str, inherited: _Rules) -> list[str]:
         if folder not in self._files:
             return []
         file = f"{folder}/{FILE_NAME}" if folder else FILE_NAME
         parts = file.split("/")
         hidden = any(
-            _verdict(inherited, "/".join(parts[:count]), count < len(parts)) for count in range(1, len(parts) + 1)
+            inherited.verdict("/".join(parts[:count]), count < len(parts)) for count in range(1, len(parts) + 1)
         )
         return [] if hidden else [pattern for _, pattern in _patterns(self._files[folder][1].decode())]
 
-    def _decide(self, rules: tuple[_Rule, ...], path: str, is_dir: bool) -> bool | None:
+    def _decide(self, rules: _Rules, path: str, is_dir: bool) -> bool | None:
         key = (id(rules), path, is_dir)  # rules live as long as this object does
         if key not in self._decided:
-            self._decided[key] = _verdict(rules, path, is_dir)
+            self._decided[key] = rules.verdict(path, is_dir)
         return self._decided[key]
-
-
-def _verdict(rules: tuple[_Rule, ...], path: str, is_dir: bool) -> bool | None:
-    forms = (path, path + "/") if is_dir else (path,)
-    for rule in reversed(rules):
-        if (is_dir or not rule.folders_only) and any(rule.matches.match(form) for form in forms):
-            return rule.ignores
-    return None
 
 
 def _ignored_by_default(path: str, is_dir: bool) -> bool:
@@ -169,7 +217,8 @@ def _unreadable(files: Mapping[str, tuple[str, bytes]]) -> list[Finding]:
                 continue
             try:
                 rules = _compiled([pattern])
-                if any(len(_STAR.findall(rule.matches.pattern)) > _STARS_LIMIT for rule in rules):
+                expressions = [rule.matches.pattern for rule in rules if rule.matches is not None]
+                if any(len(_STAR.findall(expression)) > _STARS_LIMIT for expression in expressions):
                     raise ValueError("too many stars between brackets")
             except (ValueError, re.error) as error:
                 findings.append(Finding(path, number, 1, f"not a pattern: {error}", "patterns are those of .gitignore"))
@@ -189,15 +238,21 @@ def _anchored(pattern: str, folder: str) -> str:
 
 
 def _compiled(patterns: Iterable[str]) -> tuple[_Rule, ...]:
-    to_regex, mark = _pathspec()
     rules: list[_Rule] = []
     for pattern in patterns:
+        plain = _PLAIN.fullmatch(pattern)
+        if plain is not None:
+            negated, start, path, end = plain.groups()
+            is_path = bool(start) or "/" in path
+            rules.append(_Rule(not negated, bool(end), path if is_path else "", "" if is_path else path))
+            continue
+        to_regex, mark = _pathspec()
         regex, ignores = to_regex(pattern)
         if regex is not None and ignores is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of brackets within brackets, which mean themselves
                 matches = re.compile(_tamed(regex.replace(mark, "(?:")))
-            rules.append(_Rule(pattern, matches, ignores, pattern.endswith("/")))
+            rules.append(_Rule(ignores, pattern.endswith("/"), matches=matches))
     return tuple(rules)
 
 

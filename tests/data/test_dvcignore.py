@@ -23,7 +23,7 @@ _PATTERN_LINES = r"""
 |/x|x/|/a/|a/b|b|!b|**/c|a/**|b/*|!/a/b/x|# note||  y  |\#x|\!x|*|!*.csv|[xy].csv|?.csv|d e/|.dvcignore|c/x
 |**/b/**|!a/b/c/|/*|x.csv"""
 _PATTERNS = st.sampled_from(_PATTERN_LINES.strip("\n").replace("\n", "").split("|"))
-_NAMES = ["x", "y", "x.csv", "keep.tmp", "o.tmp", "#x", "!x", ".dvcignore", ".git", ".hg", ".dvc", "b", "c"]
+_NAMES = ["x", "x\n", "y", "x.csv", "keep.tmp", "o.tmp", "#x", "!x", ".dvcignore", ".git", ".hg", ".dvc", "b", "c"]
 
 
 def verdicts_of_dvc(root: Path, paths: list[tuple[str, bool]]) -> list[bool]:
