@@ -77,6 +77,11 @@ class Clone:
         return SeenRefs(self.reader, soon=tuple(f"{place}{refs.OWN_PREFIX}" for place in PLACES))
 
     @functools.cached_property
+    def mirrored(self) -> SeenRefs | None:
+        """The refs of the mirror; None without one."""
+        return None if self.mirror is None else SeenRefs(self.mirror)
+
+    @functools.cached_property
     def policy(self) -> Policy:
         """The watched branch and its project."""
         name = watched_name(self.reader)
@@ -91,8 +96,7 @@ class Clone:
         """The state branches that are known here."""
         first = self.policy.project.record_branch or refs.STATE
         counts = None if self.trusting is None else self.trusting.ends(self.reader, first)
-        known: list[Reader | SeenRefs] = [self.seen]
-        known += [] if self.mirror is None else [self.mirror]
+        known = [self.seen, *([] if self.mirrored is None else [self.mirrored])]
         return clone_states(self.reader, known, self.policy.watched, first, counts)
 
     @functools.cached_property

@@ -72,7 +72,7 @@ class Repository:
         policy = self.clone.policy
         first = policy.project.record_branch or refs.STATE
         shared = [refs.OWN_PREFIX] + ([first] if first not in (refs.STATE, policy.watched) else [])
-        known = self.clone.seen.refs(*(f"refs/remotes/origin/{name}" for name in shared))
+        known = self.clone.reader.refs(*(f"refs/remotes/origin/{name}" for name in shared))
         for name, tip in self.mirror.reader.refs(*(f"refs/heads/{name}" for name in shared)).items():
             branch = name.removeprefix("refs/heads/")
             if known.get(f"refs/remotes/origin/{branch}") != tip and not name.startswith(BRANCHES):

@@ -73,7 +73,8 @@ def rewritten_states(clone: Clone, aim: Aim, before: Mapping[str, str] | None = 
 def _state_of(clone: Clone, reader: Reader, branch: str, *, in_place: bool) -> str | None:
     """The newest commit of the runner on a branch, as this copy of the remote has it."""
     ref = f"refs/heads/{branch}"
-    tip = reader.refs(ref).get(ref)
+    seen = clone.mirrored if clone.has_remote else clone.seen
+    tip = None if seen is None else seen.refs(ref).get(ref)
     if not in_place or tip is None:
         return tip
     try:
