@@ -25,7 +25,8 @@ from runner.git.read import Reader
 from runner.git.tree import Tree
 from runner.process.isolation import Isolation, LevelRefused, Levels
 from runner.process.mounts import unmount_at
-from runner.process.private_folder import discard
+from runner.process.private_folder import discard, vacate
+from runner.process.stage_run import TEMPORARY
 from runner.process.survivors import end_survivors
 from runner.values import dataclass
 
@@ -179,6 +180,8 @@ class Worktrees:
         self._made = 0
         self._shared: Worktree | None = None
         self._free: list[Worktree] = []
+        self._vacant: list[Path] = []
+        """Private folders of runs that are over, empty by now."""
 
     @staticmethod
     def take(home: Path, content: Content, *, overlay: bool) -> Worktrees:
@@ -203,21 +206,23 @@ class Worktrees:
 
     @contextmanager
     def room(self, inputs: Iterable[str]) -> Iterator[Room]:
-        """A room for one run, filled with the commit's files; its private folder goes when the run is over.
+        """A room for one run, filled with the commit's files; its private folder is emptied when the run is over.
 
         `inputs` are paths that will be placed: where worktrees are not shared, one that has most of them is taken.
         """
         level = self._levels.current
         tree = self._common() if level is Isolation.OVERLAY else self._own(inputs)
-        private = self._private / str(next(self._runs))
+        with self._guard:
+            private = self._vacant.pop() if self._vacant else self._private / str(next(self._runs))
         try:
-            private.mkdir(parents=True)
+            private.mkdir(parents=True, exist_ok=True)
             tree.ready()
             yield Room(tree, private, level)
         finally:
-            discard(private)
-            if tree is not self._shared:
-                with self._guard:
+            vacate(private, TEMPORARY)
+            with self._guard:
+                self._vacant.append(private)
+                if tree is not self._shared:
                     self._free.append(tree)
 
     def lower(self, refused: LevelRefused) -> None:

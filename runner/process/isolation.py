@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import tempfile
 import threading
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from runner.errors import HostError, InputError
-from runner.process.launcher import Supervised, launcher
+from runner.process.launcher import launcher
 from runner.process.private_folder import discard
 
 OVERRIDE = "RUNNER_ISOLATION"
@@ -159,7 +157,7 @@ def _try_level(level: Isolation, place: Path) -> str | None:
         }
         supervised = launcher.launch(level.code, request)
         try:
-            answer = read_answer(supervised)
+            answer = supervised.answer()
         finally:
             supervised.close()
         if answer is None:
@@ -167,15 +165,3 @@ def _try_level(level: Isolation, place: Path) -> str | None:
         return answer.get("setup")
     finally:
         discard(folder)
-
-
-def read_answer(supervised: Supervised) -> dict[str, Any] | None:
-    """What a supervisor says at its end (see keeper.py); None when it was killed before it could."""
-    data = bytearray()
-    try:
-        while chunk := supervised.control.recv(1 << 16):
-            data += chunk
-    except ConnectionError:
-        return None
-    answer: dict[str, Any] | None = marshal.loads(data) if data else None
-    return answer

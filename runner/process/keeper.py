@@ -1,18 +1,20 @@
-"""The keeper: a small program that the runner starts once and that forks a single-threaded supervisor for each stage.
+"""The keeper: a small program that the runner starts once and that forks single-threaded supervisors of stages.
 
 It is run as `python -I -S keeper.py FD` and imports the standard library alone. Why a program of its own: the runner
 has threads and much memory, so forking there is unsafe and slow; here a fork costs well under a millisecond, and the
 peak memory that the kernel reports for a stage does not start at that of the runner (Linux carries the high-water
 mark over fork and exec).
 
-On the socket FD comes one byte for each stage (the level: `g`, `p` or `o`) with two descriptors: the stage's control
-socket and the pipe for its output. The supervisor reads from the control socket a 4-byte length and a marshalled
-request (see `run`), then single bytes: `t` (SIGTERM to the stage's process group) and `k` (kill everything); the end
-of the stream means that the runner is gone and kills everything too. It answers once, marshalled:
-`{"setup": text}` when the level could not be entered (no command was started), else the fields of `answer`.
+On the socket FD comes one byte for each supervisor that is wanted (the level: `g`, `p` or `o`) with a descriptor: its
+control socket. There it takes one stage after the other, since forking costs more than most of what the runner itself
+does for a stage. A request is a 4-byte length, with it as a descriptor the pipe for the output, and a marshalled value
+(see `run`). Single bytes may follow: `t` (SIGTERM to the stage's process group) and `k` (kill everything). The end of
+the stream means that the runner is gone, or needs no more of it, and kills everything too. It answers each request
+once, with a 4-byte length and marshalled: `{"setup": text}` when the level could not be entered (no command was
+started), else the fields of `answer`.
 
     g  group: the supervisor is the child subreaper of everything the stage starts, and kills by a walk of /proc
-    p  pid: the supervisor is process 1 of a PID namespace with its own /proc; when it ends the kernel kills the rest
+    p  pid: each stage has a process 1 of a PID namespace with its own /proc; when it ends the kernel kills the rest
     o  overlay+pid: in addition an overlay is mounted over the worktree's own path
 
 At the last two, files and folders that the stage must not see are hidden behind mounts (see `hide`), and the folders
@@ -55,6 +57,8 @@ LOCKED_AWAY = {
 }
 """Capabilities, by their numbers in linux/capability.h, with which root looks behind a mount or into the kernel."""
 CAPABILITIES_VERSION = 0x20080522
+CLONE_CALLS = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
+"""The number of the system call `clone`, by machine."""
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
@@ -65,8 +69,11 @@ NOT_STARTED = 127
 CLEARING_SECONDS = 5.0
 """How long leftovers may take to die after SIGKILL (a process in an uninterruptible sleep may never)."""
 
-libc = ctypes.CDLL(None, use_errno=True)
+# Python's lock is kept over the calls: there is one thread, and `clone` must come back in two processes that have it.
+libc = ctypes.PyDLL(None, use_errno=True)
 libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+libc.syscall.argtypes = (ctypes.c_long,) * 6
+libc.syscall.restype = ctypes.c_long
 libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 
@@ -84,7 +91,7 @@ def check(result: int, what: str) -> None:
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork a supervisor for each request until the runner closes its end."""
+    """Fork supervisors until the runner closes its end."""
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake = wakeup_descriptor()
     supervisors: set[int] = set()
@@ -100,26 +107,28 @@ def serve(requests: socket.socket) -> None:
         if requests.fileno() not in ready:
             continue
         level, descriptors = receive(requests)
-        if len(descriptors) != 2:
+        if len(descriptors) != 1:
             return
         if level != b"g" and user_namespace < 0:
             user_namespace = prepare_user_namespace()
         pid = os.fork()
         if pid == 0:
             requests.close()
-            control, output = descriptors
-            supervise(level, control, output, user_namespace)
+            supervise(level, socket.socket(fileno=descriptors[0]), user_namespace)
         supervisors.add(pid)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        os.close(descriptors[0])
 
 
 def receive(requests: socket.socket) -> tuple[bytes, list[int]]:
-    """The next level byte with its descriptors; no byte when the runner has closed its end."""
-    size = socket.CMSG_SPACE(8)
-    level, ancillary, _, _ = requests.recvmsg(1, size, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    """The next level byte with its descriptor; none when the runner has closed its end."""
+    return receive_with_descriptors(requests, 1)
+
+
+def receive_with_descriptors(source: socket.socket, size_bytes: int) -> tuple[bytes, list[int]]:
+    """The next bytes, so many at most, and the descriptor that came with them."""
+    data, ancillary, _, _ = source.recvmsg(size_bytes, socket.CMSG_SPACE(4), getattr(socket, "MSG_CMSG_CLOEXEC", 0))
     raw = b"".join(data for _, _, data in ancillary)
-    return level, list(memoryview(raw).cast("i")) if raw else []
+    return data, list(memoryview(raw).cast("i")) if raw else []
 
 
 def wakeup_descriptor() -> int:
@@ -139,7 +148,7 @@ def bury(supervisors: set[int]) -> None:
     """Reap the supervisors that have ended; one that was killed from outside may have left orphans here, which are
     killed."""
     died_badly = False
-    for pid, status in ended_children():
+    for pid, status, _ in ended_children():
         died_badly |= os.WIFSIGNALED(status) and pid in supervisors
         supervisors.discard(pid)
     if died_badly:
@@ -202,63 +211,136 @@ def write_map(pid: int, name: str, text: str) -> None:
         os.close(descriptor)
 
 
-# --- the supervisor of one stage ------------------------------------------------------------------------------------
+# --- the supervisor of stages -----------------------------------------------------------------------------------------
 
 
-def supervise(level: bytes, control_descriptor: int, output: int, user_namespace: int) -> NoReturn:
-    """Be the supervisor of one stage, in a forked child; never returns."""
+def supervise(level: bytes, control: socket.socket, user_namespace: int) -> NoReturn:
+    """Be the supervisor of one stage after the other, in a forked child; never returns."""
     try:
         signal.set_wakeup_fd(-1)
-        control = socket.socket(fileno=control_descriptor)
-        request = read_request(control)
-        try:
-            enter(level, request, user_namespace, control, output)
-        except (SetupError, OSError) as error:
-            reply: dict[str, Any] = {"setup": str(error)}
-        else:
-            reply = run(request, control, output, in_namespace=level != b"g")
-        os.close(output)
-        control.sendall(marshal.dumps(reply))
+        if level == b"g":
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            wake = wakeup_descriptor()
+            while True:
+                request, output = next_request(control)
+                reply(control, output, run(request, control, output, in_namespace=False, wake=wake))
+        why_not = join_user_namespace(user_namespace)
+        while True:
+            request, output = next_request(control)
+            if why_not:
+                reply(control, output, {"setup": why_not})
+            else:
+                run_in_namespaces(level, request, control, output)
     except OSError:
         os._exit(1)  # the runner is gone, or its end is closed: nobody is left to tell
     finally:
         os._exit(0)
 
 
-def read_request(control: socket.socket) -> dict[str, Any]:
-    """The marshalled request of this stage; both ends run the same interpreter."""
-    size = int.from_bytes(read_exactly(control, 4), "big")
+def next_request(control: socket.socket) -> tuple[dict[str, Any], int]:
+    """The marshalled request of a stage, and the pipe for its output; both ends run the same interpreter.
+
+    Raises OSError when there will be none.
+    """
+    head, descriptors = receive_with_descriptors(control, 4)
+    size = int.from_bytes(head + read_exactly(control, 4 - len(head)), "big")
     request: dict[str, Any] = marshal.loads(read_exactly(control, size))
-    return request
+    return request, descriptors[0]
+
+
+def reply(control: socket.socket, output: int, answer: dict[str, Any]) -> None:
+    """Say how a stage went; its output has ended then."""
+    os.close(output)
+    data = marshal.dumps(answer)
+    control.sendall(len(data).to_bytes(4, "big") + data)
 
 
 def read_exactly(control: socket.socket, size: int) -> bytes:
     """`size` bytes; OSError when the stream ends before."""
-    data = bytearray()
+    data = control.recv(size) if size else b""
+    if not data and size:
+        raise OSError("the runner is gone")
     while len(data) < size:
         chunk = control.recv(size - len(data))
         if not chunk:
             raise OSError("the runner is gone")
         data += chunk
-    return bytes(data)
+    return data
 
 
-def enter(level: bytes, request: dict[str, Any], user_namespace: int, control: socket.socket, output: int) -> None:
-    """Enter the level of isolation; for a PID namespace this returns in its process 1 only."""
-    if level == b"g":
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        return
+def join_user_namespace(user_namespace: int) -> str:
+    """Enter the user namespace of all stages, where every right over their own namespaces is; empty, or why not."""
     if user_namespace < 0:
-        raise SetupError("user namespaces are not allowed here")
-    check(libc.setns(user_namespace, CLONE_NEWUSER), "user namespace")
-    check(libc.unshare(CLONE_NEWPID | CLONE_NEWNS), "PID and mount namespace")
+        return "user namespaces are not allowed here"
+    if libc.setns(user_namespace, CLONE_NEWUSER) != 0:
+        return f"user namespace: {os.strerror(ctypes.get_errno())}"
+    return ""
+
+
+def run_in_namespaces(level: bytes, request: dict[str, Any], control: socket.socket, output: int) -> None:
+    """Run a stage below a process 1 of its own; when that ends without an answer, so does the supervisor.
+
+    The end of the namespaces is not waited for: it takes longer than most of the rest, and nobody is left in them.
+    """
+    supervisor = os.getpid()
+    answered, told = os.pipe()
+    process_one = new_process_one()
+    if process_one == 0:
+        be_process_one(level, request, control, output, told)
+    if process_one < 0:
+        reply(control, output, {"setup": f"PID and mount namespace: {os.strerror(ctypes.get_errno())}"})
+        os.write(told, b"1")
+        if os.getpid() != supervisor:  # the one between that was to become two
+            os._exit(0)
+    else:
+        os.close(output)
+    os.close(told)
+    has_answered = os.read(answered, 1)
+    os.close(answered)
+    for _ in ended_children():
+        continue
+    if not has_answered:
+        os._exit(1)
+
+
+def be_process_one(level: bytes, request: dict[str, Any], control: socket.socket, output: int, told: int) -> NoReturn:
+    """Make the namespaces what the stage shall find, run it, answer, and tell the supervisor that this was done."""
+    try:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        try:
+            enter(level, request)
+        except (SetupError, OSError) as error:
+            how = {"setup": str(error)}
+        else:
+            how = run(request, control, output, in_namespace=True, wake=wakeup_descriptor())
+        reply(control, output, how)
+        os.write(told, b"1")
+    finally:
+        os._exit(0)
+
+
+def new_process_one() -> int:
+    """Become two, the second in a PID namespace and a mount namespace of its own: its process id, 0 in itself, or
+    less where the system does not allow it.
+
+    By one system call where its number is known: a fork that makes the namespaces for a fork of its own costs twice.
+    """
+    number = CLONE_CALLS.get(os.uname().machine)
+    if number is not None:
+        return int(libc.syscall(number, CLONE_NEWPID | CLONE_NEWNS | signal.SIGCHLD, 0, 0, 0, 0))
+    between = os.fork()
+    if between:
+        return between
+    if libc.unshare(CLONE_NEWPID | CLONE_NEWNS) != 0:
+        return -1
     process_one = os.fork()
     if process_one:
-        control.close()
-        os.close(output)
-        os.waitpid(process_one, 0)
-        os._exit(0)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(process_one, 0)[1]) & 0xFF)
+    return 0
+
+
+def enter(level: bytes, request: dict[str, Any]) -> None:
+    """Make the mount namespace that this process is alone in what the stage shall see. Raises SetupError."""
     check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
     fix(request.get("fixed", ()))
     if level == b"o":
@@ -335,7 +417,9 @@ def mount_overlay(worktree: bytes, upper: bytes, work: bytes) -> None:
         os.close(layer)
 
 
-def run(request: dict[str, Any], control: socket.socket, output: int, *, in_namespace: bool) -> dict[str, Any]:
+def run(
+    request: dict[str, Any], control: socket.socket, output: int, *, in_namespace: bool, wake: int
+) -> dict[str, Any]:
     """Run the commands of a request one after the other, stop at the first that fails, and clear away what is left.
 
     Fields of the request, all bytes: commands (a list of argument lists, the program's path first), directory, folder
@@ -343,12 +427,12 @@ def run(request: dict[str, Any], control: socket.socket, output: int, *, in_name
     namespace: hidden, paths of what the stage must not see, fixed, folders that must stay where they are, and locked,
     whether nobody may look behind what is hidden.
     """
-    wake = wakeup_descriptor()
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake, select.POLLIN)
     begun = time.monotonic()
     statuses: list[int] = []
+    used = Used()
     going_on = True
     for command in request["commands"]:
         if any(descriptor == control.fileno() for descriptor, _ in poll.poll(0)):
@@ -376,28 +460,43 @@ def run(request: dict[str, Any], control: socket.socket, output: int, *, in_name
                 going_on = False
                 if control.recv(1) != b"t":
                     statuses.append(int(signal.SIGKILL))
-                    return answer(statuses, begun, in_namespace=in_namespace, wake=wake)
+                    return answer(statuses, begun, used, in_namespace=in_namespace, wake=wake)
                 kill(-pid, signal.SIGTERM)
             if wake in ready:
                 os.read(wake, 4096)
-                status = dict(ended_children()).get(pid)
+                for ended, how, usage in ended_children():
+                    used.add(usage)
+                    status = how if ended == pid else status
         statuses.append(status)
         if status != 0 or not going_on:
             break
-    return answer(statuses, begun, in_namespace=in_namespace, wake=wake)
+    return answer(statuses, begun, used, in_namespace=in_namespace, wake=wake)
 
 
-def answer(statuses: list[int], begun: float, *, in_namespace: bool, wake: int) -> dict[str, Any]:
+class Used:
+    """What the kernel counted for a stage: of each process that was waited for, with all that it had waited for."""
+
+    def __init__(self) -> None:
+        self.cpu_seconds = 0.0
+        self.max_rss_kib = 0
+
+    def add(self, usage: resource.struct_rusage) -> None:
+        """Count one more process that has ended."""
+        self.cpu_seconds += usage.ru_utime + usage.ru_stime
+        self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
+
+
+def answer(statuses: list[int], begun: float, used: Used, *, in_namespace: bool, wake: int) -> dict[str, Any]:
     """Clear away what is left, then say how it went: wait statuses, seconds, and what the kernel counted for the
     whole tree."""
     seconds = time.monotonic() - begun
-    cleared = clear(in_namespace=in_namespace, wake=wake)
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cleared = clear(used, in_namespace=in_namespace, wake=wake)
+    os.chdir("/")
     return {
         "statuses": statuses,
         "seconds": seconds,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "max_rss_kib": usage.ru_maxrss,
+        "cpu_seconds": used.cpu_seconds,
+        "max_rss_kib": used.max_rss_kib,
         "cleared": cleared,
     }
 
@@ -421,12 +520,12 @@ def start(command: list[bytes], request: dict[str, Any], output: int) -> int:
     )
 
 
-def clear(*, in_namespace: bool, wake: int) -> bool:
+def clear(used: Used, *, in_namespace: bool, wake: int) -> bool:
     """Kill and reap everything that the stage left behind; False when something does not die."""
     deadline = time.monotonic() + CLEARING_SECONDS
     poll = select.poll()
     poll.register(wake, select.POLLIN)
-    while any_children():
+    while any_children(used):
         if time.monotonic() > deadline:
             return False
         if in_namespace:
@@ -442,23 +541,23 @@ def clear(*, in_namespace: bool, wake: int) -> bool:
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
-def ended_children() -> Iterator[tuple[int, int]]:
-    """Reap every child that has ended: process id and wait status."""
+def ended_children() -> Iterator[tuple[int, int, resource.struct_rusage]]:
+    """Reap every child that has ended: process id, wait status, and what it and what it waited for have used."""
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
             return
-        yield pid, status
+        yield pid, status, usage
 
 
-def any_children() -> bool:
-    """Whether a child is left, once those that have ended are reaped."""
+def any_children(used: Used) -> bool:
+    """Whether a child is left, once those that have ended are reaped, and counted."""
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.wait4(-1, os.WNOHANG))[0]:
+            used.add(ended[2])
     except ChildProcessError:
         return False
     return True

@@ -1,5 +1,5 @@
-"""The runner's end of the keeper: starts it when the first stage needs it, and asks it for a supervisor for each
-stage."""
+"""The runner's end of the keeper: starts it when the first stage needs it, asks it for supervisors, and gives each of
+them one stage after the other."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from runner.errors import HostError
-from runner.values import dataclass
 
 KEEPER = Path(__file__).with_name("keeper.py")
 
 
-@dataclass(frozen=True, slots=True)
 class Supervised:
     """A stage under its supervisor: the socket that stops it and brings its answer, and the pipe that brings its
     output."""
 
-    control: socket.socket
-    output: int
+    def __init__(self, control: socket.socket, output: int, give_back: Callable[[socket.socket], None]) -> None:
+        self.control = control
+        self.output = output
+        self._give_back = give_back
+        self._was_stopped = False
+        self._is_free = False
+        """Whether the supervisor has ended the stage by itself and waits for another one."""
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the process group of the running command; no further command starts."""
@@ -37,7 +40,28 @@ class Supervised:
         """Kill everything of the stage at once."""
         self._send(b"k")
 
+    def answer(self) -> dict[str, Any] | None:
+        """What the supervisor says at the end (see keeper.py); None when it was killed before it could."""
+        try:
+            head = self._read(4)
+            data = self._read(int.from_bytes(head, "big")) if head else None
+        except ConnectionError:
+            return None
+        if not data:
+            return None
+        answer: dict[str, Any] = marshal.loads(data)
+        self._is_free = not self._was_stopped and answer.get("cleared", False)
+        return answer
+
+    def _read(self, size_bytes: int) -> bytes | None:
+        data = self.control.recv(size_bytes)
+        while data and len(data) < size_bytes:
+            chunk = self.control.recv(size_bytes - len(data))
+            data = data + chunk if chunk else b""
+        return data or None
+
     def _send(self, order: bytes) -> None:
+        self._was_stopped = True  # the order may come after the end of this stage, and must not meet the next one
         try:
             self.control.send(order)
         except OSError:
@@ -45,60 +69,109 @@ class Supervised:
 
     def close(self) -> None:
         """Let go of the stage; one that still runs is killed by its supervisor, which sees the end of the stream."""
-        self.control.close()
         os.close(self.output)
+        if self._is_free:
+            self._give_back(self.control)
+        else:
+            self.control.close()
 
 
 class Launcher:
-    """One keeper for each process of ours; safe to call from many threads."""
+    """One keeper for each process of ours, and the supervisors that it has made; safe to call from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._keeper: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
         self._owner = 0
+        self._free: dict[bytes, list[socket.socket]] = {}
+        """Supervisors that wait for a stage, by level."""
 
     def launch(self, level: bytes, request: Mapping[str, Any]) -> Supervised:
-        """Hand a request to a new supervisor at a level (`g`, `p`, `o`; see keeper.py).
+        """Hand a request to a supervisor at a level (`g`, `p`, `o`; see keeper.py).
 
         Raises HostError when no process or descriptor can be had.
         """
         payload = marshal.dumps(dict(request))
+        payload = len(payload).to_bytes(4, "big") + payload
         try:
-            control, far_control = socket.socketpair()
             output, far_output = os.pipe()
         except OSError as error:
-            raise HostError(f"a stage cannot be started: {error}", "too many stages at once? lower --jobs") from error
-        supervised = Supervised(control, output)
+            raise _too_many(error) from error
         try:
-            self._hand_over(level, [far_control.fileno(), far_output])
-            far_control.close()
-            control.sendall(len(payload).to_bytes(4, "big") + payload)
+            control = self._handed_over(level, payload, far_output)
         except OSError as error:
-            supervised.close()
+            os.close(output)
             raise HostError(
                 f"a stage cannot be started: {error}", "the process that starts stages was killed; run it again"
             ) from error
+        except HostError:
+            os.close(output)
+            raise
         finally:
-            far_control.close()
             os.close(far_output)
-        return supervised
+        return Supervised(control, output, lambda free: self._take_back(level, free))
 
-    def _hand_over(self, level: bytes, descriptors: list[int]) -> None:
+    def _handed_over(self, level: bytes, payload: bytes, output: int) -> socket.socket:
+        """The control socket of the supervisor that has the request now: one that waits, else a new one."""
+        while True:
+            control, is_new = self._supervisor(level)
+            try:
+                sent = socket.send_fds(control, [payload], [output])
+                control.sendall(payload[sent:])
+                return control
+            except OSError:
+                control.close()
+                if is_new:
+                    raise
+                # one that waited has been killed meanwhile
+
+    def _supervisor(self, level: bytes) -> tuple[socket.socket, bool]:
+        """The control socket of a supervisor without a stage, and whether it was made for this one."""
         with self._lock:
-            for attempt in (1, 2):
-                try:
-                    socket.send_fds(self._connected(), [level], descriptors)
-                except OSError:
-                    self._forget()
-                    if attempt == 2:
-                        raise
-                else:
-                    return
+            self._connected()
+            waiting = self._free.get(level)
+            if waiting:
+                return waiting.pop(), False
+            try:
+                control, far_control = socket.socketpair()
+            except OSError as error:
+                raise _too_many(error) from error
+            try:
+                with far_control:
+                    self._ask_for_supervisor(level, far_control)
+            except OSError:
+                control.close()
+                raise
+            return control, True
+
+    def _ask_for_supervisor(self, level: bytes, control: socket.socket) -> None:
+        for attempt in (1, 2):
+            try:
+                socket.send_fds(self._connected(), [level], [control.fileno()])
+            except OSError:
+                self._forget()
+                if attempt == 2:
+                    raise
+            else:
+                return
+
+    def _take_back(self, level: bytes, control: socket.socket) -> None:
+        with self._lock:
+            if self._owner == os.getpid() and self._keeper is not None:
+                self._free.setdefault(level, []).append(control)
+            else:
+                control.close()
 
     def _connected(self) -> socket.socket:
-        """The socket to the keeper, started where it does not run; a fork of the runner starts one of its own."""
+        """The socket to the keeper, started where it does not run; a fork of the runner starts one of its own.
+
+        Supervisors of a keeper that was killed are left: nobody would clear away after one that is killed too.
+        """
+        if self._owner == os.getpid() and self._keeper is not None and self._keeper.poll() is not None:
+            self._forget()
         if self._requests is None or self._owner != os.getpid():
+            self._let_free_go()
             self._requests, far = socket.socketpair()
             self._owner = os.getpid()
             arguments = [sys.executable, "-I", "-S", "-X", "utf8", str(KEEPER), str(far.fileno())]
@@ -114,7 +187,14 @@ class Launcher:
                 )
         return self._requests
 
+    def _let_free_go(self) -> None:
+        for waiting in self._free.values():
+            for control in waiting:
+                control.close()
+        self._free.clear()
+
     def _forget(self) -> None:
+        self._let_free_go()
         if self._requests is not None:
             self._requests.close()
         if self._keeper is not None and self._owner == os.getpid():
@@ -125,6 +205,10 @@ class Launcher:
         """End the keeper; stages that still run are not touched by this (each ends with its own control socket)."""
         with self._lock:
             self._forget()
+
+
+def _too_many(error: OSError) -> HostError:
+    return HostError(f"a stage cannot be started: {error}", "too many stages at once? lower --jobs")
 
 
 def wait_readable(descriptors: list[int], timeout_seconds: float) -> set[int]:

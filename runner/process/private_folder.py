@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def discard(folder: Path) -> None:
@@ -15,15 +18,53 @@ def discard(folder: Path) -> None:
     they are opened up first. What another user owns stays. In place of a folder, a link or a file goes too.
     """
     try:
-        if folder.is_symlink() or folder.is_file():
-            folder.unlink()
-            return
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
+        _remove(os.fspath(folder), None)
     except OSError:
         _open_up(str(folder), files=False)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def vacate(folder: Path, keep: str) -> None:
+    """Remove all below a folder, but for the folder of the name `keep` in it, which is emptied: making and removing a
+    folder costs more than looking whether it is empty."""
+    try:
+        for inside in (folder, folder / keep):
+            descriptor = os.open(inside, _FOLDER)
+            try:
+                _empty(descriptor, keep if inside is folder else None)
+            finally:
+                os.close(descriptor)
+    except OSError:
+        discard(folder)
+
+
+def _remove(name: str, above: int | None) -> None:
+    """Remove what is at `name` in the open folder `above`, whatever it is; no link that somebody puts there meanwhile
+    is followed."""
+    try:
+        descriptor = os.open(name, _FOLDER, dir_fd=above)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        os.unlink(name, dir_fd=above)
+        return
+    try:
+        _empty(descriptor, None)
+    finally:
+        os.close(descriptor)
+    os.rmdir(name, dir_fd=above)
+
+
+def _empty(folder: int, keep: str | None) -> None:
+    with os.scandir(folder) as found:
+        entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found if entry.name != keep]
+    for name, is_folder in entries:
+        if is_folder:
+            _remove(name, folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def open_up(path: Path) -> None:

@@ -15,7 +15,7 @@ from runner.errors import HostError, InputError
 from runner.process import memory_kills
 from runner.process.allowed_environment import base_environment
 from runner.process.hiding import Hidden
-from runner.process.isolation import Isolation, LevelRefused, read_answer
+from runner.process.isolation import Isolation, LevelRefused
 from runner.process.launcher import Supervised, launcher, wait_readable
 from runner.process.overlay import undeclared_writes
 from runner.process.stage_log import StageLog
@@ -30,6 +30,8 @@ DRAIN_SECONDS = 2.0
 """How long output is awaited after the end from a process that could not be killed."""
 END_SECONDS = 10.0
 """How long the supervisor may take to clear away a stage that was killed."""
+TEMPORARY = "tmp"
+"""Name of the folder below a private one that TMPDIR points to; it may be there, and empty, beforehand."""
 NOTHING_COUNTED: Mapping[str, Any] = {"cpu_seconds": 0.0, "max_rss_kib": 0, "cleared": True}
 """What is known of a stage whose supervisor did not answer."""
 SIGNAL_EXIT = 128
@@ -110,7 +112,7 @@ class Outcome:
 
 def upper_layer(private_dir: Path) -> Path:
     """Where the writes of a stage on an overlay land; what is there beforehand, the stage finds."""
-    return private_dir / "layers" / "upper"
+    return private_dir / "upper"
 
 
 def run_stage(run: StageRun, cancel: threading.Event) -> Outcome:
@@ -181,7 +183,7 @@ def _shell_command(run: StageRun) -> list[str]:
 
 def _private_folders(run: StageRun) -> dict[str, Path]:
     """The folders of this run below private_dir, made; a work folder of an overlay must not have been used."""
-    folders = {"tmp": run.private_dir / "tmp"}
+    folders = {"tmp": run.private_dir / TEMPORARY}
     try:
         folders["tmp"].mkdir(parents=True, exist_ok=True)
         if run.isolation is Isolation.OVERLAY:
@@ -248,7 +250,7 @@ class _Watch:
             if output in ready and not self._take_output():
                 waiting = [control]
             if control in ready:
-                answer = read_answer(self._supervised)
+                answer = self._supervised.answer()
                 self._drain(output if output in waiting else None)
                 return self._stopped_by, answer
         return self._stopped_by, {**NOTHING_COUNTED, "statuses": [], "cleared": False}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.process.launcher import launcher
-from runner.process.stage_run import StageRun, run_stage
+from runner.process.isolation import Isolation
+from runner.process.launcher import KEEPER, launcher
+from runner.process.stage_run import StageRun, run_stage, upper_layer
 from tests.process.conftest import Run, is_running, wait_for
 from tests.process.test_stage_run import daemon
 
@@ -64,6 +66,56 @@ def test_when_the_keeper_is_killed_the_next_stage_gets_a_new_one(run: Run) -> No
     assert run("echo again").log_tail == "again"
 
 
+def test_stages_one_after_the_other_have_one_supervisor(run: Run) -> None:
+    group = {"isolation": Isolation.GROUP}  # at the others each has a process 1 of its own
+    first = run("echo $PPID", **group).log_tail
+    assert run("echo $PPID", **group).log_tail == first
+
+
+def test_a_supervisor_that_is_killed_while_it_waits_is_replaced(run: Run) -> None:
+    supervisor = int(run("echo $PPID", isolation=Isolation.GROUP).log_tail)
+    os.kill(supervisor, signal.SIGKILL)
+    assert wait_for(lambda: not Path(f"/proc/{supervisor}").exists())
+    outcome = run("echo $PPID", isolation=Isolation.GROUP)
+    assert outcome.reason == "ok"
+    assert int(outcome.log_tail) != supervisor
+
+
+def test_what_a_stage_used_is_not_counted_for_the_next_one(level: str, run: Run) -> None:
+    large = run(f"{sys.executable} -S -c 'bytearray(b\"x\") * (200 << 20)'")
+    assert large.max_rss_bytes > 200 << 20
+    small = run("true")
+    assert 0 < small.max_rss_bytes < 100 << 20
+    assert 0 < small.cpu_seconds < large.cpu_seconds
+
+
+def test_an_order_to_stop_that_comes_too_late_does_not_stop_the_next_stage(level: str, run: Run) -> None:
+    def stop(line: str) -> None:
+        cancel.set()
+
+    for _ in range(5):
+        cancel = threading.Event()
+        assert run("echo up; sleep 0.2", on_line=stop, cancel=cancel).reason in ("cancelled", "ok")
+        assert run("sleep 0.01; echo fine").log_tail == "fine"
+
+
+def test_where_the_number_of_the_system_call_is_not_known_namespaces_are_made_by_two_forks(
+    level: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "keeper.py"
+    table = next(line for line in KEEPER.read_text().splitlines() if line.startswith("CLONE_CALLS = "))
+    elsewhere.write_text(KEEPER.read_text().replace(table, "CLONE_CALLS = {}"))
+    launcher.close()
+    monkeypatch.setattr("runner.process.launcher.KEEPER", elsewhere)
+    try:
+        command, marker = daemon(tmp_path)
+        assert run(f"{command}; echo here").log_tail == "here"
+        assert run("echo again").log_tail == "again"
+        assert not is_running(marker)
+    finally:
+        launcher.close()
+
+
 def test_when_the_keeper_is_killed_running_stages_go_on(level: str, run: Run, tmp_path: Path) -> None:
     def kill_keeper(line: str) -> None:
         assert launcher._keeper is not None
@@ -97,10 +149,11 @@ def test_no_descriptor_is_left_after_many_stages(stage: StageRun, tmp_path: Path
     assert seen == "5"  # a line of heading, 0 to 2, and the folder that ls reads
     gc.collect()  # what tests before this one left would be closed in between
     before = len(os.listdir("/proc/self/fd"))
-    with ThreadPoolExecutor(8) as pool:
+    at_once = 8
+    with ThreadPoolExecutor(at_once) as pool:
         assert set(pool.map(go, range(1, 60))) == {seen}
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(os.listdir("/proc/self/fd")) <= before + at_once  # the sockets of supervisors that wait for a stage
 
 
 NOBODY = 65534
@@ -143,7 +196,7 @@ def test_an_unprivileged_user_gets_isolation_too(level: str) -> None:
         assert tail.split("\n")[:3] == [str(NOBODY), str(NOBODY), "CapEff:\t" + "0" * 16]
         assert tail.endswith("no")
         assert undeclared == (["other"] if level == "overlay" else [])
-        out = here / "private" / "layers" / "upper" / "out" if level == "overlay" else here / "worktree" / "out"
+        out = upper_layer(here / "private") / "out" if level == "overlay" else here / "worktree" / "out"
         assert out.stat().st_uid == NOBODY
 
 
