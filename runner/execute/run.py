@@ -87,11 +87,11 @@ def _attempt(context: Context, running: Running, room: Room, attempt: int, cance
     stage = running.stage
     with contextlib.ExitStack() as held:
         run = _stage_run(context, running, room, held, cancel)
-        before = room.snapshot()
+        room.watch()
         try:
             outcome = run_stage(run, cancel)
         finally:
-            stray = room.strays(before, stage.out_paths)
+            stray = room.strays(stage.out_paths)
         reached("commands-ended")
         if stray:
             outcome = replace(outcome, undeclared=tuple(stray.names()[:_MOST_UNDECLARED]))

@@ -19,7 +19,8 @@ from typing import IO
 from runner.data.cache import Cache
 from runner.data.links import inside
 from runner.errors import HostError, RunnerError
-from runner.execute.written import Snapshot, Written, snapshot, written
+from runner.execute.changes import Changes
+from runner.execute.written import Written
 from runner.git.checkout import write_tree_files
 from runner.git.read import Reader
 from runner.git.tree import Tree
@@ -53,6 +54,7 @@ class Worktree:
     def __init__(self, folder: Path, content: Content | None) -> None:
         """Without `content` it begins empty: the upper layer of an overlay, in which outputs are placed."""
         self.folder = folder
+        self.changes = Changes(folder)
         self._content = content
         self._placed: dict[str, tuple[str, bool]] = {}
         """Path to digest, and whether a stage may write to it without reaching the cache."""
@@ -110,6 +112,7 @@ class Worktree:
 
     def _begin_anew(self) -> None:
         self._placed.clear()
+        self.changes.forget()
         self._is_filled = False
         _remove(self.folder)
 
@@ -151,19 +154,21 @@ class Room:
         """Whether its writes land in a layer of their own; only then may inputs be hard links into the cache."""
         return self.level is Isolation.OVERLAY
 
-    def snapshot(self) -> Snapshot:
-        """What `strays` compares with; nothing is looked at where an overlay knows what was written."""
+    def watch(self) -> None:
+        """What is there now is what `strays` compares with; nothing is looked at where an overlay knows what was
+        written."""
         try:
-            return {} if self.is_layered else snapshot(self.tree.folder)
+            if not self.is_layered:
+                self.tree.changes.begin()
         except OSError as error:
             raise HostError(f"{error.filename or self.tree.folder}: {error.strerror}") from error
 
-    def strays(self, before: Snapshot, outs: Iterable[str]) -> Written:
+    def strays(self, outs: Iterable[str]) -> Written:
         """What was written since beside declared outputs, without an overlay; what was mounted there is taken away."""
         if self.level is Isolation.GROUP:
             for folder in (self.tree.folder, self.private):
                 unmount_at(folder)
-        return Written() if self.is_layered else written(self.tree.folder, before, outs)
+        return Written() if self.is_layered else self.tree.changes.written(outs)
 
 
 class Worktrees:
@@ -236,6 +241,8 @@ class Worktrees:
 
     def close(self) -> None:
         """Give the place back."""
+        for tree in self._free:
+            tree.changes.forget()
         try:
             self._clear()
         finally:

@@ -1,7 +1,8 @@
 """What a stage wrote where no overlay keeps its writes apart: its worktree is compared with what it was before.
 
 With an overlay its writes land in a layer that is dropped, and nothing has to be compared. The cost without one is an
-`lstat` of every file in the worktree before and after each stage, a few microseconds each.
+`lstat` of every file in the worktree before and after each stage, a few microseconds each; `changes.py` says how most
+of it is saved.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from runner.values import dataclass
@@ -20,7 +21,7 @@ itself, that is device and mode (and inode, for the worktree); of all else devic
 in ns and mode."""
 
 _ROOT = "."
-_TICK_NS = 20_000_000
+TICK_NS = 20_000_000
 """Clocks of file systems go on in steps of some milliseconds: two writes within one cannot be told apart."""
 
 
@@ -59,31 +60,34 @@ class Written:
 
 def snapshot(root: Path) -> Snapshot:
     """The worktree as it is, once a write from now on is sure to show."""
-    found = _scan(root)
+    found = scanned(root)
     newest = max((value[3] for value in found.values() if len(value) > 3), default=0)
-    wait = newest + _TICK_NS - time.time_ns()
-    if 0 < wait <= _TICK_NS:
+    wait = newest + TICK_NS - time.time_ns()
+    if 0 < wait <= TICK_NS:
         time.sleep(wait / 1e9)
     return found
 
 
-def written(root: Path, before: Snapshot, outs: Iterable[str]) -> Written:
-    """What is different from before and is neither a declared output, below one, nor a folder on the way to one."""
-    try:
-        after = _scan(root)
-    except OSError:
-        return Written(root=True)
-    if after[_ROOT] != before[_ROOT]:
+def compared(before: Snapshot, after: Snapshot, outs: Iterable[str], rewritten: Collection[str] = ()) -> Written:
+    """What is different from before and is neither a declared output, below one, nor a folder on the way to one.
+
+    `rewritten`: files that were written to for certain, whatever their times say. Both may be parts of the worktree,
+    if they are the same parts.
+    """
+    if after.get(_ROOT) != before.get(_ROOT):
         return Written(root=True)
     declared = {PurePosixPath(out).as_posix() for out in outs}
-    passages = {parent.as_posix() for out in declared for parent in PurePosixPath(out).parents}
     differing = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+    differing += [path for path in rewritten if before.get(path) == after.get(path)]
     stray = sorted(path for path in differing if path not in declared and not _is_below(path, declared))
-    folders_gone = frozenset(path for path in stray if path not in after and _is_folder(before[path]))
-    new = [path for path in stray if path not in before and not (_is_folder(after[path]) and path in passages)]
-    new_folders = frozenset(path for path in new if _is_folder(after[path]))
+    if not stray:
+        return Written()
+    passages = {parent.as_posix() for out in declared for parent in PurePosixPath(out).parents}
+    folders_gone = frozenset(path for path in stray if path not in after and is_folder(before[path]))
+    new = [path for path in stray if path not in before and not (is_folder(after[path]) and path in passages)]
+    new_folders = frozenset(path for path in new if is_folder(after[path]))
     both = [path for path in stray if path in before and path in after]
-    modes = tuple(path for path in both if _is_folder(before[path]) and _is_folder(after[path]))
+    modes = tuple(path for path in both if is_folder(before[path]) and is_folder(after[path]))
     return Written(
         added=tuple(path for path in new if not _is_below(path, new_folders)),
         changed=tuple(path for path in both if path not in modes),
@@ -94,12 +98,10 @@ def written(root: Path, before: Snapshot, outs: Iterable[str]) -> Written:
     )
 
 
-def _scan(root: Path) -> dict[str, tuple[int, ...]]:
-    """Raises OSError when the worktree itself cannot be read; a folder in it that is closed counts as empty."""
-    status = os.lstat(root)
-    if not stat.S_ISDIR(status.st_mode):
-        raise NotADirectoryError(str(root))
-    found: dict[str, tuple[int, ...]] = {_ROOT: (status.st_dev, status.st_ino, status.st_mode)}
+def scanned(root: Path) -> dict[str, tuple[int, ...]]:
+    """The worktree as it is; raises OSError when it cannot be read itself; a folder in it that is closed counts as
+    empty."""
+    found: dict[str, tuple[int, ...]] = {_ROOT: root_of(root)}
     rest = [""]
     while rest:
         folder = rest.pop()
@@ -112,18 +114,29 @@ def _scan(root: Path) -> dict[str, tuple[int, ...]]:
         with entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    found[path] = (status.st_dev, status.st_mode)
+                found[path] = value_of(entry.stat(follow_symlinks=False))
+                if is_folder(found[path]):
                     rest.append(path)
-                else:
-                    found[path] = (
-                        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode,
-                    )  # fmt: skip
     return found
 
 
-def _is_folder(value: tuple[int, ...]) -> bool:
+def root_of(root: Path) -> tuple[int, ...]:
+    """The value of the worktree itself; raises OSError where it is no folder any more."""
+    status = os.lstat(root)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(str(root))
+    return (status.st_dev, status.st_ino, status.st_mode)
+
+
+def value_of(status: os.stat_result) -> tuple[int, ...]:
+    """What of a file or folder in the worktree a write would change."""
+    if stat.S_ISDIR(status.st_mode):
+        return (status.st_dev, status.st_mode)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
+
+
+def is_folder(value: tuple[int, ...]) -> bool:
+    """Whether a value is a folder's."""
     return stat.S_ISDIR(value[-1])
 
 
