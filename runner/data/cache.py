@@ -184,16 +184,22 @@ class Cache:
         with host_errors(f"check out {dest}"):
             members = self.listing(md5, legacy) if md5.endswith(".dir") else None
             self._require([md5] if members is None else (name for _, name in members), legacy)
-            dest.parent.mkdir(parents=True, exist_ok=True)
-            fresh = f"{dest.parent}/.{temporary_name()}.tmp"
+            folder = os.path.dirname(dest)
+            if not os.path.isdir(folder):
+                os.makedirs(folder, exist_ok=True)
+            fresh = f"{folder}/.{temporary_name()}.tmp"
             try:
                 if members is None:
                     self._link_file(md5, fresh, writable, isexec, legacy)
                 else:
                     self._link_folder(members, fresh, writable, legacy)
-                if members is not None or dest.is_dir():
+                if members is not None:
                     clear(dest)
-                os.rename(fresh, dest)
+                try:
+                    os.rename(fresh, dest)
+                except IsADirectoryError:
+                    clear(dest)
+                    os.rename(fresh, dest)
             except BaseException:
                 shutil.rmtree(fresh) if os.path.isdir(fresh) else clear(fresh)
                 raise

@@ -22,12 +22,18 @@ def dumps(entries: Mapping[str, Mapping[str, Any]], datasets: Any = None) -> str
 
 def stage_block(name: str, entry: Mapping[str, Any]) -> str:
     """The lines of one stage below `stages:`."""
+    text = block({name: entry}, 2)
+    if text is not None:
+        return text
     plain = {name: _plain(entry)}
     return block(plain, 2) or _by_dvc({"stages": plain}).removeprefix("stages:\n")
 
 
 def entry_text(entry: Mapping[str, Any]) -> str:
     """One entry as a document of its own, as DVC's run-cache holds it."""
+    text = block(entry, 0) if type(entry) is dict else None
+    if text is not None:
+        return text
     plain = _plain(entry)
     return block(plain, 0) or _by_dvc(plain)
 

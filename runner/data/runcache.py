@@ -26,6 +26,8 @@ FOLDER = "runs"
 
 _NOT_IN_THE_KEY = frozenset(["size", "nfiles"])
 _MAX_BYTES = 16 * 1024 * 1024
+_ENCODER = json.JSONEncoder(sort_keys=True)
+"""JSON as DVC digests it."""
 
 Entry = Mapping[str, Any]
 
@@ -46,18 +48,19 @@ def saved_by_dvc(stage: Stage) -> bool:
 
 def key(entry: Entry) -> str:
     """Name of the inputs: the entry with only the paths of its outs. Raises TypeError for what JSON cannot say."""
-    return _digest({**entry, "outs": [out["path"] for out in entry.get("outs", ())]})
+    return _key(_without_sizes(entry))
 
 
 def value(entry: Entry) -> str:
     """Name of the whole entry."""
-    return _digest(dict(entry))
+    return _digest(_without_sizes(entry))
 
 
 def path(cache_root: Path, entry: Entry) -> Path:
     """Where the entry is or would be. Raises TypeError for what JSON cannot say."""
-    name = key(entry)
-    return cache_root / FOLDER / name[:2] / name / value(entry)
+    bare = _without_sizes(entry)
+    name = _key(bare)
+    return cache_root / FOLDER / name[:2] / name / _digest(bare)
 
 
 def save(cache_root: Path, entry: Entry) -> Path | None:
@@ -72,10 +75,11 @@ def save(cache_root: Path, entry: Entry) -> Path | None:
     except TypeError:  # a date among the parameters: DVC fails on it
         return None
     with host_errors(f"write the run-cache {target}"):
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.parent / f".{temporary_name()}.tmp"
-            fresh.write_text(entry_text(entry), encoding="utf-8")
+        folder = os.path.dirname(target)
+        if _made(folder) or not os.path.exists(target):
+            fresh = f"{folder}/.{temporary_name()}.tmp"
+            with open(fresh, "xb", buffering=0) as file:
+                file.write(entry_text(entry).encode())
             os.replace(fresh, target)
     return target
 
@@ -98,6 +102,17 @@ def lookup(cache_root: Path, entry: Entry) -> dict[str, Any] | None:
             if found is not None and key(found) == wanted and value(found) == file.name:
                 return found
     return None
+
+
+def _made(folder: str) -> bool:
+    """Have the folder, and say whether it is new."""
+    try:
+        os.mkdir(folder)
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def has_ambiguous_param(entry: Entry) -> bool:
@@ -151,11 +166,18 @@ def _rows(rows: Any) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _digest(entry: Entry) -> str:
-    return hashlib.sha256(json.dumps(_without_sizes(entry), sort_keys=True).encode()).hexdigest()
+def _key(bare: Entry) -> str:
+    return _digest({**bare, "outs": [out["path"] for out in bare.get("outs", ())]})
+
+
+def _digest(bare: Entry) -> str:
+    return hashlib.sha256(_ENCODER.encode(bare).encode()).hexdigest()
 
 
 def _without_sizes(item: Any) -> Any:
+    kind = type(item)
+    if kind is str or kind is int:
+        return item
     if isinstance(item, Mapping):
         return {name: _without_sizes(inner) for name, inner in item.items() if name not in _NOT_IN_THE_KEY}
     if isinstance(item, (list, tuple)):

@@ -6,6 +6,8 @@ that can make it again where there is one.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,9 +68,9 @@ class Materials:
         for material in self.of(stage):
             self.place_one(material, tree, writable=writable)
 
-    def paths(self, stage: Stage) -> list[str]:
+    def paths(self, stage: Stage) -> Iterator[str]:
         """Where inputs of the stage are placed."""
-        return [material.path for material in self.of(stage)]
+        return (material.path for material in self.of(stage))
 
     def of(self, stage: Stage) -> Iterator[Material]:
         """Everything below, at or above the stage's inputs that is not a file of the commit."""
@@ -162,8 +164,11 @@ class Materials:
 
 def _sizes_on_disk(root: Path, path: str, ignored: Callable[[str], bool]) -> dict[str, Any]:
     target = root / path
-    if target.is_file():
-        status = target.stat()
+    try:
+        status = os.stat(target)
+    except OSError:
+        return {}
+    if stat.S_ISREG(status.st_mode):
         return {"size": status.st_size, "isexec": True if status.st_mode & 0o100 else None}
     files = [file for file in target.rglob("*") if file.is_file()] if target.is_dir() else []
     sizes = [file.stat().st_size for file in files if not ignored(file.relative_to(root).as_posix())]

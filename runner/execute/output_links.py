@@ -32,12 +32,28 @@ def leads_out(output: Path, links: Iterable[Path], allowed: Iterable[Path]) -> P
     The runner reads outputs when the stage has ended, with rights that the stage may not have had: through a link to
     `/proc/self/environ` it would read its own environment.
     """
-    roots = [os.path.realpath(folder) for folder in allowed]
+    folders = [*allowed]
+    if not links and any(_is_plainly_below(output, folder) for folder in folders):
+        return None
+    roots = [os.path.realpath(folder) for folder in folders]
     for path in (output, *links):
         target = os.path.realpath(path)
         if not any(target == root or target.startswith(root + os.sep) for root in roots):
             return path
     return None
+
+
+def _is_plainly_below(output: Path, root: Path) -> bool:
+    """Whether an output lies below a folder with no link on the way, by the names alone."""
+    place = os.fspath(root)
+    way = os.fspath(output)
+    if not way.startswith(place + os.sep):
+        return False
+    for name in way[len(place) + 1 :].split(os.sep):
+        place = f"{place}{os.sep}{name}"
+        if name == os.pardir or os.path.islink(place):
+            return False
+    return True
 
 
 def links_of(place: Path) -> Iterator[Path]:

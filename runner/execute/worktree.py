@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -80,7 +81,6 @@ class Worktree:
             if self._placed.get(path) in ((md5, True), (md5, writable)):
                 return
             target = inside(self.folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
             cache.materialise(md5, target, writable=writable, isexec=isexec, legacy=legacy)
             self._placed[path] = (md5, writable)
 
@@ -282,7 +282,9 @@ class Worktrees:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (IsADirectoryError, PermissionError):
         discard(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import Member, md5_hex, parse_listing
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
+from runner.core.pretty import pretty_text
 from runner.core.recorded import Entry, Hit, Recorded, Verified
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.errors import Held, InputError
@@ -462,7 +463,7 @@ def _is_head(head: Head) -> bool:
 
 def pretty_bytes(value: Any) -> bytes:
     """The one form of a JSON file below `.runner/` that people may read, too."""
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+    return (pretty_text(value) + "\n").encode("utf-8", "surrogatepass")
 
 
 def parse_key_lines(text: str) -> Iterator[tuple[str, tuple[int, bool]]]:

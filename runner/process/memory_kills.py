@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -15,11 +16,15 @@ def count() -> int:
     if source is None:
         return 0
     try:
-        with open(source, "rb", buffering=0) as file:
-            words = file.read(1 << 16).split()
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(descriptor, 1 << 16)
+        finally:
+            os.close(descriptor)
     except OSError:
         return 0  # the control group has gone: then nobody tells
-    return int(words[words.index(b"oom_kill") + 1]) if b"oom_kill" in words else 0
+    words = text[text.find(b"oom_kill ") :].split(maxsplit=2)
+    return int(words[1]) if words[:1] == [b"oom_kill"] else 0
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -143,7 +144,7 @@ def run_stage(run: StageRun, cancel: threading.Event) -> Outcome:
     if answer is not None and "setup" in answer:
         raise LevelRefused(run.isolation, str(answer["setup"]))
     upper = folders.get("upper")
-    ending = _ending(answer, stopped_by, memory_kills.count() > kills_before)
+    ending = _ending(answer, stopped_by, kills_before)
     counted = {**NOTHING_COUNTED, "seconds": time.monotonic() - begun, **(answer or {})}
     return replace(
         ending,
@@ -174,23 +175,32 @@ def _undeclared(run: StageRun, upper: Path) -> tuple[str, ...]:
 
 def _shell_command(run: StageRun) -> list[str]:
     """The beginning of each command's argument list."""
-    found = shutil.which(run.shell, path=run.env.get("PATH", os.defpath))
-    if found is None:
-        raise InputError(f"the shell {run.shell!r} is not on this host", "install it, or name another one")
+    found = _found(run.shell, run.env.get("PATH", os.defpath))
     quiet = ["--noprofile", "--norc"] if Path(found).name == "bash" else []
     return [found, *quiet, "-c"]
+
+
+@functools.lru_cache(maxsize=8)
+def _found(shell: str, path: str) -> str:
+    """Where the shell is; looked for until it is found, and then believed to stay there. Raises InputError."""
+    found = shutil.which(shell, path=path)
+    if found is None:
+        raise InputError(f"the shell {shell!r} is not on this host", "install it, or name another one")
+    return found
 
 
 def _private_folders(run: StageRun) -> dict[str, Path]:
     """The folders of this run below private_dir, made; a work folder of an overlay must not have been used."""
     folders = {"tmp": run.private_dir / TEMPORARY}
     try:
-        folders["tmp"].mkdir(parents=True, exist_ok=True)
+        if not os.path.isdir(folders["tmp"]):
+            folders["tmp"].mkdir(parents=True, exist_ok=True)
         if run.isolation is Isolation.OVERLAY:
             upper = upper_layer(run.private_dir)
             folders |= {"upper": upper, "work": upper.with_name("work")}
-            upper.mkdir(parents=True, exist_ok=True)
-            folders["work"].mkdir()
+            if not os.path.isdir(upper):
+                os.mkdir(upper)
+            os.mkdir(folders["work"])
     except OSError as error:
         raise HostError(
             f"{error.filename or run.private_dir}: {error.strerror}", "the private folder of a stage must be writable"
@@ -290,14 +300,17 @@ class _Watch:
         return self._give_up_at is not None and now >= self._give_up_at
 
 
-def _ending(answer: Mapping[str, Any] | None, stopped_by: str | None, memory_ran_out: bool) -> Outcome:
-    """Exit code, signal and reason; the rest is for the caller to fill in."""
+def _ending(answer: Mapping[str, Any] | None, stopped_by: str | None, kills_before: int) -> Outcome:
+    """Exit code, signal and reason; the rest is for the caller to fill in.
+
+    `kills_before`: how often memory had run out when the stage began.
+    """
     exit_code, killed_by = _exit(answer)
     if stopped_by is not None:
         reason = stopped_by
     elif exit_code == 0:
         reason = "ok"
-    elif killed_by == signal.SIGKILL and memory_ran_out:
+    elif killed_by == signal.SIGKILL and memory_kills.count() > kills_before:
         reason = "oom"
     else:
         reason = "failed" if killed_by is None else "killed"

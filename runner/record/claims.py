@@ -98,6 +98,10 @@ class Claims:
     _dirty: bool = False
     _stepped_back: bool = False
     _beaten_at: float = 0.0
+    _keys: dict[str, str] = field(default_factory=dict)
+    """What is claimed by now, by key; others hear of it with the next beat."""
+    _waiting: dict[str, None] = field(default_factory=dict)
+    """Stages that may come to run here, in order."""
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _has_ended: bool = False
 
@@ -113,6 +117,7 @@ class Claims:
         wanted = {key: str(address) for key, address in keys.items()}
         names = tuple(sorted(str(address) for address in waiting))
         self.own = replace(self.own, keys=wanted, waiting=names, since=self.clock())
+        self._keys, self._waiting = dict(wanted), dict.fromkeys(names)
         try:
             if not self._place():
                 return True
@@ -122,7 +127,8 @@ class Claims:
             taken = {key for key, address in keys.items() if holder(others, key, address, self.own.desired)}
             if taken:
                 self._stepped_back = True
-                self.own = replace(self.own, keys={key: wanted[key] for key in wanted.keys() - taken}, waiting=())
+                self._keys, self._waiting = {key: wanted[key] for key in wanted.keys() - taken}, {}
+                self.own = replace(self.own, keys=dict(self._keys), waiting=())
                 self._place() if self.own.keys else self._drop()
         except _TROUBLE as error:
             self._say_once(error)
@@ -134,15 +140,15 @@ class Claims:
     def held_elsewhere(self, key: str | None, address: Address) -> Claim | None:
         """The claim of somebody else who runs this stage; None where it is ours to run, and is claimed from here on."""
         with self._guard:
-            if key is None or key in self.own.keys:
+            if key is None or key in self._keys:
                 return None
             # What waits here was claimed before any of the others who claimed that it waits there, too.
-            is_ours = str(address) in self.own.waiting
+            is_ours = str(address) in self._waiting
             others = [claim for claim in self._others if key in claim.keys] if is_ours else self._others
             found = self._left.get(key) or holder(others, key, address, self.own.desired)
             if found is None and self._ref is not None:
-                waiting = tuple(name for name in self.own.waiting if name != str(address))
-                self.own = replace(self.own, keys={**self.own.keys, key: str(address)}, waiting=waiting)
+                self._keys[key] = str(address)
+                self._waiting.pop(str(address), None)
                 self._dirty = True
             return found
 
@@ -206,6 +212,7 @@ class Claims:
             self._say_once(error)  # others see that it does not change any more
         self.locks.let_go()
         self.own = replace(self.own, keys={}, waiting=())
+        self._keys, self._waiting = {}, {}
         reached("claim-dropped")
 
     # How
@@ -225,7 +232,8 @@ class Claims:
     def _place(self) -> bool:
         """Put the claim as it is now on the remote; False where the remote takes none."""
         with self._guard:
-            self.own = replace(self.own, beat=self.own.beat + 1)
+            waiting = tuple(self._waiting)
+            self.own = replace(self.own, beat=self.own.beat + 1, keys=dict(self._keys), waiting=waiting)
             self._dirty = False
             claim = self.own
         stages = f"{len(claim.keys)} stage{'s' if len(claim.keys) != 1 else ''}"

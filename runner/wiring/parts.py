@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
 import uuid
@@ -190,8 +191,13 @@ class RealParts:
 
     def execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
         """Run the plan's stages in a private worktree; raises Held where they exchanged the runner's folder."""
-        with self._place.kept():
-            return self._execute(walk, plan, observation, sink, stop)
+        # What was read and decided stays until the end: looking through it again and again finds no garbage.
+        gc.freeze()
+        try:
+            with self._place.kept():
+                return self._execute(walk, plan, observation, sink, stop)
+        finally:
+            gc.unfreeze()
 
     def _execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
         content = Content(
