@@ -102,6 +102,8 @@ class Worktree:
         """Have everything as it was: what was added goes, files of the commit come back at once, data that was changed
         goes and is placed again before its next use."""
         try:
+            if not stray:
+                return
             if stray.is_thorough:
                 return self._begin_anew()
             for path in (*stray.added, *stray.changed):
@@ -166,8 +168,7 @@ class Room:
     def strays(self, outs: Iterable[str]) -> Written:
         """What was written since beside declared outputs, without an overlay; what was mounted there is taken away."""
         if self.level is Isolation.GROUP:
-            for folder in (self.tree.folder, self.private):
-                unmount_at(folder)
+            unmount_at(self.tree.folder, self.private)
         return Written() if self.is_layered else self.tree.changes.written(outs)
 
 

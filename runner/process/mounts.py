@@ -13,16 +13,26 @@ _MOUNT_POINT = 4
 """Position of the field in a line of mountinfo."""
 
 
-def unmount_at(folder: Path) -> None:
-    """Take away every mount on a folder and below it, the last one first, also where it is still in use.
+_quiet: dict[tuple[Path, ...], bytes] = {}
+"""Folders with the system's list of mounts in which there was none of theirs."""
+
+
+def unmount_at(*folders: Path) -> None:
+    """Take away every mount on these folders and below them, the last one first, also where it is still in use.
 
     Raises HostError where the system does not let us.
     """
     if os.geteuid() != 0:
         return
-    top = os.fsencode(os.path.realpath(folder))
-    points = [point for point in _mount_points() if point == top or point.startswith(top + b"/")]
+    listed = _listed()
+    if _quiet.get(folders) == listed:
+        return
+    tops = [os.fsencode(os.path.realpath(folder)) for folder in folders]
+    points = [
+        point for point in _mount_points(listed) if any(point == top or point.startswith(top + b"/") for top in tops)
+    ]
     if not points:
+        _quiet[folders] = listed
         return
     import ctypes  # imported late: start-up
 
@@ -36,8 +46,12 @@ def unmount_at(folder: Path) -> None:
             )
 
 
-def _mount_points() -> list[bytes]:
+def _listed() -> bytes:
+    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+        return file.readall()
+
+
+def _mount_points(listed: bytes) -> list[bytes]:
     """In the order in which they were mounted; blanks and the like are octal there."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        fields = [line.split(b" ")[_MOUNT_POINT] for line in file]
+    fields = [line.split(b" ")[_MOUNT_POINT] for line in listed.splitlines()]
     return [re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field) for field in fields]
