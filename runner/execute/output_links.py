@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -26,7 +26,7 @@ def mend_links(upper: Path, worktree: Path, links: Iterable[Path]) -> None:
                 link.symlink_to(found)
 
 
-def leads_out(output: Path, links: Iterable[Path], allowed: Iterable[Path]) -> Path | None:
+def leads_out(output: Path, links: Sequence[Path], allowed: Iterable[Path]) -> Path | None:
     """The first link of an output, or on the way to it, that ends in none of the allowed folders.
 
     The runner reads outputs when the stage has ended, with rights that the stage may not have had: through a link to
