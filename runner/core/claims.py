@@ -13,10 +13,6 @@ from typing import Any
 from runner.core.nouns import Address
 from runner.values import dataclass, field
 
-REFS = "refs/runner/claims/"
-"""Where claims are on a remote."""
-BRANCHES = "refs/heads/runner/claims/"
-"""Where they are on one that takes branches alone."""
 EXPIRY_SECONDS = 60.0
 """A claim that did not change for so long, by the watcher's own clock, counts no more."""
 _LONGEST_TEXT = 200

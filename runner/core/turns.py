@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 from runner.values import dataclass, field
 
-REFS = "refs/runner/turns/"
-"""Where turns are on a remote: below it the branch, then the id of the reconcile."""
 FIRST_PATIENCE_SECONDS = 2.0
 """For so long others wait for the one in front at first; many times what a publication takes."""
 _MOST_PATIENCE_SECONDS = 16.0
@@ -44,13 +42,6 @@ def pause_seconds(rank: int, look_seconds: float, try_seconds: float) -> float:
     """
     for_the_next = max(_SHORTEST_PAUSE_SECONDS, 2 * look_seconds, try_seconds / 4)
     return min(_LONGEST_PAUSE_SECONDS, for_the_next + (rank - 1) * try_seconds)
-
-
-@dataclass
-class Refusal:
-    """What one process has learned of its remote: whether it refuses turns, or to remove those that are left behind."""
-
-    is_known: bool = False
 
 
 @dataclass

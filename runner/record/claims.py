@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from runner.core import turns
 from runner.core.canonical import canonical_bytes
-from runner.core.claims import BRANCHES, REFS, Claim, Watch, holder, parse_claim
+from runner.core.claims import Claim, Watch, holder, parse_claim
 from runner.core.nouns import Address
+from runner.core.own_refs import CLAIMS, TURNS, Refusal
 from runner.errors import RunnerError
 from runner.failpoints import reached
 from runner.git.commit import CommitRequest, Identity
-from runner.git.push import PushResult, PushStatus
 from runner.ledger.objects import History
+from runner.record import own_refs
 from runner.record.liveness import Beat, HomeLocks, Locks, ThreadBeat
 from runner.values import dataclass, field, replace
 
@@ -43,15 +43,8 @@ class Placed:
     oid: str
 
 
-class Refs(Protocol):
-    """This host's copy of the remote, and its refs: `runner.git.mirror.Mirror`, or the simulator's.
-
-    All but `tip` and `write_commit` ask the remote; `listed` and `fetch_refs` raise HostError where that fails.
-    """
-
-    @property
-    def reader(self) -> History:
-        """What the copy holds."""
+class Refs(own_refs.Refs, Protocol):
+    """The same with what claims need besides: they are commits of their own."""
 
     def tip(self, branch: str) -> str | None:
         """The commit of a branch as of the last fetch or push."""
@@ -59,17 +52,8 @@ class Refs(Protocol):
     def write_commit(self, request: CommitRequest, *, pack: bool = True) -> str:
         """Make a commit; no ref names it yet."""
 
-    def listed(self, *patterns: str) -> dict[str, str]:
-        """Refs of the remote as they are now, by full name, without fetching anything."""
-
     def fetch_refs(self, refs: Sequence[str]) -> None:
-        """Bring these refs, given by their full names, under the same names."""
-
-    def place(self, sha: str, ref: str) -> PushResult:
-        """Put a ref that is this runner's alone to a commit, wherever it was."""
-
-    def drop(self, ref: str, expected: str) -> PushResult:
-        """Remove a ref if it still is at this commit."""
+        """Bring these refs, given by their full names, under the same names; raises HostError where that fails."""
 
 
 @dataclass
@@ -94,6 +78,8 @@ class Claims:
     _tip: str | None = None
     """Where the branch that results go to was when the claims were read."""
     _ref: str | None = None
+    _refusal: Refusal = field(default_factory=Refusal)
+    """This reconcile's, so that a remote which refused once is asked again by the next."""
     _refused: bool = False
     _dirty: bool = False
     _stepped_back: bool = False
@@ -247,22 +233,20 @@ class Claims:
             ),
             pack=False,
         )
-        for place in [self._ref] if self._ref else [REFS + claim.id, BRANCHES + claim.id]:
-            result = self.mirror.place(commit, place)
-            if result.status is not PushStatus.REFUSED:
-                self._ref = place
-                reached("claim-placed")
-                return True
+        ref, result = own_refs.place(self.mirror, CLAIMS, claim.id, commit, self._refusal)
+        if ref is not None:
+            self._ref = ref
+            reached("claim-placed")
+            return True
         self._refused = True
-        self.notice(f"the remote takes no claims: two runners at once may run the same stage ({result.detail})")
+        why = f" ({result.detail})" if result is not None else ""
+        self.notice(f"the remote takes no claims: two runners at once may run the same stage{why}")
         return False
 
     def _drop(self) -> None:
         if self._ref is None:
             return
-        found = self.mirror.listed(self._ref).get(self._ref)
-        if found is not None:
-            self.mirror.drop(self._ref, found)
+        own_refs.remove(self.mirror, self._ref)
         self._ref = None
 
     def _is_gone(self, claim: Claim) -> bool:
@@ -288,9 +272,7 @@ def take_back(mirror: Refs, folder: Path) -> None:
     locks = HomeLocks(folder)
     dead = locks.dead()
     if dead:
-        names = [place + name for name in dead for place in (REFS, BRANCHES, f"{turns.REFS}*/")]
-        for ref, oid in mirror.listed(*names).items():
-            mirror.drop(ref, oid)
+        own_refs.remove(mirror, *(one for name in dead for one in CLAIMS.patterns(name) + TURNS.patterns(f"*/{name}")))
     for name in dead:
         locks.forget(name)
 
@@ -300,8 +282,8 @@ def read_claims(mirror: Refs, *more: str) -> tuple[dict[str, Placed], dict[str, 
 
     What somebody else put there that is no claim is passed over. Raises HostError where the remote cannot be asked.
     """
-    listed = mirror.listed(f"{REFS}*", f"{BRANCHES}*", *more)
-    found = {ref: oid for ref, oid in listed.items() if ref.startswith((REFS, BRANCHES))}
+    listed = mirror.listed(*CLAIMS.patterns(), *more)
+    found = {ref: listed[ref] for ref in CLAIMS.found(listed).values()}
     unknown = [ref for ref, oid in found.items() if not mirror.reader.exists(oid)]
     if unknown:
         mirror.fetch_refs(unknown)
@@ -311,8 +293,8 @@ def read_claims(mirror: Refs, *more: str) -> tuple[dict[str, Placed], dict[str, 
 def known_claims(reader: History, found: Mapping[str, str]) -> dict[str, Placed]:
     """The claims behind these refs (full name to commit), as far as their commits are here."""
     result: dict[str, Placed] = {}
-    for ref, oid in found.items():
-        name = ref.removeprefix(REFS).removeprefix(BRANCHES)
+    for name, ref in CLAIMS.found(found).items():
+        oid = found[ref]
         if reader.exists(oid):
             claim = parse_claim(reader.commit(oid).message.rstrip("\n").rpartition("\n")[2])
             if claim is not None and claim.id == name:

@@ -1,8 +1,9 @@
 """Waiting for one's turn to publish: a queue of refs on the remote, for those who meet on one branch.
 
-Whoever loses a race twice, or comes back and finds others waiting, places a ref `refs/runner/turns/<branch>/<id>` at
-the commit where it was last served. Who has nobody in front goes on; the push that publishes removes the ref again. A
-remote that takes no such refs, or does not let them be removed, is as before: everybody waits for a while by chance.
+Whoever loses a race twice, or comes back and finds others waiting, places a ref `refs/runner/turns/<branch>/<id>`, or
+a branch of that name where a host takes no other refs, at the commit where it was last served. Who has nobody in front
+goes on; the push that publishes removes the ref again. A remote that takes neither, or does not let them be removed, is
+as before: everybody waits for a while by chance.
 """
 
 from __future__ import annotations
@@ -11,38 +12,19 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
-from runner.core.turns import REFS, Patience, Refusal, Turn, in_front, pause_seconds
+from runner.core.own_refs import TURNS, Refusal
+from runner.core.turns import Patience, Turn, in_front, pause_seconds
 from runner.errors import InputError, RunnerError
-from runner.git.push import PushResult, PushStatus
+from runner.git.push import PushStatus
 from runner.ledger.in_place import records_at
-from runner.ledger.objects import History
+from runner.record.own_refs import Refs, place
 from runner.values import dataclass, field
 
 _SOON_SECONDS = 10.0
 """Who publishes again so soon looks first whether others wait: else who has just won would win again."""
 _LONGEST_SECONDS = 60.0
 """After so long a try is made, whoever is in front."""
-_PEELED = "^{}"
-"""Ends a row of `git ls-remote` that is no ref, but what an annotated tag is of."""
-
-
-class Refs(Protocol):
-    """This host's copy of the remote, and its refs: `runner.git.mirror.Mirror`, or the simulator's."""
-
-    @property
-    def reader(self) -> History:
-        """What the copy holds."""
-
-    def listed(self, *patterns: str) -> dict[str, str]:
-        """Refs of the remote as they are now, by full name; raises HostError where that fails."""
-
-    def place(self, sha: str, ref: str) -> PushResult:
-        """Put a ref that is this runner's alone to a commit, wherever it was."""
-
-    def drop(self, ref: str, expected: str) -> PushResult:
-        """Remove a ref if it still is at this commit."""
 
 
 @dataclass
@@ -71,8 +53,8 @@ class Turns:
     _try_seconds: float = 0.0
     """How long a try takes, of late."""
     _published_at: float | None = None
-    _placed: bool = False
-    """Whether the ref may be there."""
+    _ref: str | None = None
+    """The own ref, where it may be there."""
     _is_stopped: bool = False
     _positions: dict[str, int | None] = field(default_factory=dict)
     """By object how many records there are; None where it is no commit that can be read."""
@@ -95,7 +77,7 @@ class Turns:
 
     def to_drop(self) -> list[str]:
         """Refs to remove in the same push that publishes."""
-        return [self._ref(self.id)] if self._placed else []
+        return [self._ref] if self._ref is not None else []
 
     def answered(self, status: PushStatus) -> None:
         """The try came to this end."""
@@ -103,20 +85,19 @@ class Turns:
         seconds = now - self._began
         self._try_seconds = (self._try_seconds + seconds) / 2 if self._try_seconds else seconds
         if status is PushStatus.ACCEPTED:
-            self._published_at, self._placed = now, False
+            self._published_at, self._ref = now, None
 
     def leave(self) -> None:
         """Take the turn back, where a publication came to nothing."""
-        if not self._placed:
+        if self._ref is None:
             return
-        ref = self._ref(self.id)
         try:
-            found = self.mirror.listed(ref).get(ref)
+            found = self.mirror.listed(self._ref).get(self._ref)
             if found is not None:
-                self._drop(ref, found)
+                self._drop(self._ref, found)
         except (RunnerError, OSError):
             return  # others remove it when their patience is over
-        self._placed = False
+        self._ref = None
 
     # How
 
@@ -140,7 +121,7 @@ class Turns:
         try:
             while True:
                 asked = self.monotonic()
-                listed = self.mirror.listed(self._branch_ref(), self._ref("*"))
+                listed = self.mirror.listed(self._branch_ref(), *TURNS.patterns(f"{self.branch}/*"))
                 tip, seconds = listed.get(self._branch_ref()), self.monotonic() - asked
                 if tip != seen:  # somebody was served: so far the wait was not in vain
                     seen, in_vain = tip, 0.0
@@ -161,42 +142,38 @@ class Turns:
 
     def _stands_in(self, listed: Mapping[str, str], since: str, *, wants: bool) -> bool:
         """Place the own turn where it is wanted and not there; False where the remote refuses what a queue needs."""
-        if wants and not self.refusal.is_known and self._ref(self.id) not in listed:
+        if wants and not self.refusal.is_known and self.id not in self._refs_in(listed):
             self._place(since)
         return not self.refusal.is_known
 
     def _in_front(self, listed: Mapping[str, str], own: Turn) -> Sequence[Turn]:
         """Who is before us, of those that may be alive; a turn whose runner was waited for in vain is taken away."""
-        place = self._ref("")
-        refs = (ref for ref in listed if ref.startswith(place) and not ref.endswith(_PEELED))
         # A commit that is not here yet is newer than all that is: its turn is after ours.
-        found = {ref.removeprefix(place): listed[ref] for ref in refs if self.mirror.reader.exists(listed[ref])}
-        places = {name: self._position(oid) for name, oid in found.items()}
-        self._drop_first({name: found[name] for name, position in places.items() if position is None})
+        found = {name: ref for name, ref in self._refs_in(listed).items() if self.mirror.reader.exists(listed[ref])}
+        places = {name: self._position(listed[ref]) for name, ref in found.items()}
+        self._drop_first({found[name]: listed[found[name]] for name, position in places.items() if position is None})
         turns = [Turn(position, name) for name, position in places.items() if position is not None]
         front = in_front((turn for turn in turns if self.patience.counts(turn)), own)
         if front and self.patience.is_over(front[0], self.monotonic()):
             gone = front.pop(0)
             self.patience.pass_by(gone)
-            self._drop(self._ref(gone.name), found[gone.name])
+            self._drop(found[gone.name], listed[found[gone.name]])
         return front
 
     def _drop_first(self, no_turns: Mapping[str, str]) -> None:
         """Remove one ref that is no turn; one at a look, so that any number of them delays nobody."""
-        for name, oid in no_turns.items():
-            self._drop(self._ref(name), oid)
+        for ref, oid in no_turns.items():
+            self._drop(ref, oid)
             return
 
     def _drop(self, ref: str, expected: str) -> None:
         """Where what is left behind cannot be removed, all would wait for it again and again: better no queue."""
         if self.mirror.drop(ref, expected).status is PushStatus.REFUSED:
-            self.refusal.is_known = True
+            self.refusal.is_of_all()
 
     def _place(self, since: str) -> None:
         self.hold()
-        self._placed = True
-        if self.mirror.place(since, self._ref(self.id)).status is PushStatus.REFUSED:
-            self.refusal.is_known, self._placed = True, False
+        self._ref, _ = place(self.mirror, TURNS, f"{self.branch}/{self.id}", since, self.refusal)
 
     def _position(self, oid: str) -> int | None:
         if oid not in self._positions:
@@ -210,5 +187,6 @@ class Turns:
     def _branch_ref(self) -> str:
         return f"refs/heads/{self.branch}"
 
-    def _ref(self, name: str) -> str:
-        return f"{REFS}{self.branch}/{name}"
+    def _refs_in(self, listed: Mapping[str, str]) -> dict[str, str]:
+        """The turns of this branch among refs that were listed: id to full name."""
+        return TURNS.found(listed, f"{self.branch}/")

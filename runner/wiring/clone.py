@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.core.claims import BRANCHES, REFS, Claim
+from runner.core.claims import Claim
 from runner.core.digests import md5_hex
 from runner.core.nouns import Notice, Project, Trust
 from runner.core.outline import Outline, outline_of
+from runner.core.own_refs import CLAIMS
 from runner.errors import NOWHERE, InputError, SpecError
 from runner.git.read import Reader, small_file
 from runner.git.seen_refs import SeenRefs
@@ -182,7 +183,7 @@ class Clone:
         found: dict[str, Claim] = {}
         for place in (self.reader, self.mirror):
             if place is not None:
-                found |= {name: row.claim for name, row in known_claims(place, place.refs(REFS, BRANCHES)).items()}
+                found |= {name: row.claim for name, row in known_claims(place, place.refs(*CLAIMS.places)).items()}
         return sorted(found.values(), key=lambda claim: (claim.since, claim.id))
 
     def waiting_runs(self) -> list[RunFacts]:

@@ -14,10 +14,11 @@ from typing import Any
 from runner.core.actions import Action
 from runner.core.claims import EXPIRY_SECONDS, Claim, Watch
 from runner.core.nouns import Address, Trust
+from runner.core.own_refs import Refusal
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
-from runner.core.turns import Patience, Refusal
+from runner.core.turns import Patience
 from runner.core.variables import seconds_of
 from runner.core.verification import Checked
 from runner.data.cache import Cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from runner.core.claims import BRANCHES
+from runner.core.own_refs import BRANCHES
 from runner.core.plan import Plan
 from runner.errors import HostError, InputError
 from runner.execute.context import Event

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.core.claims import BRANCHES
+from runner.core.own_refs import BRANCHES
 from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.git.seen_refs import SeenRefs
@@ -90,10 +90,10 @@ def _with_in_place(
 
 
 def _by_name(reader: Reader | SeenRefs, patterns: list[str]) -> Iterable[tuple[str, str]]:
-    claims = BRANCHES.removeprefix("refs/heads/")
+    not_states = tuple(branch.removeprefix("refs/heads/") for branch in BRANCHES)
     for full_name, tip in reader.refs(*patterns).items():
         for place in PLACES:
-            if full_name.startswith(place) and not full_name.startswith(place + claims):
+            if full_name.startswith(place) and not full_name.removeprefix(place).startswith(not_states):
                 yield full_name.removeprefix(place), tip
 
 

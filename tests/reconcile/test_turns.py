@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.core.turns import FIRST_PATIENCE_SECONDS, REFS, Patience, Refusal, Turn, in_front, pause_seconds
+from runner.core.own_refs import TURNS, Refusal
+from runner.core.turns import FIRST_PATIENCE_SECONDS, Patience, Turn, in_front, pause_seconds
 from runner.git.commit import CommitRequest, FileContent, Identity
 from runner.git.mirror import Mirror
 from runner.git.push import PushStatus
@@ -19,6 +20,7 @@ from runner.record.turns import Turns
 from tests.repositories import git
 
 BRANCH = "runner/state"
+REFS, BRANCHES = TURNS.places
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Remote:
         return sha
 
     def placed(self) -> list[str]:
-        words = git(self.folder / "remote.git", "for-each-ref", "--format=%(refname)", REFS)
+        words = git(self.folder / "remote.git", "for-each-ref", "--format=%(refname)", REFS, BRANCHES)
         return [name.removeprefix(f"{REFS}{BRANCH}/") for name in words.split()]
 
 
@@ -172,8 +174,26 @@ def test_the_next_reconcile_of_a_home_removes_the_turns_of_its_dead(remote: Remo
     assert (remote.placed(), list(home.iterdir())) == (["alive"], [])
 
 
-def test_where_a_remote_takes_no_such_refs_chance_decides(remote: Remote) -> None:
+def test_where_a_remote_takes_branches_alone_turns_are_branches(remote: Remote) -> None:
     remote.hook("refs/runner/*")
+    tip = remote.first
+    dead, mine, new = f"{BRANCHES}{BRANCH}/dead", f"{BRANCHES}{BRANCH}/mine", f"{BRANCHES}{BRANCH}/new"
+    git(remote.folder / "remote.git", "update-ref", dead, tip)
+    turns = remote.turns("mine")
+    assert turns.wait(3, tip, tip)
+    assert (remote.placed(), turns.to_drop(), remote.rested) == ([mine], [mine], [])
+    assert sum(remote.paused) >= FIRST_PATIENCE_SECONDS, "it waited for the dead one, and took it away"
+
+    newer = remote.publish(remote.copy("people"))
+    other = remote.turns("new")
+    assert other.wait(2, newer, newer)
+    assert (sorted(remote.placed()), other.to_drop()) == ([new], [new]), "who does not go on is passed by"
+    other.leave()
+    assert remote.placed() == []
+
+
+def test_where_a_remote_takes_no_such_refs_chance_decides(remote: Remote) -> None:
+    remote.hook("*runner/turns/*")
     turns = remote.turns("a")
     tip = turns.mirror.tip(BRANCH)
     for attempt in (1, 2, 3, 11):

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from runner.core.actions import Action
 from runner.core.claims import Claim, Watch
 from runner.core.nouns import Stage, Trust
+from runner.core.own_refs import Refusal
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.recorded import OutFact
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
-from runner.core.turns import Patience, Refusal
+from runner.core.turns import Patience
 from runner.data.config import DvcConfig
 from runner.data.faults import MissingObjects
 from runner.data.remotes import Remotes, Transferred

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from runner.core.nouns import Address
+from runner.core.own_refs import TURNS
 from runner.core.records import RunFacts
-from runner.core.turns import FIRST_PATIENCE_SECONDS, REFS
+from runner.core.turns import FIRST_PATIENCE_SECONDS
 from runner.errors import RaceLost
 from runner.parts import Request
 from tests.simulator.processes import Process
@@ -72,7 +73,7 @@ class Race:
         parts = SimulatedParts(world, host, process)
         observation = parts.observe(Request())
         if self.has_dead:
-            world.remote.repository.refs[f"{REFS}{BRANCH}/0"] = observation.commit
+            world.remote.repository.refs[f"{TURNS.places[0]}{BRANCH}/0"] = observation.commit
         publisher = parts.publisher(observation, threading.Event())
         self.waits[number] = []
         for record in range(RECORDS):
@@ -140,7 +141,7 @@ def test_a_turn_that_a_dead_runner_left_holds_nobody_for_long() -> None:
     for seed in range(4):
         race = Race(seed, writers=4, has_dead=True).run()
         assert longest(race) <= (4 + 2) * LONGEST_TRY_SECONDS + FIRST_PATIENCE_SECONDS, seed
-        assert not [ref for ref in race.world.remote.repository.refs if ref.startswith(REFS)], seed
+        assert not [ref for ref in race.world.remote.repository.refs if ref.startswith(TURNS.places)], seed
 
 
 def test_the_first_to_publish_again_is_who_was_served_longest_ago() -> None:
