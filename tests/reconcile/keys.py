@@ -15,6 +15,15 @@ class Keys:
         self.folder = folder
         self.trust = folder / "trust.yaml"
 
+    @staticmethod
+    def begun(world: World) -> Keys:
+        """Its runner signs with the one key that its hosts trust; the keys lie beside it."""
+        keys = Keys(world.folder.parent)
+        keys.trusted(world, {"runner": ""})
+        keys.signs(world, "runner")
+        world.environ["RUNNER_TRUST"] = str(keys.trust)
+        return keys
+
     def made(self, world: World, name: str) -> str:
         """The public line of a key, which is made the first time."""
         file = self.folder / f"{name}.pub"

@@ -321,11 +321,12 @@ def test_what_waits_here_is_not_left_to_one_who_claims_later_that_it_waits_there
         assert mine.held_elsewhere("known now", after) is None
 
 
-def test_claims_that_are_branches_are_no_states_and_do_not_come_into_clones(world: World) -> None:
+def test_claims_and_turns_that_are_branches_are_no_states_and_do_not_come_into_clones(world: World) -> None:
     commit = git(world.remote, "commit-tree", "-m", "a claim", "main^{tree}")
     git(world.remote, "update-ref", "refs/heads/runner/claims/0123", commit)
+    git(world.remote, "update-ref", "refs/heads/runner/turns/runner/state/0123", commit)
     (world.folder / "gate").touch()
     world.reconcile()
 
-    assert "claims" not in world.repo.git("for-each-ref")
+    assert not {"claims", "turns"} & set(world.repo.git("for-each-ref").replace("/", " ").split())
     assert "there are: runner/state\n" in world.runner("runs", "list", "--ref", "nope", ok=(1,)).stderr

@@ -11,8 +11,8 @@ import pytest
 
 from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
+from tests.reconcile.merges import forked, merged, pulled
 from tests.reconcile.worlds import World
-from tests.repositories import git
 
 SPEC = """\
 apiVersion: runner/v1
@@ -29,33 +29,6 @@ spec:
     other: {cmd: "echo other >> @TRACE@; cat more > copy", deps: [more], outs: [copy]}
 """
 FILES = {"runner.yaml": SPEC, "seed": "1\n", "more": "1\n"}
-
-
-def pulled(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--no-rebase", "--no-edit", "origin", "main")
-
-
-def forked(world: World, folder: Path, seeds: list[str]) -> World:
-    """Somebody's fork, as the branch is now, whose runner records a result for each seed."""
-    folder.mkdir()
-    git(folder, "clone", "--quiet", "--bare", str(world.remote), "remote.git")
-    git(folder, "clone", "--quiet", "remote.git", "repo")
-    fork = World(folder, type(world.repo)(folder / "repo"), folder / "remote.git")
-    (folder / "trace").touch()
-    for seed in seeds:
-        fork.edit({"seed": seed})
-        fork.reconcile(host="fork")
-        pulled(fork)
-    return fork
-
-
-def merged(world: World, fork: World, keep: str = "ours") -> None:
-    """The maintainers merge it into the watched branch, and keep what one runner wrote: `ours` or `theirs`."""
-    pulled(world)
-    world.repo.git("fetch", "--quiet", str(fork.remote), "main")
-    world.repo.git("merge", "--quiet", "--no-ff", "--no-edit", "-X", keep, "FETCH_HEAD")
-    world.repo.push()
-    world.trace()
 
 
 def test_records_of_a_fork_that_parted_do_not_count_however_many_they_are(tmp_path: Path) -> None:
@@ -99,10 +72,8 @@ def test_what_a_person_merged_the_other_way_round_is_found(tmp_path: Path) -> No
 def test_with_a_trust_file_records_of_a_fork_that_goes_on_from_ours_do_not_count(
     tmp_path: Path, name: str | None
 ) -> None:
-    world, keys = World.create(tmp_path / "world", FILES, dvc=True), Keys(tmp_path)
-    keys.trusted(world, {"runner": ""})
-    keys.signs(world, "runner")
-    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    world = World.create(tmp_path / "world", FILES, dvc=True)
+    keys = Keys.begun(world)
     world.reconcile()
     own = world.records("main")
     fork = forked(world, tmp_path / "fork", [])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.reconcile.ledgers import check_ledger, records_of
+from tests.reconcile.merges import pulled
 from tests.reconcile.worlds import World, dvc_pull, dvc_repro, dvc_status, until
 from tests.repositories import GitRepo, git
 
@@ -70,7 +71,7 @@ def test_the_results_are_the_next_commit_of_the_branch(world: World) -> None:
 
 
 def test_dvc_finds_a_pulled_branch_as_it_left_it(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     clone = world.clone("fresh", "main")
     dvc_pull(clone)
 
@@ -81,7 +82,7 @@ def test_dvc_finds_a_pulled_branch_as_it_left_it(world: World) -> None:
 
 def test_a_plan_means_the_newest_commit_of_people(world: World) -> None:
     start = world.repo.head
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
 
     assert set(world.plan().values()) == {"keep"}
     assert f'"desired": "{start}"' in world.runner("plan", "--json").stdout
@@ -90,7 +91,7 @@ def test_a_plan_means_the_newest_commit_of_people(world: World) -> None:
 
 
 def test_a_pulled_reconcile_is_not_told_to_be_left_out(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
 
     assert "left out" not in world.runner("reconcile").stderr
     world.repo.commit({"README": "words\n"}, "Not pushed")
@@ -98,7 +99,7 @@ def test_a_pulled_reconcile_is_not_told_to_be_left_out(world: World) -> None:
 
 
 def test_only_what_a_later_commit_changes_runs(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.edit({"params.yaml": "rate: 2\n"})
     assert world.plan() == {"prepare": "keep", "train": "run"}
     desired = world.repo.head
@@ -112,7 +113,7 @@ def test_only_what_a_later_commit_changes_runs(world: World) -> None:
 
 def test_a_state_behind_a_merge_is_found(world: World) -> None:
     world.repo.commit({"README": "words\n"}, "Made before the results were pulled")
-    world.repo.git("pull", "--quiet", "--no-rebase", "--no-edit", "origin", "main")
+    pulled(world)
     world.repo.push()
     parents = git(world.remote, "log", "-1", "--format=%P", "main").split()
     assert len(parents) == 2
@@ -124,7 +125,7 @@ def test_a_state_behind_a_merge_is_found(world: World) -> None:
 
 def test_results_for_a_commit_that_is_not_the_newest_any_more_are_records_only(world: World) -> None:
     gate = world.folder / "gate"
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     slow = PROJECT.replace("cat data.txt >", f"while [ ! -e {gate} ]; do sleep 0.05; done; cat data.txt >")
     world.edit({"runner.yaml": slow})
     running = world.start("reconcile", "--json")
@@ -163,7 +164,7 @@ def test_a_first_reconcile_that_is_overtaken_loses_nothing(tmp_path: Path) -> No
 
 def test_a_squash_that_takes_over_the_words_of_the_runner_is_still_peoples(world: World) -> None:
     words = message(world)
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.edit({"params.yaml": "rate: 3\n"}, words)
 
     assert world.plan() == {"prepare": "keep", "train": "run"}
@@ -171,14 +172,14 @@ def test_a_squash_that_takes_over_the_words_of_the_runner_is_still_peoples(world
 
 
 def test_what_people_do_to_the_recorded_state_has_no_effect(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.repo.git("rm", "-rq", ".runner")
     world.edit({"params.yaml": "rate: 4\n"})
     assert world.plan() == {"prepare": "keep", "train": "run"}
 
     assert world.reconcile().ran == ["train"]
     check_ledger(world.remote, "main")
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.edit({".runner/state.json": '{"schema": 1, "sequence": 99, "desired": "x"}\n', "params.yaml": "rate: 1\n"})
     assert set(world.plan().values()) == {"keep", "reuse"}
     assert world.reconcile().ran == []
@@ -195,7 +196,7 @@ def test_a_runner_folder_of_ones_own_is_held(tmp_path: Path) -> None:
 
 
 def test_the_merge_of_a_pull_request_runs_nothing_again(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.repo.git("switch", "--quiet", "--create", "change")
     world.repo.commit({"params.yaml": "rate: 5\n"}, "Change the rate")
     world.repo.git("push", "--quiet", "origin", "change")
@@ -227,7 +228,7 @@ def test_a_branch_without_its_results_is_held_until_a_person_accepts_it(world: W
 
 
 def test_an_uncached_output_that_no_stage_makes_any_more_goes(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     without = PROJECT.replace("      metrics: [m.json: {cache: false}]\n", "").replace(
         '; echo "{\\"rate\\":1}" > m.json', ""
     )
@@ -280,7 +281,7 @@ def test_what_was_recorded_on_the_usual_branch_counts_after_the_move(tmp_path: P
 
 
 def test_a_daemon_is_not_woken_by_its_own_commits(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.edit({"params.yaml": "rate: 6\n"})
     daemon = world.start("daemon", "--interval", "0.2s", log=world.folder / "log")
     until(lambda: message(world).startswith("Reconcile"))
@@ -304,7 +305,7 @@ def test_a_shallow_clone_plans_by_what_it_has(world: World) -> None:
 
 def test_a_state_behind_many_squashes_with_the_words_of_the_runner_is_found(world: World) -> None:
     words = message(world)
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     for number in range(25):
         world.repo.commit({"README": f"{number}\n"}, f"Squash {number}\n\n* {words}")
     world.repo.push()
@@ -333,7 +334,7 @@ def test_a_watched_branch_that_was_deleted_meanwhile_stays_so(tmp_path: Path) ->
 
 
 def test_a_commit_of_the_runner_that_a_person_reverts_loses_nothing(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     world.repo.git("revert", "--no-edit", "HEAD")
     world.repo.push()
     assert (world.reconcile().ran, ".runner/state.json" in world.files("main")) == ([], False)
@@ -344,7 +345,7 @@ def test_a_commit_of_the_runner_that_a_person_reverts_loses_nothing(world: World
 
 
 def test_a_merge_of_several_branches_runs_only_what_they_change(world: World) -> None:
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     for name, files in {"one": {"README": "one\n"}, "two": {"params.yaml": "rate: 9\n"}}.items():
         world.repo.git("switch", "-qc", name, "main")
         world.repo.commit(files, name)
@@ -359,7 +360,7 @@ def test_with_a_project_of_dvc_below_the_root_no_pipeline_is_left_behind(tmp_pat
     files = {name if "/" in name or name == "runner.yaml" else f"sub/{name}": text for name, text in FILES.items()}
     world = World.create(tmp_path, files, dvc=True, dvc_root="sub")
     assert world.reconcile().ran == ["prepare", "train"]
-    world.repo.git("pull", "--quiet", "--ff-only", "origin", "main")
+    pulled(world)
     assert "sub/.runner/pipelines/p/dvc.lock" in world.files("main")
 
     world.edit({"runner.yaml": PROJECT.replace("name: p}", "name: q}")})

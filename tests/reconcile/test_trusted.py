@@ -205,10 +205,8 @@ def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(tmp_path: Path) 
     stages = "stages:\n  a: {cmd: echo a >> @TRACE@; cp in a, deps: [in], outs: [a]}\n"
     one = World.create(tmp_path / "one", {"dvc.yaml": stages, "in": "1\n"})
     one.reconcile()
-    world, keys = World.create(tmp_path / "two", {"dvc.yaml": stages, "in": "1\n"}), Keys(tmp_path)
-    keys.trusted(world, {"runner": ""})
-    keys.signs(world, "runner")
-    world.environ["RUNNER_TRUST"] = str(keys.trust)
+    world = World.create(tmp_path / "two", {"dvc.yaml": stages, "in": "1\n"})
+    Keys.begun(world)
     world.edit({"dvc.yaml": one.file("dvc.yaml"), "dvc.lock": one.file("dvc.lock")})
     assert world.reconcile().actions == {"a": "keep"}
     assert world.reconcile(host="fresh").actions == {"a": "keep"}
