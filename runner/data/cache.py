@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runner.core.digests import Member, md5_hex, parse_listing
 from runner.data.faults import DamagedObjects, MissingObjects, host_errors
-from runner.data.folders import Saved, batches, hash_folder, is_settled
+from runner.data.folders import Saved, batches, hash_folder, is_past, is_settled
 from runner.data.hash_index import HashIndex
 from runner.data.hashing import (
     BUFFER_BYTES,
@@ -56,7 +56,8 @@ class Cache:
     """A DVC cache folder (`.dvc/cache`) with an index of what was hashed.
 
     Objects are trusted while device, inode, size, mtime and mode are those of the moment they were hashed; any other
-    object is hashed before its first use, and a damaged one is put into quarantine and counts as missing.
+    object is hashed before its first use, and a damaged one is put into quarantine and counts as missing. Of all other
+    files the ctime counts as well.
     Every method raises HostError where the operating system does, with a hint, and InputError for what is no digest.
     Safe for threads and for several processes.
     """
@@ -200,6 +201,8 @@ class Cache:
                 except IsADirectoryError:
                     clear(dest)
                     os.rename(fresh, dest)
+                if members is None and writable:
+                    self._learn_copy(os.lstat(dest), md5, legacy)  # by its new name it has another ctime
             except BaseException:
                 shutil.rmtree(fresh) if os.path.isdir(fresh) else clear(fresh)
                 raise
@@ -329,7 +332,12 @@ class Cache:
     def _learn(self, descriptor: int, before: os.stat_result, md5: str) -> int:
         """Remember a digest if the file surely did not change while it was read; returns its size in bytes."""
         after = os.fstat(descriptor)
-        if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns) and is_settled(after):
+        same = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
+            before.st_size,
+            before.st_mtime_ns,
+            before.st_ctime_ns,
+        )
+        if same and is_settled(after):
             self.index.put(after, md5)
         return after.st_size
 
@@ -351,7 +359,7 @@ class Cache:
     def _unusable(self, batch: Sequence[str], legacy: bool) -> list[str]:
         """Those that are not there, or damaged; what the index knows is looked up for all of them at once."""
         found = [(md5, status) for md5 in batch if (status := self._store.status(md5, legacy)) is not None]
-        known = self.index.get_many([status for _, status in found])
+        known = self.index.get_many([status for _, status in found], objects=True)
         sound = {
             md5
             for (md5, status), name in zip(found, known, strict=True)
@@ -425,13 +433,16 @@ class Cache:
                     copy_bytes(reader, writer, status.st_size)
                 # With the object's own, older time any later write to the copy is seen.
                 os.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
-                copied = os.fstat(writer)
-                if is_settled(copied) and not legacy:
-                    self.index.put(copied, md5)
+                self._learn_copy(os.fstat(writer), md5, legacy)
             finally:
                 os.close(writer)
         finally:
             os.close(reader)
+
+    def _learn_copy(self, copied: os.stat_result, md5: str, legacy: bool) -> None:
+        """Remember a copy that nobody else has written to yet."""
+        if is_past(copied.st_mtime_ns) and not legacy:
+            self.index.put(copied, md5)
 
     def _share_blocks(self, reader: int, writer: int, status: os.stat_result) -> bool:
         if not self._link.reflink or not status.st_size:

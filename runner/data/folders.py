@@ -66,7 +66,7 @@ def hash_folder(
 
 
 class Marks:
-    """By what a change of a folder's files is seen: name, device, inode, size and time of each, in the walk's order."""
+    """What shows a change of a folder's files: name, device, inode, size and times of each, in the walk's order."""
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=20)
@@ -79,9 +79,9 @@ class Marks:
         newest = 0
         for file in batch:
             status = file.status
-            changed = status.st_mtime_ns
-            marks.append(f"{file.relpath}\0{status.st_dev} {status.st_ino} {status.st_size} {changed}")
-            newest = max(newest, changed)
+            times = status.st_mtime_ns, status.st_ctime_ns
+            marks.append(f"{file.relpath}\0{status.st_dev} {status.st_ino} {status.st_size} {times[0]} {times[1]}")
+            newest = max(newest, *times)
         self._digest.update(os.fsencode("\0".join(marks)) + b"\0")
         self.are_settled = self.are_settled and all_settled(batch, newest)
 
@@ -96,9 +96,14 @@ def all_settled(batch: Sequence[FileFound], newest_ns: int) -> bool:
 
 
 def is_settled(status: os.stat_result) -> bool:
-    """Whether a write from now on would change the file's time: clocks of file systems tick every few milliseconds."""
-    tick_ns = _RACY_NS if status.st_mtime_ns % 1_000_000_000 else _RACY_COARSE_NS
-    return time.time_ns() - status.st_mtime_ns > tick_ns
+    """Whether a write from now on would change the file's times, also where its mtime is then set back."""
+    return is_past(status.st_mtime_ns) and is_past(status.st_ctime_ns)
+
+
+def is_past(time_ns: int) -> bool:
+    """Whether a file that is written now gets another time: clocks of file systems tick every few milliseconds."""
+    tick_ns = _RACY_NS if time_ns % 1_000_000_000 else _RACY_COARSE_NS
+    return time.time_ns() - time_ns > tick_ns
 
 
 def batches(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:

@@ -1,4 +1,4 @@
-"""The memory of what was hashed: (device, inode, size, mtime) to MD5, in one SQLite file that may be lost any time.
+"""The memory of what was hashed: (device, inode, size, times) to MD5, in one SQLite file that may be lost any time.
 
 Of whole folders too: device and inode to a fingerprint of all the files below, and what DVC's lock file says of it.
 """
@@ -17,17 +17,19 @@ from typing import Any
 from runner.values import dataclass
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS hashes (
+CREATE TABLE IF NOT EXISTS files (
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    md5 TEXT NOT NULL, settled INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, inode)
+    ctime_ns INTEGER NOT NULL, md5 TEXT NOT NULL, settled INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, inode)
 ) WITHOUT ROWID
 """
 _FOLDER_SCHEMA = """
-CREATE TABLE IF NOT EXISTS folders (
+CREATE TABLE IF NOT EXISTS trees (
     device INTEGER NOT NULL, inode INTEGER NOT NULL, fingerprint TEXT NOT NULL, md5 TEXT NOT NULL,
     size INTEGER NOT NULL, files INTEGER NOT NULL, settled INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (device, inode)
 ) WITHOUT ROWID
 """
+_FORMER_TABLES = ("hashes", "folders")
+"""Without the ctime of files: they took some for others."""
 _BOOT_SCHEMA = "CREATE TABLE IF NOT EXISTS boot (id TEXT NOT NULL)"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _WAIT_SECONDS = 10.0
@@ -36,7 +38,8 @@ _PENDING_ROWS = 4096
 _MAX_INTEGER = (1 << 63) - 1
 
 _Key = tuple[int, int]
-_Row = tuple[int, int, str]
+_Row = tuple[int, int, int, str]
+"""Size, the two times, MD5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +69,23 @@ class HashIndex:
         self._connection: sqlite3.Connection | None = None
 
     def get(self, status: os.stat_result) -> str | None:
-        """The digest of the file with this status; None where it is not known or the file has changed."""
+        """The digest of the object with this status; None where it is not known or has other bytes.
+
+        It is known by size and mtime alone: another name for it, as a hard link gives, changes its ctime.
+        """
         key = (status.st_dev, status.st_ino)
         with self._lock:
             row = self._pending.get(key) or self._read(key)
         if row is None or row[0] != status.st_size or row[1] != status.st_mtime_ns:
             return None
-        return row[2]
+        return row[3]
 
-    def get_many(self, statuses: Sequence[os.stat_result]) -> list[str | None]:
-        """As `get` for each of the files, in their order, with one question to the file for all of them."""
-        if len(statuses) < 2:
-            return [self.get(status) for status in statuses]
+    def get_many(self, statuses: Sequence[os.stat_result], *, objects: bool = False) -> list[str | None]:
+        """The digest of each file, in their order; None where it is not known or the file has changed.
+
+        Of `objects` as `get`. Of all others the ctime counts, which nobody can set: a new file may have the inode of
+        one that is gone, its size, and an mtime that programs give to all that they write.
+        """
         with self._lock:
             pending = self._pending
             wanted: dict[int, list[int]] = {}
@@ -89,13 +97,12 @@ class HashIndex:
             for status in statuses:
                 key = (status.st_dev, status.st_ino)
                 row = pending.get(key) or rows.get(key)
-                is_same = row is not None and row[0] == status.st_size and row[1] == status.st_mtime_ns
-                found.append(row[2] if is_same and row is not None else None)
+                found.append(row[3] if row is not None and _is_same(row, status, objects=objects) else None)
         return found
 
     def folder(self, status: os.stat_result) -> KnownFolder | None:
         """What the folder with this status was when it was hashed; None where that is not known."""
-        query = "SELECT fingerprint, md5, size, files FROM folders WHERE device = ? AND inode = ?"
+        query = "SELECT fingerprint, md5, size, files FROM trees WHERE device = ? AND inode = ?"
         with self._lock:
             rows = self._ask(query, (status.st_dev, status.st_ino))
         return KnownFolder(str(rows[0][0]), str(rows[0][1]), int(rows[0][2]), int(rows[0][3])) if rows else None
@@ -105,12 +112,13 @@ class HashIndex:
         row = (status.st_dev, status.st_ino, known.fingerprint, known.md5, known.size_bytes, known.nfiles)
         if max(row[:2]) <= _MAX_INTEGER:
             with self._lock:
-                self._change("INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?, ?, 0)", [row])
+                self._change("INSERT OR REPLACE INTO trees VALUES (?, ?, ?, ?, ?, ?, 0)", [row])
 
     def put(self, status: os.stat_result, md5: str) -> None:
         """Remember the digest of the file with this status."""
         with self._lock:
-            self._pending[(status.st_dev, status.st_ino)] = (status.st_size, status.st_mtime_ns, md5)
+            times = status.st_mtime_ns, status.st_ctime_ns
+            self._pending[(status.st_dev, status.st_ino)] = (status.st_size, *times, md5)
             if len(self._pending) >= _PENDING_ROWS:
                 self._write()
 
@@ -119,7 +127,7 @@ class HashIndex:
         key = (status.st_dev, status.st_ino)
         with self._lock:
             self._pending.pop(key, None)
-            self._change("DELETE FROM hashes WHERE device = ? AND inode = ?", [key])
+            self._change("DELETE FROM files WHERE device = ? AND inode = ?", [key])
 
     def flush(self) -> None:
         """Write what is remembered but not yet in the file."""
@@ -130,7 +138,7 @@ class HashIndex:
         """Say that the bytes of every file remembered so far are on the disk (after a `syncfs`)."""
         with self._lock:
             self._write()
-            for table in ("hashes", "folders"):
+            for table in ("files", "trees"):
                 self._change(f"UPDATE {table} SET settled = 1 WHERE settled = ?", [(0,)])
 
     def close(self) -> None:
@@ -140,18 +148,18 @@ class HashIndex:
             self._disconnect()
 
     def _read(self, key: _Key) -> _Row | None:
-        found = self._ask("SELECT size, mtime_ns, md5 FROM hashes WHERE device = ? AND inode = ?", key)
-        return (int(found[0][0]), int(found[0][1]), str(found[0][2])) if found else None
+        found = self._ask("SELECT size, mtime_ns, ctime_ns, md5 FROM files WHERE device = ? AND inode = ?", key)
+        return (int(found[0][0]), int(found[0][1]), int(found[0][2]), str(found[0][3])) if found else None
 
     def _read_many(self, wanted: dict[int, list[int]]) -> dict[_Key, _Row]:
         query = (
-            "SELECT inode, size, mtime_ns, md5 FROM hashes"
+            "SELECT inode, size, mtime_ns, ctime_ns, md5 FROM files"
             " WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
         )
         rows: dict[_Key, _Row] = {}
         for device, inodes in wanted.items():
-            for inode, size, mtime_ns, md5 in self._ask(query, (device, json.dumps(inodes))):
-                rows[(device, inode)] = (size, mtime_ns, md5)
+            for inode, *row in self._ask(query, (device, json.dumps(inodes))):
+                rows[(device, inode)] = (row[0], row[1], row[2], row[3])
         return rows
 
     def _ask(self, query: str, values: tuple[int | str, ...]) -> list[tuple[Any, ...]]:
@@ -169,7 +177,7 @@ class HashIndex:
             return
         rows = [(*key, *row) for key, row in self._pending.items() if max(key) <= _MAX_INTEGER]
         self._pending.clear()
-        self._change("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, 0)", rows)
+        self._change("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, 0)", rows)
 
     def _change(self, statement: str, rows: Iterable[tuple[int | str, ...]]) -> None:
         values = list(rows)
@@ -209,6 +217,8 @@ class HashIndex:
             connection.execute(_SCHEMA)
             connection.execute(_FOLDER_SCHEMA)
             connection.execute(_BOOT_SCHEMA)
+            for table in _FORMER_TABLES:
+                connection.execute(f"DROP TABLE IF EXISTS {table}")
             _keep_settled_after_boot(connection)
         except sqlite3.Error:
             connection.close()
@@ -224,6 +234,12 @@ class HashIndex:
         self._disconnect()
         for suffix in ("", "-wal", "-shm"):
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+
+
+def _is_same(row: _Row, status: os.stat_result, *, objects: bool) -> bool:
+    if row[0] != status.st_size or row[1] != status.st_mtime_ns:
+        return False
+    return objects or row[2] == status.st_ctime_ns
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -247,8 +263,8 @@ def _keep_settled_after_boot(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     # Looked up again: whoever was faster has rows of this boot in there by now.
     if _boot_of(connection) != boot:
-        connection.execute("DELETE FROM hashes WHERE settled = 0")
-        connection.execute("DELETE FROM folders WHERE settled = 0")
+        connection.execute("DELETE FROM files WHERE settled = 0")
+        connection.execute("DELETE FROM trees WHERE settled = 0")
         connection.execute("DELETE FROM boot")
         connection.execute("INSERT INTO boot VALUES (?)", (boot,))
     connection.execute("COMMIT")

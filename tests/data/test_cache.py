@@ -22,6 +22,8 @@ from runner.data.hash_index import HashIndex
 from runner.data.hashing import dir_digest, dos2unix_md5
 from runner.data.links import LinkPolicy
 from runner.errors import HostError, InputError
+from tests.aged import age
+from tests.counted import counted
 from tests.data.oracle import cache_of, run_dvc
 from tests.repositories import GitRepo
 
@@ -33,12 +35,6 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
-
-
-def age(*paths: Path) -> None:
-    """Make files old enough for the index to trust their time."""
-    for path in paths:
-        os.utime(path, ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
 
 
 def mode(path: Path) -> int:
@@ -231,6 +227,33 @@ def test_a_file_that_changed_since_is_hashed_again(cache: Cache, tmp_path: Path)
         file.write_text(text)
         assert cache.hash(file).md5 == md5_hex(text.encode())
         assert cache.save(file).md5 == md5_hex(text.encode())
+
+
+def test_a_file_with_inode_size_and_mtime_of_another_is_hashed(cache: Cache, tmp_path: Path) -> None:
+    # As of a stage that gives all of its outputs one time: file systems give the inode of a file that is gone again.
+    file = write(tmp_path / "data", {"f": b"one"}) / "f"
+    age(file)
+    was = file.stat()
+    assert cache.save(file).md5 == cache.hash(file).md5 == md5_hex(b"one")
+    folder = cache.hash(tmp_path / "data")
+    file.write_bytes(b"two")
+    age(file)
+    is_now = file.stat()
+    assert (is_now.st_ino, is_now.st_size, is_now.st_mtime_ns) == (was.st_ino, was.st_size, was.st_mtime_ns)
+    assert cache.hash(tmp_path / "data").md5 != folder.md5
+    assert cache.hash(file).md5 == md5_hex(b"two")
+    assert cache.save(file, give=True).md5 == md5_hex(b"two")
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_copy_that_nobody_wrote_to_is_not_read_again(cache: Cache, tmp_path: Path, single: bool) -> None:
+    data = write(tmp_path / "data", {"f": LARGE})
+    age(data / "f")
+    saved = cache.save(data / "f" if single else data, give=True)
+    cache.materialise(saved.md5, tmp_path / "copy", writable=True)
+    with counted() as work:
+        assert cache.hash(tmp_path / "copy").md5 == saved.md5
+    assert [path for path in work.opened if path.startswith(str(tmp_path / "copy"))] == []
 
 
 @pytest.mark.parametrize("policy", [LinkPolicy(), LinkPolicy(reflink=False), LinkPolicy(False, False)])
@@ -449,7 +472,7 @@ def test_after_a_sync_the_index_is_settled() -> None:
         cache.sync()
         index.close()
         with sqlite3.connect(Path(folder) / "index.db") as database:
-            assert database.execute("SELECT md5, settled FROM hashes").fetchall() == [(md5, 1)]
+            assert database.execute("SELECT md5, settled FROM files").fetchall() == [(md5, 1)]
         database.close()
 
 

@@ -13,11 +13,11 @@ import pytest
 from runner.data.cache import Cache
 from runner.data.external import probe
 from runner.data.hash_index import HashIndex
+from tests.aged import age
 from tests.counted import counted
 
 FILES = 200
 MIB = 1 << 20
-OLD_NS = 1_600_000_000_123_456_789
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def many(tmp_path: Path) -> Path:
         file = tmp_path / "many" / str(number % 2) / str(number)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(str(number))
-        os.utime(file, ns=(OLD_NS, OLD_NS))
+    age(*(path for path in (tmp_path / "many").rglob("*") if path.is_file()))
     return tmp_path / "many"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from runner.process.isolation import Isolation, available_isolation
+from tests.aged import age
 from tests.counted import counted
 from tests.reconcile.worlds import World
 
 FILES = 200
-OLD_NS = 1_600_000_000_123_456_789
 
 
 def test_data_is_opened_once_and_not_again_while_it_stays_as_it_is(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_data_is_opened_once_and_not_again_while_it_stays_as_it_is(tmp_path: Pat
     outside.mkdir()
     for number in range(FILES):
         (outside / f"{number}").write_text(f"{number}\n")
-        os.utime(outside / f"{number}", ns=(OLD_NS, OLD_NS))
+    age(*outside.iterdir())
     stages = f"""\
 stages:
   copy:
