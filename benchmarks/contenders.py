@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = "runner"
 EVIDENCE = "runner, from a dvc.lock"
 """Ours once more, where nothing was recorded and the lock file of a `dvc repro` is all there is."""
+GROUPS = "runner, process groups"
+"""Ours with the isolation that ninja and make have as well: none, but that every process is found and ended."""
 DVC = "DVC"
 
 
@@ -31,6 +33,8 @@ class Contender:
     """Whether a `dvc.lock` that others wrote is enough to find nothing to do."""
     first_stages: int = 100_000
     """The largest first run that is measured by default; more only with `--full`, as it takes minutes."""
+    most_stages: int = 100_000
+    """The largest one that is measured at all, as it takes hours."""
 
     def first_run(self, jobs: int) -> tuple[str, ...]:
         """The command line of a first run with `jobs` stages at a time."""
@@ -74,6 +78,7 @@ def _dvc() -> Contender:
         nothing=(program, "status"),
         from_lock=True,
         first_stages=100,
+        most_stages=400,
     )
 
 

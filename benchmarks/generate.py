@@ -40,6 +40,8 @@ spec:
 """The `runner.yaml` that adopts the generated `dvc.yaml`."""
 
 FAN_IN = 3
+BURN = "burn.py"
+"""Uses up so many seconds of CPU time."""
 
 PARAMS = 10
 """How many parameters `params.yaml` has; each stage reads one of them.
@@ -56,6 +58,8 @@ class Shape:
     stages: int
     sleep_seconds: float = 0.0
     """0: the command only writes its output, about 1 ms."""
+    cpu_seconds: float = 0.0
+    """CPU time that every command burns before it writes its output."""
     flat: bool = False
     """True: no stage depends on another one."""
     remote: bool = False
@@ -76,6 +80,7 @@ class Node:
     above: tuple[str, ...]
     """Names of the stages whose outputs it depends on."""
     sleep_seconds: float
+    cpu_seconds: float
     param: str
     """The one parameter it reads."""
 
@@ -98,6 +103,8 @@ class Node:
     def cmd(self) -> str:
         """The shell command; the output holds the stage's own name."""
         write = f"echo {self.name} > {self.out}"
+        if self.cpu_seconds:
+            return f"python3 -I -S {BURN} {self.cpu_seconds:g} && {write}"
         return f"sleep {self.sleep_seconds:g} && {write}" if self.sleep_seconds else write
 
 
@@ -111,7 +118,7 @@ def nodes(shape: Shape) -> list[Node]:
         if layer and not shape.flat:
             first = (layer - 1) * width
             above = tuple(sorted({made[first + (position + step) % width].name for step in range(FAN_IN)}))
-        made.append(Node(f"s{index:05d}", above, shape.sleep_seconds, f"p{index % PARAMS}"))
+        made.append(Node(f"s{index:05d}", above, shape.sleep_seconds, shape.cpu_seconds, f"p{index % PARAMS}"))
     return made
 
 
@@ -148,6 +155,8 @@ def _files(folder: Path, shape: Shape, graph: Sequence[Node]) -> Iterator[tuple[
     yield ".dvc/config", _dvc_config(folder, shape)
     yield ".dvc/.gitignore", "/config.local\n/tmp\n/cache\n"
     yield ".dvcignore", ""
+    if shape.cpu_seconds:
+        yield BURN, "import sys, time\nwhile time.process_time() < float(sys.argv[1]):\n    pass\n"
     yield "out/.gitignore", "".join(f"/{node.name}\n" for node in graph)
     for node in graph:
         yield node.source, f"source of {node.name}\n"
@@ -249,6 +258,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--stages", type=int, default=100)
     parser.add_argument("--sleep-seconds", type=float, default=0.0, help="what every command sleeps")
+    parser.add_argument("--cpu-seconds", type=float, default=0.0, help="what every command burns")
     parser.add_argument("--flat", action="store_true", help="no stage depends on another one")
     parser.add_argument("--remote", action="store_true", help="make FOLDER.git, a bare git remote, and push")
     parser.add_argument("--dvc-remote", action="store_true", help="make FOLDER.store the DVC remote")

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from contenders import EVIDENCE, OURS, ROOT, Contender, contenders, environment
-from generate import Shape, generate
+from contenders import EVIDENCE, GROUPS, OURS, ROOT, Contender, contenders, environment
+from generate import Shape, generate, git, nodes
 from measure import Command, CommandFailed, Cost, machine, measure, median_cost
 from results import Figure, load, merged, render, save, write_document
 
@@ -40,6 +41,8 @@ class Row:
     first: bool
     """True: what does a first run cost; false: what does it cost to find that there is nothing to do."""
     jobs: int = 2
+    leaf: bool = False
+    """Instead of these: what does it cost when the source of the last stage has changed; of the runner alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,14 @@ NOTHING_CHANGED = tuple(
 )
 FIRST_RUN = tuple(
     Row(f"first-{count}", f"First run of {count:,} empty stages", Shape(count, peers=True), first=True)
-    for count in (50, 100, 200, 400)
+    for count in (50, 100, 200, 400, 1000)
+)
+LEAF = Row(
+    "leaf-1000",
+    "One leaf of 1,000 stages changed: run, cached, pushed to a folder as DVC remote, committed",
+    Shape(1000, dvc_remote=True),
+    first=False,
+    leaf=True,
 )
 SLEEPERS = Row(
     "sleep-16",
@@ -79,7 +89,14 @@ SLEEPERS = Row(
     first=True,
     jobs=16,
 )
-ROWS = (*NOTHING_CHANGED, *FIRST_RUN, SLEEPERS)
+BURNERS = Row(
+    "cpu-16",
+    "16 stages of 0.5 s CPU, as many at a time as there are cores",
+    Shape(16, cpu_seconds=0.5, flat=True, peers=True),
+    first=True,
+    jobs=len(os.sched_getaffinity(0)),
+)
+ROWS = (*NOTHING_CHANGED, *FIRST_RUN, LEAF, SLEEPERS, BURNERS)
 QUICK = ("plan-10", "plan-100", "first-50")
 
 Question = Callable[[Row, Contender, Effort, Bench], Cost]
@@ -88,6 +105,11 @@ Question = Callable[[Row, Contender, Effort, Bench], Cost]
 def figures(row: Row, tools: list[Contender], effort: Effort, bench: Bench) -> Iterator[Figure]:
     """What each tool costs on `row`; a tool that fails is told on stderr and left out."""
     for tool in tools:
+        if row.leaf and tool.name != OURS:
+            continue
+        if row.first and row.shape.stages > tool.most_stages:
+            print(f"  {tool.name}: takes too long", file=sys.stderr)
+            continue
         if row.first and row.shape.stages > tool.first_stages and not effort.full:
             print(f"  {tool.name}: only with --full", file=sys.stderr)
             continue
@@ -102,6 +124,10 @@ def figures(row: Row, tools: list[Contender], effort: Effort, bench: Bench) -> I
 
 
 def _questions(row: Row, tool: Contender) -> list[tuple[str, Question]]:
+    if row.leaf:
+        return [(tool.name, one_leaf_changed)]
+    if row.first and tool.name == OURS:
+        return [(OURS, first_run), (GROUPS, partial(first_run, more={"RUNNER_ISOLATION": "group"}))]
     if row.first:
         return [(tool.name, first_run)]
     own, lock = partial(nothing_to_do, recorded=False), partial(nothing_to_do, recorded=True)
@@ -110,14 +136,35 @@ def _questions(row: Row, tool: Contender) -> list[tuple[str, Question]]:
     return [(tool.name, lock if tool.from_lock else own)]
 
 
-def first_run(row: Row, tool: Contender, effort: Effort, bench: Bench) -> Cost:
-    """The cost of running every stage, each time in a fresh copy of the repository and with an empty home."""
+def first_run(row: Row, tool: Contender, effort: Effort, bench: Bench, more: Mapping[str, str] | None = None) -> Cost:
+    """The cost of running every stage, each time in a fresh copy of the repository and with an empty home.
+
+    `more`: what is in the environment beside.
+    """
     template = generate(bench.fresh(), row.shape)
 
     def command() -> Command:
         folder = bench.fresh()
         shutil.copytree(template, folder / "repository", symlinks=True)
-        return Command(tool.first_run(row.jobs), folder / "repository", environment(folder / "home"))
+        env = {**environment(folder / "home"), **(more or {})}
+        return Command(tool.first_run(row.jobs), folder / "repository", env)
+
+    return median_cost(command, runs=effort.runs, warm_up=effort.warm_up, budget_seconds=effort.budget_seconds)
+
+
+def one_leaf_changed(row: Row, tool: Contender, effort: Effort, bench: Bench) -> Cost:
+    """The cost of a commit in which one source file is another one that only the last stage reads."""
+    folder = bench.fresh()
+    repository = generate(folder / "repository", row.shape)
+    env = environment(folder / "home")
+    measure(Command(tool.first_run(row.jobs), repository, env))
+    source = repository / nodes(row.shape)[-1].source
+    contents = itertools.count()
+
+    def command() -> Command:
+        source.write_text(f"changed for the {next(contents)}th time\n")
+        git(repository, "commit", "-q", "-a", "-m", "Change one source")
+        return Command(tool.first_run(row.jobs), repository, env)
 
     return median_cost(command, runs=effort.runs, warm_up=effort.warm_up, budget_seconds=effort.budget_seconds)
 

@@ -8,6 +8,7 @@ Source of the rules: ruamel.yaml.emitter.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from typing import Any
@@ -19,6 +20,9 @@ _SIMPLE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.@+-]*")
 _KEY = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.@+,=-]*")
 _FOREIGN_TO_PLAIN = re.compile(r"""[#,\[\]{}&*!|>'"%@`]|[?:-](?:\s|$)|---|\.\.\.""")
 _FOREIGN_INSIDE = re.compile(r":(?:[ \n\t]|$)|[ \n\t]#|[\n\t]|^ | $")
+_DIGITS = 32
+_DIGEST = re.compile(r"(?=[0-9a-f]*[acdf])[0-9a-f]+")
+"""Hex digits that are no number, in whatever way numbers may be written: most of what a lock file holds."""
 _WORDS_WITH_MEANING = frozenset(
     ["true", "True", "TRUE", "false", "False", "FALSE", "~", "null", "Null", "NULL", "", "<<", "="]
 )
@@ -92,6 +96,7 @@ def _sequence(value: list[Any], indent: int, out: list[str], first: str | None =
             out.append(f"{start}{text}\n")
 
 
+@functools.lru_cache(maxsize=4096)
 def _key(key: object) -> str:
     if type(key) is not str or len(key) > _MAX_KEY or not _KEY.fullmatch(key) or key.startswith("..."):
         raise _NotCovered
@@ -127,6 +132,8 @@ def _float(value: float) -> str:
 
 def _string(text: str, column: int, indent: int) -> str:
     if column + len(text) <= _WIDTH and _SIMPLE.fullmatch(text) and text not in _WORDS_WITH_MEANING:
+        return text
+    if len(text) == _DIGITS and column + _DIGITS <= _WIDTH and _DIGEST.fullmatch(text):
         return text
     if _NOT_COVERED.search(text):
         raise _NotCovered

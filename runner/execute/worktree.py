@@ -245,7 +245,7 @@ class Worktrees:
         for tree in self._free:
             tree.changes.forget()
         try:
-            self._clear()
+            self._clear(has_survivors=self._levels.leave_processes)
         finally:
             self._lock.close()
 
@@ -272,9 +272,12 @@ class Worktrees:
             content = Content(content.reader, content.tree, content.overlay, lambda left_out: None)
         return Worktree(self._place / f"tree{number or ''}", content)
 
-    def _clear(self) -> None:
-        """Take away everything: also what a stage has put beside its worktree, and what a killed runner left."""
-        if self._private.exists():
+    def _clear(self, *, has_survivors: bool = True) -> None:
+        """Take away everything: also what a stage has put beside its worktree, and what a killed runner left.
+
+        `has_survivors`: whether processes of stages may be alive, since they had no PID namespace that ended with them.
+        """
+        if has_survivors and self._private.exists():
             end_survivors(self._private, _SURVIVORS_SECONDS)
         for path in self._place.iterdir():
             unmount_at(path)

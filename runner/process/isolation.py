@@ -67,6 +67,12 @@ class Levels:
                 self._current = Isolation.PID if best is Isolation.OVERLAY and not self._overlay else best
             return self._current
 
+    @property
+    def leave_processes(self) -> bool:
+        """Whether a stage may have run in no PID namespace, with which its processes end; levels only ever go down."""
+        with self._guard:
+            return self._current is Isolation.GROUP
+
     def lower(self, refused: LevelRefused) -> None:
         """Take the next level from now on; raises what was refused where a person asked for that very level, or where
         there is none below it."""

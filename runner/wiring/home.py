@@ -120,8 +120,9 @@ def caches(home: Path) -> list[Path]:
 
 def prune_logs(folder: Path, kept: int = 2_000) -> None:
     """Remove the oldest logs but for the newest `kept`, once there are a quarter more than that."""
-    files = sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []
-    if len(files) > kept * 1.25:
+    names = [name for name in os.listdir(folder) if name.endswith(".log")] if folder.is_dir() else []
+    if len(names) > kept * 1.25:
+        files = sorted((folder / name for name in names), key=lambda file: file.stat().st_mtime)
         for file in files[:-kept]:
             file.unlink(missing_ok=True)
 
