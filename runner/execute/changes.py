@@ -8,6 +8,7 @@ before and after each stage.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -69,6 +70,8 @@ class _Watched:
         """Whether the kernel had more to tell than it keeps."""
         self._fresh: set[str] = set()
         """Files that were written just before they were looked at: a write then need not show in their times."""
+        self._may_hide = False
+        """Whether what was touched is, or may have been, a second name of a file: a write is told of one name alone."""
         try:
             self._itself = root_of(root)
             self._look_through("")
@@ -103,7 +106,12 @@ class _Watched:
                 self._has_lost = True
                 whole = {".": self._itself, **dict(self._below(""))}
                 return compared(whole, scanned(self._root), outs)
+            self._may_hide = False
             before, after, rewritten = self._look_again(touched)
+            if self._may_hide:
+                self._has_lost = True
+                same = {path: value for path, value in self._below("") if path not in after}
+                return compared({".": self._itself, **same, **before}, scanned(self._root), outs, rewritten)
         except OSError:
             return Written(root=True)
         return compared(before, after, outs, rewritten)
@@ -121,7 +129,9 @@ class _Watched:
             mask = touched[path]
             names = self._folders.get(folder)
             old = names.get(name) if names is not None else None
-            new = _value_at(self._root / path)
+            new = self._value_at(path)
+            if new is None and mask & NAMED:
+                self._may_hide = True  # a name that came and went, of whatever it was
             if (old and is_folder(old)) or (new and is_folder(new)):
                 if old and new and is_folder(old) and is_folder(new) and not mask & NAMED:
                     before[path], after[path] = old, new
@@ -169,10 +179,21 @@ class _Watched:
             with entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
-                    value = value_of(entry.stat(follow_symlinks=False))
+                    value = self._value_of(entry.stat(follow_symlinks=False))
                     self._keep(folder, entry.name, path, value)
                     if is_folder(value):
                         rest.append(path)
+
+    def _value_at(self, path: str) -> tuple[int, ...] | None:
+        try:
+            return self._value_of(os.lstat(self._root / path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _value_of(self, status: os.stat_result) -> tuple[int, ...]:
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            self._may_hide = True
+        return value_of(status)
 
     def _below(self, folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         for name, value in self._folders.get(folder, {}).items():
@@ -187,13 +208,6 @@ class _Watched:
             self._fresh.discard(path)
             if is_folder(value):
                 self._drop(path)
-
-
-def _value_at(path: Path) -> tuple[int, ...] | None:
-    try:
-        return value_of(os.lstat(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def _is_at_or_below(path: str, folders: set[str]) -> bool:

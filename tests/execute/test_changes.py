@@ -51,7 +51,7 @@ def do_something(chance: random.Random, root: Path) -> None:
     folder = chance.choice(folders)
     new = folder / name
     is_new, is_new_on_top = not os.path.lexists(new), not os.path.lexists(root / name)
-    match chance.randrange(11):
+    match chance.randrange(12):
         case 0 | 1 if file.exists():
             with open(file, "a") as opened:
                 opened.write("more")
@@ -78,6 +78,12 @@ def do_something(chance: random.Random, root: Path) -> None:
             part = folder / ".part"
             part.write_text("whole, and longer than before")
             part.replace(new)
+        case 11 if is_new and file.exists():
+            os.link(file, new)
+            with open(new, "a") as opened:
+                opened.write("more")
+            if chance.random() < 0.5:
+                new.unlink()
 
 
 def test_the_kernel_s_word_leads_to_the_same_changes_as_looking_through_everything(
@@ -91,6 +97,23 @@ def test_the_kernel_s_word_leads_to_the_same_changes_as_looking_through_everythi
             do_something(chance, root)
         after = scanned(root)
         assert changes.written(["out", "in/deep/b"]) == compared(before, after, ["out", "in/deep/b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [("out/linked", True), ("out/linked", False), ("linked", True), ("linked", False), ("new/linked", True)],
+)
+def test_a_write_through_a_second_name_is_seen(root: Path, changes: Changes, name: str, stays: bool) -> None:
+    # As of `cp -l in out` and a program that then writes to `out`: the kernel tells of the name alone that was used.
+    (root / name).parent.mkdir(exist_ok=True)
+    os.link(root / "a", root / name)
+    with open(root / name, "a") as opened:
+        opened.write("more")
+    if not stays:
+        (root / name).unlink()
+    assert "a" in changes.written(["out"]).changed
+    changes.begin()
+    assert not changes.written(["out"])
 
 
 def test_a_write_within_one_tick_of_the_clock_that_keeps_the_size_is_seen(root: Path, changes: Changes) -> None:
