@@ -85,12 +85,14 @@ def _replace(value: Any, /, **changes: Any) -> Any:
 
 
 def _made(cls: type, *, frozen: bool, slots: bool, order: bool) -> type:
+    if any(hasattr(base, "__shape__") for base in cls.__bases__):
+        raise TypeError(f"{cls.__qualname__}: a value inherits no fields")
     shape = _Shape(cls, frozen)
     own = cls.__dict__
     space = {name: value for name, value in _SHARED.items() if name not in own}
     space |= _ORDERED if order else {}
     if frozen:
-        space |= _FROZEN
+        space |= _FROZEN if own.get("__hash__") is None else {**_FROZEN, "__hash__": own["__hash__"]}
         if slots:
             space |= _FROZEN_SLOTS
     elif "__hash__" not in own or own["__hash__"] is None:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 
@@ -54,7 +55,8 @@ def add_commands(parser: argparse.ArgumentParser, words: Sequence[str] | None = 
     """All commands, in the order a newcomer meets them; where `words` are given, only the first that they name."""
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     known = {add.__name__[1:]: add for add in _COMMANDS}
-    named = next((word for word in words or () if word in known), None)
+    said = [word for before, word in pairwise(["", *(words or ())]) if before not in _VALUED]
+    named = next((word for word in said if word in known), None)
     for add in _COMMANDS if named is None else [known[named]]:
         add(commands)
 
@@ -496,6 +498,8 @@ def _seconds(text: str) -> float:
     return value
 
 
+_VALUED = ("-C", "--color")
+"""Options before the command whose value may be the name of a command."""
 _COMMANDS = (
     *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay),
     *(_verify, _claims, _daemon, _audit, _keys),

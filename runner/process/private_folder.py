@@ -26,11 +26,17 @@ def discard(folder: Path) -> None:
 
 def vacate(folder: Path, keep: str) -> None:
     """Remove all below a folder, but for the folder of the name `keep` in it, which is emptied: making and removing a
-    folder costs more than looking whether it is empty."""
+    folder costs more than looking whether it is empty.
+
+    Where a stage has changed the rights of one of them, both go: the next one finds the same as the first.
+    """
     try:
+        as_made = os.stat(folder.parent).st_mode
         for inside in (folder, folder / keep):
             descriptor = os.open(inside, _FOLDER)
             try:
+                if os.fstat(descriptor).st_mode != as_made:
+                    return discard(folder)
                 _empty(descriptor, keep if inside is folder else None)
             finally:
                 os.close(descriptor)

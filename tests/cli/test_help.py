@@ -52,6 +52,10 @@ def test_runner_alone_shows_its_commands_and_the_first_steps(team: Team) -> None
     assert answer.out == call(team.path, "--help").out
 
 
+def test_a_folder_with_the_name_of_a_command_does_not_hide_the_others(team: Team) -> None:
+    assert "reconcile" in call(team.path, "-C", "status", "--help").out
+
+
 def test_help_fits_a_narrow_terminal(team: Team) -> None:
     answer = spawn(team.path, "reconcile", "--help", env={"COLUMNS": "40"})
     text = answer.out.partition("\n\n")[2].partition("examples:")[0]  # what is to be copied is one line each

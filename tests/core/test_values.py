@@ -131,3 +131,23 @@ def test_a_value_with_other_fields_is_a_new_one() -> None:
 def test_a_value_can_be_pickled() -> None:
     value = Frozen(1, many={"a": 1})
     assert pickle.loads(pickle.dumps(value)) == value
+
+
+def test_a_value_keeps_a_hash_of_its_own() -> None:
+    @values.dataclass(frozen=True)
+    class Named:
+        name: str
+
+        def __hash__(self) -> int:
+            return 7
+
+    assert hash(Named("a")) == 7
+
+
+def test_a_value_that_would_inherit_fields_is_refused() -> None:
+    # The fields above would be forgotten, and two values that differ in them be equal.
+    with pytest.raises(TypeError, match="inherits no fields"):
+
+        @values.dataclass(frozen=True, slots=True)
+        class More(Frozen):
+            last: int = 1
