@@ -18,7 +18,7 @@ from runner.observe.memo import DigestMemo
 from runner.specs.desired import read_specs
 from runner.specs.layout import IGNORE_LIMIT_BYTES, without_runner_folders
 from runner.specs.parse_cache import ParseCache
-from runner.values import dataclass, replace
+from runner.values import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Observation:
     """Recorded states whose successful runs may be taken over."""
     trust: Trust
     object_bytes: Callable[[str], bytes | None]
+    settled: dict[Wishes, Plan] = field(default_factory=dict)
+    """Plans that asked for nothing, by what was wished: whoever keeps an observation need not make them anew."""
 
     @property
     def has_specs(self) -> bool:
@@ -54,7 +56,10 @@ class Observation:
 
     def plan(self, wishes: Wishes | None = None) -> tuple[Plan, Walk]:
         """The plan and the walk it came from; raises SpecError with every finding."""
+        wishes = wishes or Wishes(occasion=self.commit)
         walk = self.walk(self.recorded(self.state), wishes)
+        if wishes in self.settled:
+            return self.settled[wishes], walk
         plan = make_plan(walk, self.state.commit if self.state else None)
         if walk.findings:
             raise SpecError(walk.findings)

@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.core.actions import Action
 from runner.core.claims import EXPIRY_SECONDS, Claim, Watch
-from runner.core.nouns import Address, Trust
+from runner.core.nouns import Address, Project, Trust
 from runner.core.own_refs import Refusal
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
@@ -62,7 +62,9 @@ from runner.values import dataclass, field, replace
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import remotes_at
 from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs
+from runner.wiring.looked import Looked
 from runner.wiring.lost import lost_stages
+from runner.wiring.outlines import Outside, Question
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
@@ -95,6 +97,8 @@ class Settings:
     """What this process has seen of others' claims."""
     refusal: Refusal = field(default_factory=Refusal)
     """What this process has seen of whether the remote takes turns, and lets them be removed."""
+    looked: Looked = field(default_factory=Looked)
+    """What this process found the last time."""
     trust: Path | None = None
     """The trust file; None where nobody says whom to trust."""
 
@@ -127,6 +131,8 @@ class RealParts:
     reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _chosen: dict[str, Target] = field(default_factory=dict)
     _wishes: Wishes | None = None
+    _question: Question | None = None
+    _outside: Outside = field(default_factory=Outside)
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
     _claims: Claims | None = None
@@ -161,21 +167,33 @@ class RealParts:
         reader = self.mirror.reader
         target = self._targets.choose(request.rev)
         states = target.states
+        policy = target.project if target.trust is not Trust.TRUSTED else None
+        self._question, self._outside = self._asked(target, policy), Outside()
+        self._chosen[target.commit] = target
+        if (known := self.settings.looked.again(self._question)) is not None:
+            return known
         own = None if target.base is None else self._targets.opened(target, states.tips[target.base], target.base)
-        observation = observe(
+        return observe(
             reader,
             target.commit,
             state=own,
             others=self._others(target, own),
             trust=target.trust,
-            policy=target.project if target.trust is not Trust.TRUSTED else None,
+            policy=policy,
             cache=self.parsed,
             memo=self.memo,
-            object_bytes=cached_bytes(self.cache_root),
-            limits=host_limits,
+            object_bytes=self._outside.noting(cached_bytes(self.cache_root)),
+            limits=self._outside.noting(host_limits),
         )
-        self._chosen[observation.commit] = target
-        return observation
+
+    def _asked(self, target: Target, policy: Project | None) -> Question | None:
+        """All that the observation depends on; None where a trust file says what counts."""
+        if self._trusting is not None:
+            return None
+        tips, names = target.states.tips, self._other_names(target)
+        state = None if target.base is None else tips[target.base]
+        others = tuple((name, tips[name]) for name in names if name in tips)
+        return Question(target.commit, target.trust, policy, state, others)
 
     def wishes(self, request: Request, observation: Observation) -> Wishes:
         """The request in the planner's words."""
@@ -403,6 +421,8 @@ class RealParts:
     def planned(self, plan: Plan, observation: Observation) -> None:
         """Tell who watches."""
         self._tell_doubts()
+        if self._wishes is not None:
+            self.settings.looked.found(self._question, observation, self._wishes, plan, self._outside)
         self.on_plan(plan, observation)
 
     def insists(self, observation: Observation) -> bool:
@@ -447,16 +467,20 @@ class RealParts:
             prune_logs(self.home.logs)
             prune_environments(self.home_root / "environments")
         self.mirror.close()
+        self.settings.looked.close()
 
     # Parts of the above
 
     def _others(self, target: Target, own: State | None) -> list[State]:
-        reader, states = self.mirror.reader, target.states
-        names = states.others(target.base or states.first, proposals=target.project.reuse_proposed)
-        others = opened(reader, states, names, self.parsed)
+        reader = self.mirror.reader
+        others = opened(reader, target.states, self._other_names(target), self.parsed)
         if self._trusting is None:
             return others
         return self._trusting.others(reader, others, own, [target.watched_tip, target.commit])
+
+    def _other_names(self, target: Target) -> list[str]:
+        states = target.states
+        return states.others(target.base or states.first, proposals=target.project.reuse_proposed)
 
     def _check_signer(self, target: Target, state: State | None) -> None:
         """Find out before anything runs that what is recorded would not be trusted here."""

@@ -16,8 +16,8 @@ from runner.git.mirror import Mirror
 from runner.ledger.in_place import desired_at, newest_state
 from runner.ledger.state import State
 from runner.observe import refs
-from runner.specs.desired import read_project
 from runner.specs.parse_cache import ParseCache
+from runner.specs.project_cache import project_at
 from runner.values import dataclass
 from runner.wiring.home import RepositoryHome
 from runner.wiring.states import StateRefs, is_rewritten, mirror_states, read_seen
@@ -122,7 +122,7 @@ class Targets:
         return tip, default, project
 
     def _project(self, tip: str) -> Project:
-        return read_project(self.mirror.reader, desired_at(self.mirror.reader, tip), self.parsed)
+        return project_at(self.mirror.reader, desired_at(self.mirror.reader, tip), self.parsed)
 
     def _target(self, rev: str | None, watched_tip: str, watched: str, project: Project) -> Target:
         reader = self.mirror.reader
