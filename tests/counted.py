@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType, FunctionType
 
 _now: list[Work] = []
 """Who counts; a hook of the interpreter cannot be taken out again, so there is one for all."""
@@ -19,6 +21,8 @@ class Work:
 
     opened: list[str] = field(default_factory=list)
     """Paths of files, as they were opened; folders do not count."""
+    started: list[list[str]] = field(default_factory=list)
+    """The command lines of processes."""
     read_bytes: int = 0
     """By every thread of the process, of whatever descriptor; known at the end."""
     written_bytes: int = 0
@@ -26,6 +30,10 @@ class Work:
     def below(self, folder: Path) -> list[str]:
         """The files opened below a folder, each as often as it was."""
         return [path for path in self.opened if path.startswith(f"{folder}/")]
+
+    def git(self) -> list[str]:
+        """The commands of git that were started, by their names, in order."""
+        return [_git_command(words) for words in self.started if words[:1] == ["git"]]
 
 
 @contextmanager
@@ -44,7 +52,34 @@ def counted() -> Iterator[Work]:
         work.read_bytes, work.written_bytes = after[0] - before[0], after[1] - before[1]
 
 
+@contextmanager
+def calls(*functions: FunctionType) -> Iterator[Counter[str]]:
+    """Count by name how often this thread calls these functions within the block."""
+    names = {function.__code__: function.__name__ for function in functions}
+    found: Counter[str] = Counter()
+
+    def hear(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code in names:
+            found[names[frame.f_code]] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(hear)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+
+
+def _git_command(words: list[str]) -> str:
+    rest = iter(words[1:])
+    return next(word for word in rest if not (word.startswith("--") or (word == "-c" and next(rest))))
+
+
 def _hear(event: str, values: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen":
+        words = values[1]
+        for work in _now if isinstance(words, list | tuple) else ():
+            work.started.append([os.fsdecode(word) for word in words])
     if event == "open" and _now:
         path, _, flags = values
         if isinstance(path, str | bytes | os.PathLike) and isinstance(flags, int) and not flags & os.O_DIRECTORY:

@@ -25,6 +25,10 @@ class SeenRefs:
             self._soon = ()
         return {name: oid for name, oid in self._known.items() if any(_covers(prefix, name) for prefix in wanted)}
 
+    def ref(self, full_name: str) -> str | None:
+        """What a ref points at; None when it does not exist."""
+        return self.refs(full_name).get(full_name)
+
 
 def _covers(prefix: str, name: str) -> bool:
     return name == prefix or name.startswith(prefix + "/")

@@ -59,6 +59,8 @@ class Observation:
         wishes = wishes or Wishes(occasion=self.commit)
         walk = self.walk(self.recorded(self.state), wishes)
         if wishes in self.settled:
+            for step in self.settled[wishes].steps:
+                walk.settle(step.address, step.entry.outs if step.entry else ())
             return self.settled[wishes], walk
         plan = make_plan(walk, self.state.commit if self.state else None)
         if walk.findings:

@@ -74,9 +74,11 @@ def clone_states(
     return _with_in_place(reader, StateRefs(tips, first), in_place, counts)
 
 
-def mirror_states(reader: Reader, watched: str, first: str, counts: Callable[[str], bool] | None = None) -> StateRefs:
-    """Every state branch in the mirror; `counts` as above."""
-    found = dict(_by_name(reader, [f"refs/heads/{refs.OWN_PREFIX}", f"refs/heads/{first}"]))
+def mirror_states(
+    reader: Reader, seen: SeenRefs, watched: str, first: str, counts: Callable[[str], bool] | None = None
+) -> StateRefs:
+    """Every state branch in the mirror, by its refs as they were seen; `counts` as above."""
+    found = dict(_by_name(seen, [f"refs/heads/{refs.OWN_PREFIX}", f"refs/heads/{first}"]))
     in_place = [found.pop(first)] if first == watched and first in found else []
     return _with_in_place(reader, StateRefs(found, first), in_place, counts)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from runner.core.nouns import Project, Trust
 from runner.errors import Held, InputError
 from runner.git.mirror import Mirror
+from runner.git.seen_refs import SeenRefs
 from runner.ledger.in_place import desired_at, newest_state
 from runner.ledger.state import State
 from runner.observe import refs
@@ -74,8 +75,9 @@ class Targets:
         Raises InputError for what the remote does not have, Held where a branch was rewritten, or where what is
         recorded is not signed by who is trusted.
         """
-        watched_tip, watched, project = self._watched()
-        target = self._target(rev, watched_tip, watched, project)
+        seen = SeenRefs(self.mirror.reader, soon=(f"refs/heads/{refs.OWN_PREFIX}",))
+        watched_tip, watched, project = self._watched(seen)
+        target = self._target(rev, watched_tip, watched, project, seen)
         state = self._check_not_rewritten(target)
         if target.base is not None:
             self._check_trusted(target, target.base)
@@ -101,11 +103,10 @@ class Targets:
         if state is not None:
             _write_seen(self.home.seen_state(target.branch), state)
 
-    def _watched(self) -> tuple[str, str, Project]:
+    def _watched(self, seen: SeenRefs) -> tuple[str, str, Project]:
         """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
-        reader = self.mirror.reader
         default = self.branch or self.mirror.default_branch() or _only_branch(self.mirror)
-        tip = reader.ref(f"refs/heads/{default}") if default else None
+        tip = seen.ref(f"refs/heads/{default}") if default else None
         if self.branch is not None and tip is None:
             raise InputError(f"{self.mirror.url} has no branch {self.branch}", "push it first, or say another --branch")
         if default is None or tip is None:
@@ -115,7 +116,7 @@ class Targets:
             )
         project = self._project(tip)
         if self.branch is None and project.branch and project.branch != default:
-            named = reader.ref(f"refs/heads/{project.branch}")
+            named = seen.ref(f"refs/heads/{project.branch}")
             if named is None:
                 raise InputError(f"runner.yaml watches {project.branch}, and {self.mirror.url} has no such branch")
             return named, project.branch, self._project(named)
@@ -124,20 +125,20 @@ class Targets:
     def _project(self, tip: str) -> Project:
         return project_at(self.mirror.reader, desired_at(self.mirror.reader, tip), self.parsed)
 
-    def _target(self, rev: str | None, watched_tip: str, watched: str, project: Project) -> Target:
+    def _target(self, rev: str | None, watched_tip: str, watched: str, project: Project, seen: SeenRefs) -> Target:
         reader = self.mirror.reader
         first = project.branch or self.mirror.default_branch() or watched
         own = refs.state_branch(watched, first, project.record_branch)
         home = refs.state_branch(first, first, project.record_branch)
-        states = mirror_states(reader, watched, home, self.counts(home))
+        states = mirror_states(reader, seen, watched, home, self.counts(home))
 
         def target(commit: str, branch: str, trust: Trust, source: str | None) -> Target:
-            desired, tip = desired_at(reader, commit), reader.ref(f"refs/heads/{branch}")
+            desired, tip = desired_at(reader, commit), seen.ref(f"refs/heads/{branch}")
             return Target(desired, watched, watched_tip, project, states, branch, tip, trust, source)
 
         if rev is None:
             return target(watched_tip, own, Trust.TRUSTED, watched)
-        tip = reader.ref(f"refs/heads/{rev}")
+        tip = seen.ref(f"refs/heads/{rev}")
         commit = tip or self._commit_on_remote(rev)
         if reader.is_ancestor(commit, watched_tip):
             return target(commit, own, Trust.TRUSTED, None)
