@@ -16,6 +16,8 @@ EVIDENCE = "runner, from a dvc.lock"
 """Ours once more, where nothing was recorded and the lock file of a `dvc repro` is all there is."""
 GROUPS = "runner, process groups"
 """Ours with the isolation that ninja and make have as well: none, but that every process is found and ended."""
+AGAIN = "runner, for the first time"
+"""Ours once more, where it does not remember its last answer: the first plan of a commit."""
 DVC = "DVC"
 
 
@@ -35,6 +37,14 @@ class Contender:
     """The largest first run that is measured by default; more only with `--full`, as it takes minutes."""
     most_stages: int = 100_000
     """The largest one that is measured at all, as it takes hours."""
+    most_asked: int = 100_000
+    """The largest repository that it is asked about without a change."""
+    remembers: tuple[str, ...] = ()
+    """Patterns of what it keeps beside the repository, below the home folder, and may lose at any time."""
+    answers: tuple[str, ...] = ()
+    """The same for its last answer alone."""
+    program: tuple[str, ...] = ()
+    """The command without words."""
 
     def first_run(self, jobs: int) -> tuple[str, ...]:
         """The command line of a first run with `jobs` stages at a time."""
@@ -54,7 +64,9 @@ def contenders(peers_folder: Path | None) -> list[Contender]:
         program = shutil.which(name.lower(), path=path)
         if program:
             first_line, nothing_line = ((program, *line.split()[1:]) for line in (first, nothing))
-            found.append(Contender(name, _version(program), first_line, nothing_line))
+            most = 1000 if name == "Snakemake" else 100_000
+            row = Contender(name, _version(program), first_line, nothing_line, most_asked=most, program=(program,))
+            found.append(row)
     return found
 
 
@@ -66,6 +78,9 @@ def _ours() -> Contender:
         first=(*command, "reconcile", "--jobs", "{jobs}"),
         nothing=(*command, "plan"),
         from_lock=True,
+        remembers=tuple(f".cache/gitops-runner/{name}" for name in ("parsed", "apart", "digests.sqlite*")),
+        answers=(".cache/gitops-runner/*/outline", ".cache/gitops-runner/apart/*/outline"),
+        program=command,
     )
 
 
@@ -79,6 +94,8 @@ def _dvc() -> Contender:
         from_lock=True,
         first_stages=100,
         most_stages=400,
+        remembers=("site",),
+        program=(program,),
     )
 
 

@@ -68,6 +68,8 @@ class Shape:
     """A local folder `FOLDER.store` as the DVC remote."""
     recorded: bool = False
     """Outputs, cache and `dvc.lock` as a `dvc repro` would have left them."""
+    templated: bool = False
+    """True: every command holds its parameter as `${}`."""
     peers: bool = False
     """A Makefile, `build.ninja`, `Snakefile` and `dodo.py` of the same graph."""
 
@@ -83,6 +85,7 @@ class Node:
     cpu_seconds: float
     param: str
     """The one parameter it reads."""
+    templated: bool = False
 
     @property
     def source(self) -> str:
@@ -102,7 +105,7 @@ class Node:
     @property
     def cmd(self) -> str:
         """The shell command; the output holds the stage's own name."""
-        write = f"echo {self.name} > {self.out}"
+        write = f"echo {self.name}{f' ${{{self.param}}}' if self.templated else ''} > {self.out}"
         if self.cpu_seconds:
             return f"python3 -I -S {BURN} {self.cpu_seconds:g} && {write}"
         return f"sleep {self.sleep_seconds:g} && {write}" if self.sleep_seconds else write
@@ -118,7 +121,8 @@ def nodes(shape: Shape) -> list[Node]:
         if layer and not shape.flat:
             first = (layer - 1) * width
             above = tuple(sorted({made[first + (position + step) % width].name for step in range(FAN_IN)}))
-        made.append(Node(f"s{index:05d}", above, shape.sleep_seconds, shape.cpu_seconds, f"p{index % PARAMS}"))
+        param = f"p{index % PARAMS}"
+        made.append(Node(f"s{index:05d}", above, shape.sleep_seconds, shape.cpu_seconds, param, shape.templated))
     return made
 
 
@@ -138,6 +142,15 @@ def generate(folder: Path, shape: Shape) -> Path:
     if shape.remote:
         _add_git_remote(folder)
     return folder
+
+
+def change_parameter(folder: Path) -> None:
+    """Give one parameter, which a tenth of the stages read, another value; committed, and pushed to a remote."""
+    file = folder / "params.yaml"
+    file.write_text(file.read_text().replace("p3: 3\n", "p3: 33\n"))
+    git(folder, "commit", "-q", "-a", "-m", "Change a parameter")
+    if git(folder, "remote"):
+        git(folder, "push", "-q")
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -231,14 +244,15 @@ def _record(folder: Path, graph: Sequence[Node]) -> None:
     """Leave what a `dvc repro` leaves, without its cost: outputs, cache objects and the lock file."""
     lock = ["schema: '2.0'\nstages:\n"]
     for node in graph:
-        content = f"{node.name}\n".encode()
+        content = (f"{node.name} {node.param[1:]}\n" if node.templated else f"{node.name}\n").encode()
         (folder / node.out).write_bytes(content)
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         cached = folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
         cached.parent.mkdir(parents=True, exist_ok=True)
         cached.write_bytes(content)
         cached.chmod(0o444)
-        lock.append(f"  {node.name}:\n    cmd: {node.cmd}\n    deps:\n")
+        cmd = node.cmd.replace(f"${{{node.param}}}", node.param[1:])
+        lock.append(f"  {node.name}:\n    cmd: {cmd}\n    deps:\n")
         lock.extend(_lock_entry(folder, path) for path in node.deps)
         lock.append(f"    params:\n      params.yaml:\n        {node.param}: {node.param[1:]}\n    outs:\n")
         lock.append(_lock_entry(folder, node.out))
@@ -263,6 +277,7 @@ def main() -> None:
     parser.add_argument("--remote", action="store_true", help="make FOLDER.git, a bare git remote, and push")
     parser.add_argument("--dvc-remote", action="store_true", help="make FOLDER.store the DVC remote")
     parser.add_argument("--recorded", action="store_true", help="as after a dvc repro: outputs, cache and dvc.lock")
+    parser.add_argument("--templated", action="store_true", help="every command holds its parameter as ${}")
     parser.add_argument("--peers", action="store_true", help="the same graph for make, ninja, Snakemake and doit")
     options = vars(parser.parse_args())
     print(generate(options.pop("folder"), Shape(**options)))

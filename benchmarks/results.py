@@ -64,9 +64,20 @@ class Goal:
 
 
 GOALS = (
-    Goal("nothing changed, 1,000 stages: whole process, CPU s", "plan-1000", 0.5, "cpu_seconds"),
-    Goal("nothing changed, 1,000 stages: peak MiB", "plan-1000", 143.0, "peak_mib"),
-    Goal("nothing changed, 1,000 stages: times less CPU than `dvc status`", "plan-1000", 20.0, "ratio"),
+    Goal("nothing changed, 10 stages: whole process, CPU s", "plan-10", 0.09, "cpu_seconds"),
+    Goal("nothing changed, 1,000 stages: whole process, CPU s", "plan-1000", 0.12, "cpu_seconds"),
+    Goal("nothing changed, 1,000 stages: peak MiB", "plan-1000", 60.0, "peak_mib"),
+    Goal("nothing changed, 1,000 stages: times less CPU than `dvc status`", "plan-1000", 40.0, "ratio"),
+    Goal("nothing changed, 1,000 stages: times less CPU than doit", "plan-1000", 1.0, "ratio", OURS, "doit"),
+    Goal("nothing changed, 10,000 stages: CPU s", "plan-10000", 0.7, "cpu_seconds"),
+    Goal("nothing changed, 10,000 stages: peak MiB", "plan-10000", 250.0, "peak_mib"),
+    Goal("the same with nothing remembered, 1,000 stages: CPU s", "cold-1000", 1.2, "cpu_seconds"),
+    Goal("the same with nothing remembered, 10,000 stages: CPU s", "cold-10000", 12.0, "cpu_seconds"),
+    Goal("one parameter changed, 1,000 stages: CPU s", "param-1000", 0.144, "cpu_seconds"),
+    Goal("the same where every command uses `${}`: CPU s", "param-templated-1000", 0.6, "cpu_seconds"),
+    Goal("`runner reconcile` with nothing to do, 1,000 stages: CPU s", "act-1000", 0.3, "cpu_seconds"),
+    Goal("`runner --version`: CPU s", "version", 0.06, "cpu_seconds"),
+    Goal("`runner --help`: CPU s", "help", 0.06, "cpu_seconds"),
     Goal("first run of 400 stages: times less CPU than `dvc repro`", "first-400", 30.0, "ratio"),
     Goal("first run of 1,000 stages, process groups: CPU s", "first-1000", 6.0, "cpu_seconds", GROUPS),
     Goal("first run of 1,000 stages, process groups: times ninja's CPU", "first-1000", 3.0, "times", GROUPS, "ninja"),

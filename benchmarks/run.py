@@ -18,12 +18,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from contenders import EVIDENCE, GROUPS, OURS, ROOT, Contender, contenders, environment
-from generate import Shape, generate, git, nodes
+from contenders import AGAIN, EVIDENCE, GROUPS, OURS, ROOT, Contender, contenders, environment
+from generate import Shape, change_parameter, generate, git, nodes
 from measure import Command, CommandFailed, Cost, machine, measure, median_cost
 from results import Figure, load, merged, render, save, write_document
 
@@ -38,11 +38,19 @@ class Row:
     name: str
     title: str
     shape: Shape
-    first: bool
+    first: bool = False
     """True: what does a first run cost; false: what does it cost to find that there is nothing to do."""
     jobs: int = 2
     leaf: bool = False
     """Instead of these: what does it cost when the source of the last stage has changed; of the runner alone."""
+    cold: bool = False
+    """Whether the tool remembers nothing: what it keeps beside the repository is removed before each run."""
+    changed: bool = False
+    """Whether one parameter was changed, and committed, since everything ran; of tools that know parameters."""
+    acts: bool = False
+    """Whether the command is the one that runs stages, and not the one that only says what there is to do."""
+    words: tuple[str, ...] = ()
+    """Not about a repository: what does the program cost with these words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,17 @@ BURNERS = Row(
     first=True,
     jobs=len(os.sched_getaffinity(0)),
 )
-ROWS = (*NOTHING_CHANGED, *FIRST_RUN, LEAF, SLEEPERS, BURNERS)
+MORE = (
+    Row("plan-10000", "Nothing changed, 10,000 stages", Shape(10_000, peers=True)),
+    Row("cold-1000", "Nothing changed, nothing remembered, 1,000 stages", Shape(1000), cold=True),
+    Row("cold-10000", "Nothing changed, nothing remembered, 10,000 stages", Shape(10_000), cold=True),
+    Row("param-1000", "One parameter changed, 1,000 stages", Shape(1000), changed=True),
+    Row("param-templated-1000", "The same where every command uses `${}`", Shape(1000, templated=True), changed=True),
+    Row("act-1000", "The command that runs stages, nothing to do, 1,000 stages", Shape(1000, peers=True), acts=True),
+    Row("version", "`--version`", Shape(1), words=("--version",)),
+    Row("help", "`--help`", Shape(1), words=("--help",)),
+)
+ROWS = (*NOTHING_CHANGED, *FIRST_RUN, LEAF, SLEEPERS, BURNERS, *MORE)
 QUICK = ("plan-10", "plan-100", "first-50")
 
 Question = Callable[[Row, Contender, Effort, Bench], Cost]
@@ -124,15 +142,20 @@ def figures(row: Row, tools: list[Contender], effort: Effort, bench: Bench) -> I
 
 
 def _questions(row: Row, tool: Contender) -> list[tuple[str, Question]]:
+    if row.words:
+        return [(tool.name, started)]
     if row.leaf:
         return [(tool.name, one_leaf_changed)]
     if row.first and tool.name == OURS:
         return [(OURS, first_run), (GROUPS, partial(first_run, more={"RUNNER_ISOLATION": "group"}))]
     if row.first:
         return [(tool.name, first_run)]
+    if row.shape.stages > tool.most_asked or (not row.shape.peers and not tool.from_lock):
+        return []
     own, lock = partial(nothing_to_do, recorded=False), partial(nothing_to_do, recorded=True)
     if tool.name == OURS:
-        return [(OURS, own), (EVIDENCE, lock)]
+        again = [(AGAIN, partial(nothing_to_do, recorded=False, again=True))] if row.changed else []
+        return [(OURS, own), *again, *([] if row.cold or row.changed or row.acts else [(EVIDENCE, lock)])]
     return [(tool.name, lock if tool.from_lock else own)]
 
 
@@ -169,15 +192,38 @@ def one_leaf_changed(row: Row, tool: Contender, effort: Effort, bench: Bench) ->
     return median_cost(command, runs=effort.runs, warm_up=effort.warm_up, budget_seconds=effort.budget_seconds)
 
 
-def nothing_to_do(row: Row, tool: Contender, effort: Effort, bench: Bench, *, recorded: bool) -> Cost:
-    """The cost of finding nothing to do: after a first run of the tool's own, or with what a `dvc repro` left."""
+def nothing_to_do(
+    row: Row, tool: Contender, effort: Effort, bench: Bench, *, recorded: bool, again: bool = False
+) -> Cost:
+    """The cost of finding nothing to do: after a first run of the tool's own, or with what a `dvc repro` left.
+
+    With `again` the tool has forgotten its last answer, and nothing else, before each run.
+    """
     folder = bench.fresh()
-    shape = Shape(row.shape.stages, peers=not recorded, recorded=recorded)
+    shape = replace(row.shape, peers=row.shape.peers and not recorded, recorded=recorded, remote=row.acts)
     repository = generate(folder / "repository", shape)
     env = environment(folder / "home")
     if not recorded:
         measure(Command(tool.first_run(row.jobs), repository, env))
-    command = Command(tool.nothing, repository, env)
+    if row.changed:
+        change_parameter(repository)
+    words = tool.first_run(row.jobs) if row.acts else tool.nothing
+    command = Command(words, repository, env, accepted=(0, 2) if row.changed else (0,))
+
+    def prepared() -> Command:
+        for place in tool.remembers if row.cold else tool.answers if again else ():
+            for found in (folder / "home").glob(place):
+                shutil.rmtree(found) if found.is_dir() else found.unlink()
+        return command
+
+    return median_cost(prepared, runs=effort.runs, warm_up=effort.warm_up, budget_seconds=effort.budget_seconds)
+
+
+def started(row: Row, tool: Contender, effort: Effort, bench: Bench) -> Cost:
+    """The cost of a start: a version, or a help."""
+    folder = bench.fresh()
+    folder.mkdir()
+    command = Command((*tool.program, *row.words), folder, environment(folder / "home"))
     return median_cost(lambda: command, runs=effort.runs, warm_up=effort.warm_up, budget_seconds=effort.budget_seconds)
 
 
