@@ -107,3 +107,11 @@ def test_a_warm_plan_enters_only_the_rooms_that_read(team: Team) -> None:
         "process",
         "process.host",
     }
+
+
+def test_a_plan_that_was_made_before_imports_nothing_that_reads_specs_or_plans(team: Team) -> None:
+    call(team.path, "plan")
+    found = imported(team.path, "plan")
+    planning = {"core.plan", "core.runkey", "core.records", "ledger.state", "observe.observation", "specs.desired"}
+    assert not {f"runner.{name}" for name in planning} & found
+    assert not {"sqlite3", "tempfile", "random", "difflib", "uuid", "ast", "datetime", "configparser"} & found
