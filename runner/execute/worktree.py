@@ -8,12 +8,12 @@ overlay share one worktree, since none of them writes to it. Without an overlay 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -210,7 +210,7 @@ class Worktrees:
             return worktrees
         raise HostError(f"{_PLACES} reconciles of this repository run on this host", "wait for one of them")
 
-    @contextmanager
+    @contextlib.contextmanager
     def room(self, inputs: Iterable[str]) -> Iterator[Room]:
         """A room for one run, filled with the commit's files; its private folder is emptied when the run is over.
 
@@ -230,6 +230,17 @@ class Worktrees:
                 self._vacant.append(private)
                 if tree is not self._shared:
                     self._free.append(tree)
+
+    def make_ready(self) -> None:
+        """Find out how stages run here, and have files for the first of them; what fails is said when one begins."""
+        with contextlib.suppress(OSError, RunnerError):
+            tree = self._common() if self._levels.current is Isolation.OVERLAY else self._own(())
+            try:
+                tree.ready()
+            finally:
+                if tree is not self._shared:
+                    with self._guard:
+                        self._free.append(tree)
 
     def lower(self, refused: LevelRefused) -> None:
         """Go on without what has turned out not to work; raises it where nothing is left to try."""

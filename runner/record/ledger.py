@@ -116,7 +116,7 @@ def append_runs(
     it was made again (`reason` is `remade`).
     """
     for run in runs:
-        known = _shard(base, batch, run.key).get(run.key) or (base.sealed_shard(run.key).get(run.key) if base else None)
+        known = _shard(base, batch, run.key).get(run.key) or (base.sealed(run.key) if base else None)
         if known is not None and known[1] and run.reason != "remade":
             batch.dropped.append(_dropped(base, known[0], run))
             continue

@@ -226,8 +226,14 @@ class RealParts:
             lambda left_out: self.on_event(Event("notice", None, left_out)),
         )
         worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate)
+        making_ready = threading.Thread(target=worktrees.make_ready, name="worktree", daemon=True)
+        making_ready.start()  # while the remote is asked about claims
         try:
-            if not self._claim(observation, plan):
+            try:
+                is_ours = self._claim(observation, plan)
+            finally:
+                making_ready.join()
+            if not is_ours:
                 return Outcome(steps={step.address: step for step in plan.steps}, moved=True)
             context = self._context(observation, worktrees, plan)
             self._check_remotes(context.remotes, observation)
