@@ -105,7 +105,7 @@ def _run(
             progress.close()
             parts.close()
     _share(repository, console)
-    value = result_json(result)
+    value = result_json(result) if console.as_json or summary is not None else {}
     console.result(result_text(result, console.out), value)
     for notice in result_notices(result):
         console.say(console.err.yellow("notice: ") + Style.safe(notice))
