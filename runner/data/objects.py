@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -142,7 +143,13 @@ class ObjectStore:
         same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
         if same and after.st_nlink == before.st_nlink + 1:
             return after
-        os.unlink(target)  # somebody writes to it, or has put another file there
+        # Somebody writes to it, or has put another file there. A whole object that is in its place by now stays.
+        ours = {after.st_ino}
+        with contextlib.suppress(FileNotFoundError):
+            ours.add(os.lstat(path).st_ino)
+        with contextlib.suppress(FileNotFoundError):
+            if os.lstat(target).st_ino in ours:
+                os.unlink(target)
         return None
 
     def is_other(self, md5: str, legacy: bool = False) -> bool:

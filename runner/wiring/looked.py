@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.core.plan import Plan, Wishes
 from runner.observe.observation import Observation
-from runner.values import dataclass
+from runner.values import dataclass, field
 from runner.wiring.outlines import Outside, Question
 
 
@@ -14,6 +14,8 @@ class Looked:
 
     _question: Question | None = None
     _observation: Observation | None = None
+    outside: Outside = field(default_factory=Outside)
+    """What notes whether that observation asks for anything outside git, now or later."""
 
     def again(self, question: Question | None) -> Observation | None:
         """The observation that answered the same question."""
@@ -24,6 +26,7 @@ class Looked:
         is_settled = plan.is_empty and not plan.changes_state and not outside.asked
         self._question = question if is_settled else None
         self._observation = seen if is_settled else None
+        self.outside = outside
         if is_settled:
             seen.settled[wishes] = plan
 

@@ -171,6 +171,7 @@ class RealParts:
         self._question, self._outside = self._asked(target, policy), Outside()
         self._chosen[target.commit] = target
         if (known := self.settings.looked.again(self._question)) is not None:
+            self._outside = self.settings.looked.outside
             return known
         own = None if target.base is None else self._targets.opened(target, states.tips[target.base], target.base)
         return observe(

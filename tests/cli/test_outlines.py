@@ -12,6 +12,7 @@ import pytest
 
 from runner.core.digests import md5_hex
 from runner.core.runkey import run_key
+from runner.observe.observation import Observation
 from runner.parts import Request
 from runner.reconcile import reconcile
 from runner.specs.pipelines import read_stage
@@ -127,3 +128,24 @@ def test_a_process_that_looks_again_reads_anew_only_what_moved(repo: GitRepo) ->
         assert round_() == {"a": "keep", "b": "run"}
         assert called["run_key"] > 0
     assert round_() == kept
+
+
+def test_what_a_kept_observation_asks_of_the_host_later_counts_as_well(repo: GitRepo) -> None:
+    settings = Settings(trigger="daemon", wait=False)
+
+    def looks(asks: bool) -> Observation:
+        repository = open_repository(repo.path, None, os.environ)
+        parts = repository.parts(settings, os.environ, lambda event: None, lambda plan, seen: None)
+        try:
+            seen = parts.observe(Request())
+            plan, _ = seen.plan(parts.wishes(Request(), seen))
+            if asks:
+                seen.object_bytes("0" * 32)
+            parts.planned(plan, seen)
+            return seen
+        finally:
+            parts.close()
+
+    first = looks(asks=False)
+    assert looks(asks=True) is first
+    assert looks(asks=False) is not first

@@ -212,6 +212,26 @@ def test_a_given_file_that_somebody_writes_to_is_no_object(cache: Cache, tmp_pat
     assert not cache.has(md5_hex(b"three"))
 
 
+def test_an_object_that_another_process_stored_meanwhile_stays(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, file = objects.ObjectStore(cache.root, LinkPolicy()), tmp_path / "f"
+    file.write_bytes(b"one")
+    link = os.link
+
+    def link_with_others_around(source: Path, target: str, *, follow_symlinks: bool) -> None:
+        link(source, target, follow_symlinks=follow_symlinks)
+        (tmp_path / "whole").write_bytes(b"one")
+        os.replace(tmp_path / "whole", target)
+        file.write_bytes(b"written to")
+
+    monkeypatch.setattr(objects.os, "link", link_with_others_around)
+    assert store.can_be(file.stat())
+    with file.open("rb") as reader:
+        assert store.give(file, reader.fileno(), os.fstat(reader.fileno()), md5_hex(b"one")) is None
+    assert cache.object_path(md5_hex(b"one")).read_bytes() == b"one"
+
+
 def test_nothing_is_read_twice(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write(tmp_path / "data", {"a": b"1", "b": LARGE, "c": LARGE + b"2"})
     age(*data.iterdir())
