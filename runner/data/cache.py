@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runner.core.digests import Member, md5_hex, parse_listing
 from runner.data.faults import DamagedObjects, MissingObjects, host_errors
-from runner.data.folders import Saved, batches, hash_folder, is_past, is_settled
+from runner.data.folders import Saved, hash_folder, is_past, is_settled
 from runner.data.hash_index import HashIndex
 from runner.data.hashing import (
     BUFFER_BYTES,
@@ -26,14 +26,9 @@ from runner.data.hashing import (
 )
 from runner.data.links import (
     READ_ONLY_MODE,
-    FileFound,
-    Ignoring,
     LinkPolicy,
-    all_files_below,
-    check_regular,
     clear,
     copy_bytes,
-    files_below,
     is_executable,
     reflink,
     sync_file_system,
@@ -41,6 +36,7 @@ from runner.data.links import (
 )
 from runner.data.listings import check_members
 from runner.data.objects import ObjectStore
+from runner.data.walk import FileFound, Ignoring, batches, check_regular, dvc_walk, files_of, whole_walk
 from runner.errors import InputError
 from runner.failpoints import reached
 
@@ -120,7 +116,7 @@ class Cache:
             status = _status(path)
             if not stat.S_ISDIR(status.st_mode):
                 return self._file(path, status, self._hash_files)
-            walk = partial(all_files_below, path) if as_it_is else partial(files_below, path, ignore)
+            walk = partial(whole_walk, path) if as_it_is else partial(dvc_walk, path, ignore)
             return hash_folder(self.index, status, walk, self._hash_files)
 
     def save(self, path: Path, *, ignore: Ignoring | None = None, give: bool = False) -> Saved:
@@ -259,7 +255,7 @@ class Cache:
     def _save_folder(self, path: Path, ignore: Ignoring | None, way: Callable[[_Batch], list[_Digested]]) -> Saved:
         members: list[Member] = []
         size = 0
-        for batch in batches(files_below(path, ignore)):
+        for batch in batches(files_of(dvc_walk(path, ignore))):
             for file, (md5, size_bytes) in zip(batch, way(batch), strict=True):
                 members.append((file.relpath, md5))
                 size += size_bytes
@@ -306,23 +302,15 @@ class Cache:
             os.close(descriptor)
 
     def _give_file(self, file: FileFound) -> _Digested:
-        if file.is_link or not self._store.can_be(file.status):
-            return self._save_file(file)
-        descriptor, status = open_regular(file.path)
-        try:
-            md5 = descriptor_md5(descriptor, status.st_size)
-            try:
-                given = self._store.give(file.path, descriptor, status, md5)
-            except FileExistsError:
-                if self._usable(md5, False) is not None:
-                    return md5, status.st_size
-                given = None
-        finally:
-            os.close(descriptor)
+        given = self._store.give(file)
         if given is None:
             return self._save_file(file)
-        self.index.put(given, md5)
-        return md5, given.st_size
+        md5, status = given
+        if status is not None:
+            self.index.put(status, md5)
+        elif self._usable(md5, False) is None:
+            return self._save_file(file)
+        return md5, file.status.st_size
 
     def _known(self, batch: _Batch) -> list[str | None]:
         """The MD5s of files that have not changed since they were hashed; None for the others."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Any
 
-from runner.data.links import Ignoring, dvc_default_ignores
+from runner.data.walk import Ignoring, dvc_default_ignores
 from runner.errors import Finding, SpecError
 from runner.values import dataclass
 

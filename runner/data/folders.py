@@ -6,22 +6,15 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
 
 from runner.core.digests import Member
 from runner.data.hash_index import HashIndex, KnownFolder
 from runner.data.hashing import dir_digest
-from runner.data.links import FileFound
+from runner.data.walk import FileFound, Group, Walk, batches, files_of
 from runner.values import dataclass
-
-BATCH = 4096
-"""So many files are asked of the index at once, and held in memory with all that is known of them."""
 
 _RACY_NS = 20_000_000
 _RACY_COARSE_NS = 2_000_000_000
-
-_Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Saved:
 def hash_folder(
     index: HashIndex,
     status: os.stat_result,
-    walk: Callable[[], Iterable[FileFound]],
+    walk: Walk,
     hash_files: Callable[[Sequence[FileFound]], list[tuple[str, int]]],
 ) -> Saved:
     """What DVC's lock file says of the folder with this status.
@@ -49,18 +42,22 @@ def hash_folder(
     names, devices, inodes, sizes and times are those of the last time, no file is asked for.
     """
     known = index.folder(status)
-    if known is not None and known.fingerprint == _fingerprint(walk()):
-        return Saved(known.md5, known.size_bytes, known.nfiles)
+    if known is not None:
+        marks = Marks()
+        for group in walk():
+            marks.add(group)
+        if marks.fingerprint() == known.fingerprint:
+            return Saved(known.md5, known.size_bytes, known.nfiles)
     marks = Marks()
     members: list[Member] = []
-    size = 0
-    for batch in batches(walk()):
-        marks.add(batch)
+    size, settled = 0, True
+    for batch in batches(files_of(marks.added(walk()))):
+        settled = settled and all(is_settled(file.status) for file in batch)
         for file, (md5, size_bytes) in zip(batch, hash_files(batch), strict=True):
             members.append((file.relpath, md5))
             size += size_bytes
     digest, _ = dir_digest(members)
-    if marks.are_settled:
+    if settled:
         index.put_folder(status, KnownFolder(marks.fingerprint(), digest, size, len(members)))
     return Saved(digest, size, nfiles=len(members))
 
@@ -70,29 +67,25 @@ class Marks:
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=20)
-        self.are_settled = True
-        """Whether a later write to any of the files would have another time."""
 
-    def add(self, batch: Sequence[FileFound]) -> None:
+    def add(self, group: Group) -> None:
         """Count these files in."""
-        marks = []
-        newest = 0
-        for file in batch:
-            status = file.status
-            times = status.st_mtime_ns, status.st_ctime_ns
-            marks.append(f"{file.relpath}\0{status.st_dev} {status.st_ino} {status.st_size} {times[0]} {times[1]}")
-            newest = max(newest, *times)
-        self._digest.update(os.fsencode("\0".join(marks)) + b"\0")
-        self.are_settled = self.are_settled and all_settled(batch, newest)
+        marks = [
+            f"{name}\0{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+            for name, status in zip(group.names, group.statuses, strict=True)
+        ]
+        joined = "\0".join(marks)
+        self._digest.update(os.fsencode(f"{group.prefix}\0{len(marks)}\0{joined}\0"))
+
+    def added(self, groups: Iterable[Group]) -> Iterator[Group]:
+        """Hand groups on and count their files in."""
+        for group in groups:
+            self.add(group)
+            yield group
 
     def fingerprint(self) -> str:
         """All of them in one."""
         return self._digest.hexdigest()
-
-
-def all_settled(batch: Sequence[FileFound], newest_ns: int) -> bool:
-    """Whether all of the files are, the newest of which changed at `newest_ns`."""
-    return time.time_ns() - newest_ns > _RACY_COARSE_NS or all(is_settled(file.status) for file in batch)
 
 
 def is_settled(status: os.stat_result) -> bool:
@@ -104,17 +97,3 @@ def is_past(time_ns: int) -> bool:
     """Whether a file that is written now gets another time: clocks of file systems tick every few milliseconds."""
     tick_ns = _RACY_NS if time_ns % 1_000_000_000 else _RACY_COARSE_NS
     return time.time_ns() - time_ns > tick_ns
-
-
-def batches(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
-    """The things in their order, `BATCH` at a time."""
-    rest = iter(things)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
-
-
-def _fingerprint(files: Iterable[FileFound]) -> str:
-    marks = Marks()
-    for batch in batches(files):
-        marks.add(batch)
-    return marks.fingerprint()

@@ -1,5 +1,4 @@
-"""Ways to give a file a second name or a second copy: reflink, hard link, copy; where that may be; and the walk over a
-folder's files."""
+"""Ways to give a file a second name or a second copy: reflink, hard link, copy; and where that may be."""
 
 from __future__ import annotations
 
@@ -9,24 +8,17 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from runner.data.hashing import StrPath, blocks
 from runner.errors import InputError
 from runner.values import dataclass
 
-Ignoring = Callable[[str, bool], bool]
-"""Whether DVC ignores a path below a folder (relative to it, POSIX), given whether it is a folder itself."""
-
 READ_ONLY_MODE = 0o444
 """Mode of every object in the cache; DVC trusts an object with exactly this mode."""
 
 _FICLONE = 0x40049409
 _CHUNK_BYTES = 1 << 26
-_IGNORE_FILE = ".dvcignore"
-_DVC_FOLDER = ".dvc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +27,6 @@ class LinkPolicy:
 
     reflink: bool = True
     hardlink: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FileFound:
-    """One file below a folder."""
-
-    relpath: str
-    """POSIX, relative to the folder."""
-    path: str
-    status: os.stat_result
-    """Of the file itself where a symlink leads to it."""
-    is_link: bool = False
-    """Whether a symlink leads to it."""
 
 
 def reflink(source: int, target: int) -> bool:
@@ -128,106 +107,6 @@ def clear(path: StrPath) -> None:
 def is_executable(mode: int) -> bool:
     """Whether anybody may execute it; DVC's `isexec`."""
     return bool(mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH))
-
-
-def dvc_default_ignores(relpath: str, is_folder: bool) -> bool:
-    """What DVC ignores without any .dvcignore: `.git`, `.hg/` and `.dvc/`, at any depth."""
-    name = relpath.rpartition("/")[2]
-    return name == ".git" or (is_folder and name in (".hg", _DVC_FOLDER))
-
-
-def files_below(folder: StrPath, ignoring: Ignoring | None = None) -> Iterator[FileFound]:
-    """Every file below a folder that DVC would hash, in no particular order.
-
-    As in DVC: symlinks to files count as the files, symlinks to folders are passed over, empty folders do not count,
-    and neither does a folder with a DVC project of its own. Raises InputError, naming the path, for a broken symlink,
-    for what is neither file nor folder, and for a .dvcignore inside the folder.
-    """
-    ignores = ignoring or dvc_default_ignores
-    rest = [(os.fspath(folder), "")]
-    while rest:
-        path, prefix = rest.pop()
-        with _listed(path) as found:
-            if prefix and any(entry.name == _DVC_FOLDER for entry in found):
-                continue
-            for entry in found:
-                relpath = prefix + entry.name
-                if _is_folder(entry):
-                    if not entry.is_symlink() and not ignores(relpath, True):
-                        rest.append((f"{path}/{entry.name}", relpath + "/"))
-                elif not ignores(relpath, False):
-                    yield _file(entry, f"{path}/{entry.name}", relpath)
-
-
-def all_files_below(folder: StrPath) -> Iterator[FileFound]:
-    """Every regular file below a folder, in no particular order, also in folders of other tools.
-
-    Symlinks to files count as the files; symlinks to folders, and what is neither file nor folder, are passed over.
-    """
-    rest = [(os.fspath(folder), "")]
-    while rest:
-        path, prefix = rest.pop()
-        with _listed(path) as found:
-            for entry in found:
-                if entry.is_dir(follow_symlinks=False):
-                    rest.append((f"{path}/{entry.name}", f"{prefix}{entry.name}/"))
-                elif _is_file(entry):
-                    is_link = entry.is_symlink()
-                    yield FileFound(prefix + entry.name, f"{path}/{entry.name}", entry.stat(), is_link)
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        return False
-
-
-@contextmanager
-def _listed(folder: str) -> Iterator[list[os.DirEntry[str]]]:
-    """What is in a folder; the entries look themselves up from its descriptor, which is shorter than the whole path."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with os.scandir(descriptor) as entries:
-            yield list(entries)
-    finally:
-        os.close(descriptor)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; of a link that leads to itself more is said where it is read."""
-    try:
-        return entry.is_dir()
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        return False
-
-
-def check_regular(path: StrPath, status: os.stat_result) -> None:
-    """Raise InputError for what is not a regular file, before it is opened: that alone can wait, or do something."""
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(
-            f"{os.fspath(path)}: neither a file nor a folder", "remove it: pipes, sockets and devices hold no data"
-        )
-
-
-def _file(entry: os.DirEntry[str], path: str, relpath: str) -> FileFound:
-    if entry.name == _IGNORE_FILE:
-        raise InputError(
-            f"{path}: a {_IGNORE_FILE} inside a folder that DVC tracks",
-            f"DVC refuses it: move the patterns to a {_IGNORE_FILE} above the folder",
-        )
-    try:
-        status = entry.stat()
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ELOOP):
-            raise
-        raise InputError(f"{path}: a symlink that leads nowhere", "remove it or make what it points to") from error
-    check_regular(path, status)
-    return FileFound(relpath, path, status, entry.is_symlink())
 
 
 def sync_file_system(folder: StrPath) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runner.data.hashing import BUFFER_BYTES, StrPath, blocks, descriptor_md5, is_digest
 from runner.data.links import READ_ONLY_MODE, LinkPolicy, clear, reflink, temporary_name, write_all
+from runner.data.walk import FileFound
 from runner.errors import InputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -40,6 +41,7 @@ class ObjectStore:
         self._temporary = f"{root}/runner-tmp"
         self._ready = False
         self._device = _NO_DEVICE
+        self._user = os.geteuid()
         self._lock = threading.Lock()
 
     def path(self, md5: str, legacy: bool = False) -> str:
@@ -58,12 +60,6 @@ class ObjectStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found if stat.S_ISREG(found.st_mode) else None
-
-    def can_be(self, status: os.stat_result) -> bool:
-        """Whether a file may become an object without a copy: it is ours alone, has one name, and lies beside them."""
-        if not self._ready:
-            self._prepare()
-        return status.st_nlink == 1 and status.st_dev == self._device and status.st_uid == os.geteuid()
 
     def temporary(self) -> str:
         """A fresh name on the cache's file system, for a file that is not yet an object."""
@@ -121,32 +117,41 @@ class ObjectStore:
             os.unlink(temporary)
             raise
 
-    def give(self, path: StrPath, source: int, before: os.stat_result, md5: str) -> os.stat_result | None:
-        """Let a file whose bytes are known be the object, under a second name; None where that cannot be.
+    def give(self, file: FileFound) -> tuple[str, os.stat_result | None] | None:
+        """Let a file itself be an object, under a second name: its MD5 and what it is then.
 
-        `source` is open on it, `before` is what it was when its bytes were read. Raises FileExistsError where the
-        object is there already.
+        None in place of what it is where the object is there already; None, and the file has to be copied, where it
+        cannot be one: what a link leads to, what has another name already or another owner, what lies elsewhere, and
+        what somebody writes to.
         """
-        target = self.path(md5)
+        before = file.status
+        if not self._ready:
+            self._prepare()
+        if file.is_link or before.st_nlink != 1 or before.st_dev != self._device or before.st_uid != self._user:
+            return None
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
+            md5 = descriptor_md5(descriptor, before.st_size)
             if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
-                os.fchmod(source, READ_ONLY_MODE)
-            _link(path, target)
+                os.fchmod(descriptor, READ_ONLY_MODE)
+            target = f"{self._files}/{md5[:2]}/{md5[2:]}"
+            _link(file.path, target)
+            after = os.fstat(descriptor)
         except FileExistsError:
-            raise
+            return md5, None
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise
             self._device = _NO_DEVICE  # no right to, or no hard links there: from now on there are copies
             return None
-        after = os.fstat(source)
-        same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-        if same and after.st_nlink == before.st_nlink + 1:
-            return after
+        finally:
+            os.close(descriptor)
+        if after.st_nlink == 2 and _is_same(before, after):
+            return md5, after
         # Somebody writes to it, or has put another file there. A whole object that is in its place by now stays.
         ours = {after.st_ino}
         with contextlib.suppress(FileNotFoundError):
-            ours.add(os.lstat(path).st_ino)
+            ours.add(os.lstat(file.path).st_ino)
         with contextlib.suppress(FileNotFoundError):
             if os.lstat(target).st_ino in ours:
                 os.unlink(target)
@@ -218,6 +223,16 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)
     except FileNotFoundError:
         return  # another process has just renamed it, or swept it too
+
+
+def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether it is one file, and nobody has written to it in between."""
+    return (
+        before.st_ino == after.st_ino
+        and before.st_dev == after.st_dev
+        and before.st_size == after.st_size
+        and before.st_mtime_ns == after.st_mtime_ns
+    )
 
 
 def _link(path: StrPath, target: str) -> None:

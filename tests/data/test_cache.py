@@ -21,6 +21,7 @@ from runner.data.faults import DamagedObjects, MissingObjects
 from runner.data.hash_index import HashIndex
 from runner.data.hashing import dir_digest, dos2unix_md5
 from runner.data.links import LinkPolicy
+from runner.data.walk import FileFound
 from runner.errors import HostError, InputError
 from tests.aged import age
 from tests.counted import counted
@@ -198,18 +199,15 @@ def test_a_given_file_takes_the_place_of_a_damaged_object(cache: Cache, tmp_path
 def test_a_given_file_that_somebody_writes_to_is_no_object(cache: Cache, tmp_path: Path) -> None:
     store, file = objects.ObjectStore(cache.root, LinkPolicy()), tmp_path / "f"
     file.write_bytes(b"one")
-    assert store.can_be(file.stat())
-    with file.open("r+b") as writer:
-        before = os.fstat(writer.fileno())
-        writer.write(b"three")
-        writer.flush()
-        assert store.give(file, writer.fileno(), before, md5_hex(b"one")) is None
-        os.rename(file, tmp_path / "moved")
-        file.write_bytes(b"other")
-        now = os.fstat(writer.fileno())
-        assert store.give(file, writer.fileno(), now, md5_hex(b"three")) is None
-    assert not cache.has(md5_hex(b"one"))
-    assert not cache.has(md5_hex(b"three"))
+    before = FileFound("", str(file), file.stat())
+    file.write_bytes(b"three")
+    assert store.give(before) is None
+    before = FileFound("", str(file), file.stat())
+    file.rename(tmp_path / "moved")
+    file.write_bytes(b"other")
+    assert store.give(before) is None
+    assert not [path for path in (cache.root / "files").rglob("*") if path.is_file()]
+    assert store.give(FileFound("", str(file), file.stat())) == (md5_hex(b"other"), file.stat())
 
 
 def test_an_object_that_another_process_stored_meanwhile_stays(
@@ -219,16 +217,14 @@ def test_an_object_that_another_process_stored_meanwhile_stays(
     file.write_bytes(b"one")
     link = os.link
 
-    def link_with_others_around(source: Path, target: str, *, follow_symlinks: bool) -> None:
+    def link_with_others_around(source: str, target: str, *, follow_symlinks: bool) -> None:
         link(source, target, follow_symlinks=follow_symlinks)
         (tmp_path / "whole").write_bytes(b"one")
         os.replace(tmp_path / "whole", target)
         file.write_bytes(b"written to")
 
     monkeypatch.setattr(objects.os, "link", link_with_others_around)
-    assert store.can_be(file.stat())
-    with file.open("rb") as reader:
-        assert store.give(file, reader.fileno(), os.fstat(reader.fileno()), md5_hex(b"one")) is None
+    assert store.give(FileFound("", str(file), file.stat())) is None
     assert cache.object_path(md5_hex(b"one")).read_bytes() == b"one"
 
 
