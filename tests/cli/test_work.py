@@ -101,5 +101,5 @@ def test_a_reconcile_with_nothing_to_do_talks_twice_to_the_remote_and_starts_few
         "diff-index": 1,
         "ls-files": 1,
         "for-each-ref": 5,
-        "cat-file": 4,
+        "cat-file": 3,
     }
