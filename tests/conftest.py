@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.repositories import Content, GitRepo, new_bare_remote, new_repository
@@ -26,6 +27,13 @@ _GIT_CONFIG = """\
 [maintenance]
     auto = false
 """
+
+# The same examples each time, and no clock: what a busy machine does must not decide. For new examples say
+# `--hypothesis-profile default`.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

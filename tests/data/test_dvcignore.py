@@ -38,7 +38,7 @@ def verdicts_of_dvc(root: Path, paths: list[tuple[str, bool]]) -> list[bool]:
     st.dictionaries(st.sampled_from(_FOLDERS[:5]), st.lists(_PATTERNS, min_size=1, max_size=5), max_size=4),
     st.booleans(),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @example({"": ["a/"], "a": ["!x"], "a/b": ["x"]}, True)
 @example({"a/b": ["/x", "!/x"], "a": ["b/"]}, False)
 def test_what_dvc_ignores_is_ignored(patterns: dict[str, list[str]], with_subproject: bool) -> None:

@@ -72,7 +72,7 @@ def loses(value: dict[str, Any]) -> bool:
 
 
 @given(st.dictionaries(_STRING, _VALUE, min_size=1, max_size=3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example({"a": [[], {}, [[]], [{}], [[1], {"a": [None]}]]})
 @example({"a": "x " * 60})
 @example({"a" * 99: "b" * 90 + " c"})
@@ -84,7 +84,7 @@ def test_a_block_is_byte_for_byte_what_dvc_writes(entry: dict[str, Any]) -> None
 
 
 @given(_command())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_command_is_folded_where_dvc_folds_it(cmd: str) -> None:
     whole = {"stages": {"s": {"cmd": cmd, "deps": [cmd, {"path": cmd}]}}}
     text = block(whole["stages"], 2)
@@ -92,7 +92,7 @@ def test_a_command_is_folded_where_dvc_folds_it(cmd: str) -> None:
 
 
 @given(_VALUE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_was_written_reads_back_the_same(value: Any) -> None:
     from dvc.utils.serialize import parse_yaml
 

@@ -131,7 +131,7 @@ _VALUE = st.recursive(
 
 
 @given(st.lists(_ROW, min_size=1, max_size=3), st.lists(_ROW, max_size=3), st.dictionaries(st.text(max_size=3), _VALUE))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_key_and_value_are_those_of_dvc(
     deps: list[dict[str, Any]], outs: list[dict[str, Any]], values: dict[str, Any]
 ) -> None:
