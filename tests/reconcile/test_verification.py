@@ -302,10 +302,11 @@ def gated(folder: Path) -> dict[str, str]:
 
 def begun(folder: Path) -> bool:
     """Whether `slow` has begun since the last look."""
-    file = folder / "begun"
-    found = file.exists()
-    file.unlink(missing_ok=True)
-    return found
+    try:
+        (folder / "begun").unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def verifications(world: World) -> list[str]:
