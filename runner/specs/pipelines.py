@@ -58,6 +58,7 @@ class StageReading:
         self.findings.append(self.locator.finding(path, message, hint))
 
 
+_PATH_BOUND = f"with its working folder it may have {places.LONGEST_PATH:,} characters"
 _RESERVED = frozenset([".git", ".dvc", ".runner", ".github"])
 """Folders of git, of DVC, of the runner and of the host of the repository."""
 
@@ -185,6 +186,9 @@ class _StageReader:
     def _path_of(self, value: Any, where: yaml12.Path, what: str) -> str | None:
         if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
             self._add(where, f"the {what} `{value}` is not a path", "write a path relative to the working folder")
+            return None
+        if len(value) + len(self._wdir) > places.LONGEST_PATH:
+            self._add(where, f"the {what} `{value[:40]}...` is longer than any path may be", _PATH_BOUND)
             return None
         path = places.resolved(self._wdir, value)
         if path is None:

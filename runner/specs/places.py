@@ -14,14 +14,19 @@ from runner.errors import Finding, Place
 from runner.specs import yaml12
 from runner.values import dataclass, field
 
+LONGEST_PATH = 4096
+"""Characters of a path that a spec names, with its working folder: no more than Linux takes (PATH_MAX). The folders
+above a path are listed, so a bound here bounds their number, too."""
+
 
 def joined(base: str, path: str) -> str | None:
     """`path`, written relative to the folder `base`, from the root of the repository; None if it leaves it.
 
-    Normalised, `.` for the root itself. Paths outside the repository (`is_external`) are not for this function.
+    None, too, where it is too long for a path. Normalised, `.` for the root itself. Paths outside the repository
+    (`is_external`) are not for this function.
     """
     whole = posixpath.normpath(posixpath.join(base, path))
-    if whole == ".." or whole.startswith(("../", "/")):
+    if whole == ".." or whole.startswith(("../", "/")) or len(whole) > LONGEST_PATH:
         return None
     return whole
 

@@ -356,6 +356,7 @@ PATTERNS = {
     "hyphens": "a-" * 100_000,
     "colons": ":" * 200_000,
     "slashes": "/" * 200_000,
+    "folders": "a/" * 100_000 + "a",
     "escapes": "\\\\" * 100_000,
 }
 
