@@ -97,6 +97,12 @@ class RunnerError(Exception):
     def __str__(self) -> str:
         return self.message + (f"\n  {self.hint}" if self.hint else "")
 
+    @property
+    def line(self) -> str:
+        """The same in one line, for where others stand around it."""
+        hint = f" ({self.hint})" if self.hint else ""
+        return " ".join(part.strip() for part in f"{self.message}{hint}".splitlines())
+
 
 class InputError(RunnerError):
     """The input or the usage is wrong; the same call will fail again."""
@@ -115,6 +121,11 @@ class SpecError(InputError):
 
     def __str__(self) -> str:
         return "\n".join([self.message + ":", *(f"  {finding}" for finding in self.findings)])
+
+    @property
+    def line(self) -> str:
+        """All of them in one line."""
+        return f"{self.message}: {'; '.join(map(str, self.findings))}"
 
 
 class HostError(RunnerError):

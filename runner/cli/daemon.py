@@ -63,9 +63,9 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
             return result
 
         def told(result: Result) -> None:
-            console.row(result_json(result))
+            console.row(result_json(result, signals[-1] if signals else None))
             for address, error in result.host_errors.items():
-                say(f"{console.err.red('not run')}  {Style.safe(f'{address}  {error}')}")
+                say(f"{console.err.red('not run')}  {Style.safe(f'{address}  {error.line}')}")
             say(f"{result.plan.desired[:12]}: {result_line(result, console.err)}")
 
         def quiet(result: Result, beat: Beat) -> None:

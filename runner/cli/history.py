@@ -116,9 +116,13 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
         "desired": state.summary.desired,
         "outputs": done.outputs,
         "missing": [row.as_json() for row in done.lost],
+        "damaged": [{"digest": md5, "replaced": is_back} for md5, is_back in done.damaged.items()],
         "exitCode": int(done.exit_code),
     }
     console.result("\n".join(lines) or "There is nothing to pull.", value)
+    for md5, is_back in done.damaged.items():
+        became = "fetched again" if is_back else "taken out of it"
+        console.say(f"{console.err.yellow('notice: ')}object {md5} in the cache of this host was damaged: {became}")
     if done.lost:
         console.say(f"{console.err.red('error: ')}{plural(len(done.lost), 'output')} could not be brought:")
         told = [f"  {row.fact.path} of {row.address}, {row.fact.md5}: {row.error.message}" for row in done.lost]

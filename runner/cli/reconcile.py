@@ -105,14 +105,14 @@ def _run(
             progress.close()
             parts.close()
     _share(repository, console)
-    value = result_json(result) if console.as_json or summary is not None else {}
+    code = signals[-1] if signals else result.exit_code
+    value = result_json(result, code) if console.as_json or summary is not None else {}
     console.result(result_text(result, console.out), value)
     for notice in result_notices(result):
         console.say(console.err.yellow("notice: ") + Style.safe(notice))
     console.say(result_line(result, console.err))
     if request.rev is None and repository.clone is not None:
         _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
-    code = signals[-1] if signals else result.exit_code
     if summary is not None and not _markdown(summary, value, console) and code == ExitCode.DONE:
         return ExitCode.HOST
     return code
@@ -122,7 +122,7 @@ def _share(repository: Repository, console: Console) -> None:
     try:
         repository.share_states()
     except RunnerError as error:  # the results are recorded; only this clone does not know of them yet
-        console.say(f"This clone does not see the newest state yet: {error}")
+        console.say(f"This clone does not see the newest state yet: {Style.safe(error.line)}")
 
 
 def _tell_what_took_no_part(desired: str, repository: Repository, clone: Clone, console: Console) -> None:

@@ -39,7 +39,7 @@ class _Teller:
 
     def ended(self, result: Verification) -> None:
         self.verified += len(result.checked)
-        self.console.row(verification_json(result))
+        self.console.row(verification_json(result, result.exit_code))
         self.say(verified_line(result, self.console.err))
 
     def unable(self, skipped: Skipped) -> None:
@@ -49,7 +49,7 @@ class _Teller:
         self.say(f"stopped verifying {Style.safe(str(address))}: something new is there")
 
     def failed(self, error: RunnerError) -> None:
-        self.say(f"not verified  {Style.safe(str(error))}")
+        self.say(f"not verified  {Style.safe(error.line)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,14 +51,15 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
         try:
             repository.share_states()
         except RunnerError as error:  # it is recorded; only this clone does not know of it yet
-            console.say(f"This clone does not see the newest state yet: {Style.safe(str(error))}")
-    console.result(verification_text(result, console.out), verification_json(result))
+            console.say(f"This clone does not see the newest state yet: {Style.safe(error.line)}")
+    code = signals[-1] if signals else result.exit_code
+    console.result(verification_text(result, console.out), verification_json(result, code))
     if arguments.all and not result.checked and not result.cancelled:
         console.say("Nothing that stands recorded can be verified; name a stage to be told why.")
     if problem is not None and not signals:
-        console.say(f"{console.err.red('error: ')}{Style.safe(str(problem))}")
+        console.say(f"{console.err.red('error: ')}{Style.safe(problem.line)}")
         return problem.exit_code
-    return signals[-1] if signals else result.exit_code
+    return code
 
 
 def _recorded(verifier: Verifier, result: Verification, stop: threading.Event) -> RunnerError | None:

@@ -15,6 +15,7 @@ from runner.errors import HostError, RunnerError, SpecError
 from runner.execute.context import Context, Event
 from runner.execute.materials import BytesMissing, Materials
 from runner.execute.run import perform
+from runner.execute.strays import stray_words
 from runner.execute.unknowns import Resolver
 from runner.execute.workers import Workers
 from runner.values import dataclass, field, replace
@@ -190,7 +191,7 @@ class Execution:
         elif isinstance(result, RunnerError):
             self.outcome.host_errors[step.address] = result
             self._disappoint(step.address)
-            self._context.on_event(Event("notice", step.address, str(result)))
+            self._context.on_event(Event("notice", step.address, result.line))
         else:
             raise result
 
@@ -205,6 +206,8 @@ class Execution:
         self._sink.keep(run)
         self.outcome.runs.append(run)
         self._context.on_event(Event("finished", step.address, run=run))
+        for said in stray_words(self._stage(step), run.undeclared):
+            self._context.on_event(Event("notice", step.address, said))
         if not run.succeeded:
             self.outcome.steps[step.address] = replace(step, action=Action.FAILED, reasons=(run.message,))
             self._disappoint(step.address)
@@ -292,7 +295,7 @@ class Execution:
             return self._resolver.resolve(step)
         except HostError as error:
             self.outcome.host_errors[step.address] = error
-            self._context.on_event(Event("notice", step.address, str(error)))
+            self._context.on_event(Event("notice", step.address, error.line))
             return None
 
     def _note_findings(self, step: Step) -> None:
@@ -309,7 +312,7 @@ class Execution:
                 hint = "delete the damaged objects there, and `dvc push` from a clone that has them whole"
             self.outcome.host_errors[step.address] = HostError(f"stage {step.address.stage}: {loss}", hint)
             self._disappoint(step.address)
-            self._context.on_event(Event("notice", step.address, str(HostError(str(loss), hint))))
+            self._context.on_event(Event("notice", step.address, HostError(str(loss), hint).line))
             return
         if loss.is_damaged:
             self._damaged.add(loss.producer)

@@ -57,6 +57,25 @@ def told_secret(stage: Stage, root: Path, secrets: Mapping[str, str]) -> str:
     return ""
 
 
+def short_secrets(stage: Stage, root: Path, secrets: Mapping[str, str]) -> list[str]:
+    """Sentences about what will be published and has the value of a secret that is too short to be told from chance.
+
+    Of a run whose outputs `told_secret` finds nothing wrong with.
+    """
+    values = {name: value.encode("utf-8", "surrogateescape") for name, value in secrets.items() if value}
+    if not values:
+        return []
+    said = []
+    for out in stage.outs:
+        data = [file.read_bytes() for file in _recorded_files(out, root)]
+        held = sorted(name for name, value in values.items() if any(value in one for one in data))
+        if held:
+            of = ", ".join(held)
+            where = "committed to the state branch as it is" if not out.cache else "not recorded as a metric"
+            said.append(f"{out.path} has the value of {of}, which is too short to be told from chance: {where}")
+    return said
+
+
 def _recorded_files(out: Out, root: Path) -> Iterator[Path]:
     """Files whose bytes go to the state branch: uncached ones, which are small by then, and metrics."""
     path = root / out.path

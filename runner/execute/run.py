@@ -17,7 +17,7 @@ from runner.core.records import RunFacts
 from runner.errors import HostError, InputError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
-from runner.execute.metrics import recorded_metrics, told_secret
+from runner.execute.metrics import recorded_metrics, short_secrets, told_secret
 from runner.execute.output_links import leads_out, links_of, mend_links
 from runner.execute.worktree import Room, Worktree
 from runner.failpoints import reached
@@ -95,6 +95,9 @@ def _attempt(context: Context, running: Running, room: Room, attempt: int, cance
         reached("commands-ended")
         if stray:
             outcome = replace(outcome, undeclared=tuple(stray.names()[:_MOST_UNDECLARED]))
+        if outcome.log_left_out_bytes:
+            text = f"printed more than its log may hold: {outcome.log_left_out_bytes:,} bytes of it are left out"
+            context.on_event(Event("notice", stage.address, text))
     try:
         facts = _facts(context, running, room, outcome, attempt)
     finally:
@@ -227,6 +230,8 @@ def _facts(context: Context, running: Running, room: Room, outcome: Outcome, att
         message = redacted_text(error.message.replace(f"{outcome.output_root}{os.sep}", ""), context.secrets)
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
     reached("outputs-stored")
+    for said in short_secrets(stage, outcome.output_root, context.secrets):
+        context.on_event(Event("notice", stage.address, said))
     metrics = recorded_metrics(stage, outcome.output_root, context.secrets)
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)
@@ -293,7 +298,10 @@ def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
     link = leads_out(source, links, (room.tree.folder, room.private))
     if link is not None:
         raise InputError(f"{link}: a link that leads out of the repository", "copy what it leads to")
-    saved = (context.outputs or context.cache).save(source, give=_is_given(out.path, room, outcome))
+    try:
+        saved = (context.outputs or context.cache).save(source, give=_is_given(out.path, room, outcome))
+    except HostError as error:
+        raise HostError(f"the output {out.path} cannot be kept: {error.message}", error.hint) from error
     return OutFact(
         out.path,
         saved.md5,

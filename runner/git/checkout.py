@@ -12,12 +12,10 @@ from runner.errors import HostError
 from runner.git.command import path_bytes, path_text
 from runner.git.objects import DamagedObjects, Found
 from runner.git.read import Reader
-from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK, Tree, TreeEntry
+from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK, Tree, TreeEntry, is_lfs_pointer
 
 _WHOLE_BYTES = 16 << 20
 """Blobs above this are streamed to disk."""
-_POINTER_BYTES = 200
-_POINTER = b"version https://git-lfs.github.com/spec/"
 _HOPS_LIMIT = 40
 """Links behind links, as the kernel counts them."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -90,7 +88,7 @@ def _write_blobs(reader: Reader, wanted: Mapping[str, TreeEntry], writer: _Write
         data = _present(path, found).data
         if data is None:
             large.append((path, entry))
-        elif len(data) < _POINTER_BYTES and data.startswith(_POINTER):
+        elif is_lfs_pointer(data):
             skipped.append(Skipped(path, "an LFS pointer: its content is not in git"))
         else:
             writer.write(path, (data,), executable=entry.mode == EXECUTABLE)

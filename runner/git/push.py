@@ -45,7 +45,7 @@ _DENIED = re.compile(
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"currently checked out", "check out another branch in that repository, or make it a bare one"),
     (r"protected branch|GH006|GH013|rule", "allow the runner's user to push to this branch in the branch protection"),
-    (r"hook declined", "a hook of the remote declined it; its words are above"),
+    (r"hook declined", "a hook of the remote declined it: whoever looks after the remote can say what it wants"),
     (
         r"quota|no space left|unpacker error|unpack failed",
         "the remote cannot store it: check its disk and its permissions",

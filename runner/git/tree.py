@@ -14,6 +14,8 @@ FILE = "100644"
 EXECUTABLE = "100755"
 SYMLINK = "120000"
 SUBMODULE = "160000"
+LFS_POINTER_BYTES = 200
+"""A pointer of git LFS is smaller."""
 
 _ENTRIES_LIMIT = 2_000_000
 """Trees may name the same subtree many times over: a few objects can stand for billions of paths."""
@@ -227,6 +229,11 @@ def parsed_changes(raw: bytes) -> Iterator[dict[str, str | None]]:
             changes[path_text(raw[middle + 1 : end])] = None if status == "D" else now
             start = end + 1
         yield changes
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Whether the bytes of a blob only say where git LFS keeps the content."""
+    return len(data) < LFS_POINTER_BYTES and data.startswith(b"version https://git-lfs.github.com/spec/")
 
 
 def _is_refused(name: str) -> bool:

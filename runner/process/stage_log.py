@@ -1,9 +1,12 @@
 """The log of one stage: redacted, bounded on disk (head and tail are kept), hashed as written, with its last lines
-at hand."""
+at hand. A log that is long already grows no more where the disk is nearly full, and gives back what it took where it
+is."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +21,10 @@ SEGMENT_BYTES = 8 * 1024 * 1024
 SEGMENTS = 4
 """The end of a log is kept in so many files of that size while the stage runs; the oldest goes when another is
 begun."""
+LEAST_BYTES = 1024 * 1024
+"""So much of the beginning of a log is written as long as the disk takes it."""
+DISK_ROOM_BYTES = 128 * 1024 * 1024
+"""Beyond its beginning a log leaves so much of the disk to others."""
 TAIL_LINES = 20
 TAIL_BYTES = 64 * 1024
 LINE_CHARACTERS = 2000
@@ -52,6 +59,14 @@ class StageLog:
         self._segments: list[Path] = []
         self._segment_room = 0
         self._left_out = 0
+        """Bytes that were left out between head and segments."""
+        self._fed = 0
+        self._kept = 0
+        """Bytes of output in the head and the segments."""
+        self._looked_at = 0
+        """How much was kept when the room on the disk was last looked at."""
+        self._is_full = False
+        """Whether the disk has no room for more of it but its last bytes."""
         self._size = 0
         self._digest = hashlib.sha256()
         try:
@@ -70,19 +85,21 @@ class StageLog:
         if self._on_line and self._line:
             self._on_line(_readable(self._line))
         try:
-            self._join_segments()
+            try:
+                self._join_segments()
+            except OSError as error:
+                self._make_room(error)
+            left_out = self._left_out + self._append_end()
             self._file.close()
         except OSError as error:
             raise self._unwritable(error) from error
-        return WrittenLog(self._size, self._digest.hexdigest(), _last_lines(bytes(self._tail)), self._left_out)
+        return WrittenLog(self._size, self._digest.hexdigest(), _last_lines(bytes(self._tail)), left_out)
 
     def abandon(self) -> None:
-        """Close without more ado, after an error."""
+        """Close without more ado, after an error, and give the disk back what it took: nothing is recorded of it."""
         self._file.close()
-        if self._segment is not None:
-            self._segment.close()
-        for segment in self._segments:
-            segment.unlink(missing_ok=True)
+        self._drop_segments()
+        self._path.unlink(missing_ok=True)
 
     def _take(self, data: bytes) -> None:
         if not data:
@@ -90,10 +107,12 @@ class StageLog:
         self._tail += data
         if len(self._tail) > 2 * TAIL_BYTES:
             del self._tail[:-TAIL_BYTES]
+        self._fed += len(data)
         try:
-            self._store(data)
+            if not self._is_full and not self._leaves_no_room():
+                self._store(data)
         except OSError as error:
-            raise self._unwritable(error) from error
+            self._make_room(error)
         if self._on_line:
             *lines, self._line = (self._line + data).replace(b"\r", b"\n").split(b"\n")
             self._line = self._line[-TAIL_BYTES:]
@@ -105,6 +124,7 @@ class StageLog:
             self._append(data[: self._head_room])
             kept = min(len(data), self._head_room)
             self._head_room -= kept
+            self._kept += kept
             data = data[kept:]
         while data:
             if not self._segment_room:
@@ -113,6 +133,7 @@ class StageLog:
             _write_all(self._segment, data[: self._segment_room])
             kept = min(len(data), self._segment_room)
             self._segment_room -= kept
+            self._kept += kept
             data = data[kept:]
 
     def _append(self, data: bytes) -> None:
@@ -127,6 +148,7 @@ class StageLog:
             oldest = self._segments.pop(0)
             oldest.unlink()
             self._left_out += SEGMENT_BYTES
+            self._kept -= SEGMENT_BYTES
         number = self._left_out // SEGMENT_BYTES + len(self._segments)
         path = self._path.with_name(f"{self._path.name}.tail{number}")
         self._segments.append(path)
@@ -146,10 +168,55 @@ class StageLog:
             path.unlink()
         self._segments = []
 
+    def _leaves_no_room(self) -> bool:
+        """Whether the log is to grow no more; the disk is looked at once for each of its MiB."""
+        if self._kept - self._looked_at >= LEAST_BYTES:
+            self._looked_at = self._kept
+            disk = os.statvfs(self._path.parent)
+            self._is_full = disk.f_bavail * disk.f_frsize < DISK_ROOM_BYTES
+        return self._is_full
+
+    def _make_room(self, error: OSError) -> None:
+        """On a full disk a long log gives back all but its beginning. Raises HostError for one that is short, and for
+        any other error."""
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self._size <= LEAST_BYTES:
+            raise self._unwritable(error) from error
+        self._is_full = True
+        self._drop_segments()
+        try:
+            self._file.truncate(LEAST_BYTES)
+            self._file.seek(LEAST_BYTES)
+            with self._path.open("rb") as written:
+                self._digest = hashlib.sha256(written.read())
+        except OSError as problem:
+            raise self._unwritable(problem) from problem
+        self._size = self._kept = LEAST_BYTES
+        self._left_out = 0
+
+    def _append_end(self) -> int:
+        """Of output that came when the log was full, write the last bytes; returns how many were left out."""
+        missing = self._fed - self._kept - self._left_out
+        end = bytes(self._tail[-TAIL_BYTES:][-missing:]) if missing else b""
+        left_out = missing - len(end)
+        if left_out:
+            note = f"\n[runner: {left_out} bytes of this log were left out here, since the disk was full]\n"
+            self._append(note.encode())
+        self._append(end)
+        return left_out
+
+    def _drop_segments(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+        for segment in self._segments:
+            segment.unlink(missing_ok=True)
+        self._segments = []
+
     def _unwritable(self, error: OSError) -> HostError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return HostError(
             f"{self._path}: the log of the stage cannot be written: {error.strerror}",
-            "is the disk full, or the folder read-only?",
+            "make room on that disk; what the stage printed is gone" if full else "is the folder read-only?",
         )
 
 

@@ -239,8 +239,9 @@ class Claims:
             reached("claim-placed")
             return True
         self._refused = True
-        why = f" ({result.detail})" if result is not None else ""
-        self.notice(f"the remote takes no claims: two runners at once may run the same stage{why}")
+        why = f" (it said: {result.detail})" if result is not None and result.detail else ""
+        may = "two runners at once may run the same stage, and it may refuse the results, too"
+        self.notice(f"the remote takes no claims{why}: {may}")
         return False
 
     def _drop(self) -> None:

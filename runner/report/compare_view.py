@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.core.leaves import difference, leaves
 from runner.core.runkey import shown, shown_apart
-from runner.report.style import Style, table
+from runner.report.style import Style, change, table
 from runner.values import dataclass, field
 
 _SECTIONS = (
@@ -102,8 +102,8 @@ def _section(title: str, rows: list[Row], names: tuple[str, str], several: bool,
     cells = []
     for row in rows:
         values = _cells(row)
-        change = [_change(row)] if has_change else []
-        cells.append([row.name or row.kind, *([row.stage] if several else []), *values, *change])
+        changed = [_change(row)] if has_change else []
+        cells.append([row.name or row.kind, *([row.stage] if several else []), *values, *changed])
     first = 2 if several else 1
     numbers = range(first, first + 3) if rows[0].kind == "metric" else ()
     return table(header, cells, style, numbers=tuple(numbers))
@@ -182,4 +182,4 @@ def _cell(value: Any) -> str:
 
 
 def _change(row: Row) -> str:
-    return f"{row.delta:+.4g}" if row.delta else ""
+    return change(row.delta) if row.delta else ""

@@ -79,6 +79,10 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
         lines += _section(title, [f"    {Style.safe(other)}" for other in value[key]], style)
     lines += _section("run key", [f"    {value['key']}"] if value["key"] else [], style)
     lines += _section("recorded", fields(_record(value, action), style), style)
+    undeclared = value["run"]["undeclared"] if value["run"] else []
+    lines += _section(
+        "wrote beside its outputs; undone", [f"    {Style.safe(path)}" for path in undeclared[:20]], style
+    )
     lines += _verified_lines(value, style) if value["verified"] else []
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.core.actions import Action
 from runner.core.records import RunFacts
+from runner.errors import ExitCode
 from runner.parts import Result
 from runner.report.plan_view import after_failures
 from runner.report.style import Style, plural, reason_text, shown_value, size
@@ -21,8 +22,11 @@ _NOT_RETRIED = {
 }
 
 
-def result_json(result: Result) -> dict[str, Any]:
-    """The result as plain JSON; the Action's summary is rendered from it."""
+def result_json(result: Result, code: ExitCode | None = None) -> dict[str, Any]:
+    """The result as plain JSON; the Action's summary is rendered from it.
+
+    `code`: what the command ends with where that is not the result's own, as after a signal.
+    """
     planned = Counter(step.action.value for step in result.plan.steps)
     return {
         "schema": 1,
@@ -31,7 +35,7 @@ def result_json(result: Result) -> dict[str, Any]:
         "commit": result.commits[-1] if result.commits else None,
         "commits": result.commits,
         "signed": result.state.is_signed if result.state else None,
-        "exitCode": int(result.exit_code),
+        "exitCode": int(result.exit_code if code is None else code),
         "planned": dict(sorted(planned.items())),
         "actions": {str(address): step.action.value for address, step in result.steps.items()},
         "runs": [run_json(run) for run in result.runs],
@@ -44,7 +48,7 @@ def result_json(result: Result) -> dict[str, Any]:
             }
             for step in result.steps.values()
         ],
-        "hostErrors": [{"stage": str(address), "message": str(e)} for address, e in result.host_errors.items()],
+        "hostErrors": [{"stage": str(address), "message": e.line} for address, e in result.host_errors.items()],
         "dropped": [{"stage": _stage_of(row, result), **row} for row in result.dropped],
         "sent": [
             {"remote": name, "objects": sent.objects, "sizeBytes": sent.size_bytes}
@@ -82,7 +86,7 @@ def result_text(result: Result, style: Style) -> str:
             reason = step.reasons[0] if step.reasons else ""
             lines.append(f"{style.yellow('waits')}    {Style.safe(str(address))}  {style.dim(reason_text(reason))}")
     for address, error in result.host_errors.items():
-        lines.append(f"{style.red('not run')}  {Style.safe(str(address))}  {Style.safe(str(error))}")
+        lines.append(f"{style.red('not run')}  {Style.safe(str(address))}  {Style.safe(error.line)}")
     for run in result.runs:
         for file, values in run.metrics.items():
             numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in _leaves(values))
@@ -127,8 +131,8 @@ def result_line(result: Result, style: Style) -> str:
         text = f"Recorded what stands now in {commit}"
     if result.state is not None and not result.state.is_signed:
         text += ", not signed"
-    if recorded <= 0:
-        text += "" if result.runs else "; nothing had to run"
+    if not result.runs:
+        text += "; no run came to its end" if result.cancelled else "; nothing had to run"
     if dropped:
         text += f"; {_was_first(dropped)}"
     if result.cancelled:

@@ -75,7 +75,7 @@ def show_text(record: Record, style: Style) -> str:
         lines += _part(title, [(name, shown(item)) for name, item in material.get(kind, {}).items()], style)
     lines += _part("outputs", [(out.path, out.md5) for out in run.outs], style)
     lines += _part("metrics", [(name, _cell(value)) for name, value in _leaves(run)], style)
-    lines += _part("wrote beside its outputs; dropped", [(path, "") for path in run.undeclared[:20]], style)
+    lines += _part("wrote beside its outputs; undone", [(path, "") for path in run.undeclared[:20]], style)
     if run.log_tail:
         tail = [f"    {style.dim('│')} {Style.safe(line)}" for line in run.log_tail.splitlines()]
         lines += ["", style.bold("  the end of its log"), *tail]

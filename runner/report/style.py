@@ -137,6 +137,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def change(delta: float) -> str:
+    """How far a number has moved: whole ones to the unit, others in four digits."""
+    return f"{delta:+d}" if isinstance(delta, int) else f"{delta:+.4g}"
+
+
 def log_text(text: str, style: Style) -> str:
     """The log of a stage: byte for byte for programs; on a terminal nothing in it can move the cursor."""
     if style.width is None:

@@ -7,20 +7,21 @@ from typing import Any
 
 from runner.core.runkey import shown
 from runner.core.verification import DIFFERS, FAILED, SAME, Verification
-from runner.report.style import Style, duration, plural, table
+from runner.errors import ExitCode
+from runner.report.style import Style, change, duration, plural, table
 
 _COLOURS = {SAME: "green", DIFFERS: "red", FAILED: "red"}
 
 
-def verification_json(result: Verification) -> dict[str, Any]:
-    """All of it as plain JSON."""
+def verification_json(result: Verification, code: ExitCode) -> dict[str, Any]:
+    """All of it as plain JSON; `code` is what the command ends with."""
     return {
         "schema": 1,
         "desired": result.desired,
         "state": result.state,
         "commit": result.commit,
         "record": result.record,
-        "exitCode": int(result.exit_code),
+        "exitCode": int(code),
         "runs": [row.as_json() for row in result.checked],
         "skipped": [
             {"pipeline": row.address.pipeline, "stage": row.address.stage, "reason": row.why} for row in result.skipped
@@ -137,4 +138,4 @@ def _cell(value: Any) -> str:
 
 
 def _delta(item: Mapping[str, Any]) -> str:
-    return f"  ({item['delta']:+.4g})" if item["delta"] else ""
+    return f"  ({change(item['delta'])})" if item["delta"] else ""

@@ -380,6 +380,7 @@ class _Reader:
             *graph_checks.git_findings(stages, lambda path: path in tree.files, tree.is_folder, place_of),
             *graph_checks.cycle_findings(stages, outputs),
             *graph_checks.link_findings(stages, outputs, known, self._layout.link_at, place_of),
+            *graph_checks.pointer_findings(stages, outputs, known, self._layout.lfs_pointers, place_of),
             *graph_checks.environment_findings(stages, lambda path: self._layout.file(path) is not None, place_of),
             *graph_checks.missing_findings(stages, outputs, known, exists, tree.paths, place_of),
             *graph_checks.param_findings(stages, functools.cache(self._param_values), place_of),

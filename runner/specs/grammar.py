@@ -355,7 +355,10 @@ class _Resolution:
             self._add(where, message, _hint(message))
             return
         key = unknown[1]
-        self._add(where, f"unknown variable ${{{key}}}", self._known_variables(key))
+        hint = self._known_variables(key)
+        if _OF_A_SHELL.search(key) or (key.isupper() and not hint.startswith("did you mean")):
+            hint = f"`\\${{{key}}}` leaves it to the shell"
+        self._add(where, f"unknown variable ${{{key}}}", hint)
 
     def _known_variables(self, key: str) -> str:
         context = self._resolver.context if self._resolver is not None else {}
@@ -378,6 +381,8 @@ def group_of(path: yaml12.Path) -> str | int:
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _PREAMBLE = re.compile(r"^failed to (?:parse|resolve) .*? in '[^']*':\s*", re.DOTALL)
+_OF_A_SHELL = re.compile(r"[:#%/^,!*?+=]")
+"""What stands in expansions of a shell, and in the name of no parameter."""
 _UNKNOWN = re.compile(r"^Could not find '(.+)'$")
 _WHERE = re.compile(r"^failed to (?:parse|resolve) (?:stage )?'(.+?)' in '")
 

@@ -156,6 +156,29 @@ def link_findings(
     return findings
 
 
+def pointer_findings(
+    stages: Iterable[Stage],
+    outputs: Outputs,
+    tracked: Collection[str],
+    pointers: Callable[[Iterable[str]], Collection[str]],
+    place_of: PlaceOf,
+) -> list[Finding]:
+    """Inputs that git holds as an LFS pointer only; their content is fetched by a program, so never by the runner.
+
+    `pointers` says which of some paths are one. Frozen stages read nothing.
+    """
+    named = [
+        (stage, path)
+        for stage in stages
+        for path in (() if stage.frozen else inputs(stage))
+        if not (is_external(path) or path in tracked or outputs.makers(path))
+    ]
+    found = pointers(path for _, path in named)
+    hint = "fetch it with `git lfs pull`, and track it with DVC in its place"
+    message = "is an LFS pointer, which no stage can read"
+    return [Finding(*place_of(stage, path), f"`{path}` {message}", hint) for stage, path in named if path in found]
+
+
 def environment_findings(stages: Iterable[Stage], is_file: Callable[[str], bool], place_of: PlaceOf) -> list[Finding]:
     """Lock files of environments that git does not hold."""
     return [

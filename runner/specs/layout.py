@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runner.core.canonical import canonical_digest
 from runner.errors import Finding, SpecError
-from runner.git.tree import SUBMODULE, SYMLINK, TreeEntry
+from runner.git.tree import LFS_POINTER_BYTES, SUBMODULE, SYMLINK, TreeEntry, is_lfs_pointer
 from runner.specs import places
 from runner.specs.parse_cache import ParseCache
 
@@ -121,6 +121,21 @@ class Layout:
         """`a symbolic link` or `a submodule` if that is at a path, else None."""
         entry = self.tree.get(path)
         return None if entry is None else LINKS.get(entry.mode)
+
+    def lfs_pointers(self, paths: Iterable[str]) -> frozenset[str]:
+        """Those of the paths at which the commit has an LFS pointer in place of the content.
+
+        Where no `.gitattributes` of the commit speaks of LFS nothing is read; else what is small enough to be one.
+        """
+        attributes = [path for path in self.tree.paths if f"/{path}".endswith("/.gitattributes")]
+        oids = [entry.oid for path in attributes if (entry := self.file(path)) is not None]
+        self.prefetch(oids)
+        if not any(b"filter=lfs" in self._blobs.get(oid, b"") for oid in oids):
+            return frozenset()
+        named = {path: entry.oid for path in paths if (entry := self.file(path)) is not None}
+        found = self._reader.each_blob(list(dict.fromkeys(named.values())), limit_bytes=LFS_POINTER_BYTES)
+        pointers = {oid for oid, blob in found if blob is not None and is_lfs_pointer(blob.data or b"")}
+        return frozenset(path for path, oid in named.items() if oid in pointers)
 
     def runner_folder_findings(self) -> list[Finding]:
         """A finding if the commit holds a `.runner/` folder (or a file of that name) of the user's own."""

@@ -112,19 +112,32 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+_FEW_LOGS = 32
+"""So many logs, each within its bound, are never too much."""
+
+
 def caches(home: Path) -> list[Path]:
     """What the runner remembers of files and of specs, for all repositories."""
     tables = [f"{name}.sqlite{part}" for name in ("digests", "hashes") for part in ("", "-wal", "-shm")]
     return [home / name for name in ("parsed", "apart", *tables)]
 
 
-def prune_logs(folder: Path, kept: int = 2_000) -> None:
-    """Remove the oldest logs but for the newest `kept`, once there are a quarter more than that."""
-    names = [name for name in os.listdir(folder) if name.endswith(".log")] if folder.is_dir() else []
-    if len(names) > kept * 1.25:
-        files = sorted((folder / name for name in names), key=lambda file: file.stat().st_mtime)
-        for file in files[:-kept]:
-            file.unlink(missing_ok=True)
+def prune_logs(folder: Path, kept: int = 2_000, kept_bytes: int = 4 << 30) -> None:
+    """Remove the oldest logs: all but the newest `kept`, once there are a quarter more, and what exceeds `kept_bytes`.
+
+    The newest stays, whatever its size.
+    """
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        logs = [entry for entry in entries if entry.name.endswith(".log")]
+        if len(logs) <= _FEW_LOGS:
+            return
+        found = sorted(((entry.stat(), entry.path) for entry in logs), key=lambda one: one[0].st_mtime_ns, reverse=True)
+        most = kept if len(found) > kept * 1.25 else len(found)
+        size_bytes = 0
+        for number, (status, path) in enumerate(found):
+            size_bytes += status.st_size
+            if number >= most or (number and size_bytes > kept_bytes):
+                Path(path).unlink(missing_ok=True)
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:

@@ -21,7 +21,7 @@ from runner.git.command import path_bytes
 from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from runner.ledger.state import State
 from runner.specs.desired import read_desired
-from runner.values import dataclass
+from runner.values import dataclass, field
 from runner.wiring.clone import Clone
 from runner.wiring.data import remotes_at
 from runner.wiring.history import were_recorded
@@ -94,6 +94,8 @@ class Pulled:
     """Path to what became of the output."""
     lost: tuple[Lost, ...]
     """Those that could not be brought, in order of their paths."""
+    damaged: Mapping[str, bool] = field(default_factory=dict)
+    """Objects that were found damaged in the cache of this host, and whether it has good bytes of them again."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -124,9 +126,10 @@ def pull_outputs(
     root = clone.reader.worktree
     if root is None:
         raise InputError(f"{clone.reader.git_dir} is a bare repository", "outputs are pulled into a working tree")
-    ground = _Ground(
-        clone, root, state, Cache(clone.dvc_cache(), HashIndex(home_folder(environ) / "hashes.sqlite")), environ
-    )
+    damaged: list[str] = []
+    index = HashIndex(home_folder(environ) / "hashes.sqlite")
+    cache = Cache(clone.dvc_cache(), index, on_damaged=lambda md5, _: damaged.append(md5))
+    ground = _Ground(clone, root, state, cache, environ)
     entries = {address: entry for address, entry in state.entries().items() if wanted is None or address in wanted}
     facts = [fact for entry in entries.values() for fact in entry.outs]
     makers = {fact.path: address for address, entry in entries.items() for fact in entry.outs}
@@ -147,7 +150,7 @@ def pull_outputs(
     outputs = {path: taken.get(path) or what or DIFFERS for path, what in found.items()}
     known = {fact.path: fact for fact in take}
     lost = [Lost(makers[path], known[path], error) for path, error in sorted(errors.items())]
-    return Pulled(outputs, tuple(lost))
+    return Pulled(outputs, tuple(lost), {md5: cache.has(md5) for md5 in damaged})
 
 
 def _brought(ground: _Ground, fact: OutFact) -> RunnerError | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from runner.errors import HostError
+from runner.parts import Result as Reconciled
 from runner.report.compare_view import Result, Side, compare_json, compare_text
+from runner.report.result_view import result_line
 from runner.report.style import (
     Style,
     cell_width,
+    change,
     command_lines,
     cut,
     duration,
@@ -165,3 +171,18 @@ def test_a_stage_that_is_recorded_on_one_side_only_is_named() -> None:
     text = compare_text(_side("HEAD~1"), empty, PLAIN)
     assert "Not recorded for HEAD: train (to run)." in text
     assert compare_json(_side("HEAD~1"), empty)["to"]["missing"] == {"train": "to run"}
+
+
+def test_a_change_of_whole_numbers_is_shown_to_the_unit() -> None:
+    assert (change(9770 - 32157), change(0.123456)) == ("-22387", "+0.1235")
+
+
+def test_an_error_among_other_words_stands_in_one_line() -> None:
+    assert HostError("no room", "is the disk full?\nlook").line == "no room (is the disk full? look)"
+
+
+def test_a_stop_in_which_no_run_ended_does_not_say_that_none_was_needed() -> None:
+    nothing: Any = None
+    result = Reconciled(plan=nothing, observation=nothing, steps={}, commits=["a" * 40], cancelled=True)
+    said = "recorded what stands now in aaaaaaaaaaaa; no run came to its end; the next reconcile does the rest."
+    assert result_line(result, PLAIN) == f"Stopped: {said}"

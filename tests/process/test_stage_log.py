@@ -11,6 +11,7 @@ import pytest
 from runner.errors import HostError
 from runner.process import stage_log
 from runner.process.stage_log import StageLog
+from runner.wiring.home import prune_logs
 
 
 def test_what_is_fed_is_written_hashed_and_its_last_lines_kept(tmp_path: Path) -> None:
@@ -56,6 +57,57 @@ def test_a_log_that_just_fits_is_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "a.log").read_bytes() == b"x" * 49 + b"y"
 
 
+def test_a_long_log_grows_no_more_where_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_log, "LEAST_BYTES", 1000)
+    monkeypatch.setattr(stage_log, "TAIL_BYTES", 100)
+    monkeypatch.setattr(stage_log, "DISK_ROOM_BYTES", 1 << 62)
+    text = b"".join(b"%07d\n" % number for number in range(1000))
+    log = StageLog(tmp_path / "a.log", {}, None)
+    for start in range(0, len(text), 50):
+        log.feed(text[start : start + 50])
+    written = log.finish()
+    data = (tmp_path / "a.log").read_bytes()
+    note = b"\n[runner: 6900 bytes of this log were left out here, since the disk was full]\n"
+    assert data == text[:1000] + note + text[-100:]
+    assert (written.left_out_bytes, written.size_bytes) == (6900, len(data))
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_long_log_gives_the_disk_back_what_it_took_when_that_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_log, "LEAST_BYTES", 1000)
+    monkeypatch.setattr(stage_log, "HEAD_BYTES", 3000)
+    monkeypatch.setattr(stage_log, "TAIL_BYTES", 100)
+    monkeypatch.setattr(stage_log, "DISK_ROOM_BYTES", 0)
+    (tmp_path / "a.log.tail0").symlink_to("/dev/full")
+    text = b"".join(b"%07d\n" % number for number in range(1000))
+    log = StageLog(tmp_path / "a.log", {}, None)
+    for start in range(0, len(text), 50):
+        log.feed(text[start : start + 50])
+    written = log.finish()
+    data = (tmp_path / "a.log").read_bytes()
+    note = b"\n[runner: 6900 bytes of this log were left out here, since the disk was full]\n"
+    assert data == text[:1000] + note + text[-100:]
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+    assert written.size_bytes == len(data)
+    assert os.listdir(tmp_path) == ["a.log"]
+
+
+def test_the_logs_of_a_repository_are_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
+    for number in range(40):
+        file = tmp_path / f"{number}.log"
+        file.write_bytes(b"x" * 100)
+        os.utime(file, (number, number))
+    prune_logs(tmp_path)
+    assert len(os.listdir(tmp_path)) == 40
+    prune_logs(tmp_path, kept_bytes=350)
+    assert sorted(os.listdir(tmp_path)) == ["37.log", "38.log", "39.log"]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_an_error_of_the_host(tmp_path: Path) -> None:
     (tmp_path / "a.log").symlink_to("/dev/full")
@@ -63,6 +115,7 @@ def test_a_full_disk_is_an_error_of_the_host(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"a\.log: the log of the stage cannot be written: No space left"):
         log.feed(b"line\n")
     log.abandon()
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

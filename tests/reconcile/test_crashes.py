@@ -78,7 +78,7 @@ def test_a_stop_publishes_what_has_finished(tmp_path: Path, number: signal.Signa
     assert sleepers() == before
     value = json.loads(out)
     assert [run["stage"] for run in value["runs"]] == ["quick"]
-    assert value["commit"] == world.tip()
+    assert (value["commit"], value["exitCode"]) == (world.tip(), code)
     assert world.plan() == {"quick": "keep", "slow": "run"}
     check_ledger(world.remote)
 
@@ -91,7 +91,10 @@ def test_results_that_the_remote_refuses_are_kept_and_published_later(tmp_path: 
     hook.write_text("#!/bin/sh\necho not on a Friday >&2\nexit 1\n")
     hook.chmod(0o755)
     told = world.runner("reconcile", ok=(4,))
-    assert "not on a Friday" in told.stderr
+    [claims] = [line for line in told.stderr.splitlines() if "the remote takes no claims" in line]
+    assert "not on a Friday" in claims
+    assert "it may refuse the results, too" in claims
+    assert "not on a Friday" in told.stderr.partition("error: ")[2]
     assert world.tip() is None
     assert world.trace() == ["quick", "slow"]
     world.runner("reconcile", ok=(4,))

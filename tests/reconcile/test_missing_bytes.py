@@ -242,3 +242,10 @@ def test_a_pull_brings_all_that_can_be_had_and_names_the_rest(tmp_path: Path) ->
     assert again == words | {"first": "there", "second": "there", "m": "pulled"} | dict.fromkeys(
         ("other", "third"), "pulled"
     )
+    mine = world.repo.path / ".dvc/cache/files/md5" / digests["second"][:2] / digests["second"][2:]
+    mine.chmod(0o644)
+    mine.write_bytes(b"damage")
+    (world.repo.path / "second").unlink()
+    brought = world.runner("pull", "--json", "second")
+    assert json.loads(brought.stdout)["damaged"] == [{"digest": digests["second"], "replaced": True}]
+    assert f"object {digests['second']} in the cache of this host was damaged: fetched again" in brought.stderr

@@ -170,8 +170,14 @@ def test_secrets_are_given_to_who_asks_and_shown_to_nobody(tmp_path: Path) -> No
     assert "token=" in world.runner("log", "call").stdout
     assert world.output("call") == "s3cr\n"
     assert world.output("bare") == "\n"
+    world.environ |= {"TOKEN": "4711"}
+    published = SECRETS.replace("[call]", "[call: {cache: false}]").replace("4 >", "5 >")
+    world.edit({"dvc.yaml": published.replace("${TOKEN:-none}", "$TOKEN")})
+    told = world.reconcile()
+    assert "! call  call has the value of TOKEN, which is too short to be told from chance: committed" in told.err
+    assert "4711" not in told.err
     del world.environ["TOKEN"]
-    world.edit({"dvc.yaml": SECRETS.replace("${TOKEN:-none}", "new")})
+    world.edit({"dvc.yaml": published.replace("${TOKEN:-none}", "new")})
     assert world.reconcile().ran == ["bare"], "a secret that nothing needs was asked for"
 
 

@@ -103,8 +103,10 @@ FILES: dict[str, Content] = {
 
 def test_writes_beside_outputs_are_named_and_undone(level: str, tmp_path: Path) -> None:
     world = world_at(level, tmp_path, {**FILES, "dvc.yaml": STRAYS.replace("many/*", "many/a")})
-    world.reconcile()
+    told = world.reconcile()
     run = run_of(world, "strays")
+    assert "! strays  wrote to first, in, many/a and 2 more, inputs; undone" in told.err
+    assert "! strays  wrote .gitignore, code/kept, code/new and 3 more, which it does not declare; dropped" in told.err
     assert run["isolation"]["level"] == RECORDED[level]
     assert run["isolation"]["undeclared"] == [
         ".gitignore", "code/kept", "code/new", "first", "fresh/", "gone/", "in",

@@ -365,6 +365,16 @@ stages:
             "dvc.yaml:15:7: unknown variable ${itm} (it is in none of: params.yaml)",
         ],
     ),
+    "variables of a shell": (
+        {
+            **DVC_PROJECT,
+            "dvc.yaml": "stages:\n  a:\n    cmd: x ${TOK:0:12}\n  b:\n    cmd: x ${HOME}\n",
+        },
+        [
+            "dvc.yaml:3:5: unknown variable ${TOK:0:12} (`\\${TOK:0:12}` leaves it to the shell)",
+            "dvc.yaml:5:5: unknown variable ${HOME} (`\\${HOME}` leaves it to the shell)",
+        ],
+    ),
     "unknown var no params": (
         {
             **DVC_PROJECT,

@@ -125,6 +125,18 @@ def test_inputs_that_are_links_or_submodules_or_lie_behind_one_are_named(
     ]
 
 
+def test_inputs_that_are_pointers_of_lfs_are_named(git_repo: Callable[..., GitRepo]) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+    stages = "stages:\n  a: {cmd: c, deps: [d.bin, small.bin]}\n  f: {cmd: c, deps: [d.bin], frozen: true}\n"
+    files = {**DVC_PROJECT, "dvc.yaml": stages, "d.bin": pointer, "small.bin": "1"}
+    repo = git_repo(files)
+    assert findings_of(repo) == []  # git itself would not take it for a pointer
+
+    hint = "(fetch it with `git lfs pull`, and track it with DVC in its place)"
+    repo.commit({"sub/.gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    assert findings_of(repo) == [f"dvc.yaml:2:22: `d.bin` is an LFS pointer, which no stage can read {hint}"]
+
+
 def test_a_dvc_configuration_that_cannot_be_read_is_found_before_anything_runs(
     git_repo: Callable[..., GitRepo],
 ) -> None:
