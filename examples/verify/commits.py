@@ -38,6 +38,15 @@ def listed(repository, commit, *places):
     return {line.partition("\t")[2]: line.split()[2] for line in lines if line.startswith("100644 ")}
 
 
+def everything(repository, commit):
+    """Paths of a commit outside `.runner/`, each with mode and id; None where the commit is not here."""
+    if next(objects(repository, [commit])) is None:
+        return None
+    lines = os.fsdecode(git(repository, "ls-tree", "-r", "-z", "--full-tree", commit)).split("\0")
+    rows = {line.partition("\t")[2]: (line[:6], line.split()[2]) for line in lines if line}
+    return {path: row for path, row in rows.items() if not path.startswith(".runner/")}
+
+
 @functools.cache
 def end(repository, commit):
     """Path and id of the last record at a commit."""
@@ -51,7 +60,7 @@ def goes_on(repository, newer, older):
 
 
 def state_commits(repository, ref):
-    """The state commits, the oldest first, and whether an older ledger lies below them.
+    """The state commits, the oldest first, whether an older ledger lies below them, and whether people commit there.
 
     They are all commits along first parents that have a ledger. Where people commit to the branch, too, they are those
     with one parent that say so and end with a record that is not the parent's. Of what a merge brought, they are those
@@ -75,17 +84,25 @@ def state_commits(repository, ref):
         anchor = next((name for name in own if name in line), own[0] if own else None)
         newest = next((name for name in own if goes_on(repository, name, anchor)), None)
         if own:
-            return [name for name in reversed(own) if name in line or goes_on(repository, newest, name)], False
+            return [name for name in reversed(own) if name in line or goes_on(repository, newest, name)], False, True
     count = held.index(False) if False in held else len(held)
-    return line[:count][::-1], any(held[count:])
+    return line[:count][::-1], any(held[count:]), False
 
 
 def read(repository, ref):
-    """Files of the newest state commit; name, ids of files and checkpoint of each; whether an older ledger is below."""
-    names, below = state_commits(repository, ref)
+    """Files of the newest state commit; name, ids of files and checkpoint of each; whether an older ledger is below.
+
+    Last its name, unless people commit to the branch, too: what lies outside `.runner/` is theirs there.
+    """
+    names, below, in_place = state_commits(repository, ref)
     if not names:
         sys.exit(f"cannot verify: {ref} holds no ledger of the runner")
     ids = listed(repository, names[-1], ".runner/")
     notes = objects(repository, [f"{name}:{LEDGER}checkpoint" for name in names])
     steps = ((name, listed(repository, name, LEDGER, STATE), note) for name, note in zip(names, notes, strict=True))
-    return dict(zip(ids, objects(repository, list(ids.values())), strict=True)), steps, below
+    return (
+        dict(zip(ids, objects(repository, list(ids.values())), strict=True)),
+        steps,
+        below,
+        None if in_place else names[-1],
+    )

@@ -12,7 +12,16 @@ from typing import Any
 from runner.audit.chain import Chain, Examiner, check_chain
 from runner.audit.findings import Breakage
 from runner.audit.reading import ledger_files
-from runner.audit.tip import Before, Files, check_tip, key_breaks, records_in, standing_addresses, standing_breaks
+from runner.audit.tip import (
+    Before,
+    Files,
+    check_tip,
+    key_breaks,
+    object_breaks,
+    records_in,
+    standing_addresses,
+    standing_breaks,
+)
 from runner.core.predicates import RECONCILE, RUN
 from runner.git.read import Reader
 from runner.ledger import layout
@@ -38,7 +47,9 @@ def later_breaks(reader: Reader, state: State, chain: Chain, known: State) -> li
     live = {**now, **dict.fromkeys(state.segments(), b"")}  # their names say up to which number records are sealed
     found = list(key_breaks(live, chain, Before(records, before)))
     before, now = _entries(reader, known, state, chain)
-    return [*found, *standing_breaks(now, chain, Before(records, before))]
+    found += standing_breaks(now, chain, Before(records, before))
+    old, new = (files_below(reader, one.commit, layout.OBJECTS) for one in (known, state))
+    return [*found, *object_breaks(_read(reader, new, _changed(old, new)))]
 
 
 def files_below(reader: Reader, commit: str, folder: str) -> dict[str, str]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from runner.audit.chain import Chain
 from runner.audit.findings import Breach, Breakage
+from runner.audit.outside import lock_breaks
 from runner.audit.tip import Files, standing_addresses
 from runner.core.digests import md5_hex, parse_listing
 from runner.core.predicates import RUN
-from runner.errors import SpecError
 from runner.git.read import Reader
-from runner.ledger import layout
-from runner.specs.yaml12 import DVC_LOCK_BOUNDS, load
 from runner.values import dataclass, field
 
 
@@ -54,20 +50,12 @@ class Bytes:
             return False
 
 
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-
-
-def is_digest(text: str) -> bool:
-    """Whether this is a digest as DVC writes it."""
-    return _MD5.fullmatch(text) is not None
-
-
 def check_deep(
     reader: Reader, commit: str, files: Files, chain: Chain, cache: Path, tell: Callable[[str], None]
 ) -> list[Breakage]:
     """Everything that takes longer; `tell` hears what it came to."""
     objects = Bytes(cache)
-    found = [*_output_breaks(chain, objects), *_lock_breaks(reader, commit, files)]
+    found = [*_output_breaks(chain, objects), *lock_breaks(reader, commit, standing_addresses(files))]
     said = reader.fsck(commit)
     found += [Breakage(Breach.BYTES, "git objects", line) for line in said.splitlines()]
     tell(f"{objects.sound} objects of outputs hashed, {objects.missing} are not on this host")
@@ -83,46 +71,3 @@ def _output_breaks(chain: Chain, objects: Bytes) -> Iterator[Breakage]:
                 yield Breakage(
                     Breach.BYTES, f"record {number}", f"the cached bytes of {out['path']} are not {out['md5']}"
                 )
-
-
-def _lock_breaks(reader: Reader, commit: str, files: Files) -> Iterator[Breakage]:
-    locks: dict[str, Mapping[str, Any] | None] = {}
-    for address, entry in sorted(standing_addresses(files).items()):
-        path = _lock_path(reader, commit, address.pipeline)
-        if path is None:
-            yield Breakage(Breach.BYTES, f"{address}", "stands, and there is no dvc.lock that would say so")
-            continue
-        if path not in locks:
-            locks[path] = _stages(reader.file(commit, path) or b"", path)
-        stages = locks[path]
-        if stages is None:
-            continue
-        row = stages.get(address.stage) or {}
-        outs = sorted(out.md5 for out in entry.outs)
-        deps = sorted(map(str, entry.material.get("dep", {}).values()))
-        plain = all(is_digest(dep) for dep in deps)  # not of an input outside the repository, or before DVC 3.0
-        if _digests(row, "outs") != outs or (plain and _digests(row, "deps") != deps):
-            yield Breakage(Breach.BYTES, path, f"does not say of {address.stage} what is recorded")
-
-
-def _digests(row: Mapping[str, Any], part: str) -> list[str]:
-    """The digests of one part of a stage in a `dvc.lock`, whatever their paths are relative to."""
-    return sorted(str(item.get("md5")) for item in row.get(part, []))
-
-
-def _lock_path(reader: Reader, commit: str, pipeline: str) -> str | None:
-    """The `dvc.lock` of a pipeline: beside an adopted `dvc.yaml`, or of a rendered document."""
-    tree = reader.tree(commit)
-    beside = pipeline.removesuffix(".yaml") + ".lock"
-    rendered = f"{layout.PIPELINES}/{layout.encoded(pipeline)}/dvc.lock"
-    below = [path for path in tree.files if path.endswith("/" + rendered)]
-    return next((path for path in (beside, rendered, *below) if tree.get(path) is not None), None)
-
-
-def _stages(data: bytes, path: str) -> Mapping[str, Any] | None:
-    try:
-        value = load(data, file=path, bounds=DVC_LOCK_BOUNDS)
-        found: Mapping[str, Any] = value["stages"]
-    except (SpecError, KeyError, TypeError):
-        return {}
-    return found

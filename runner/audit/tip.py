@@ -106,7 +106,7 @@ def check_tip(files: Files, chain: Chain, examiner: Examiner, before: Before | N
         *key_breaks(files, chain, before),
         *_verified_breaks(files, chain, before),
         *standing_breaks(files, chain, before),
-        *_object_breaks(files),
+        *object_breaks(files),
     ]
 
 
@@ -286,7 +286,8 @@ def agrees(entry: Entry, run: Mapping[str, Any] | None) -> bool:
     return (entry.key, dict(entry.material), said) == (run["key"], run["material"], outs)
 
 
-def _object_breaks(files: Files) -> Iterable[Breakage]:
+def object_breaks(files: Files) -> Iterable[Breakage]:
+    """Kept objects have the bytes that their names say."""
     for path in sorted(files):
         name = path.removeprefix(layout.OBJECTS + "/")
         if name != path and md5_hex(files[path]) != name.removesuffix(".dir"):
@@ -297,3 +298,12 @@ def standing_addresses(files: Files) -> dict[Address, Entry]:
     """The entries that can be read, by stage."""
     found = (read_entry(data) for path, data in files.items() if path.startswith(layout.RECORDED + "/"))
     return {entry.address: entry for entry in found if entry is not None}
+
+
+def desired_of(files: Files) -> str | None:
+    """The desired commit that `state.json` names; None where it names none."""
+    try:
+        desired = json.loads(files.get(layout.STATE, b""))["desired"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return desired if isinstance(desired, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", desired) else None

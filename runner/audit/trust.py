@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from runner.specs.yaml12 import load
 from runner.values import dataclass
 
 _WHAT = "the trust file"
+_KIND = re.compile(rb"""^[\s{]*(?:[^#\n]*[,{])?\s*["']?kind["']?\s*:\s*["']?Trust\b""", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def read_trust(file: Path) -> Trust:
 
 def parse_trust(text: bytes, file: Path) -> Trust:
     """What a trust file says; `file` is its name in messages. Raises SpecError with everything that is wrong in it."""
+    _check_is_one(text, file)
     locator = Locator(str(file), lambda: text)
     try:
         value = load(text, file=str(file))
@@ -78,6 +81,17 @@ def parse_trust(text: bytes, file: Path) -> Trust:
     if findings:
         raise SpecError(findings, _WHAT)
     return Trust(tuple(keys), value.get("unsigned", {}).get("to", 0))
+
+
+def _check_is_one(text: bytes, file: Path) -> None:
+    """Raise InputError, which quotes nothing, for what is something else: a key or a token may be named by mistake."""
+    hint = "docs/audit.md shows a trust file; `runner keys generate` prints the line for it"
+    if b"PRIVATE KEY-----" in text:
+        raise InputError(f"{file}: this is a private key, not a trust file", hint)
+    if text.strip() and not _KIND.search(text):
+        raise InputError(
+            f"{file}: this is no trust file: it must be a mapping with `apiVersion`, `kind: Trust` and `keys`", hint
+        )
 
 
 def _key_of(row: Any, others: Sequence[TrustedKey], wrong: Callable[..., None], place: Place) -> TrustedKey | None:

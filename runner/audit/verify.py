@@ -9,8 +9,9 @@ from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpo
 from runner.audit.findings import Breach, Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
+from runner.audit.outside import outside_breaks
 from runner.audit.reading import Ledger, read_ledger, read_since
-from runner.audit.tip import Before, check_tip, records_in
+from runner.audit.tip import Before, check_tip, desired_of, records_in, standing_addresses
 from runner.core.checkpoint import Checkpoint, origin_of
 from runner.core.merkle import Frontier, leaf_hash
 from runner.core.predicates import RECONCILE
@@ -71,7 +72,18 @@ def verify(
     report = (
         judge_since(later, examiner, pinned, proposal=proposal) if later is not None and pinned is not None else None
     )
-    return report or judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
+    report = report or judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
+    return _with_outside(reader, report)
+
+
+def _with_outside(reader: Reader, report: Report) -> Report:
+    """The same with what is wrong outside `.runner/`: on a branch of the runner's own, where state.json can be read."""
+    ledger = report.ledger
+    desired = desired_of(ledger.files)
+    if ledger.in_place or desired is None:
+        return report
+    found = outside_breaks(reader, ledger.commit, desired, standing_addresses(ledger.files))
+    return replace(report, found=tuple(sorted({*report.found, *found})))
 
 
 def judge_since(ledger: Ledger, examiner: Examiner, pinned: Checkpoint, *, proposal: bool = False) -> Report | None:
@@ -88,11 +100,23 @@ def judge_since(ledger: Ledger, examiner: Examiner, pinned: Checkpoint, *, propo
     digest = hashlib.sha256(records[known.size - 1]).hexdigest() if last is not None else None
     base = Base(known, digest, last.recorded_at if last is not None else "", pinned.origin)
     chain = check_chain(records[known.size :], examiner, base=base)
-    found = [*ledger.found, *misplaced, *chain.found, *check_tip(ledger.files, chain, examiner, before)]
+    found = [*ledger.found, *misplaced, *chain.found]
+    try:
+        # The checkpoint is of the records alone: what lies beside them is held against all of them, whatever it says.
+        found += check_tip(ledger.files, _with_known(records[: known.size], chain, examiner), examiner)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None  # nobody verified what this checkpoint is of: everything is looked at, and says what is wrong
     ids = Ids(chain, len(ledger.commit), records)
     found += check_history(ledger.steps, chain, examiner, ids, before, pinned.size)
     found += check_checkpoint(pinned, chain, examiner, "the pinned checkpoint")
     return _report(ledger, chain, found, examiner, pinned, proposal=proposal)
+
+
+def _with_known(records: list[bytes], later: Chain, examiner: Examiner) -> Chain:
+    """All records as a chain, those before `later` as what they were verified to be: read, and not examined again."""
+    first = check_chain(records, Examiner(lambda _statement: None, examiner.verifies))
+    frontiers = [*first.frontiers, *later.frontiers[1:]]
+    return Chain([*first.data, *later.data], [*first.examined, *later.examined], frontiers, [], 0)
 
 
 def judge(ledger: Ledger, examiner: Examiner, *, pinned: Checkpoint | None = None, proposal: bool = False) -> Report:

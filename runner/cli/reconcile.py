@@ -49,6 +49,10 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
             )
             do = "is told so (`audit verify --pinned` ends with 12) until they have looked and pin anew; let them know"
             console.say(f"{console.err.yellow('notice: ')}{text} {do}")
+        for branch in found.unappended:
+            text = f"{Style.safe(branch)} at {accepted[:12]} adds no record to the commit before it: `audit verify`"
+            do = "ends with 12 at that commit for ever; to avoid that, push a commit of the runner there instead"
+            console.say(f"{console.err.yellow('notice: ')}{text} {do}")
     return _run(repository, request, arguments, console, accepted)
 
 

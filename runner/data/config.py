@@ -154,7 +154,9 @@ def _parsed(data: bytes, file: str) -> Section:
         first = next(iter(getattr(error, "errors", None) or [error]))
         line = getattr(first, "line_number", None)
         place = f"{file}:{line}:1" if line else file
-        raise InputError(f"{place}: not a configuration of DVC: {first}", _FORM) from error
+        # Its words quote the line: of a file outside the repository that may be a secret.
+        quoted = f": {first}" if file == COMMITTED_NAME else ""
+        raise InputError(f"{place}: not a configuration of DVC{quoted}", _FORM) from error
     return sections
 
 

@@ -33,6 +33,11 @@ ASIDE = f"{ROOT}/aside"
 """`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
 """`<md5>`: folder listings and small files that a plan has to look into."""
+DVC_FOLDER_IGNORED = b"/config.local\n/tmp\n/cache\n"
+"""The `.gitignore` of a `.dvc/` folder that the desired commit does not have."""
+_DVC_IGNORED = (
+    f"# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n/{ROOT}/*\n!/{PIPELINES}\n"
+).encode()
 
 _SAFE = re.compile(rb"[A-Za-z0-9_@=,+.-]")
 _LONGEST_NAME = 180
@@ -100,3 +105,10 @@ def verified_path(key: str) -> str:
 def object_path(md5: str) -> str:
     """File of a small object."""
     return f"{OBJECTS}/{md5}"
+
+
+def with_dvcignore_lines(text: bytes) -> bytes:
+    """The `.dvcignore` at the root, with the lines that hide `.runner/` from DVC."""
+    if _DVC_IGNORED in text:
+        return text
+    return text + (b"\n" if text and not text.endswith(b"\n") else b"") + _DVC_IGNORED

@@ -19,8 +19,6 @@ from runner.ledger import layout
 from runner.ledger.state import Summary, pretty_bytes
 from runner.values import dataclass, field
 
-_DVC_IGNORED = "# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n"
-
 
 @dataclass
 class Files:
@@ -185,13 +183,11 @@ def _dvc_root(desired: Desired, sources: Sources, files: Files) -> None:
     prefix = "" if desired.dvc_root == "." else f"{desired.dvc_root}/"
     if not desired.has_dvc:
         files.data[f"{prefix}.dvc/config"] = b""
-        files.data[f"{prefix}.dvc/.gitignore"] = b"/config.local\n/tmp\n/cache\n"
+        files.data[f"{prefix}.dvc/.gitignore"] = layout.DVC_FOLDER_IGNORED
     ignore = f"{prefix}.dvcignore"
     text = sources.desired_file(ignore) or b""
     if not prefix:
-        lines = f"{_DVC_IGNORED}/.runner/*\n!/.runner/pipelines\n".encode()
-        if lines not in text:
-            text = text + (b"\n" if text and not text.endswith(b"\n") else b"") + lines
+        text = layout.with_dvcignore_lines(text)
     if text or not desired.has_dvc:
         files.data[ignore] = text
 

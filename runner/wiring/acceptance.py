@@ -7,7 +7,9 @@ from urllib.parse import unquote
 
 from runner.errors import Held, InputError
 from runner.git.mirror import Mirror
-from runner.ledger.in_place import newest_state
+from runner.git.read import Reader
+from runner.ledger.in_place import newest_state, records_at
+from runner.ledger.state import State
 from runner.observe import refs
 from runner.values import dataclass
 from runner.wiring.repository import Repository
@@ -25,13 +27,15 @@ class Accepted:
     """Its whole name, for the record; or `none`."""
     cut_off: dict[str, str]
     """Branch to the newest commit that this host had seen there, where it is not part of the branch any more."""
+    unappended: tuple[str, ...] = ()
+    """Branches whose commit adds no record to the one before it: an audit finds that whatever comes later."""
 
 
 def accept_state(repository: Repository, sha: str, trusting: Trusting | None = None) -> Accepted:
     """Forget what this host has seen of the state branches that are at `sha` now (`none`: of those that are gone).
 
     With a trust file what is recorded there counts from then on, whoever signed it.
-    Raises InputError where no branch that this host knows is there.
+    Raises InputError where no branch that this host knows is there, Held where what is there is no state of the runner.
     """
     if sha != _GONE and not re.fullmatch(r"[0-9a-f]{7,64}", sha):
         raise InputError(f"{sha!r} is not the name of a commit", "say at least its first seven digits")
@@ -46,6 +50,9 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
         places = ", ".join(f"{branch} is at {tip or _GONE}" for branch, tip in tips.items())
         raise InputError(f"no state branch is at {sha}", places or "this host has seen none yet, so none is held")
     reader, cut_off = repository.mirror.reader, dict[str, str]()
+    for tip in {tips[branch] for branch in accepted} - {None}:
+        State(reader, tip or "").end()  # what is no state is never gone on from, so nothing is forgotten for it
+    unappended = [branch for branch in accepted if _appends_nothing(reader, branch, tips[branch])]
     for branch in accepted:
         seen, tip = known[branch].read_text().strip(), tips[branch]
         if seen and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
@@ -53,7 +60,15 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
         known[branch].unlink(missing_ok=True)
         if trusting is not None:
             trusting.accept(reader, tip, branch)
-    return Accepted(tips[accepted[0]] or _GONE, cut_off)
+    return Accepted(tips[accepted[0]] or _GONE, cut_off, tuple(unappended))
+
+
+def _appends_nothing(reader: Reader, branch: str, tip: str | None) -> bool:
+    """Whether a commit on a branch of the runner's own has no more records than its first parent."""
+    if tip is None or not branch.startswith(refs.OWN_PREFIX):
+        return False
+    first = next(iter(reader.commit(tip).parents), None)
+    return first is not None and reader.exists(first) and 0 < records_at(reader, tip) <= records_at(reader, first)
 
 
 def _state_of(mirror: Mirror, branch: str, trusting: Trusting | None) -> str | None:

@@ -178,11 +178,23 @@ class Targets:
         # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
         tip = self._state_of(target)
         if seen and is_rewritten(reader, branch, seen, tip):
+            if tip is not None:
+                self._check_is_state(branch, tip, seen)
             raise Held(
                 f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
                 f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
             )
         return tip if tip != seen else None
+
+    def _check_is_state(self, branch: str, tip: str, seen: str) -> None:
+        """Hold where nobody could go on from what is there: it is no state of the runner."""
+        try:
+            State(self.mirror.reader, tip).end()
+        except Held as held:
+            raise Held(
+                f"{branch} was rewritten: {tip[:12]}, which is there now, is no state of the runner: {held.message}",
+                f"restore it: push {seen[:12]}, which this host recorded, there again",
+            ) from held
 
     def _state_of(self, target: Target) -> str | None:
         """The newest commit of the runner on the branch that results go to, as the mirror has it now."""

@@ -114,6 +114,9 @@ class MemoryState:
     def sealed_shard(self, key: str) -> dict[str, tuple[int, bool]]:
         return dict(parse_key_lines(self.files.get(layout.sealed_keys_path(key), b"").decode()))
 
+    def sealed(self, key: str) -> tuple[int, bool] | None:
+        return self.sealed_shard(key).get(key)
+
     def verified_shard(self, key: str) -> dict[str, Verified]:
         return dict(parse_verified_lines(self.files.get(layout.verified_path(key), b"").decode()))
 

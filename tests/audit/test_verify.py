@@ -277,12 +277,37 @@ def test_damaged_bytes_of_an_output_are_found_by_looking_deep(signed: World, tmp
         cache.write_bytes(before)
 
 
-def test_a_lock_that_says_something_else_is_found_by_looking_deep(signed: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "data", "theirs"),
+    [
+        ("copy", b"9", 13),
+        ("more.py", b"x", 13),
+        ("seed", b"9", 13),
+        (".runner/pipelines/p/dvc.lock", None, 0),
+    ],
+    ids=["an uncached output", "a file more", "another input", "a lock file"],
+)
+def test_what_lies_outside_the_ledger_is_held_against_what_is_desired_and_what_stands(
+    signed: World, tmp_path: Path, path: str, data: bytes | None, theirs: int
+) -> None:
     repository = copy_of(signed, tmp_path)
-    lock = ".runner/pipelines/p/dvc.lock"
-    text = shown(signed, lock)
-    commit_files(repository, {**files_of(signed), lock: text.replace("md5: ", "md5: 0", 1).encode()}, "x", amend=True)
-    assert verified(signed, STATE, "--deep", cwd=repository)[0] == 13
+    data = data if data is not None else shown(signed, path).replace("md5: ", "md5: 0", 1).encode()
+    commit_files(repository, {**files_of(signed), path: data}, "Reconcile\n\nDesired: x", amend=True)
+    (tmp_path / "pinned").write_text(shown(signed, layout.CHECKPOINT))
+    for more in ([], ["--pinned", str(tmp_path / "pinned")]):
+        code, value = verified(signed, STATE, *more, cwd=repository)
+        assert (code, {row["place"] for row in value["findings"]}) == (13, {path})  # type: ignore[attr-defined]
+        assert second(repository, STATE, *more) == theirs
+
+
+def test_what_lies_beside_the_ledger_is_examined_whatever_checkpoint_is_pinned(signed: World, tmp_path: Path) -> None:
+    repository = copy_of(signed, tmp_path)
+    (tmp_path / "pinned").write_text(shown(signed, layout.CHECKPOINT))
+    index = git(repository, "ls-tree", "-r", "--name-only", STATE, layout.KEYS).splitlines()[0]
+    changed = shown(signed, index).replace(" ok", " failed").encode()
+    commit_files(repository, {**files_of(signed), index: changed}, "Reconcile\n\nDesired: x", amend=True)
+    words = (STATE, "--pinned", str(tmp_path / "pinned"))
+    assert verified(signed, *words, cwd=repository)[0] == second(repository, *words) == 13
 
 
 def test_a_proof_holds_for_the_second_verifier_and_not_for_another_record(signed: World, tmp_path: Path) -> None:
@@ -386,15 +411,18 @@ def test_all_that_is_wrong_with_a_trust_file_is_said_at_once_each_in_its_place(s
         (None, "No such file"),
         ("", ": the document must be a mapping, not nothing"),
         (f"apiVersion: runner/v1\nkind: Trust\nkeys:\n- key: {LINE}\nkind: Trust\n", ":5:1: "),
+        ("-----BEGIN PRIVATE KEY-----\nsecret\n", ": this is a private key, not a trust file"),
+        ("secret\n", ": this is no trust file: it must be a mapping"),
         ("apiVersion: runner/v1\nkind: Trust\nkeys: []\n", ":3:1: `keys` must not be empty"),
     ],
-    ids=["missing", "empty", "a key twice", "no keys"],
+    ids=["missing", "empty", "a key twice", "a private key", "a token", "no keys"],
 )
 def test_a_trust_file_that_is_none_is_explained(signed: World, tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "trust.yaml").write_text(text)
     done = signed.runner("audit", "verify", "--trust", str(tmp_path / "trust.yaml"), ok=(1,))
     assert said in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_results_on_the_watched_branch_are_verified_among_the_commits_of_people(tmp_path: Path) -> None:
