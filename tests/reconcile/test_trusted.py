@@ -228,6 +228,16 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda clone: git(clone, "checkout", "--quiet", "HEAD^", "--", f"{layout.RECORDED}/p/make.json"),
         "p/make.json: is not what the reconciles say stands for the stage",
     ),
+    "a file that nobody asked for": (
+        lambda clone: (clone / "more.py").write_text("evil\n"),
+        "more.py: is neither the desired commit's nor what the runner adds to it",
+    ),
+    "a lock file": (
+        lambda clone: (lock := clone / ".runner/pipelines/p/dvc.lock").write_text(
+            lock.read_text().replace("md5: ", "md5: 0", 1)
+        ),
+        "dvc.lock: does not say of",
+    ),
     "the key index": (
         lambda clone: shutil.rmtree(clone / layout.KEYS),
         "the index does not name record",
