@@ -108,26 +108,32 @@ def unrecorded(base: State | None, runs: Sequence[RunFacts]) -> list[RunFacts]:
 
 
 def append_runs(
-    base: State | None, batch: Batch, runs: Sequence[RunFacts], adopted: Mapping[str, tuple[Hit, RunFacts]]
+    base: State | None,
+    batch: Batch,
+    runs: Sequence[RunFacts],
+    adopted: Mapping[str, tuple[Hit, RunFacts]],
+    *,
+    late: bool = False,
 ) -> None:
     """Records of runs, then copies of those taken over from other refs, and the key index that finds them.
 
     A key has one accepted result: a run whose key succeeded before is dropped, unless the earlier bytes were lost and
-    it was made again (`reason` is `remade`).
+    it was made again (`reason` is `remade`). `late`: what stands stays as it is, and so does what was accepted.
     """
     for run in runs:
         known = _shard(base, batch, run.key).get(run.key) or (base.sealed(run.key) if base else None)
-        if known is not None and known[1] and run.reason != "remade":
+        if known is not None and known[1] and (late or run.reason != "remade"):
             batch.dropped.append(_dropped(base, known[0], run))
             continue
         number = _append_run(batch, run)
         if known is None or not known[1] or run.succeeded:
             _shard(base, batch, run.key)[run.key] = (number, run.succeeded)
+        if run.succeeded:
+            batch.numbers[run.key] = number
     for key, (hit, run) in adopted.items():
         number = _append_run(batch, run, {"adoptedFrom": {"ref": hit.ref, "sequence": hit.record}})
         _shard(base, batch, key)[key] = (number, True)
-    for rows in batch.shards.values():
-        batch.numbers.update({key: number for key, (number, succeeded) in rows.items() if succeeded})
+        batch.numbers[key] = number
 
 
 def append_reconcile(batch: Batch, facts: Mapping[str, Any], commit: str) -> None:

@@ -214,7 +214,7 @@ class Publisher:
         standing = Standing(dict(before), {}, (), ()) if late else self.standing(base, runs)
         adopted = {key: (hit, self.accepted_run(hit)) for key, hit in standing.adopted.items()}
         batch = begin(base, self.clock(), self.signer)
-        append_runs(base, batch, runs, adopted)
+        append_runs(base, batch, runs, adopted, late=late)
         entries = self._with_git_ids(numbered(standing.entries, batch))
         if not batch.appended and entries == before and not self.insists:
             return _Composed(None, batch)

@@ -77,6 +77,21 @@ def test_a_result_made_again_that_is_published_already_does_not_come_back() -> N
     assert unrecorded(base, [again]) == []
 
 
+def test_a_result_made_again_that_comes_late_leaves_what_stands_and_what_was_accepted() -> None:
+    base = state_with([run("first", "1" * 32)])
+    batch = begin(base, 0.0, NoSigner())
+    append_runs(base, batch, [run("again", "2" * 32, reason="remade")], {}, late=True)
+    assert [row["runId"] for row in batch.dropped] == ["again"]
+    assert (batch.appended, batch.numbers) == ([], {})
+
+
+def test_what_stands_keeps_its_record_where_a_batch_touches_the_index_of_its_key() -> None:
+    base = state_with([run("first", "1" * 32)])
+    failed = replace(run("other", reason="failed"), key=KEY[:62] + "cd")
+    batch = batch_of(base, [failed, run("late", "3" * 32)])
+    assert batch.numbers == {}
+
+
 def test_what_a_loss_of_power_left_half_written_counts_as_not_having_run(tmp_path: Path) -> None:
     index = HashIndex(tmp_path / "hashes.sqlite")
     cache, folder = Cache(tmp_path / "cache", index), DiskFolder(tmp_path / "journal")

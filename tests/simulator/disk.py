@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from runner.core.digests import Member, md5_hex
+from runner.core.records import RunFacts
 from runner.data.faults import MissingObjects
 from tests.simulator.processes import Process
 
@@ -39,6 +40,8 @@ class Disk:
     """Objects that are known to be what their names say, by the index of what was hashed."""
     lost: set[str] = field(default_factory=set)
     """Digests of all objects that were taken from it or spoiled: an excuse for results that needed them."""
+    told: list[RunFacts] = field(default_factory=list)
+    """Runs that were in a journal of this host."""
 
     def believed(self, md5: str) -> bytes | None:
         """The bytes of an object, if they are what its name says."""

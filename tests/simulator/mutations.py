@@ -100,7 +100,7 @@ Cut = tuple[list[tuple[Any, str]], str, str]
 CUT: dict[str, Cut] = {
     "one accepted result for a key": (
         [(ledger, "append_runs"), (publish, "append_runs")],
-        'known[1] and run.reason != "remade"',
+        'known[1] and (late or run.reason != "remade")',
         "False",
     ),
     "recording a run once": (

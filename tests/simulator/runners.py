@@ -41,7 +41,7 @@ from runner.record.tree import Sources
 from runner.record.turns import Turns
 from tests.invariants import Told
 from tests.simulator.disk import SimulatedCache, SimulatedPlace
-from tests.simulator.processes import Process, SimulatedBeat, SimulatedLocks
+from tests.simulator.processes import Crash, Process, SimulatedBeat, SimulatedLocks
 
 if TYPE_CHECKING:
     from tests.simulator.world import Host, World
@@ -222,16 +222,23 @@ class SimulatedParts:
     # Record
 
     def left_over(self, observation: Observation) -> list[RunFacts]:
-        runs, lost = left_over(self._journal, self._cache)
-        for run in lost:
-            if any(out.md5 in self._disk.lost for out in run.outs):
-                self._world.excused.add(run.run_id)
+        try:
+            runs, lost = left_over(self._journal, self._cache)
+        except Crash:  # it may have forgotten some that are lost, and is dead before it could say so
+            self._excuse(self._disk.told)
+            raise
+        self._excuse(lost)
         if runs or lost:
             self._process.say(f"left over: {[run.run_id for run in runs]}, lost: {[run.run_id for run in lost]}")
         return runs
 
+    def _excuse(self, runs: Sequence[RunFacts]) -> None:
+        lost = self._disk.lost
+        self._world.excused |= {run.run_id for run in runs if any(out.md5 in lost for out in run.outs)}
+
     def keep(self, run: RunFacts, observation: Observation) -> None:
         self._journal.add(run)
+        self._disk.told.append(run)
         self._process.say(f"told of {run.run_id}: {run.address.stage} {run.reason}")
         self._world.told.append(Told(run.run_id, run.key, run.succeeded))
 
