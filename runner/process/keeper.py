@@ -566,11 +566,9 @@ def any_children(used: Used) -> bool:
 def descendants(root: int, *, spare: set[int]) -> list[int]:
     """Every process below `root`, by a walk of /proc, without the children in `spare` and what is below them."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            children.setdefault(parent_of(int(name)), []).append(int(name))
-    found: list[int] = []
-    rest = [pid for pid in children.get(root, ()) if pid not in spare]
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        children.setdefault(parent_of(pid), []).append(pid)
+    found, rest = list[int](), [pid for pid in children.get(root, ()) if pid not in spare]
     while rest:
         pid = rest.pop()
         found.append(pid)
