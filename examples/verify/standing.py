@@ -12,7 +12,6 @@ from records import NONSENSE, as_json, need
 
 KEYS, SEALED_KEYS, VERIFIED = ".runner/keys/", ".runner/keys-sealed/", ".runner/verified/"
 RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
-OF_DVC = re.compile(r"(^|/)(dvc\.lock|\.gitignore|\.dvcignore|\.dvc/config|\.runner/pipelines/[^/]+/dvc\.(yaml|lock))$")
 ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
 
 
@@ -48,32 +47,6 @@ def entry(data, runs, stands):
         again["material"] = runs[record]["material"]
     path = "/".join(map(encoded, (found["pipeline"], found["stage"])))
     return f"{RECORDED}{path}.json", as_json(again, None, indent=1)
-
-
-def outside(files, ours, theirs, read):
-    """Paths outside `.runner/` that are neither as in the desired commit nor what stands; DVC's files are left out.
-
-    `ours` and `theirs`: path to mode and id; `read` gives the bytes of ids.
-    """
-    rows = [json.loads(files[path]) for path in files if path.startswith(RECORDED)]
-    outs = {out["path"]: (out, row["record"]) for row in rows for out in row["outs"] if out.get("cache") is False}
-    for path, (out, record) in outs.items():
-        here, there = ({name: row for name, row in tree.items() if inside(name, path)} for tree in (ours, theirs))
-        data = read([oid for mode, oid in here.values() if mode in ("100644", "100755")])
-        digests = {name: hashlib.md5(data[oid]).hexdigest() for name, (_, oid) in here.items() if oid in data}
-        listing = [{"md5": md5, "relpath": name[len(path) + 1 :]} for name, md5 in sorted(digests.items())]
-        whole = f"{hashlib.md5(json.dumps(listing).encode()).hexdigest()}.dir"
-        same = len(digests) == len(here) and out["md5"] == digests.get(path, whole)
-        if not same and (record is not None or here != there):  # evidence may be of what people committed
-            yield path
-    for path in sorted(ours.keys() | theirs.keys()):
-        kept = ours.get(path) == theirs.get(path) or (path not in ours and path.startswith(".github/"))
-        if not kept and not OF_DVC.search(path) and not any(inside(path, out) or inside(out, path) for out in outs):
-            yield path
-
-
-def inside(path, folder):
-    return path == folder or path.startswith(f"{folder}/")
 
 
 def encoded(name):

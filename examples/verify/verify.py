@@ -9,14 +9,14 @@ lies beside the ledger says what they say; outside `.runner/` there are the desi
 that stand, and DVC's files. Not checked: what DVC's files say (dvc.lock, dvc.yaml, .gitignore, .dvcignore), values of
 fields that nothing rests on, git's own objects, what `--deep` adds, and what follows the first record that is none.
 
-Here is how it is verified, in records.py what a record is; standing.py has what lies beside the ledger, and commits.py
-reads git. Ends with 0 whole, 10 chain, 11 signature, 12 rollback, 13 bytes, 14 policy, or 1: it could not verify.
+Here is how it is verified, in records.py what a record is; standing.py has what lies beside the ledger, outside.py what
+lies outside `.runner/`, and commits.py reads git. Ends with 0 whole, 10 chain, 11 signature, 12 rollback, 13 bytes,
+14 policy, or 1: it could not verify.
 """
 
 import argparse
 import base64
 import functools
-import json
 import pathlib
 import re
 import sys
@@ -26,6 +26,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import commits
+import outside
 import standing
 from records import NONE, NONSENSE, decode, follow, need, read_record, sha256
 
@@ -138,21 +139,6 @@ def check(files, steps, trust=None, pinned=None, proposal=False):
         yield CHAIN, "a record", "states what makes no sense"
 
 
-def check_outside(files, repository, newest):
-    """What of the newest state commit lies outside `.runner/` and should not, or is not what it should be."""
-    desired = json.loads(files[STATE])["desired"]
-    need(re.fullmatch("[0-9a-f]{40,64}", desired))
-    ours, theirs = (commits.everything(repository, name) for name in (newest, desired))
-    if theirs is None and commits.git(repository, "rev-parse", "--is-shallow-repository") != b"true\n":
-        yield BYTES, STATE, "names a desired commit that is not here"
-
-    def read(ids):
-        return dict(zip(ids, commits.objects(repository, ids), strict=True))
-
-    for path in standing.outside(files, ours, theirs, read) if theirs is not None else ():
-        yield BYTES, path, "is not what the desired commit and what stands come to"
-
-
 def kept(name, kind, read):
     """What a file says that somebody kept, if it is named; ends with 1 where it is none."""
     try:
@@ -175,7 +161,9 @@ def main():
     try:
         files, steps, below, newest = commits.read(asked.repository, asked.ref)
         wrong = set(check(files, steps, trust, pinned, "runner/proposed/" in asked.ref))
-        wrong |= set(check_outside(files, asked.repository, newest) if newest and not wrong else ())
+        wrong |= {
+            (BYTES, *row) for row in (outside.wrong(files, asked.repository, newest) if newest and not wrong else ())
+        }
     except OSError as error:
         sys.exit(f"cannot verify: {error.filename}: {error.strerror}")
     except NONSENSE:

@@ -24,11 +24,11 @@ def begun(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[St
 
 @pytest.fixture(scope="module")
 def killed(own_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved[Story]:
-    """The second reconcile pushed its last results and was killed before it took note of that."""
+    """The second reconcile pushed results and was killed before it took note of that."""
     story = Story.begin(tmp_path_factory.mktemp("killed") / "story")
     assert story.reconcile().status == 3
     story.edit()
-    assert story.reconcile(points="pushed=kill@2").status == KILLED
+    assert story.reconcile(points="pushed=kill").status == KILLED
     return Saved.of(story, story.world.folder)
 
 
