@@ -9,6 +9,7 @@ loader for YAML 1.2, which is what DVC uses.
 from __future__ import annotations
 
 import binascii
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -95,14 +96,19 @@ def locate(text: str | bytes, path: Path, *, document: int = 0) -> tuple[int, in
 
 def marks_of(text: str | bytes, depth: int, *, document: int = 0) -> Mapping[Path, tuple[int, int]]:
     """Positions of every key and item of a document down to `depth` levels; empty for a text that is not YAML."""
-    bounds = Bounds(size_bytes=DVC_LOCK_BOUNDS.size_bytes, depth=1000, nodes=DVC_LOCK_BOUNDS.nodes)
-    try:
-        documents = load_all(text, file="", bounds=bounds, mark_depth=depth)
-    except SpecError:
-        return {}
+    documents = _marked(text, depth)
     if document >= len(documents):
         return {}
     return {(): (documents[document].line, documents[document].column), **documents[document].marks}
+
+
+@functools.lru_cache(maxsize=1)  # a file of many documents is asked about each of them, one after the other
+def _marked(text: str | bytes, depth: int) -> Sequence[YamlDocument]:
+    bounds = Bounds(size_bytes=DVC_LOCK_BOUNDS.size_bytes, depth=1000, nodes=DVC_LOCK_BOUNDS.nodes)
+    try:
+        return load_all(text, file="", bounds=bounds, mark_depth=depth)
+    except SpecError:
+        return ()
 
 
 def value_at(text: str | bytes, path: Path, *, document: int = 0) -> Any:
