@@ -39,6 +39,8 @@ DVC_YAML_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=100, nodes=1_000_000)
 DVC_LOCK_BOUNDS = Bounds(size_bytes=64 * MEBIBYTE, depth=100, nodes=16_000_000, aliases=False)
 DVC_FILE_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=50, nodes=4_000_000)
 PARAMS_BOUNDS = Bounds(size_bytes=16 * MEBIBYTE, depth=100, nodes=2_000_000)
+_LENIENT_BOUNDS = Bounds(size_bytes=DVC_LOCK_BOUNDS.size_bytes, depth=1000, nodes=DVC_LOCK_BOUNDS.nodes)
+"""To find a place in whatever a reader with bounds of its own took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +106,16 @@ def marks_of(text: str | bytes, depth: int, *, document: int = 0) -> Mapping[Pat
 
 @functools.lru_cache(maxsize=1)  # a file of many documents is asked about each of them, one after the other
 def _marked(text: str | bytes, depth: int) -> Sequence[YamlDocument]:
-    bounds = Bounds(size_bytes=DVC_LOCK_BOUNDS.size_bytes, depth=1000, nodes=DVC_LOCK_BOUNDS.nodes)
     try:
-        return load_all(text, file="", bounds=bounds, mark_depth=depth)
+        return load_all(text, file="", bounds=_LENIENT_BOUNDS, mark_depth=depth)
     except SpecError:
         return ()
 
 
 def value_at(text: str | bytes, path: Path, *, document: int = 0) -> Any:
     """The value at a path of a document; None where there is none, or the text is not YAML."""
-    bounds = Bounds(size_bytes=DVC_LOCK_BOUNDS.size_bytes, depth=1000, nodes=DVC_LOCK_BOUNDS.nodes)
     try:
-        value = load_all(text, file="", bounds=bounds)[document].value
+        value = load_all(text, file="", bounds=_LENIENT_BOUNDS)[document].value
         for part in path:
             value = value[part]
     except (SpecError, LookupError, TypeError):

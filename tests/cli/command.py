@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.cli.main import main
+from tests.repositories import GitRepo, new_bare_remote, new_repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,14 @@ def call(folder: Path, *words: str) -> Answer:
             code = int(exit_.code or 0)
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined] # a BytesIO
     return Answer(code, *texts)
+
+
+def reconciled(path: Path, files: Mapping[str, str]) -> GitRepo:
+    """A repository at `path`, with a bare remote beside it and one reconcile recorded there."""
+    made = new_repository(path, files)
+    new_bare_remote(path.with_suffix(".git"), made)
+    assert call(made.path, "reconcile").code == 0
+    return made
 
 
 def spawn(folder: Path, *words: str, env: Mapping[str, str] | None = None, shell: str = "") -> Answer:

@@ -18,9 +18,9 @@ from runner.reconcile import reconcile
 from runner.specs.pipelines import read_stage
 from runner.wiring.parts import Settings
 from runner.wiring.repository import open_repository
-from tests.cli.command import call
+from tests.cli.command import call, reconciled
 from tests.counted import calls
-from tests.repositories import GitRepo, new_bare_remote, new_repository
+from tests.repositories import GitRepo
 
 STAGES = """\
 stages:
@@ -39,9 +39,7 @@ FILES = {
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
     """Reconciled once, with a home of its own."""
     monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
-    made = new_repository(tmp_path / "p", FILES)
-    new_bare_remote(tmp_path / "p.git", made)
-    assert call(made.path, "reconcile").code == 0
+    made = reconciled(tmp_path / "p", FILES)
     return made
 
 

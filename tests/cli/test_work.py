@@ -16,9 +16,9 @@ from runner.core.runkey import run_key
 from runner.specs.pipelines import read_stage
 from runner.specs.yaml12 import load_all
 from runner.wiring.clone import open_clone
-from tests.cli.command import call
+from tests.cli.command import call, reconciled
 from tests.counted import Work, calls, counted
-from tests.repositories import GitRepo, new_bare_remote, new_repository
+from tests.repositories import GitRepo
 
 STAGES = 12
 OVERLAY = {"md5_hex": 1}
@@ -41,9 +41,7 @@ PLAN = ["rev-parse", "config", "for-each-ref", "cat-file", "for-each-ref", "diff
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
     """Twelve stages, reconciled and planned once, with a home of its own."""
     monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
-    made = new_repository(tmp_path / "p", FILES)
-    new_bare_remote(tmp_path / "p.git", made)
-    assert call(made.path, "reconcile").code == 0
+    made = reconciled(tmp_path / "p", FILES)
     assert call(made.path, "plan").code == 0
     return made
 

@@ -10,8 +10,16 @@ import pytest
 
 from runner.errors import HostError
 from runner.process import stage_log
-from runner.process.stage_log import StageLog
+from runner.process.stage_log import StageLog, WrittenLog
 from runner.wiring.home import prune_logs
+
+
+def _logged(path: Path, text: bytes, piece_bytes: int) -> tuple[WrittenLog, bytes]:
+    """What is said of a log that is fed in pieces, and the file."""
+    log = StageLog(path, {}, None)
+    for start in range(0, len(text), piece_bytes):
+        log.feed(text[start : start + piece_bytes])
+    return log.finish(), path.read_bytes()
 
 
 def test_what_is_fed_is_written_hashed_and_its_last_lines_kept(tmp_path: Path) -> None:
@@ -34,11 +42,7 @@ def test_of_a_long_log_head_and_tail_are_kept_and_the_rest_is_counted(
     monkeypatch.setattr(stage_log, "HEAD_BYTES", 1000)
     monkeypatch.setattr(stage_log, "SEGMENT_BYTES", 100)
     text = b"".join(b"%07d\n" % number for number in range(1000))
-    log = StageLog(tmp_path / "a.log", {}, None)
-    for start in range(0, len(text), 37):
-        log.feed(text[start : start + 37])
-    written = log.finish()
-    data = (tmp_path / "a.log").read_bytes()
+    written, data = _logged(tmp_path / "a.log", text, 37)
     assert data.startswith(text[:1000])
     note = f"\n[runner: {written.left_out_bytes} bytes of this log were left out here]\n".encode()
     assert data == text[:1000] + note + text[1000 + written.left_out_bytes :]
@@ -64,11 +68,7 @@ def test_a_long_log_grows_no_more_where_the_disk_is_nearly_full(
     monkeypatch.setattr(stage_log, "TAIL_BYTES", 100)
     monkeypatch.setattr(stage_log, "DISK_ROOM_BYTES", 1 << 62)
     text = b"".join(b"%07d\n" % number for number in range(1000))
-    log = StageLog(tmp_path / "a.log", {}, None)
-    for start in range(0, len(text), 50):
-        log.feed(text[start : start + 50])
-    written = log.finish()
-    data = (tmp_path / "a.log").read_bytes()
+    written, data = _logged(tmp_path / "a.log", text, 50)
     note = b"\n[runner: 6900 bytes of this log were left out here, since the disk was full]\n"
     assert data == text[:1000] + note + text[-100:]
     assert (written.left_out_bytes, written.size_bytes) == (6900, len(data))
@@ -85,11 +85,7 @@ def test_a_long_log_gives_the_disk_back_what_it_took_when_that_is_full(
     monkeypatch.setattr(stage_log, "DISK_ROOM_BYTES", 0)
     (tmp_path / "a.log.tail0").symlink_to("/dev/full")
     text = b"".join(b"%07d\n" % number for number in range(1000))
-    log = StageLog(tmp_path / "a.log", {}, None)
-    for start in range(0, len(text), 50):
-        log.feed(text[start : start + 50])
-    written = log.finish()
-    data = (tmp_path / "a.log").read_bytes()
+    written, data = _logged(tmp_path / "a.log", text, 50)
     note = b"\n[runner: 6900 bytes of this log were left out here, since the disk was full]\n"
     assert data == text[:1000] + note + text[-100:]
     assert written.sha256 == hashlib.sha256(data).hexdigest()
