@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +35,10 @@ _COMMIT_LIMIT_BYTES = 4 << 20
 _SMALL_BYTES = 64 << 10
 _PATIENCE_SECONDS = 120.0
 _PARTS_LIMIT = 100_000
+_CHARSET = re.compile(
+    r"(utf-(8|16|32)|ascii|iso(8859|2022)|cp|koi8|mac|gb|big5|euc|shift|hz|johab|tis-620|kz1048|ptcp154|hp-roman8)[\w-]*"
+)
+"""Of the names that Python gives its codecs, those of character sets."""
 """Parsed tree objects that are kept for the next tree that shares them."""
 
 
@@ -523,7 +529,12 @@ def _epoch(identity: bytes) -> int:
 
 
 def _decoded(message: bytes, encoding: str) -> str:
+    """The words of a message: in its character set, and as UTF-8 where that is none of those people write in.
+
+    Python's codecs are more than character sets: `undefined` raises, `punycode` takes the square of the length.
+    """
     try:
-        return message.decode(encoding, "replace")
-    except LookupError:  # an encoding that Python does not know
-        return message.decode("utf-8", "replace")
+        charset = codecs.lookup(encoding).name
+    except (LookupError, ValueError):  # Python does not know it, or it holds a NUL
+        charset = ""
+    return message.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")

@@ -316,6 +316,28 @@ def test_a_commit_is_read_with_its_parents(git_repo: MakeRepo) -> None:
             reader.commit(commit.tree)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [("ISO-8859-1", "caf\xe9"), ("windows-1252", "caf\xe9"), ("", "caf\ufffd")]
+    + [
+        (name, "caf\ufffd")
+        for name in ("undefined", "idna", "punycode", "unicode_escape", "hex", "nonsense", "a.b", "x\xff")
+    ],
+)
+def test_a_message_is_read_in_its_character_set_and_as_utf8_where_it_names_none(
+    encoding: str, words: str, git_repo: MakeRepo
+) -> None:
+    repo = git_repo(FILES)
+    ada = "Ada <ada@example.com> 1 +0000"
+    text = f"tree {repo.git('rev-parse', 'HEAD^{tree}').strip()}\nauthor {ada}\ncommitter {ada}\n"
+    text += f"encoding {encoding}\n\ncaf\xe9" if encoding else "\ncaf\xe9"
+    file = repo.path / "commit"
+    file.write_bytes(text.encode("latin-1"))
+    sha = repo.git("hash-object", "-t", "commit", "-w", "commit").strip()
+    with Reader.discover(repo.path) as reader:
+        assert reader.commit(sha).message == words
+
+
 def test_a_dirty_tree_is_told_from_a_clean_one(git_repo: MakeRepo) -> None:
     repo = git_repo(FILES)
     with Reader.discover(repo.path) as reader:

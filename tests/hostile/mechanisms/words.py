@@ -166,13 +166,16 @@ def messages_of_commits() -> Iterator[Case]:
         b"utf-16",
     ):
         yield Case(f"encoding {encoding!a}", prepare=_encoded(encoding), ends=PLAN)
+    yield Case(
+        "a codec that takes the square of the length", prepare=_encoded(b"punycode", b"a9" * 1_000_000), ends=PLAN
+    )
 
 
-def _encoded(encoding: bytes):  # type: ignore[no-untyped-def]
+def _encoded(encoding: bytes, words: bytes = b"+AGE- \\x1b[31m caf\xe9\n"):  # type: ignore[no-untyped-def]
     def prepare(ground: Ground) -> str:
         tree = ground.store.tree({"runner.yaml": "apiVersion: runner/v1\nkind: Project\nspec: {}\n"})
         extra = b"encoding " + encoding + b"\n"
-        return ground.store.commit(tree, parents=[ground.base], message=b"+AGE- \\x1b[31m caf\xe9\n", extra=extra)
+        return ground.store.commit(tree, parents=[ground.base], message=words, extra=extra)
 
     return prepare
 
