@@ -12,12 +12,12 @@ from pathlib import Path
 from runner.core.lock import lock_entry
 from runner.core.nouns import EnvironmentSpec, Out, Stage, Trust
 from runner.core.plan import Step, Walk
-from runner.core.recorded import SMALL_BYTES, InputSizes, OutFact
+from runner.core.recorded import InputSizes, OutFact
 from runner.core.records import RunFacts
 from runner.errors import HostError, InputError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
-from runner.execute.metrics import recorded_metrics, short_secrets, told_secret
+from runner.execute.metrics import Written, recorded_metrics, short_secrets, told_secret, too_large
 from runner.execute.output_links import leads_out, links_of, mend_links
 from runner.execute.worktree import Room, Worktree
 from runner.failpoints import reached
@@ -220,7 +220,9 @@ def _facts(context: Context, running: Running, room: Room, outcome: Outcome, att
     facts = replace(facts, undeclared=tuple(redacted_text(path, context.secrets) for path in outcome.undeclared))
     if outcome.reason != "ok":
         return replace(facts, message=_failure(stage, outcome), log_tail=outcome.log_tail)
-    wrong = _wrong_outputs(context, stage, outcome) or told_secret(stage, outcome.output_root, context.secrets)
+    made = Written(outcome.output_root)
+    wrong = _wrong_outputs(context, stage, outcome)
+    wrong = wrong or too_large(stage, made) or told_secret(stage, made, context.secrets)
     if wrong:
         message = redacted_text(wrong, context.secrets)
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
@@ -230,9 +232,9 @@ def _facts(context: Context, running: Running, room: Room, outcome: Outcome, att
         message = redacted_text(error.message.replace(f"{outcome.output_root}{os.sep}", ""), context.secrets)
         return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
     reached("outputs-stored")
-    for said in short_secrets(stage, outcome.output_root, context.secrets):
+    for said in short_secrets(stage, made, context.secrets):
         context.on_event(Event("notice", stage.address, said))
-    metrics = recorded_metrics(stage, outcome.output_root, context.secrets)
+    metrics = recorded_metrics(stage, made, context.secrets)
     done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
     _tell_dvc(context, stage, done)
     return done
@@ -245,18 +247,7 @@ def _wrong_outputs(context: Context, stage: Stage, outcome: Outcome) -> str:
         return f"exit code 0, but {', '.join(missing)} was not written"
     if outcome.undeclared and context.desired.project.strict:
         return f"wrote to places it does not declare: {', '.join(outcome.undeclared[:5])}"
-    for out in stage.outs:
-        size_bytes = 0 if out.cache else _size_bytes(outcome.output_root / out.path)
-        if size_bytes > SMALL_BYTES:
-            return (
-                f"{out.path} has {size_bytes / SMALL_BYTES:.1f} MiB: an output with `cache: false` is committed to git "
-                "and may have 1 MiB; take `cache: false` away"
-            )
     return ""
-
-
-def _size_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
 
 
 def _tell_dvc(context: Context, stage: Stage, run: RunFacts) -> None:

@@ -11,7 +11,9 @@ from runner.core.nouns import Stage, Trust, is_external
 from runner.core.plan import Step, Walk
 from runner.core.records import RunFacts
 from runner.data.external import probe
-from runner.execute.context import Context
+from runner.execute.context import Context, Event
+from runner.execute.metrics import Kept, recorded_metrics, short_secrets, told_secret, too_large
+from runner.process.redaction import redacted_text
 
 
 class Resolver:
@@ -53,19 +55,28 @@ class Resolver:
         outs = out_facts(stage, entry) if entry is not None else ()
         if len(outs) < len(stage.outs) or any(self._context.cache.missing(out.md5) for out in outs):
             return None
+        kept = Kept(self._context.cache, {out.path: out for out in outs})
+        secrets = self._context.secrets
+        wrong = too_large(stage, kept) or told_secret(stage, kept, secrets)
+        wrong = wrong and redacted_text(wrong, secrets)
+        if wrong and step.hit is not None:
+            return None  # it failed by this before, and another try was asked for: the stage runs itself
+        for said in () if wrong else short_secrets(stage, kept, secrets):
+            self._context.on_event(Event("notice", stage.address, said))
         now = datetime.datetime.fromtimestamp(self._context.clock(), datetime.UTC)
         return RunFacts(
             run_id=self._context.run_ids(),
             address=stage.address,
             key=step.key or "",
             material=step.material.as_json(),
-            succeeded=True,
-            reason="restored",
-            message="restored from DVC's run-cache",
+            succeeded=not wrong,
+            reason="outputs" if wrong else "restored",
+            message=f"{wrong} (the result that DVC's run-cache has)" if wrong else "restored from DVC's run-cache",
             desired=self._context.desired.commit,
             started_at=now.isoformat(timespec="milliseconds"),
             seconds=0.0,
-            outs=outs,
+            outs=() if wrong else outs,
+            metrics={} if wrong else recorded_metrics(stage, kept, secrets),
             provenance="run-cache",
             host=self._context.host,
             actor=self._context.actor,

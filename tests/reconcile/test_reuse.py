@@ -191,6 +191,51 @@ def test_the_run_cache_of_a_laptop_is_used_when_stages_would_run(tmp_path: Path)
     check_ledger(world.remote)
 
 
+LEAKING = """\
+stages:
+  told: {cmd: 'echo "{a: $TOKEN}" > told.yaml', deps: [data.txt], metrics: [told.yaml: {cache: false}]}
+  named: {cmd: 'mkdir named && touch "named/x-$TOKEN"', deps: [data.txt], outs: [named]}
+  large:
+    cmd: head -c ${bytes} /dev/zero > large
+    deps: [data.txt]
+    params: [bytes]
+    plots: [large: {cache: false}]
+  clean: {cmd: 'echo "a: 1" > clean.yaml', deps: [data.txt], metrics: [clean.yaml: {cache: false}]}
+  knows: {cmd: test -n "$TOKEN"; echo 1 > knows, outs: [knows], meta: {runner: {secrets: [TOKEN]}}}
+"""
+
+
+def test_what_the_run_cache_has_passes_the_checks_of_what_a_stage_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "s3cr3t-value-of-token"
+    files = {"dvc.yaml": LEAKING, "data.txt": "1\n", "params.yaml": "bytes: 2000000\n"}
+    world = World.create(tmp_path, files, dvc=True)
+    monkeypatch.setenv("TOKEN", secret)
+    dvc_repro(world.repo.path)
+    told = world.reconcile(ok=(3,))
+    runs = {run["stage"]: run for run in world.runs()}
+    assert {name: (run["provenance"], run["outcome"]["reason"]) for name, run in runs.items()} == {
+        "told": ("run-cache", "outputs"),
+        "named": ("run-cache", "outputs"),
+        "large": ("run-cache", "outputs"),
+        "clean": ("run-cache", "restored"),
+        "knows": ("runner", "ok"),
+    }
+    assert runs["told"]["outcome"]["message"].startswith("told.yaml holds the value of TOKEN: what is recorded must")
+    assert runs["named"]["outcome"]["message"].startswith("the name of a file in named holds the value of TOKEN")
+    assert runs["large"]["outcome"]["message"].startswith("large has 1.9 MiB: an output with `cache: false`")
+    assert "DVC's run-cache" in runs["told"]["outcome"]["message"]
+    assert runs["clean"]["metrics"] == {"clean.yaml": {"a": 1}}
+    assert {"told.yaml", "large"}.isdisjoint(world.files())
+    assert secret not in told.err + json.dumps(told.value) + json.dumps(world.records())
+
+    told = world.reconcile("--retry", "told", "named", ok=(3,))
+    assert told.outcomes == {"told": "ok", "named": "ok"}
+    assert world.file("told.yaml") == "{a: }\n"
+    check_ledger(world.remote)
+
+
 def test_dvc_repro_uses_what_we_ran(tmp_path: Path) -> None:
     world = World.create(tmp_path, FILES, dvc=True)
     world.reconcile()
