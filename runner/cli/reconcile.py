@@ -49,6 +49,11 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
             )
             do = "is told so (`audit verify --pinned` ends with 12) until they have looked and pin anew; let them know"
             console.say(f"{console.err.yellow('notice: ')}{text} {do}")
+        for branch, new in found.beyond.items():
+            text = f"{Style.safe(branch)} at {accepted[:12]} has records that are new to this host: {new.first} to"
+            rows = ", ".join(f"{first} to {last}" if first < last else f"{first}" for first, last in new.doubted)
+            doubt = f"; signed by nobody who is trusted: {rows}" if rows else ""
+            console.say(f"{console.err.yellow('notice: ')}{text} {new.last}; they count from now on{doubt}")
         for branch in found.unappended:
             text = f"{Style.safe(branch)} at {accepted[:12]} adds no record to the commit before it: `audit verify`"
             do = "ends with 12 at that commit for ever; to avoid that, push a commit of the runner there instead"

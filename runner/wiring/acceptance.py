@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from urllib.parse import unquote
 
 from runner.errors import Held, InputError
@@ -11,7 +13,7 @@ from runner.git.read import Reader
 from runner.ledger.in_place import newest_state, records_at
 from runner.ledger.state import State
 from runner.observe import refs
-from runner.values import dataclass
+from runner.values import dataclass, field
 from runner.wiring.repository import Repository
 from runner.wiring.trust import Trusting
 
@@ -29,6 +31,18 @@ class Accepted:
     """Branch to the newest commit that this host had seen there, where it is not part of the branch any more."""
     unappended: tuple[str, ...] = ()
     """Branches whose commit adds no record to the one before it: an audit finds that whatever comes later."""
+    beyond: Mapping[str, Beyond] = field(default_factory=dict)
+    """Branch to what counts from now on and was not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Records behind the last one that this host had seen, or verified where it has a trust file."""
+
+    first: int
+    last: int
+    doubted: tuple[tuple[int, int], ...]
+    """First and last of each row of those that nobody signed whom the trust file lets; none without such a file."""
 
 
 def accept_state(repository: Repository, sha: str, trusting: Trusting | None = None) -> Accepted:
@@ -49,7 +63,7 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
     if not accepted:
         places = ", ".join(f"{branch} is at {tip or _GONE}" for branch, tip in tips.items())
         raise InputError(f"no state branch is at {sha}", places or "this host has seen none yet, so none is held")
-    reader, cut_off = repository.mirror.reader, dict[str, str]()
+    reader, cut_off, beyond = repository.mirror.reader, dict[str, str](), dict[str, Beyond]()
     for tip in {tips[branch] for branch in accepted} - {None}:
         State(reader, tip or "").end()  # what is no state is never gone on from, so nothing is forgotten for it
     unappended = [branch for branch in accepted if _appends_nothing(reader, branch, tips[branch])]
@@ -57,10 +71,41 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
         seen, tip = known[branch].read_text().strip(), tips[branch]
         if seen and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
             cut_off[branch] = seen
+        if tip is not None and (new := _beyond(reader, branch, tip, seen, trusting)) is not None:
+            beyond[branch] = new
         known[branch].unlink(missing_ok=True)
         if trusting is not None:
             trusting.accept(reader, tip, branch)
-    return Accepted(tips[accepted[0]] or _GONE, cut_off, tuple(unappended))
+    return Accepted(tips[accepted[0]] or _GONE, cut_off, tuple(unappended), beyond)
+
+
+def _beyond(reader: Reader, branch: str, tip: str, seen: str, trusting: Trusting | None) -> Beyond | None:
+    """What of a branch is new to this host; None where nothing is, or where what it had seen is not there any more."""
+    before = seen if trusting is None else trusting.verified(branch)
+    if trusting is None and not (before and reader.exists(before)):
+        return None
+    state = State(reader, tip)
+    last = state.summary.head.sequence
+    first = (_shared(reader, before, state) if before and reader.exists(before) else 0) + 1
+    doubted = trusting.doubts(state.record_range(first, last), first) if trusting is not None else []
+    return Beyond(first, last, _rows(doubted)) if first <= last else None
+
+
+def _rows(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """First and last of each row of numbers that follow each other."""
+    groups = (list(group) for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]))
+    return tuple((group[0][1], group[-1][1]) for group in groups)
+
+
+def _shared(reader: Reader, before: str, new: State) -> int:
+    """How many records two ledgers begin with alike; each record holds the digest of the one before it."""
+    old = State(reader, before)
+    low, high = 0, min(records_at(reader, before), new.summary.head.sequence)
+    while low < high:
+        middle = (low + high + 1) // 2
+        same = old.record_bytes(middle) is not None and old.record_bytes(middle) == new.record_bytes(middle)
+        low, high = (middle, high) if same else (low, middle - 1)
+    return low
 
 
 def _appends_nothing(reader: Reader, branch: str, tip: str | None) -> bool:

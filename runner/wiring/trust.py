@@ -121,6 +121,15 @@ class Trusting:
         """Says of a commit of the runner on a branch whether it is known, or at least its end is well signed."""
         return functools.partial(self._end_counts, reader, branch)
 
+    def verified(self, branch: str) -> str | None:
+        """The commit of a branch that this host has verified last, or that a person accepted; None for none."""
+        pin = self._known(branch)
+        return pin.commit if pin is not None else None
+
+    def doubts(self, records: Sequence[bytes], first: int) -> list[int]:
+        """Numbers of the records, the first of which has the number `first`, that nobody who is trusted signed."""
+        return [number for number, data in enumerate(records, first) if self._breaks(self.examiner, number, data)]
+
     def accept(self, reader: Reader, commit: str | None, branch: str) -> None:
         """A person goes on from this commit (None: from none), whoever signed it. Raises Held for no ledger at all."""
         self._pins.pop(branch, None)

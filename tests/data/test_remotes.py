@@ -284,6 +284,36 @@ def test_a_remote_may_stand_on_another_one(cache: Cache, tmp_path: Path) -> None
     assert remotes.exists([md5]) == {md5}
 
 
+ODD = ["two words", "$(touch owned)", "`touch owned`", "a;touch owned|x&", "100%", "ünï", "-o=x", "c, d", "\\n"]
+
+
+def test_odd_words_in_the_file_of_a_host_reach_dvc_as_they_are_and_start_nothing(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from configobj import ConfigObj
+    from dvc.config import Config
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / ".dvc"
+    folder.mkdir()
+    written = ConfigObj(encoding="utf-8", interpolation=False)
+    for word in ODD:
+        written[f'remote "near {word}"'] = {"url": str(tmp_path / "store" / word)}
+        written[f'remote "above {word}"'] = {"url": f"remote://near {word}/in {word}"}
+    with (folder / "config").open("wb") as file:
+        written.write(file)
+    theirs = {name: str(row["url"]) for name, row in Config(str(folder))["remote"].items()}
+    assert len(theirs) == 2 * len(ODD)
+    remotes = Remotes.load(None, None, folder / "config", None, cache=cache)
+    assert {name: remotes.url(name) for name in remotes.names} == theirs
+    md5 = cache.put_bytes(b"x")
+    for word in ODD:
+        for name, place in ((f"near {word}", word), (f"above {word}", f"{word}/in {word}")):
+            assert remotes.push([md5], name).objects == 1
+            assert (tmp_path / "store" / place / "files/md5" / md5[:2] / md5[2:]).read_bytes() == b"x", name
+    assert list(tmp_path.rglob("owned")) == []
+
+
 def test_urls_are_told_without_passwords(cache: Cache) -> None:
     remotes = remotes_of(cache, "https://ada:secret@example.com/x")
     assert remotes.url() == "https://example.com/x"

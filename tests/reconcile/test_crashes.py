@@ -192,6 +192,12 @@ def test_a_state_branch_that_somebody_rewrote_is_held_until_a_person_accepts_it(
     world.reconcile("--accept-state", str(second), ok=(1,))
     told = world.reconcile("--accept-state", str(first))
     assert told.ran == ["quick", "slow"]
+    fork = world.tip()
+    git(world.remote, "update-ref", "refs/heads/runner/state", second or "")
+    world.reconcile(ok=(6,))
+    said = world.reconcile("--accept-state", str(second)).err
+    assert f"runner/state does not go on from {str(fork)[:12]}" in said
+    assert f"at {str(second)[:12]} has records that are new to this host: 4 to 6; they count from now on\n" in said
     assert os.path.exists(world.remote)
     assert world.reconcile().commit is None
     check_ledger(world.remote)

@@ -63,6 +63,7 @@ def test_an_accepted_rewrite_is_recorded(tmp_path: Path) -> None:
 
     told = world.reconcile("--accept-state", first)
     assert f"runner/state does not go on from {lost[:12]}: whoever pinned a checkpoint" in told.err
+    assert "records that are new to this host" not in told.err
     number, record = len(world.records()), world.records()[-1]
     assert record["reconcile"]["acceptedState"] == first
     said = world.runner(*verify, cwd=world.remote, ok=(12,)).stdout

@@ -112,10 +112,14 @@ def test_a_state_that_somebody_signs_whom_nobody_trusts_is_held_until_a_person_a
     assert (world.trace(), world.tip()) == ([], tip)
 
     told = world.reconcile("--accept-state", str(tip), host="fresh")
+    everything = f"{STATE} at {str(tip)[:12]} has records that are new to this host: 1 to 9; they count from now on"
+    assert f"{everything}; signed by nobody who is trusted: 7 to 9\n" in told.err
     assert (told.ran, told.commit is not None) == ([], True)
     assert world.records()[-1]["reconcile"]["acceptedState"] == tip
     assert world.reconcile(host="fresh").commit is None
     world.reconcile(host="a", ok=(6,))  # each host has its own person
+    told = world.reconcile("--accept-state", str(world.tip()), host="a")
+    assert "new to this host: 7 to 10; they count from now on; signed by nobody who is trusted: 7 to 9\n" in told.err
 
 
 @pytest.mark.parametrize("host", ["a", "fresh"])
@@ -184,13 +188,19 @@ def test_what_stands_has_to_be_what_a_signed_record_says(world: World) -> None:
 
 def test_a_commit_that_appends_nothing_is_held_by_a_host_that_never_looked(world: World) -> None:
     good = world.tip()
-    for change in (lambda _: None, lambda clone: shutil.rmtree(clone / layout.KEYS)):
+    changes: list[Callable[[Path], object]] = [lambda clone: shutil.rmtree(clone / layout.KEYS), lambda _: None]
+    for change in changes:
         tip = forged(world, change)
         told = world.reconcile(host="fresh", ok=(6,))
         assert "changes files and appends no record: the runner did not make it" in told.err
         assert "restore the branch" in told.err
         assert f"--accept-state {tip}" in told.err
-        git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
+        if change is not changes[-1]:
+            git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
+    told = world.reconcile("--accept-state", tip)
+    assert f"{STATE} at {tip[:12]} adds no record to the commit before it: `audit verify` ends with 12" in told.err
+    assert "records that are new to this host" not in told.err
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", str(good))
 
     who = ("-c", "user.name=x", "-c", "user.email=x@x")
     above_an_older_one = ("-p", f"{good}^", "-p", f"{good}", "-m", "Reconcile")  # no remote refuses it: nothing is gone
