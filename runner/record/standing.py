@@ -10,7 +10,7 @@ from runner.core.nouns import Address
 from runner.core.plan import Step, Walk
 from runner.core.recorded import Entry, Hit, Recorded, Verified
 from runner.core.records import RunFacts
-from runner.values import dataclass
+from runner.values import dataclass, replace
 
 FRESH = -1
 """Record number of a run that has none yet."""
@@ -25,19 +25,22 @@ class WithRuns:
         for run in runs:  # the one that the ledger will accept: the first of a key, unless its bytes were lost
             if run.succeeded and (run.key not in self._runs or run.reason == "remade"):
                 self._runs[run.key] = run
-        self._remade = {run.address: run for run in runs if run.succeeded and run.reason == "remade"}
+        self._remade = {run.key for run in runs if run.succeeded and run.reason == "remade"}
 
     def current(self, address: Address) -> Entry | None:
         """What stands in the base, except where its bytes were lost and it was made again."""
-        run = self._remade.get(address)
-        return entry_of(run) if run is not None else self._base.current(address)
+        before = self._base.current(address)
+        if before is None or before.key not in self._remade:
+            return before
+        # Of the key that stands: the runs of a slow reconcile may have made an older version's again.
+        return replace(entry_of(self._runs[before.key]), address=address)
 
     def addresses(self) -> Iterable[Address]:
         """Stages of the base."""
         return self._base.addresses()
 
     def find(self, key: str) -> Hit | None:
-        """A success of the base before ours: what is accepted is never replaced."""
+        """A success of the base before ours: what is accepted is only replaced where its bytes were lost."""
         return self._with_own(key, self._base.find(key))
 
     def find_here(self, key: str) -> Hit | None:
@@ -49,7 +52,7 @@ class WithRuns:
         return self._base.verified(key)
 
     def _with_own(self, key: str, hit: Hit | None) -> Hit | None:
-        if (hit is not None and hit.succeeded) or key not in self._runs:
+        if key not in self._runs or (hit is not None and hit.succeeded and key not in self._remade):
             return hit
         run = self._runs[key]
         return Hit(key, True, "", FRESH, run.address, run.outs, run.provenance, run.material, run.inputs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.core.nouns import Address
-from runner.core.recorded import OutFact
+from runner.core.recorded import Entry, Hit, OutFact
 from runner.core.records import RunFacts
 from runner.data.cache import Cache
 from runner.data.hash_index import HashIndex
@@ -17,7 +17,7 @@ from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
 from runner.record.ledger import Batch, NoSigner, append_runs, begin, unrecorded, write_checkpoint, write_index
 from runner.record.outbox import left_over
-from runner.record.standing import WithRuns
+from runner.record.standing import WithRuns, entry_of
 from runner.record.tree import state_file
 from tests.simulator.repository import Repository, Store
 
@@ -63,6 +63,34 @@ def test_of_two_results_of_one_batch_the_accepted_one_stands() -> None:
     hit = WithRuns(Nothing(), [first, second]).find(KEY)
     assert hit is not None
     assert hit.outs == first.outs
+
+
+class _Stands(Nothing):
+    """A state in which a run stands for its stage and is what is accepted for its key."""
+
+    def __init__(self, run_: RunFacts) -> None:
+        self._run = run_
+
+    def current(self, _address: Address) -> Entry | None:
+        return replace(entry_of(self._run), record=1)
+
+    def find(self, key: str) -> Hit | None:
+        here = self._run
+        return Hit(key, True, "", 1, here.address, here.outs, here.provenance, {}) if key == here.key else None
+
+
+def test_of_two_versions_that_were_made_again_each_has_its_own_bytes() -> None:
+    again, older = run("again", "2" * 32, reason="remade"), run("older", "3" * 32, reason="remade")
+    older = replace(older, key="f" * 64)
+    for standing, other in ((again, older), (older, again)):
+        before = replace(standing, run_id="first", reason="ok", outs=(OutFact("out", "1" * 32, 3),))
+        found = WithRuns(_Stands(before), [standing, other])
+        current, hit, others = found.current(standing.address), found.find(standing.key), found.find(other.key)
+        assert current is not None
+        assert hit is not None
+        assert others is not None
+        assert (current.key, current.outs, hit.outs) == (standing.key, standing.outs, standing.outs)
+        assert others.outs == other.outs
 
 
 def test_a_failure_that_is_published_already_is_not_recorded_again_after_another_one() -> None:
