@@ -211,6 +211,15 @@ def _schema(commands: Any) -> None:
     add_common(parser)
 
 
+def _stage(commands: Any) -> None:
+    help_ = "run a stage of the built-in library by hand, or list them"
+    calls = ("stage", "stage split --help", "stage split --data=raw.csv --parts='[0.8, 0.2]' --out=a.csv --out=b.csv")
+    parser = _command(commands, "stage", help_, "stage", "stage", *calls)
+    add_common(parser)
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the stage (default: list them)")
+    parser.add_argument("words", metavar="...", nargs=argparse.REMAINDER, help="its arguments; NAME --help lists them")
+
+
 def _plan(commands: Any) -> None:
     help_ = "show what a reconcile would do, and why; runs nothing"
     more = (
@@ -502,5 +511,5 @@ _VALUED = ("-C", "--color")
 """Options before the command whose value may be the name of a command."""
 _COMMANDS = (
     *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay),
-    *(_verify, _claims, _daemon, _audit, _keys),
+    *(_stage, _verify, _claims, _daemon, _audit, _keys),
 )

@@ -113,18 +113,22 @@ class Stage:
     environment: EnvironmentSpec | None = None
     seed: int | None = None
     not_handled: tuple[str, ...] = ()
-    """Fields that were stated and that this version does not act on yet (`image`, `executor`, `uses`)."""
+    """Fields that were stated and that this version does not act on yet (`image`, `executor`)."""
     place: Place = NOWHERE
     spelled: tuple[tuple[str, str], ...] = ()
     """Deps and outs, with what the file says where that is not the plain relative path (`./a`, `data/`): DVC tells
     entries of `dvc.lock` apart by spelling."""
     deterministic: bool = True
     """False: the spec says that the same inputs may give other outputs."""
+    uses: str = ""
+    """Name and version of the stage of the library that `cmd` runs (`train@1`); empty for a command of the team's."""
+    given: tuple[tuple[str, str], ...] = ()
+    """What `with` says: sorted names, and values as the arguments of `cmd` have them."""
 
     @property
     def is_beyond_dvc(self) -> bool:
         """Whether its result depends on what DVC's keys do not hold, so that DVC's word counts neither way."""
-        return self.environment is not None or bool(self.env) or self.seed is not None
+        return self.environment is not None or bool(self.env) or self.seed is not None or bool(self.uses)
 
     @property
     def out_paths(self) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ class Material:
     """Digest of the declared environment."""
     occasion: str | None = None
     """What an always-changed stage runs once for: a commit, a tick, a person's wish."""
+    uses: str = ""
+    """Name and version of the stage of the library that `cmd` runs."""
+    given: tuple[tuple[str, str], ...] = ()
+    """The arguments of that stage, sorted. They stand in `cmd` as well; here they explain what changed."""
 
     def fields(self) -> Iterator[Field]:
         """The one walk over everything that counts."""
@@ -62,6 +66,10 @@ class Material:
             yield "environment", "", self.environment
         if self.occasion is not None:
             yield "occasion", "", self.occasion
+        if self.uses:
+            yield "uses", "", self.uses
+            for name, text in self.given:
+                yield "with", name, text
 
     def as_json(self) -> dict[str, Any]:
         """The fields as `{kind: value}` and `{kind: {name: value}}`: what a record keeps and a key digests."""
@@ -107,6 +115,8 @@ def material_of(
         seed=stage.seed,
         environment=environment,
         occasion=occasion,
+        uses=stage.uses,
+        given=stage.given,
     )
 
 
@@ -125,8 +135,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     reasons: list[str] = []
     for kind in _ORDER:
         before, after = old.get(kind), new.get(kind)
-        if before == after:
-            continue
+        if before == after or (kind == "cmd" and old.get("with") != new.get("with")):
+            continue  # what `with` says stands in the command, too
         if kind in _NAMED:
             reasons.extend(_named_differences(kind, before or {}, after or {}))
         else:
@@ -139,7 +149,7 @@ _LONGEST = 60
 """Characters of a value in a line for people."""
 _BEFORE = 20
 """As many characters are shown before the first that differs."""
-_NAMED = ("dep", "param", "out", "env")
+_NAMED = ("with", "dep", "param", "out", "env")
 _WHOLE = {
     "version": "key version {before} → {after}",
     "cmd": "cmd changed: {before} → {after}",
@@ -147,15 +157,19 @@ _WHOLE = {
     "shell": "shell {before} → {after}",
     "seed": "seed {before} → {after}",
     "environment": "environment changed",
+    "uses": "uses {before} → {after}",
     "occasion": "runs once for each commit: {before} → {after}",
 }
-_ORDER = ("cmd", "dep", "param", "env", "seed", "environment", "out", "wdir", "shell", "occasion", "version")
+_ORDER = (
+    *("uses", "with", "cmd", "dep", "param", "env", "seed", "environment", "out", "wdir", "shell", "occasion"),
+    "version",
+)
 
 
 def _named_differences(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({*before, *after}):
         if name not in before:
-            yield f"{kind} {name} added" + (f": {shown(after[name])}" if kind in ("param", "env") else "")
+            yield f"{kind} {name} added" + (f": {shown(after[name])}" if kind in ("param", "env", "with") else "")
         elif name not in after:
             yield f"{kind} {name} removed"
         elif before[name] == after[name]:

@@ -94,6 +94,8 @@ class _Compiler:
             "exclusiveMinimum": _above,
             "exclusiveMaximum": _below,
             "minItems": _least_items,
+            "maxItems": _most_items,
+            "uniqueItems": _unique_items,
             "minLength": _least_length,
             "minProperties": _least_properties,
             "items": self._items,
@@ -227,6 +229,18 @@ def _least_properties(least: int) -> Check:
 
 def _least_items(least: int) -> Check:
     return lambda value: " has too few items" if type(value) is list and len(value) < least else None
+
+
+def _most_items(value: int) -> Check:
+    return lambda found: f" has more than {value} items" if isinstance(found, list) and len(found) > value else None
+
+
+def _unique_items(value: bool) -> Check:
+    def check(found: Any) -> str | None:
+        is_twice = value and isinstance(found, list) and any(item in found[:at] for at, item in enumerate(found))
+        return " has an item twice" if is_twice else None
+
+    return check
 
 
 def _least_length(least: int) -> Check:

@@ -142,6 +142,8 @@ def _stage_run(
         env |= {"PYTHONHASHSEED": str(stage.seed), "RUNNER_SEED": str(stage.seed)}
     if stage.environment is not None:
         env = _in_environment(context, stage.environment, room, env, held, cancel)
+    if stage.uses:
+        env = _with_own_command(room, stage, env)
     return StageRun(
         commands=stage.cmd,
         shell=context.shell,
@@ -187,6 +189,14 @@ def _in_environment(
     lock = (room.tree.folder / spec.lock).read_bytes()
     venv = held.enter_context(in_use(lock, spec.python, context.environments, cancel=cancel))
     return {**env, "VIRTUAL_ENV": str(venv.bin_dir.parent), "PATH": f"{venv.bin_dir}:{env.get('PATH', '')}"}
+
+
+def _with_own_command(room: Room, stage: Stage, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which `runner` is this one; an environment of the stage's own goes before."""
+    from runner.process.own_command import own_command  # imported late: only stages of the library need it
+
+    own, path = own_command(room.private / "bin"), env.get("PATH", os.defpath)
+    return {**env, "PATH": f"{path}:{own}" if stage.environment is not None else f"{own}:{path}"}
 
 
 def _facts(context: Context, running: Running, room: Room, outcome: Outcome, attempt: int) -> RunFacts:

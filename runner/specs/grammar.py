@@ -231,7 +231,8 @@ class _Resolution:
         from dvc.parsing import DataResolver
 
         repository = SimpleNamespace(fs=self._files, config={"parsing": dict(self._parsing)})
-        resolver = DataResolver(repository, self._wdir, dict(self._definition))
+        stages = {name: _renamed(stage) for name, stage in (self._definition.get("stages") or {}).items()}
+        resolver = DataResolver(repository, self._wdir, {**self._definition, "stages": stages})
         return resolver
 
     def _check_length(self, definition: Any, times: int, path: yaml12.Path) -> None:
@@ -272,7 +273,8 @@ class _Resolution:
                 return
 
     def _resolve_one(self, name: str) -> Any:
-        return self._resolver.resolve_one(name)[name]
+        stage: dict[str, Any] = self._resolver.resolve_one(name)[name]
+        return {"with" if key == _WITH else key: value for key, value in stage.items()}
 
     def _names(self, group: str) -> list[str]:
         definition = self._resolver.definitions[group]
@@ -344,7 +346,7 @@ class _Resolution:
         self._findings.append(self._locator.finding(path, message, hint))
 
     def _add_dvc_error(self, path: yaml12.Path, text: str) -> None:
-        text = _ANSI.sub("", text)[:_MAX_MESSAGE]
+        text = _ANSI.sub("", text).replace(_WITH, "with")[:_MAX_MESSAGE]
         where = _failed_path(text, path, self._definition)
         reason = _PREAMBLE.sub("", text).strip()
         unknown = _UNKNOWN.search(reason)
@@ -372,6 +374,20 @@ class _Resolution:
             if sources
             else "there is no params.yaml beside the file and no `vars`"
         )
+
+
+_WITH = "with (as in foreach)"
+"""What DVC's resolver is told that `with` is called: of the fields that `foreach` is in the name of, it takes `${}`
+that stand for lists and mappings."""
+
+
+def _renamed(stage: Any) -> Any:
+    """A stage with its `with` under the name that DVC's resolver gets."""
+    if not isinstance(stage, Mapping):
+        return stage
+    if isinstance(stage.get("do"), Mapping) and "with" in stage["do"]:
+        return {**stage, "do": _renamed(stage["do"])}
+    return {_WITH if key == "with" else key: value for key, value in stage.items()} if "with" in stage else stage
 
 
 def group_of(path: yaml12.Path) -> str | int:

@@ -16,7 +16,7 @@ from runner.core.canonical import canonical_digest
 from runner.core.nouns import Notice, Pipeline, Stage, is_external
 from runner.errors import Finding, Place, SpecError
 from runner.git.tree import SUBMODULE, SYMLINK
-from runner.specs import left_out, params, places, render, schemas, yaml12
+from runner.specs import left_out, library, params, places, render, schemas, yaml12
 from runner.specs.documents import Document, locator_of, only_of_stages, without_stages
 from runner.specs.grammar import GitFiles, Resolved, check_for_templates, resolve, uses_templates
 from runner.specs.layout import Layout
@@ -204,6 +204,8 @@ def _make(
         faults.findings.extend(error.findings)
         return None
     definition = _without_odd_names(source, definition)
+    if not source.adopted:
+        definition = library.with_inputs(definition)
     files = _git_files(layout, cache)
     bounds = yaml12.DVC_YAML_BOUNDS if source.adopted else yaml12.SPEC_BOUNDS
     resolved, problems = resolve(definition, source.base, files, parsing, source.locator, bounds)
@@ -215,7 +217,8 @@ def _make(
     text = None
     if not source.adopted and not faults.findings:
         has_params = layout.tree.get(posixpath.normpath(posixpath.join(source.base, "params.yaml"))) is not None
-        text = render.render(definition, source.name, has_default_params=has_params)
+        settled = {**definition, "stages": render.settled(definition.get("stages") or {}, resolved)}
+        text = render.render(settled, source.name, has_default_params=has_params)
     value = {
         "stages": [row_of(stage) for stage in stages],
         "metrics": metrics,

@@ -9,10 +9,10 @@ from typing import Any
 from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
 from runner.errors import Finding, Place
-from runner.specs import places, units, yaml12
+from runner.specs import library, places, schemas, units, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
-from runner.values import dataclass, field
+from runner.values import dataclass, field, replace
 
 RUNNER_FIELDS = (
     "resources",
@@ -31,7 +31,7 @@ RUNNER_FIELDS = (
 PIPELINE_ONLY_FIELDS = ("uses", "with")
 DEFAULTED_FIELDS = ("resources", "timeout", "retries", "env", "secrets", "environment", "seed", "image", "executor")
 """Fields that a Pipeline may state for all of its stages."""
-NOT_HANDLED_FIELDS = ("image", "executor", "uses")
+NOT_HANDLED_FIELDS = ("image", "executor")
 DEFAULT_PARAMS_FILE = "params.yaml"
 
 _HANDWRITTEN = re.compile(r"^[^\x00\n!-,./:-@\[-^`{-~]+$")
@@ -101,7 +101,8 @@ class _StageReader:
     def read(self, mark: tuple[int, int]) -> Stage | None:
         count = len(self._reading.findings)
         self._wdir = self._folder()
-        cmd, is_list = self._commands()
+        builtin = self._builtin()
+        cmd, is_list = ((library.command_of(self._data),), False) if builtin else self._commands()
         deps, params, outs = self._deps(), self._params(), self._outs()
         environment = self._environment()
         not_handled = tuple(name for name in NOT_HANDLED_FIELDS if self._stated(name) is not None)
@@ -127,6 +128,8 @@ class _StageReader:
             environment=environment,
             seed=self._quantity("seed", units.whole_of, "a whole number"),
             deterministic=self._deterministic(),
+            uses=builtin.label if builtin else "",
+            given=library.given_of(self._data) if builtin else (),
             not_handled=not_handled,
             spelled=spelled,
             place=Place(self._reading.locator.file, *mark),
@@ -161,14 +164,36 @@ class _StageReader:
     def _commands(self) -> tuple[tuple[str, ...], bool]:
         cmd = self._data.get("cmd")
         if cmd is None and "uses" in self._data:
-            return (), False
-        if "uses" in self._data:
-            self._add(("uses",), "a stage has either `cmd` or `uses`", "remove one of them")
+            return (), False  # that the library has no such stage is noted
         commands = cmd if isinstance(cmd, list) else [cmd]
         if not commands or not all(isinstance(command, str) and command.strip() for command in commands):
             self._add(("cmd",), "a command is empty or is not text", "write a command for the shell")
             return (), False
         return tuple(commands), isinstance(cmd, list)
+
+    def _builtin(self) -> library.Builtin | None:
+        """The stage of the library that is used, if its `with` is right."""
+        name = self._data.get("uses")
+        if name is None or self._reading.adopted:
+            if self._data.get("with") is not None and not self._reading.adopted:
+                self._add(("with",), "`with` means nothing without `uses`", "name a stage of the library in `uses`")
+            return None
+        if self._data.get("cmd") is not None:
+            self._add(("uses",), "a stage has either `cmd` or `uses`", "remove one of them")
+            return None
+        builtin = library.BUILTINS.get(name) if isinstance(name, str) else None
+        if builtin is None:
+            close = nearest(str(name), library.BUILTINS)
+            hint = f"did you mean `{close}`?" if close else f"there are: {', '.join(library.BUILTINS)}"
+            self._add(("uses",), f"`{name}` is no stage of the library", hint)
+            return None
+        count = len(self._reading.findings)
+        locator = replace(self._reading.locator, prefix=(*self._reading.locator.prefix, *self._at("with")))
+        for problem in schemas.check(builtin.kind, self._data.get("with") or {}, locator, "in `with`"):
+            self._reading.findings.append(problem.finding)
+        for path, message, hint in library.problems_of(builtin.name, self._data):
+            self._add(path, message, hint)
+        return builtin if len(self._reading.findings) == count else None
 
     def _deps(self) -> tuple[str, ...]:
         found: dict[str, None] = {}

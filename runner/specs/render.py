@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.specs.grammar import Resolved
+from runner.specs.library import command_of
 from runner.specs.pipelines import DEFAULT_PARAMS_FILE, PIPELINE_ONLY_FIELDS, RUNNER_FIELDS
 from runner.specs.yaml_scalars import plain_scalar
 
@@ -35,6 +37,66 @@ def render(spec: Mapping[str, Any], name: str, *, has_default_params: bool) -> s
     )
 
 
+def settled(stages: Mapping[str, Any], resolved: Resolved) -> dict[str, Any]:
+    """Stages as they were written, but for those of the library: DVC gets the commands that these resolved to.
+
+    A group of them becomes a `foreach` over what its stages differ in, so that DVC makes the same names of it.
+    """
+    result: dict[str, Any] = {}
+    for name, stage in stages.items():
+        if "uses" not in stage.get("do", stage):
+            result[name] = stage
+        elif name in resolved.stages:
+            result[name] = _escaped(_plain(resolved.stages[name]))
+        else:
+            items = {made.removeprefix(f"{name}@"): made for made, group in resolved.groups.items() if group == name}
+            if items:
+                result[name] = _repeated({key: _plain(resolved.stages[made]) for key, made in items.items()})
+    return result
+
+
+def _plain(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved stage of the library as one with a command, and nothing that only the runner knows."""
+    return {"cmd": command_of(stage), **_without_own_fields(stage)}
+
+
+def _without_own_fields(stage: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stage.items() if key not in (*RUNNER_FIELDS, *PIPELINE_ONLY_FIELDS)}
+
+
+def _repeated(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Stages of one shape as a `foreach` by their keys."""
+    items: dict[str, dict[str, Any]] = {key: {} for key in stages}
+
+    def merged(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if all(value == first and type(value) is type(first) for value in values):
+            return _escaped(first)
+        if all(isinstance(value, list) and len(value) == len(first) for value in values):
+            return [merged(several) for several in zip(*values, strict=True)]
+        if all(isinstance(value, dict) and len(value) == len(first) for value in values):
+            pairs = zip(*(value.items() for value in values), strict=True)
+            return {merged([key for key, _ in several]): merged([value for _, value in several]) for several in pairs}
+        variable = f"v{len(next(iter(items.values())))}"
+        for item, value in zip(items.values(), values, strict=True):
+            item[variable] = _escaped(value)
+        return f"${{item.{variable}}}"
+
+    template = merged(list(stages.values()))
+    return {"foreach": items, "do": template}
+
+
+def _escaped(value: Any) -> Any:
+    """A value that DVC resolves to itself."""
+    if isinstance(value, str):
+        return value.replace("${", "\\${")
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return value
+
+
 def definition(spec: Mapping[str, Any], *, has_default_params: bool) -> dict[str, Any]:
     """The mapping of the rendered `dvc.yaml`."""
     result: dict[str, Any] = {}
@@ -57,9 +119,7 @@ def definition(spec: Mapping[str, Any], *, has_default_params: bool) -> dict[str
 def _stage(data: Mapping[str, Any]) -> dict[str, Any]:
     if "foreach" in data:
         return {"foreach": data["foreach"], "do": _stage(data.get("do") or {})}
-    stripped = {key: value for key, value in data.items() if key not in (*RUNNER_FIELDS, *PIPELINE_ONLY_FIELDS)}
-    if "cmd" not in stripped:
-        stripped = {"cmd": f"runner stage {data.get('uses', '')}".rstrip(), **stripped}
+    stripped = _without_own_fields(data)
     wdir = stripped.pop("wdir", None)
     return {"cmd": stripped.pop("cmd"), "wdir": UP if wdir in (None, ".", "") else f"{UP}/{wdir}", **stripped}
 

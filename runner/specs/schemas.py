@@ -64,30 +64,33 @@ class Problem:
     """The key that an unknown one is taken for."""
 
 
-def check(kind: str, value: Any, locator: Locator) -> list[Problem]:
-    """Everything in `value` that the schema of its kind does not allow, in the order of the document."""
+def check(kind: str, value: Any, locator: Locator, top: str = "at the top") -> list[Problem]:
+    """Everything in `value` that the schema of its kind does not allow, in the order of the document.
+
+    `top` says where `value` stands: "in `with`" for a part of a document.
+    """
     if _fast(kind)(value) is None:
         return []  # nearly always, and in a twentieth of the time; what comes below knows the words for people
     problems: dict[Finding, Problem] = {}
     for error in islice(_validator(kind).iter_errors(value), _MOST_ERRORS):
-        for problem in _problems(kind, error, locator):
+        for problem in _problems(kind, error, locator, top):
             # Several parts of a schema may say the same of one place, each with a hint of its own: one is enough.
             problems.setdefault(replace(problem.finding, hint=""), problem)
     return [problems[finding] for finding in sorted(problems)]
 
 
-def _problems(kind: str, error: Any, locator: Locator) -> Iterator[Problem]:
+def _problems(kind: str, error: Any, locator: Locator, top: str) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     if "propertyNames" in error.relative_schema_path:
         path = (*path, error.instance)
         message = f"`{error.instance}` is not a name that can stand here"
         yield Problem(locator.finding(path, message, _name_hint(error)), path)
     elif error.validator == "additionalProperties":
-        yield from _unknown_keys(kind, error, path, locator)
+        yield from _unknown_keys(kind, error, path, locator, top)
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
-                message = f"the key `{key}` is missing{_in(path)}"
+                message = f"the key `{key}` is missing{_in(path, top)}"
                 hint = _about(error.schema.get("properties", {}).get(key, {}))
                 yield Problem(locator.finding(path, message, hint), path)
     else:
@@ -95,7 +98,7 @@ def _problems(kind: str, error: Any, locator: Locator) -> Iterator[Problem]:
         yield Problem(locator.finding(path, f"{_named(path)} {message}", _about(error.schema)), path)
 
 
-def _unknown_keys(kind: str, error: Any, path: tuple[Any, ...], locator: Locator) -> Iterator[Problem]:
+def _unknown_keys(kind: str, error: Any, path: tuple[Any, ...], locator: Locator, top: str) -> Iterator[Problem]:
     known = list(error.schema.get("properties", {}))
     below_meta = _schema(kind)["$defs"].get("runnerFields", {}).get("properties", {}) if "cmd" in known else {}
     unknown = [key for key in error.instance if key not in known]
@@ -105,13 +108,13 @@ def _unknown_keys(kind: str, error: Any, path: tuple[Any, ...], locator: Locator
             close, hint = None, f"in a dvc.yaml it stands below `meta`: `meta: {{runner: {{{key}: ...}}}}`"
         else:
             hint = f"did you mean `{close}`?" if close else f"allowed here: {', '.join(known)}"
-        finding = locator.finding((*path, key), f"unknown key `{key}`{_in(path)}", hint)
+        finding = locator.finding((*path, key), f"unknown key `{key}`{_in(path, top)}", hint)
         yield Problem(finding, (*path, key), True, close)
 
 
-def _in(path: tuple[Any, ...]) -> str:
+def _in(path: tuple[Any, ...], top: str) -> str:
     names = [part for part in path if isinstance(part, str)]
-    return f" in `{names[-1]}`" if names else " at the top"
+    return f" in `{names[-1]}`" if names else f" {top}"
 
 
 def _named(path: tuple[Any, ...]) -> str:
@@ -190,8 +193,11 @@ _MESSAGES: Mapping[str, Any] = {
     "minLength": lambda error: "must not be empty",
     "minItems": lambda error: "must not be empty",
     "minProperties": lambda error: "must not be empty",
+    "maxItems": lambda error: f"has more than {error.validator_value} items",
+    "uniqueItems": lambda error: "holds the same item twice",
     "minimum": lambda error: f"must be at least {error.validator_value}, not {error.instance}",
     "exclusiveMinimum": lambda error: f"must be more than {error.validator_value}, not {error.instance}",
+    "exclusiveMaximum": lambda error: f"must be less than {error.validator_value}, not {error.instance}",
     "maximum": lambda error: f"must be at most {error.validator_value}, not {error.instance}",
     "anyOf": _any_of,
 }

@@ -50,6 +50,8 @@ def _rest_of(stage: Stage) -> dict[str, Any]:
         "environment": None if stage.environment is None else [stage.environment.lock, stage.environment.python],
         "not_handled": list(stage.not_handled),
         "spelled": [list(pair) for pair in stage.spelled],
+        "uses": stage.uses,
+        "given": [list(pair) for pair in stage.given],
     }
     stated = {key: value for key, value in rest.items() if value or (key == "timeout_seconds" and value is not None)}
     if not stage.deterministic:
@@ -97,6 +99,8 @@ def _stage(row: list[Any], pipeline: str, file: str) -> Stage:
         place,
         tuple([(path, written) for path, written in more.get("spelled", ())]),
         more.get("deterministic", True),
+        more.get("uses", ""),
+        tuple([(name, text) for name, text in more.get("given", ())]),
     )
 
 

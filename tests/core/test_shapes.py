@@ -65,4 +65,4 @@ def test_a_last_newline_does_not_slip_through_a_pattern() -> None:
 
 def test_a_keyword_that_it_does_not_know_is_refused_rather_than_overlooked() -> None:
     with pytest.raises(UnknownKeyword):
-        compiled({"type": "array", "uniqueItems": True})
+        compiled({"type": "array", "contains": True})

@@ -13,6 +13,7 @@ import pytest
 from runner.core.actions import Action
 from runner.errors import ExitCode
 from runner.resources import schema_file
+from runner.specs.library import BUILTINS, schema_of
 from tests.docs.commands import Command, commands
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, page, sections, without_blocks
 
@@ -141,7 +142,13 @@ def _is_known(call: str) -> bool:
     name = " ".join(words[1:3]) if " ".join(words[1:3]) in known else words[1]
     if name not in known:
         return name in ("runs", "claims") and len(words) == 2
-    return all(word.partition("=")[0] in known[name].options for word in words if word.startswith("-") and word != "--")
+    options = known[name].options
+    if name == "stage" and len(words) > 2:  # those of the stage itself
+        schemas = [schema_of(stage) for stage in (BUILTINS if words[2] == "NAME" else [words[2]])]
+        options = {"--help", "--out", "--metrics", "--plots"} | {
+            f"--{key}" for one in schemas for key in one["properties"]
+        }
+    return all(word.strip("'").partition("=")[0] in options for word in words if word.startswith("-") and word != "--")
 
 
 def _fields(schema: object) -> set[str]:

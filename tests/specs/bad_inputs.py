@@ -889,7 +889,24 @@ spec:
       cmd: x
     c:
       deps: [x]
-    d: {cmd: x, uses: train}
+    d: {cmd: x, uses: split}
+    e: {cmd: x, with: {a: 1}}
+    f:
+      uses: splitt
+      outs: [o]
+    g:
+      uses: split
+      with: {data: in, parts: [0.8, x], startify: y}
+      outs: [o1, o2]
+    h:
+      foreach: [2, 0.5]
+      do:
+        uses: split
+        with: {data: in, parts: ["${item}"]}
+        outs: ["o${item}"]
+    i:
+      uses: split
+      with: {data: in}
 """,
         },
         [
@@ -921,6 +938,19 @@ spec:
             ),
             "runner.yaml:17:5: `c` needs one of: `cmd`, `uses` (A command with what it reads and what it writes)",
             "runner.yaml:19:17: a stage has either `cmd` or `uses` (remove one of them)",
+            "runner.yaml:20:17: `with` means nothing without `uses` (name a stage of the library in `uses`)",
+            "runner.yaml:22:7: `splitt` is no stage of the library (did you mean `split`?)",
+            "runner.yaml:26:37: item 2 of `parts` must be a number, not `x` (A fraction of the rows)",
+            "runner.yaml:26:41: unknown key `startify` in `with` (did you mean `stratify`?)",
+            "runner.yaml:32:34: item 1 of `parts` must be at most 1, not 2 (A fraction of the rows)",
+            (
+                "runner.yaml:34:5: `split` writes at least 1 of `outs`, and 0 are named "
+                "(`runner stage split --help` says which)"
+            ),
+            (
+                "runner.yaml:36:7: the key `parts` is missing in `with` (How much of the rows each output gets, as "
+                "fractions that add up to 1)"
+            ),
         ],
     ),
     "dups": (

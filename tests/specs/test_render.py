@@ -66,9 +66,9 @@ def test_runner_fields_are_read_and_do_not_reach_dvc(git_repo: Callable[..., Git
         wdir: sub
         deps: [../o1]
       c:
-        uses: train
-        with: {a: 1}
-        outs: [model]
+        uses: split
+        with: {data: requirements.lock, parts: [1]}
+        outs: [part.csv]
     """
     repo = git_repo(
         {
@@ -89,11 +89,10 @@ def test_runner_fields_are_read_and_do_not_reach_dvc(git_repo: Callable[..., Git
     assert (first.environment.lock, first.environment.python) == ("requirements.lock", "3.12")
     assert first.not_handled == ("image",)
     assert (stages["b"].timeout_seconds, stages["b"].wdir, stages["b"].deps) == (90.0, "sub", ("o1",))
-    assert (stages["c"].cmd, stages["c"].not_handled) == ((), ("uses",))
+    assert (stages["c"].uses, stages["c"].not_handled) == ("split@1", ())
     assert [notice.message for notice in desired.not_handled] == [
         "`image` of the stage p:a@1 is not handled yet",
         "`image` of the stage p:a@2 is not handled yet",
-        "`uses` of the stage p:c is not handled yet",
     ]
     rendered = desired.pipelines[0].rendered
     assert rendered is not None

@@ -1,0 +1,155 @@
+"""The stages that come with the runner, as specs see them: what `with` may say, and the command that it stands for.
+
+`uses: NAME` and `with:` are turned into an ordinary stage here, before anything else looks at it: its inputs become
+`deps`, and `cmd` is the line that a person could type. The programs themselves are in `runner/stages/`; the shape of
+`with` stands in `schemas/stage-NAME.schema.json`, where `#/$defs/input` marks what is an input.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner.resources import schema_file
+from runner.specs import yaml12
+from runner.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A stage of the library."""
+
+    name: str
+    version: int
+    """Part of the run key: it grows when the same inputs come to other results."""
+    outs: tuple[int, int]
+    """How many `outs` it writes, at least and at most, in the order that its description gives."""
+    metrics: tuple[int, int] = (0, 0)
+    """How many `metrics` it writes."""
+    plots: tuple[int, int] = (0, 0)
+    """How many `plots` it writes."""
+
+    @property
+    def label(self) -> str:
+        """What stands in the run key: `train@1`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def kind(self) -> str:
+        """The name of its schema."""
+        return f"stage-{self.name}"
+
+
+MANY = 100
+BUILTINS: Mapping[str, Builtin] = {builtin.name: builtin for builtin in (Builtin("split", 1, outs=(1, MANY)),)}
+_INPUT = "#/$defs/input"
+_SECTIONS = (("outs", "--out"), ("metrics", "--metrics"), ("plots", "--plots"))
+
+
+@functools.cache
+def schema_of(name: str) -> Mapping[str, Any]:
+    """The JSON Schema of the `with` of a built-in stage."""
+    schema: dict[str, Any] = json.loads(schema_file(BUILTINS[name].kind).read_text(encoding="utf-8"))
+    return schema
+
+
+def inputs_of(name: str, given: Mapping[str, Any]) -> Iterator[str]:
+    """The paths that `with` names as inputs, in the order of the schema; templates as they are written."""
+    yield from _marked(schema_of(name), given)
+
+
+def _marked(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
+    if schema.get("$ref") == _INPUT:
+        if isinstance(value, str):
+            yield value
+    elif isinstance(value, Mapping):
+        for key, inner in schema.get("properties", {}).items():
+            if key in value:
+                yield from _marked(inner, value[key])
+        rest = schema.get("additionalProperties")
+        if isinstance(rest, Mapping):
+            for key in value.keys() - schema.get("properties", {}).keys():
+                yield from _marked(rest, value[key])
+    elif isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        for item in value:
+            yield from _marked(schema["items"], item)
+    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from _marked(branch, value)
+
+
+def with_inputs(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A pipeline's definition in which the stages of the library have the inputs of their `with` among their `deps`."""
+    stages = definition.get("stages") or {}
+    changed = {name: _with_inputs(stage) for name, stage in stages.items()}
+    if all(changed[name] is stage for name, stage in stages.items()):
+        return definition
+    return {**definition, "stages": changed}
+
+
+def _with_inputs(stage: Any) -> Any:
+    if not isinstance(stage, Mapping):
+        return stage
+    if isinstance(stage.get("do"), Mapping):
+        inner = _with_inputs(stage["do"])
+        return stage if inner is stage["do"] else {**stage, "do": inner}
+    given = stage.get("with")
+    if stage.get("uses") not in BUILTINS or not isinstance(given, Mapping):
+        return stage
+    deps = list(stage.get("deps") or ())
+    more = [path for path in dict.fromkeys(inputs_of(stage["uses"], given)) if path not in deps]
+    return {**stage, "deps": [*deps, *more]} if more else stage
+
+
+def command_of(stage: Mapping[str, Any]) -> str:
+    """The line that runs a resolved stage of the library, as a person would type it.
+
+    Keys of `with` come in the order of the alphabet, so that the order in which they were written is in no run key.
+    """
+    words = ["runner", "stage", str(stage["uses"])]
+    words += [f"--{name}={text}" for name, text in given_of(stage)]
+    for section, option in _SECTIONS:
+        words += [f"{option}={path}" for path in paths_of(stage, section)]
+    return shlex.join(words)
+
+
+def given_of(stage: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What `with` of a resolved stage says: sorted names, and values as arguments have them."""
+    return tuple((str(name), text_of(value)) for name, value in sorted((stage.get("with") or {}).items()))
+
+
+def paths_of(stage: Mapping[str, Any], section: str) -> list[str]:
+    """The paths of `outs`, `metrics` or `plots`, as they are written."""
+    return [str(path) for item in stage.get(section) or () for path in (item if isinstance(item, Mapping) else [item])]
+
+
+def text_of(value: Any) -> str:
+    """A value as an argument: text as it is where it could be nothing else, JSON otherwise."""
+    if isinstance(value, str) and not _is_json(value):
+        return value
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def value_of(text: str) -> Any:
+    """The value of an argument; what is no JSON is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_json(text: str) -> bool:
+    return not isinstance(value_of(text), str) or text.lstrip().startswith('"')
+
+
+def problems_of(name: str, stage: Mapping[str, Any]) -> Iterator[tuple[yaml12.Path, str, str]]:
+    """Where a resolved stage names more or fewer outputs than its program writes: path, what is wrong, what to do."""
+    builtin = BUILTINS[name]
+    for section, (least, most) in (("outs", builtin.outs), ("metrics", builtin.metrics), ("plots", builtin.plots)):
+        count = len(paths_of(stage, section))
+        if not least <= count <= most:
+            wanted = f"{least}" if least == most else f"at least {least}" if count < least else f"at most {most}"
+            hint = f"`runner stage {name} --help` says which"
+            yield (section,), f"`{name}` writes {wanted} of `{section}`, and {count} are named", hint

@@ -1,0 +1,79 @@
+"""Tables of the built-in stages: read and written by the ending of their names.
+
+CSV is written as UTF-8 with `\\n`, floats in their shortest exact form, so that equal tables are equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+_ENDINGS = ".csv, .tsv, .jsonl or .parquet"
+
+
+def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
+    """The table in a file; raises InputError where it is missing, of another kind, or broken.
+
+    as_text: values of .csv and .tsv stay as they are written, so that writing them again changes none.
+    """
+    import pandas
+
+    path = Path(path)
+    how: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"float_precision": "round_trip"}
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".csv": lambda file: pandas.read_csv(file, **how),
+        ".tsv": lambda file: pandas.read_csv(file, sep="\t", **how),
+        ".jsonl": lambda file: pandas.read_json(file, lines=True),
+        ".parquet": pandas.read_parquet,
+    }
+    try:
+        table: pandas.DataFrame = _of_ending(readers, path)(path)
+    except FileNotFoundError:
+        hint = "name a file that a stage before writes, or that is in git or DVC"
+        raise InputError(f"{path}: there is no such file", hint) from None
+    except ImportError:
+        raise InputError(f"{path}: pandas needs pyarrow for .parquet", "pip install pyarrow, or use .csv") from None
+    except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = f"{path}: it cannot be read as a table: {reason}"
+        raise InputError(text, "check that it is what its ending says") from error
+    return table
+
+
+def write_table(table: pandas.DataFrame, path: Path) -> None:
+    """Write a table, without its index, and the folder it lies in."""
+    writers: dict[str, Callable[[Path], Any]] = {
+        ".csv": lambda file: table.to_csv(file, index=False, lineterminator="\n"),
+        ".tsv": lambda file: table.to_csv(file, index=False, sep="\t", lineterminator="\n"),
+        ".jsonl": lambda file: table.to_json(file, orient="records", lines=True),
+        ".parquet": lambda file: table.to_parquet(file, index=False),
+    }
+    write = _of_ending(writers, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path)
+
+
+def column(table: pandas.DataFrame, name: str, path: str | Path) -> pandas.Series:
+    """A column by name; raises InputError that names those there are."""
+    if name not in table.columns:
+        from runner.specs.guesses import nearest
+
+        close = nearest(name, [str(known) for known in table.columns])
+        known = ", ".join(map(str, table.columns[:20]))
+        raise InputError(
+            f"{path}: there is no column `{name}`", f"did you mean `{close}`?" if close else f"it has: {known}"
+        )
+    return table[name]
+
+
+def _of_ending(by_ending: dict[str, Callable[[Path], Any]], path: Path) -> Callable[[Path], Any]:
+    found = by_ending.get(path.suffix.lower())
+    if found is None:
+        raise InputError(f"{path}: no table is known by the ending `{path.suffix}`", f"use {_ENDINGS}")
+    return found

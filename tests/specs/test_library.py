@@ -1,0 +1,124 @@
+"""Stages of the library in specs: what they turn into, for the runner and for DVC, and what is in their run keys."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.core.nouns import Stage
+from runner.core.runkey import differences, material_of, run_key
+from runner.specs.library import BUILTINS, command_of, inputs_of, schema_of, text_of, value_of
+from runner.specs.places import Locator
+from runner.specs.schemas import check
+from tests.repositories import GitRepo
+from tests.specs.readings import DVC_PROJECT, desired_of, seen_by_runner
+from tests.specs.test_render import HEAD, as_dvc_sees_the_rendered
+
+SPEC = """\
+  stages:
+    split:
+      uses: split
+      with: {parts: "${parts}", data: "${paths.raw}", stratify: "it's $HOME \\\\${escaped}"}
+      outs: [a.csv, b.csv: {cache: false}]
+    each:
+      matrix:
+        by: [id, "it's ${paths.raw}"]
+        seed: [1, 2]
+      wdir: sub
+      uses: split
+      with: {data: ../raw.csv, parts: [0.5, 0.5], groups: "${item.by}"}
+      outs: ["${item.by}-${item.seed}-a.csv", "${item.by}-${item.seed}-b.csv": {push: false}]
+      seed: ${item.seed}
+    list:
+      foreach: ["1", "2"]
+      do:
+        uses: split
+        with: {data: raw.csv, parts: "${parts}"}
+        outs: ["l${item}.csv", "m.${item}.csv"]
+    plain: {cmd: "cat ${paths.raw} > plain", deps: ["${paths.raw}"], outs: [plain]}
+"""
+PARAMS = "parts: [0.8, 0.2]\npaths: {raw: raw.csv}\n"
+Json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _stages(make: Callable[..., GitRepo], spec: str = SPEC, name: str = "repo") -> tuple[GitRepo, dict[str, Stage]]:
+    files = {"runner.yaml": HEAD + spec, "params.yaml": PARAMS, "raw.csv": "a\n1\n", "sub/x": ""}
+    repo = make({**DVC_PROJECT, **files}, name=name)
+    return repo, {stage.address.stage: stage for stage in desired_of(repo).stages()}
+
+
+def _key(stage: Stage) -> dict[str, Any]:
+    return material_of(stage, shell="sh", deps=dict.fromkeys(stage.deps, "0"), params={}).as_json()
+
+
+def test_what_with_says_becomes_a_command_and_its_inputs_dependencies(git_repo: Callable[..., GitRepo]) -> None:
+    _, stages = _stages(git_repo)
+    split = stages["split"]
+    assert shlex.split(split.cmd[0]) == [
+        *("runner", "stage", "split", "--data=raw.csv", "--parts=[0.8, 0.2]"),
+        "--stratify=it's $HOME ${escaped}",
+        *("--out=a.csv", "--out=b.csv"),
+    ]
+    assert (split.deps, split.uses, stages["plain"].uses) == (("raw.csv",), "split@1", "")
+    assert stages["each@id-1"].deps == ("raw.csv",)
+    assert stages["each@id-1"].cmd[0].startswith("runner stage split --data=../raw.csv --groups=id ")
+
+
+def test_dvc_reads_the_rendered_file_to_the_same_stages(git_repo: Callable[..., GitRepo]) -> None:
+    repo, stages = _stages(git_repo)
+    rendered = desired_of(repo).pipelines[0].rendered
+    assert rendered is not None
+    assert len(stages) == 8
+    assert as_dvc_sees_the_rendered(repo, rendered) == {name: seen_by_runner(stage) for name, stage in stages.items()}
+
+
+def test_name_version_and_each_argument_are_in_the_key_and_the_order_they_are_written_in_is_not(
+    git_repo: Callable[..., GitRepo],
+) -> None:
+    one, other, third = (
+        _key(_stages(git_repo, f"  stages:\n    s: {{uses: split, with: {{{given}}}, outs: [o, p]}}\n", given)[1]["s"])
+        for given in (
+            "data: raw.csv, parts: [0.8, 0.2]",
+            "parts: [0.8, 0.2], data: raw.csv",
+            "data: raw.csv, parts: [0.5, 0.5], time: when",
+        )
+    )
+    assert one == other
+    assert differences(one, third) == ["with parts: [0.8, 0.2] → [0.5, 0.5]", "with time added: when"]
+    assert differences({**one, "uses": "split@0"}, one) == ["uses split@0 → split@1"]
+
+
+def test_a_command_of_the_teams_own_has_the_key_that_it_had_before_there_was_a_library(
+    git_repo: Callable[..., GitRepo],
+) -> None:
+    _, stages = _stages(git_repo)
+    material = material_of(stages["plain"], shell="/bin/sh", deps={"raw.csv": "0" * 32}, params={})
+    assert not {"uses", "with"} & material.as_json().keys()
+    assert run_key(material) == "291894ffeeb9fdde9db0ed0b828acddbde05ed79775964d63ef06065200f12f2"
+
+
+@given(Json)
+def test_a_value_comes_out_of_an_argument_as_it_went_in(value: Any) -> None:
+    assert json.dumps(value_of(text_of(value)), sort_keys=True) == json.dumps(value, sort_keys=True)
+
+
+@pytest.mark.parametrize("name", BUILTINS)
+def test_the_example_of_each_schema_is_right_and_each_argument_explained(name: str) -> None:
+    schema = schema_of(name)
+    assert schema["examples"]
+    for example in schema["examples"]:
+        assert check(BUILTINS[name].kind, example, Locator("", lambda: "")) == []
+        assert list(inputs_of(name, example))
+        assert command_of({"uses": name, "with": example}).startswith(f"runner stage {name} --")
+    assert [key for key, inner in schema["properties"].items() if not inner.get("description")] == []
+    assert not {"out", "metrics", "plots", "help"} & schema["properties"].keys()
