@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,10 @@ _KEPT = ("GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILES
 _NETWORK = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_SSL_", "GIT_HTTP_", "GIT_PROXY_SSL_")
 _QUOTED_LINE = re.compile(r"((?:bad|unexpected|malformed|invalid) [^:\n]*(?:line|data|format)[^:\n]*):[^\n]*")
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
+
+
+class TookTooLong(HostError):
+    """A git command gave no answer in the time that it had, and was ended, with all that it had started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +100,35 @@ def run(
     stdin: bytes | None = None,
     timeout_seconds: float | None = None,
 ) -> Answer:
-    """Run `git ARGUMENTS` to its end; HostError when there is no git or no such folder, or when it takes too long."""
+    """Run `git ARGUMENTS` to its end.
+
+    HostError when there is no git or no such folder, TookTooLong when it takes longer than that.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["git", *arguments],
             env=dict(env),
             cwd=cwd,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            check=False,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the runner, which still has results to record
-            timeout=timeout_seconds,
         )
     except OSError as problem:
         raise cannot_start(problem) from problem
-    except subprocess.TimeoutExpired as problem:
-        hint = "a file below .git may be a pipe or a device"
-        raise HostError(f"git gave no answer for {timeout_seconds:.0f} s: {_shown(arguments)}", hint) from problem
-    return Answer(done.returncode, done.stdout, said(done.stderr))
+    with process:
+        try:
+            out, error = process.communicate(stdin, timeout=timeout_seconds)
+        except BaseException as problem:
+            # Also what it started to reach a host: that would hold on to its output.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(problem, subprocess.TimeoutExpired):
+                raise
+            hint = "a file below .git may be a pipe or a device"
+            said_of = f"git gave no answer for {timeout_seconds:.0f} s: {_shown(arguments)}"
+            raise TookTooLong(said_of, hint) from problem
+    return Answer(process.returncode, out, said(error))
 
 
 def _shown(arguments: Sequence[str | bytes]) -> str:

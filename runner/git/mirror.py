@@ -6,19 +6,29 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from runner.errors import HostError, InputError, RunnerError
 from runner.failpoints import reached
-from runner.git.command import Answer, checked_branch, checked_oid, config_variables, environment, path_text, run
+from runner.git.command import (
+    Answer,
+    TookTooLong,
+    checked_branch,
+    checked_oid,
+    config_variables,
+    environment,
+    path_text,
+    run,
+)
 from runner.git.commit import CommitRequest, fast_import_stream
 from runner.git.network import (
     PROTOCOLS,
     NetworkConfig,
     checked_url,
     network_failure,
+    no_answer,
     patience_seconds,
     shortened,
 )
@@ -31,6 +41,8 @@ _MARKER = "runner-mirror"
 _TRUSTED = "runner-safe-directories"
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 _HEADS = "+refs/heads/*:refs/heads/*"
+_PLACES = ("refs/heads/", "refs/runner/claims/")
+"""Where the refs are that a fetch brings."""
 _PULLS = "+refs/pull/*/head:refs/pull/*/head"
 _CLAIMS = "+refs/runner/claims/*:refs/runner/claims/*"
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no")
@@ -119,19 +131,23 @@ class Mirror:
             raise self._failure(answer)
         reached("fetched")
 
+    def catch_up(self) -> None:
+        """As `fetch`, but asks first where the branches are, and fetches only where one of them moved."""
+        answer = self._ask(["--symref", "origin", "HEAD", *(f"{place}*" for place in _PLACES)])
+        if answer.code and not _is_our_fault(answer.error):
+            raise self._failure(answer)
+        if answer.code or not self._is_at(self._heard(answer)):
+            self.fetch()
+        else:
+            reached("fetched")
+
     def branch_tips(self) -> dict[str, str]:
         """The remote's branches and their commits as they are now, without fetching anything."""
-        answer = self._talk(["ls-remote", "--symref", "origin", "HEAD", "refs/heads/*"])
+        answer = self._ask(["--symref", "origin", "HEAD", "refs/heads/*"])
         if answer.code:
             raise self._failure(answer)
-        tips: dict[str, str] = {}
-        for line in path_text(answer.out).splitlines():
-            value, _, name = line.partition("\t")
-            if value.startswith("ref: refs/heads/") and name == "HEAD":
-                self._default_branch = value.removeprefix("ref: refs/heads/")
-            elif name.startswith("refs/heads/"):
-                tips[name.removeprefix("refs/heads/")] = value
-        return tips
+        heads = {name: oid for name, oid in self._heard(answer).items() if name.startswith("refs/heads/")}
+        return {name.removeprefix("refs/heads/"): oid for name, oid in heads.items()}
 
     def default_branch(self) -> str | None:
         """The branch that the remote's HEAD names; None when it names none. Asks the remote the first time."""
@@ -172,7 +188,7 @@ class Mirror:
 
     def listed(self, *patterns: str) -> dict[str, str]:
         """Refs of the remote as they are now, by full name, without fetching anything; HostError where it fails."""
-        answer = self._talk(["ls-remote", "origin", *patterns])
+        answer = self._ask(["origin", *patterns])
         if answer.code:
             raise self._failure(answer)
         rows = (line.partition("\t") for line in path_text(answer.out).splitlines())
@@ -284,6 +300,34 @@ class Mirror:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with occupied(self.path.with_name(self.path.name + ".busy")):
             yield
+
+    def _ask(self, words: Sequence[str]) -> Answer:
+        """What `git ls-remote` hears; it changes nothing here. HostError where there is no answer in time."""
+        command = [f"--git-dir={self.path}", "ls-remote", *words]
+        env, patience = self._environment(self._network), patience_seconds()
+        self.reader.counts["processes"] += 1
+        try:
+            return run(command, env=env, cwd=self.path, timeout_seconds=patience)
+        except TookTooLong as problem:
+            raise no_answer(self.url) from problem
+
+    def _heard(self, answer: Answer) -> dict[str, str]:
+        """Refs that `git ls-remote --symref` names, a tag as what it is of, and the default branch noted."""
+        refs: dict[str, str] = {}
+        for line in path_text(answer.out).splitlines():
+            value, _, name = line.partition("\t")
+            if value.startswith("ref: refs/heads/") and name == "HEAD":
+                self._default_branch = value.removeprefix("ref: refs/heads/")
+            elif name.startswith(_PLACES):
+                refs[name.removesuffix("^{}")] = value  # the second row of a tag says what it is of
+        return refs
+
+    def _is_at(self, refs: Mapping[str, str]) -> bool:
+        """Whether what a fetch brings is here, under these names alone."""
+        try:
+            return self.reader.refs(*_PLACES) == refs
+        except HostError:  # it is damaged, which a fetch mends
+            return False
 
     def _talk(self, arguments: Sequence[str]) -> Answer:
         """A command that reaches the remote; tried once more when a dead process left a lock in this mirror."""

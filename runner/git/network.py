@@ -112,13 +112,17 @@ def patience_seconds() -> float:
     return seconds_of("RUNNER_GIT_TIMEOUT", os.environ.get("RUNNER_GIT_TIMEOUT"), _PATIENCE_SECONDS)
 
 
+def no_answer(url: str) -> HostError:
+    """The error to raise when a remote took longer than `patience_seconds`."""
+    hint = "the same may work later; RUNNER_GIT_TIMEOUT says how many seconds are waited for"
+    return HostError(f"{redacted(url)} did not answer within {patience_seconds():g} s", hint)
+
+
 def network_failure(url: str, said: str) -> RunnerError:
     """The error to raise when talking to a remote failed, from what git said of it."""
     said, url = redacted(said), redacted(url)
     if _GIVEN_UP.search(said):
-        seconds = f"{patience_seconds():g} s"
-        hint = "the same may work later; RUNNER_GIT_TIMEOUT says how many seconds are waited for"
-        return HostError(f"{url} did not answer within {seconds}", hint)
+        return no_answer(url)
     if re.search(r"transport '.*' not allowed", said):
         return InputError(f"{url}: this transport is not allowed", f"allowed are {', '.join(PROTOCOLS)}")
     for pattern, what, hint in _FAILURES:

@@ -163,7 +163,7 @@ class RealParts:
         wanted_isolation()  # a level that does not exist is said before anything begins
         waiting = f"waiting for {redacted(self.mirror.url)}"
         with said_if_slow(lambda text: self.on_event(Event("notice", None, text)), waiting):
-            self.mirror.fetch()
+            self.mirror.catch_up()
         reader = self.mirror.reader
         target = self._targets.choose(request.rev)
         states = target.states

@@ -107,6 +107,6 @@ def refresh(folder: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
     """
     repository = open_repository(folder, None, environ)
     before = dict(repository.clone.states.tips) if repository.clone is not None else {}
-    repository.mirror.fetch()
+    repository.mirror.catch_up()
     repository.share_states()
     return before

@@ -18,12 +18,12 @@ from runner.git.commit import CommitRequest
 from runner.git.mirror import Mirror
 from runner.git.objects import DamagedObjects
 from runner.git.push import PushStatus
+from tests.counted import counted
 from tests.git.commits import ADA, STATE, request, state_commit
 from tests.repositories import GitRepo
 
 
-@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects"])
-def test_a_damaged_mirror_is_made_again(mirror: Mirror, repo: GitRepo, damage: str) -> None:
+def _damage(mirror: Mirror, damage: str) -> None:
     if damage == "head":
         (mirror.path / "HEAD").write_text("rubbish")
     elif damage == "config":
@@ -37,12 +37,44 @@ def test_a_damaged_mirror_is_made_again(mirror: Mirror, repo: GitRepo, damage: s
         for pack in (mirror.path / "objects" / "pack").iterdir():
             pack.chmod(0o644)
             pack.write_bytes(b"") if damage == "empty pack" else pack.unlink()
+
+
+@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects"])
+def test_a_damaged_mirror_is_made_again(mirror: Mirror, repo: GitRepo, damage: str) -> None:
+    _damage(mirror, damage)
     second = repo.commit({"new": "1"})
     repo.push()
     again = Mirror.open(mirror.path, mirror.url)
     again.fetch()
     assert again.tip("main") == second
     assert again.reader.file(second, "a.txt") == b"a"
+    again.close()
+
+
+def test_catching_up_asks_and_fetches_only_where_a_branch_moved(mirror: Mirror, repo: GitRepo) -> None:
+    with counted() as work:
+        mirror.catch_up()
+    assert work.git() == ["ls-remote", "for-each-ref"]
+    assert mirror.default_branch() == "main"
+    for change in (["push", "-q", "origin", "HEAD:refs/heads/more"], ["push", "-q", "origin", ":refs/heads/more"]):
+        repo.git(*change)
+        mirror.catch_up()
+        assert mirror.reader.refs("refs/heads/") == {
+            f"refs/heads/{name}": tip for name, tip in mirror.branch_tips().items()
+        }
+    claim = "refs/runner/claims/one"
+    repo.git("push", "-q", "origin", f"HEAD:{claim}")
+    mirror.catch_up()
+    assert mirror.reader.ref(claim) == repo.head
+
+
+@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects"])
+def test_a_damaged_mirror_is_made_again_though_nothing_moved(mirror: Mirror, repo: GitRepo, damage: str) -> None:
+    _damage(mirror, damage)
+    again = Mirror.open(mirror.path, mirror.url)
+    again.catch_up()
+    assert again.tip("main") == repo.head
+    assert again.reader.file(repo.head, "a.txt") == b"a"
     again.close()
 
 
