@@ -2,8 +2,8 @@
 
 Worktrees lie at a few fixed places below the runner's home, taken by file lock, so that paths inside results are the
 same from one reconcile to the next; what a crash left behind is cleared when the place is taken again. Stages on an
-overlay share one worktree, since none of them writes to it. Without an overlay each has one to itself while it runs
-(see ADR 0013).
+overlay share one worktree, since none of them writes to it, and its files are kept for the next reconcile
+(`runner/execute/kept.py`). Without an overlay each has one to itself while it runs (see ADR 0013).
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from runner.data.cache import Cache
 from runner.data.links import inside
 from runner.errors import HostError, RunnerError
 from runner.execute.changes import Changes
+from runner.execute.kept import Mark, Shelf, is_telling, mark_of, remove, sift
 from runner.execute.written import Written
 from runner.git.checkout import write_tree_files
 from runner.git.read import Reader
-from runner.git.tree import Tree
+from runner.git.tree import SYMLINK, Tree
 from runner.process.isolation import Isolation, LevelRefused, Levels
 from runner.process.mounts import unmount_at
-from runner.process.private_folder import discard, vacate
+from runner.process.private_folder import vacate
 from runner.process.stage_run import TEMPORARY
 from runner.process.survivors import end_survivors
 from runner.values import dataclass
@@ -52,9 +53,15 @@ class Content:
 class Worktree:
     """One folder with the files of a commit; `folder` is where stages see the repository."""
 
-    def __init__(self, folder: Path, content: Content | None) -> None:
-        """Without `content` it begins empty: the upper layer of an overlay, in which outputs are placed."""
+    def __init__(self, folder: Path, content: Content | None, shelf: Shelf | None = None) -> None:
+        """Without `content` it begins empty: the upper layer of an overlay, in which outputs are placed.
+
+        `shelf`: where its files come from, and go in the end, if they are kept.
+        """
         self.folder = folder
+        self._shelf = shelf
+        self._marks: dict[str, Mark] = {}
+        """Files of the commit as they were written."""
         self.changes = Changes(folder)
         self._content = content
         self._placed: dict[str, tuple[str, bool]] = {}
@@ -69,11 +76,58 @@ class Worktree:
         with self._filling:
             if self._is_filled or self._content is None:
                 return
+            content = self._content
+            self._take_over(content)
             self.folder.mkdir(parents=True, exist_ok=True)
-            for skipped in write_tree_files(self._content.reader, self._content.tree, self.folder):
-                self._content.told(f"{skipped.path} is left out: {skipped.reason}")
-            self._write_overlay(self._content.overlay)
+            wrote = None if self._shelf is None else self._wrote
+            there = frozenset(self._marks)
+            for skipped in write_tree_files(content.reader, content.tree, self.folder, there=there, wrote=wrote):
+                content.told(f"{skipped.path} is left out: {skipped.reason}")
+            self._write_overlay(content.overlay)
+            for path in content.overlay:
+                self._unmark(path)
             self._is_filled = True
+
+    def put_away(self) -> None:
+        """Keep its files for the next reconcile, without the data; it is not to be used any more."""
+        if self._shelf is None or self._content is None or not self._is_filled:
+            return
+        try:
+            for path in list(self._placed):
+                self.clear(path)
+        except (OSError, RunnerError):
+            return  # it is removed as a whole instead
+        self._shelf.put(self.folder, self._content.tree, self._marks)
+
+    def _take_over(self, content: Content) -> None:
+        if self._shelf is None:
+            return
+        kept = self._shelf.take(self.folder)
+        if not kept.files:
+            return
+        try:
+            self._marks = sift(self.folder, kept, content.tree)
+        except OSError as error:
+            remove(self.folder)  # something in it cannot be looked at, or not be removed by itself
+            if os.path.lexists(self.folder):
+                raise HostError(f"{self.folder} cannot be removed: {error.strerror}", "remove it by hand") from error
+
+    def _wrote(self, path: str, status: os.stat_result) -> None:
+        mark = mark_of(status)
+        if is_telling(mark):
+            self._marks[path] = mark
+
+    def _unmark(self, path: str) -> None:
+        """The bytes at and below a path are not the commit's any more."""
+        if not self._marks or self._content is None:
+            return
+        tree = self._content.tree
+        for name in (path, *tree.below(path)):
+            self._marks.pop(name, None)
+        while path:
+            if path in tree.files and tree.files[path].mode == SYMLINK:
+                return self._marks.clear()  # what lies behind the link may be any of the files
+            path = path.rpartition("/")[0]
 
     def place(self, cache: Cache, path: str, md5: str, *, legacy: bool, isexec: bool, writable: bool) -> None:
         """Have the bytes of `md5` at `path`; raises MissingObjects where the cache lacks them."""
@@ -81,6 +135,7 @@ class Worktree:
             if self._placed.get(path) in ((md5, True), (md5, writable)):
                 return
             target = inside(self.folder, path)
+            self._unmark(path)
             cache.materialise(md5, target, writable=writable, isexec=isexec, legacy=legacy)
             self._placed[path] = (md5, writable)
 
@@ -96,7 +151,8 @@ class Worktree:
         """Take away what is at `path`."""
         with self._lock_of(path):
             self._placed.pop(path, None)
-            _remove(inside(self.folder, path))
+            self._unmark(path)
+            remove(inside(self.folder, path))
 
     def undo(self, stray: Written) -> None:
         """Have everything as it was: what was added goes, files of the commit come back at once, data that was changed
@@ -107,16 +163,17 @@ class Worktree:
             if stray.is_thorough:
                 return self._begin_anew()
             for path in (*stray.added, *stray.changed):
-                _remove(self.folder / path)
+                remove(self.folder / path)
             self._make_good((*stray.changed, *stray.removed))
         except (OSError, RunnerError):
             self._begin_anew()  # too odd to be mended piece by piece
 
     def _begin_anew(self) -> None:
         self._placed.clear()
+        self._marks.clear()
         self.changes.forget()
         self._is_filled = False
-        _remove(self.folder)
+        remove(self.folder)
 
     def _make_good(self, paths: Iterable[str]) -> None:
         files: list[str] = []
@@ -175,8 +232,9 @@ class Room:
 class Worktrees:
     """A place that this process holds, with the worktrees in it."""
 
-    def __init__(self, place: Path, lock: IO[str], content: Content, *, overlay: bool) -> None:
+    def __init__(self, place: Path, lock: IO[str], content: Content, shelf: Shelf | None, *, overlay: bool) -> None:
         self._place = place
+        self._shelf = shelf
         self._lock = lock
         self._content = content
         self._private = place / "s"
@@ -190,10 +248,11 @@ class Worktrees:
         """Private folders of runs that are over, empty by now."""
 
     @staticmethod
-    def take(home: Path, content: Content, *, overlay: bool) -> Worktrees:
+    def take(home: Path, content: Content, *, overlay: bool, shelf: Shelf | None = None) -> Worktrees:
         """The first free place below `home`; raises HostError when too many reconciles run at once.
 
-        `overlay`: whether stages may run on one, where the system allows it.
+        `overlay`: whether stages may run on one, where the system allows it. `shelf`: where the files of the first
+        place are kept.
         """
         for number in range(_PLACES):
             place = home / "w" / str(number)
@@ -204,7 +263,7 @@ class Worktrees:
             except OSError:
                 lock.close()
                 continue
-            worktrees = Worktrees(place, lock, content, overlay=overlay)
+            worktrees = Worktrees(place, lock, content, None if number else shelf, overlay=overlay)
             worktrees._clear()
             worktrees._private.mkdir()
             return worktrees
@@ -256,6 +315,8 @@ class Worktrees:
         for tree in self._free:
             tree.changes.forget()
         try:
+            if self._shared is not None and self._levels.current is Isolation.OVERLAY:
+                self._shared.put_away()
             self._clear(has_survivors=self._levels.leave_processes)
         finally:
             self._lock.close()
@@ -263,7 +324,7 @@ class Worktrees:
     def _common(self) -> Worktree:
         with self._guard:
             if self._shared is None:
-                self._shared = self._new()
+                self._shared = self._new(self._shelf)
             return self._shared
 
     def _own(self, inputs: Iterable[str]) -> Worktree:
@@ -276,12 +337,12 @@ class Worktrees:
             self._free.remove(tree)
             return tree
 
-    def _new(self) -> Worktree:
+    def _new(self, shelf: Shelf | None = None) -> Worktree:
         number, self._made = self._made, self._made + 1
         content = self._content
         if number:  # what is left out has been told with the first one
             content = Content(content.reader, content.tree, content.overlay, lambda left_out: None)
-        return Worktree(self._place / f"tree{number or ''}", content)
+        return Worktree(self._place / f"tree{number or ''}", content, shelf)
 
     def _clear(self, *, has_survivors: bool = True) -> None:
         """Take away everything: also what a stage has put beside its worktree, and what a killed runner left.
@@ -293,13 +354,4 @@ class Worktrees:
         for path in self._place.iterdir():
             unmount_at(path)
             if path.name != _LOCK:
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    try:
-        os.unlink(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (IsADirectoryError, PermissionError):
-        discard(path)
+                remove(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,19 +32,28 @@ class Skipped(NamedTuple):
         return f"{self.path}: {self.reason}"
 
 
-def write_tree_files(reader: Reader, tree: Tree, folder: Path, paths: Iterable[str] | None = None) -> list[Skipped]:
+def write_tree_files(
+    reader: Reader,
+    tree: Tree,
+    folder: Path,
+    paths: Iterable[str] | None = None,
+    *,
+    there: Container[str] = (),
+    wrote: Callable[[str, os.stat_result], None] | None = None,
+) -> list[Skipped]:
     """Write files of a tree below a folder, replacing what is at their paths; returns what was left out, sorted.
 
-    `paths` are files and folders of the tree; None means everything. Left out, each with its reason: submodules, LFS
+    `paths` are files and folders of the tree; None means everything that is not `there` already. `wrote` hears of each
+    file, links apart, with what it was when it was written. Left out, each with its reason: submodules, LFS
     pointers, symlinks that lead out of the tree, names such as `.git`, and paths that are not in the tree.
     Bytes are those of git: no filter, no line ending is changed. No symlink below `folder` is followed while writing.
     HostError when the disk does not take them, DamagedObjects when git lacks them.
     """
     skipped: list[Skipped] = []
-    wanted = _wanted(tree, paths, skipped)
+    wanted = _wanted(tree, paths, there, skipped)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _Writer(folder) as writer:
+        with _Writer(folder, wrote) as writer:
             _write_blobs(reader, wanted, writer, skipped)
             _write_links(reader, tree, wanted, writer, skipped)
     except OSError as problem:
@@ -59,10 +68,12 @@ def _hint(problem: OSError) -> str:
     return "the disk is full: make room, then run this again" if full else "this user must be able to write there"
 
 
-def _wanted(tree: Tree, paths: Iterable[str] | None, skipped: list[Skipped]) -> dict[str, TreeEntry]:
+def _wanted(
+    tree: Tree, paths: Iterable[str] | None, there: Container[str], skipped: list[Skipped]
+) -> dict[str, TreeEntry]:
     if paths is None:
         skipped.extend(Skipped(path, "a name that no file system should see") for path in tree.refused)
-        return tree.files
+        return {path: entry for path, entry in tree.files.items() if path not in there} if there else tree.files
     wanted: dict[str, TreeEntry] = {}
     for path in paths:
         entry = tree.get(path)
@@ -147,8 +158,9 @@ def _present(path: str, found: Found | None) -> Found:
 class _Writer:
     """Writes below one folder, each file through the descriptor of its parent, so that no link can lead elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wrote: Callable[[str, os.stat_result], None] | None) -> None:
         self._root = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
+        self._wrote = wrote
         self._open: list[tuple[bytes, int]] = []
         """The folders from the root to the last file written, with their descriptors."""
 
@@ -170,6 +182,8 @@ class _Writer:
         try:
             for chunk in chunks:
                 _write_all(descriptor, chunk)
+            if self._wrote is not None:
+                self._wrote(path, os.fstat(descriptor))
         finally:
             os.close(descriptor)
 

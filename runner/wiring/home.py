@@ -40,6 +40,16 @@ class RepositoryHome:
         return self.root / "damaged.json"
 
     @property
+    def kept(self) -> Path:
+        """The files of the last commit that stages ran on."""
+        return self.root / "kept"
+
+    @property
+    def kept_note(self) -> Path:
+        """What they were when they were written; beside what this host has seen, where stages cannot write."""
+        return self.root / "seen" / ".kept"
+
+    @property
     def logs(self) -> Path:
         """Logs of stages, a file for each run."""
         return self.root / "logs"

@@ -29,6 +29,7 @@ from runner.data.remotes import Remotes, Transferred
 from runner.errors import HostError, InputError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
+from runner.execute.kept import Shelf
 from runner.execute.materials import Materials
 from runner.execute.run import perform
 from runner.execute.workers import Threads
@@ -226,7 +227,8 @@ class RealParts:
             observation.overlay,
             lambda left_out: self.on_event(Event("notice", None, left_out)),
         )
-        worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate)
+        shelf = Shelf(self.home.kept, self.home.kept_note)
+        worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate, shelf=shelf)
         making_ready = threading.Thread(target=worktrees.make_ready, name="worktree", daemon=True)
         making_ready.start()  # while the remote is asked about claims
         try:
@@ -254,7 +256,8 @@ class RealParts:
         this host cannot run it.
         """
         content = Content(observation.reader, observation.tree, observation.overlay, lambda left_out: None)
-        worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate)
+        shelf = Shelf(self.home.kept, self.home.kept_note)
+        worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate, shelf=shelf)
         try:
             index = HashIndex(worktrees.aside / "hashes.sqlite")
             worktrees.aside.mkdir()

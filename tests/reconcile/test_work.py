@@ -51,3 +51,23 @@ stages:
         assert set(world.reconcile().actions.values()) == {"keep"}
     assert work.below(outside) == []
     assert [path for path in work.below(world.home("a")) if "/cache/files/" in path] == []
+
+
+def test_a_file_that_changed_is_all_that_is_written_of_a_commit(tmp_path: Path) -> None:
+    if available_isolation(tmp_path) is not Isolation.OVERLAY:
+        pytest.skip("without overlays stages write to their worktrees, and nothing of them is kept")
+    stages = "stages:\n  all: {cmd: 'echo x > undeclared; cat src/* > all', deps: [src], outs: [all]}\n"
+    world = World.create(tmp_path / "world", {"dvc.yaml": stages, **{f"src/{n:02}": f"{n}\n" for n in range(20)}})
+    assert world.reconcile().ran == ["all"]
+
+    def files() -> dict[str, tuple[int, int]]:
+        found = [path for path in world.home("a").glob("r/*/kept/**/*") if path.is_file()]
+        return {path.name: (path.stat().st_ino, path.stat().st_ctime_ns) for path in found}
+
+    before = files()
+    assert {"dvc.yaml", *(f"{n:02}" for n in range(20))} <= set(before)
+    assert not {"all", "undeclared"} & set(before)
+    world.edit({"src/07": "seven\n"})
+    assert world.reconcile().ran == ["all"]
+    assert world.output("all") == "".join("seven\n" if n == 7 else f"{n}\n" for n in range(20))
+    assert {name for name, now in files().items() if before[name] != now} == {"07", ".gitignore"} & set(before) | {"07"}
