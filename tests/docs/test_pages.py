@@ -136,6 +136,12 @@ def _options_in_tables(text: str) -> set[str]:
     return {option for row in rows for option in re.findall(r"`(--?[\w-]+)", row)}
 
 
+@pytest.mark.parametrize("name", BUILTINS)
+def test_every_stage_of_the_library_is_described_with_all_of_its_fields_and_no_other(name: str) -> None:
+    described = set(re.findall(r"^\| `(\w+)`", sections(page("docs/stages.md"))[name], re.MULTILINE))
+    assert described == set(schema_of(name)["properties"])
+
+
 def _is_known(call: str) -> bool:
     words = call.split()
     known = {command.name: command for command in commands()}
@@ -145,9 +151,8 @@ def _is_known(call: str) -> bool:
     options = known[name].options
     if name == "stage" and len(words) > 2:  # those of the stage itself
         schemas = [schema_of(stage) for stage in (BUILTINS if words[2] == "NAME" else [words[2]])]
-        options = {"--help", "--out", "--metrics", "--plots"} | {
-            f"--{key}" for one in schemas for key in one["properties"]
-        }
+        own = {f"--{key}" for one in schemas for key in one["properties"]}
+        options = own | {"--help", "--out", "--metrics", "--plots"}
     return all(word.strip("'").partition("=")[0] in options for word in words if word.startswith("-") and word != "--")
 
 
