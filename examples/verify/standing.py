@@ -44,7 +44,7 @@ def entry(data, runs, stands):
         # Where in git an uncached output lies may become known after its run was recorded.
         outs = [{**out, "git": row.get("git")} for out, row in zip(runs[record]["outs"], found["outs"], strict=True)]
         again["outs"] = [{name: value for name, value in out.items() if value is not None} for out in outs]
-        again["material"] = runs[record]["material"]
+        again |= {name: runs[record][name] for name in ("material", "inputs") if name in found or runs[record][name]}
     path = "/".join(map(encoded, (found["pipeline"], found["stage"])))
     return f"{RECORDED}{path}.json", as_json(again, None, indent=1)
 

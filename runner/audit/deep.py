@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.audit.chain import Chain
 from runner.audit.findings import Breach, Breakage
-from runner.audit.outside import lock_breaks
+from runner.audit.locks import lock_breaks
 from runner.audit.tip import Files, standing_addresses
 from runner.core.digests import md5_hex, parse_listing
 from runner.core.predicates import RUN

@@ -14,7 +14,7 @@ from typing import Any
 from runner.audit.beside import all_breaks, files_below, later_breaks
 from runner.audit.chain import Base, Chain, Examined, Examiner, check_chain, check_checkpoint, signature_breaks
 from runner.audit.findings import Breach, Breakage
-from runner.audit.outside import outside_breaks
+from runner.audit.outside import Adds, outside_breaks
 from runner.audit.tip import SEGMENT, agrees, read_entry
 from runner.core.checkpoint import parse_checkpoint
 from runner.core.git_ids import blob_id
@@ -107,6 +107,7 @@ def check_foundation(
     in_place: bool,
     accepted: int,
     vouches: Vouches,
+    adds: Adds | None = None,
     whole: bool = False,
 ) -> Foundation:
     """Look at a state that a reconcile is to build on, from what this host has verified before.
@@ -136,8 +137,10 @@ def check_foundation(
         *(all_breaks(reader, state, examiner) if before is None and not accepted and not whole else ()),
         *([] if before is None else _verified_breaks(reader, state, chain, before)),
         *([] if before is None else later_breaks(reader, state, chain, State(reader, before.commit))),
-        *([] if in_place or (accepted and before is None) else _outside(reader, state)),
     ]
+    if not in_place and not (accepted and before is None):
+        # Specs are read of a commit that trusted records name alone.
+        found += _outside(reader, state, adds if not found else None)
     unchanged = before if before is not None and before.trust == trust else None
     standing, doubted = _standing(reader, state, examiner, accepted, unchanged, vouches)
     last = chain.examined[-1]
@@ -146,13 +149,13 @@ def check_foundation(
     return Foundation(pin, (*found, *standing))
 
 
-def _outside(reader: Reader, state: State) -> Iterator[Breakage]:
+def _outside(reader: Reader, state: State, adds: Adds | None) -> Iterator[Breakage]:
     """What is wrong outside `.runner/`; what stands there has to be read for it, and is looked at by itself."""
     try:
         entries = state.entries()
     except (Held, InputError, ValueError, KeyError, TypeError, AttributeError):
         return  # said of the entry itself
-    yield from outside_breaks(reader, state.commit, state.summary.desired, entries)
+    yield from outside_breaks(reader, state.commit, state.summary.desired, entries, adds)
 
 
 def record_breaks(examiner: Examiner, number: int, data: bytes) -> list[Breakage]:

@@ -1,4 +1,4 @@
-"""What lies outside `.runner/` at the newest state commit: the desired commit's files, outputs that are not cached, and
+"""What lies beside the ledger at the newest state commit: the desired commit's files, outputs that are not cached, and
 DVC's files. Held against the desired commit and against what stands.
 
 On a watched branch that has results on itself people's files are theirs, so nothing of this is asked there.
@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Container, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 
 from runner.audit.findings import Breach, Breakage
+from runner.audit.inside import unknown_breaks
+from runner.audit.locks import lock_breaks
 from runner.core.digests import folder_digest, md5_hex
-from runner.core.nouns import Address, is_external
+from runner.core.nouns import Address
 from runner.core.recorded import Entry, OutFact
-from runner.errors import SpecError
 from runner.git.read import Reader
 from runner.git.tree import EXECUTABLE, FILE, Tree, TreeEntry
 from runner.ledger import layout
-from runner.specs.yaml12 import DVC_LOCK_BOUNDS, load
+from runner.specs.places import parents
 
 _OWN = f"{layout.ROOT}/"
 _RENDERED = re.compile(re.escape(layout.PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
 _WORKFLOWS = ".github/"
 _IGNORE_LINE = re.compile(rb"/[^/\n]+")
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-Rows = Mapping[str, Mapping[str, Any]]
-"""The stages of a lock file."""
 _DVC_ROOT = {".dvc/config": b"", ".dvc/.gitignore": layout.DVC_FOLDER_IGNORED}
 
 
-def outside_breaks(reader: Reader, commit: str, desired: str, entries: Mapping[Address, Entry]) -> Iterator[Breakage]:
+Adds = Callable[[str, str], Mapping[str, bytes] | None]
+"""What the runner itself adds to the files of a desired commit (second) at a state commit (first), whatever stands:
+rendered pipelines and `.gitignore` files. None where that cannot be told: another version of the runner made them."""
+
+
+def outside_breaks(
+    reader: Reader, commit: str, desired: str, entries: Mapping[Address, Entry], adds: Adds | None = None
+) -> Iterator[Breakage]:
     """What of the tree of a state commit is neither the desired commit's nor follows from what stands there."""
+    yield from unknown_breaks(reader, commit)
     if not reader.exists(desired):
         if not reader.is_shallow():
             message = f"is recorded as the desired commit, and is not in the history of {commit[:12]}"
@@ -43,7 +48,7 @@ def outside_breaks(reader: Reader, commit: str, desired: str, entries: Mapping[A
     for path, (out, entry) in sorted(outs.items()):
         if not _is_output(reader, ours, theirs, out, entry):
             yield Breakage(Breach.BYTES, path, f"is not what {entry.address} left, whose uncached output it is")
-    above = {folder for out in outs for folder in _folders(out)}
+    above = {folder for out in outs for folder in parents(out)}
     [changed] = reader.tree_changes([(reader.commit(desired).tree, reader.commit(commit).tree)])
     for path, oid in sorted(changed.items()):
         if path.startswith(_OWN) or _is_rendered(path) or _is_below(path, outs):
@@ -54,17 +59,32 @@ def outside_breaks(reader: Reader, commit: str, desired: str, entries: Mapping[A
         elif not _is_of_dvc(reader, path, ours, theirs):
             yield Breakage(Breach.BYTES, path, "is neither the desired commit's nor what the runner adds to it")
     yield from lock_breaks(reader, commit, entries, desired)
+    added = adds(commit, desired) if adds is not None else None
+    if added is not None:
+        new = {path for path, oid in changed.items() if oid is not None and not _is_below(path, outs)}
+        yield from _added_breaks(reader, ours, new, added)
 
 
-def _folders(path: str) -> Iterator[str]:
-    """The folders that a path is in."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
+def _added_breaks(reader: Reader, ours: Tree, new: Collection[str], added: Mapping[str, bytes]) -> Iterator[Breakage]:
+    """Files that the runner makes of the desired commit alone, and that are not as it makes them."""
+    made = {path for path in new if posixpath.basename(path) == "dvc.yaml" and _is_of_pipeline(path)}
+    made |= {path for path in new if posixpath.basename(path) == ".gitignore" and not _is_in_dvc(path)}
+    for path in sorted(added.keys() | made):
+        entry = ours.get(path)
+        if entry is None or entry.mode != FILE or reader.blob(entry.oid) != added.get(path):
+            yield Breakage(Breach.BYTES, path, "is not what the runner makes of the desired commit")
+
+
+def _is_in_dvc(path: str) -> bool:
+    return posixpath.basename(posixpath.dirname(path)) == ".dvc"  # looked at as a whole before
+
+
+def _is_of_pipeline(path: str) -> bool:
+    return _RENDERED.fullmatch(path) is not None or _is_rendered(path)
 
 
 def _is_below(path: str, outs: Container[str]) -> bool:
-    return path in outs or any(folder in outs for folder in _folders(path))
+    return path in outs or any(folder in outs for folder in parents(path))
 
 
 def _is_rendered(path: str) -> bool:
@@ -121,91 +141,3 @@ def _is_of_dvc(reader: Reader, path: str, ours: Tree, theirs: Tree) -> bool:
         return now.startswith(kept) and all(map(_IGNORE_LINE.fullmatch, now[len(kept) :].splitlines()))
     # What it says is looked at below; it lies beside the pipeline that it is of.
     return name == "dvc.lock" and theirs.get(posixpath.join(folder, "dvc.yaml")) is not None
-
-
-def lock_breaks(
-    reader: Reader, commit: str, entries: Mapping[Address, Entry], desired: str | None = None
-) -> Iterator[Breakage]:
-    """What `dvc.lock` files say of stages that is not what stands; of stages without a result where `desired` is given.
-
-    Of a stage without a result a lock file says what it says in the desired commit. Which fields DVC writes beside
-    commands, paths and digests is left to its version.
-    """
-    by_lock: dict[str, dict[str, Entry]] = {}
-    for address, entry in sorted(entries.items()):
-        path = _lock_path(reader, commit, address.pipeline)
-        if path is None:
-            yield Breakage(Breach.BYTES, f"{address}", "stands, and there is no dvc.lock that would say so")
-            continue
-        by_lock.setdefault(path, {})[address.stage] = entry
-    if desired is not None:
-        tree, theirs = reader.tree(commit), reader.tree(desired)
-        changed = [path for path in tree.paths if path.endswith("dvc.lock") and tree.get(path) != theirs.get(path)]
-        by_lock |= {path: {} for path in changed if path not in by_lock and posixpath.basename(path) == "dvc.lock"}
-    for path, standing in sorted(by_lock.items()):
-        now = reader.file(commit, path) or b""
-        older = (reader.file(desired, path) or b"") if desired is not None else None
-        for stage in _wrong_stages(now, older, standing, path):
-            yield Breakage(Breach.BYTES, path, f"does not say of {stage} what is recorded")
-
-
-def _wrong_stages(now: bytes, desired: bytes | None, standing: Mapping[str, Entry], path: str) -> Iterator[str]:
-    """The stages of which a lock file says something else."""
-    rows = _stages(now, path)
-    others: Rows | None = None
-    for stage in sorted(rows.keys() | standing.keys()):
-        row, entry = rows.get(stage), standing.get(stage)
-        if row is not None and entry is not None and _says(row, entry, outs_alone=False):
-            continue
-        if others is None:
-            others = _stages(desired, path) if desired is not None else {}
-        is_kept = row is not None and row == others.get(stage)
-        if desired is None and entry is None:
-            continue
-        if not is_kept or not (entry is None or (row is not None and _says(row, entry, outs_alone=True))):
-            yield stage
-
-
-def _says(row: Mapping[str, Any], entry: Entry, *, outs_alone: bool) -> bool:
-    """Whether a lock file says of a stage what stands for it."""
-    wdir = str(entry.material.get("wdir", "."))
-    if _digests(row, "outs", wdir) != {(out.path, out.md5) for out in entry.outs}:
-        return False
-    if outs_alone:
-        return True
-    deps = {(str(path), str(digest)) for path, digest in entry.material.get("dep", {}).items()}
-    plain = all(_MD5.fullmatch(digest) for _, digest in deps)  # not of an input outside the repository, or of old data
-    said = _digests(row, "deps", wdir)
-    return row.get("cmd") == entry.material.get("cmd") and (not plain or said == deps)
-
-
-def _digests(row: Mapping[str, Any], part: str, wdir: str) -> set[tuple[str, str]]:
-    """Paths from the root and digests of one part of a stage in a `dvc.lock`."""
-    try:
-        return {(_rooted(str(item["path"]), wdir), str(item["md5"])) for item in row.get(part, [])}
-    except (KeyError, TypeError, AttributeError):
-        return set()
-
-
-def _rooted(path: str, wdir: str) -> str:
-    return path if is_external(path) else posixpath.normpath(posixpath.join(wdir, path))
-
-
-def _lock_path(reader: Reader, commit: str, pipeline: str) -> str | None:
-    """The `dvc.lock` of a pipeline: beside an adopted `dvc.yaml`, or of a rendered document."""
-    tree = reader.tree(commit)
-    beside = pipeline.removesuffix(".yaml") + ".lock"
-    rendered = f"{layout.PIPELINES}/{layout.encoded(pipeline)}/dvc.lock"
-    for path in (beside, rendered):
-        if tree.get(path) is not None:
-            return path
-    return next((path for path in tree.files if path.endswith("/" + rendered)), None)
-
-
-def _stages(data: bytes, path: str) -> Rows:
-    try:
-        value = load(data, file=path, bounds=DVC_LOCK_BOUNDS)
-        found = value.get("stages", {}) if "schema" in value else value
-        return {name: row for name, row in found.items() if isinstance(row, dict)}
-    except (SpecError, AttributeError, TypeError):
-        return {}

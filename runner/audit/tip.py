@@ -283,7 +283,9 @@ def agrees(entry: Entry, run: Mapping[str, Any] | None) -> bool:
     # Where the bytes of an uncached output lie in git may become known after its run was recorded.
     outs = [{name: value for name, value in out.items() if name != "git"} for out in run["outs"]]
     said = [{name: value for name, value in out.as_json().items() if name != "git"} for out in entry.outs]
-    return (entry.key, dict(entry.material), said) == (run["key"], run["material"], outs)
+    inputs = {path: dict(sizes) for path, sizes in entry.inputs.items()}
+    stated = run["key"], run["material"], run.get("inputs", {}), outs
+    return (entry.key, dict(entry.material), inputs, said) == stated
 
 
 def object_breaks(files: Files) -> Iterable[Breakage]:

@@ -9,7 +9,7 @@ from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpo
 from runner.audit.findings import Breach, Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
-from runner.audit.outside import outside_breaks
+from runner.audit.outside import Adds, outside_breaks
 from runner.audit.reading import Ledger, read_ledger, read_since
 from runner.audit.tip import Before, check_tip, desired_of, records_in, standing_addresses
 from runner.core.checkpoint import Checkpoint, origin_of
@@ -61,6 +61,7 @@ def verify(
     pinned: Checkpoint | None = None,
     proposal: bool = False,
     everything: bool = False,
+    adds: Adds | None = None,
 ) -> Report:
     """Audit the ledger at a commit; `proposal`: it is one of a proposal. Raises InputError where there is none.
 
@@ -73,16 +74,16 @@ def verify(
         judge_since(later, examiner, pinned, proposal=proposal) if later is not None and pinned is not None else None
     )
     report = report or judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
-    return _with_outside(reader, report)
+    return _with_outside(reader, report, adds)
 
 
-def _with_outside(reader: Reader, report: Report) -> Report:
+def _with_outside(reader: Reader, report: Report, adds: Adds | None) -> Report:
     """The same with what is wrong outside `.runner/`: on a branch of the runner's own, where state.json can be read."""
     ledger = report.ledger
     desired = desired_of(ledger.files)
     if ledger.in_place or desired is None:
         return report
-    found = outside_breaks(reader, ledger.commit, desired, standing_addresses(ledger.files))
+    found = outside_breaks(reader, ledger.commit, desired, standing_addresses(ledger.files), adds)
     return replace(report, found=tuple(sorted({*report.found, *found})))
 
 

@@ -44,6 +44,14 @@ def lock_entry(
     return entry
 
 
+def rooted_rows(material: Mapping[str, Any], outs: Sequence[OutFact], sizes: InputSizes) -> dict[str, Any]:
+    """The same but for parameters, in any order and with paths from the root: what follows from a result alone."""
+    entry: dict[str, Any] = {"cmd": material["cmd"]}
+    deps = [_dep(path, digest, path, sizes) for path, digest in material.get("dep", {}).items()]
+    rows = [_out(out, out.path) for out in outs]
+    return entry | ({"deps": deps} if deps else {}) | ({"outs": rows} if rows else {})
+
+
 def out_facts(stage: Stage, entry: Mapping[str, Any]) -> tuple[OutFact, ...]:
     """The outputs that an entry of DVC's states for the stage, in the order of the stage."""
     stated = {out.path: out for out in stage.outs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from runner.ledger import layout
 from runner.observe import refs
 from runner.process.signing_keys import verifies
 from runner.values import dataclass, replace
+from runner.wiring.added import added_files
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.signing import statement_checker
 from runner.wiring.trust_file import trust_file
@@ -52,7 +54,15 @@ def audit(folder: Path, wanted: Wanted, environ: Mapping[str, str]) -> tuple[Nam
     trust = read_trust(file) if file is not None else None
     pinned = read_checkpoint(wanted.pinned) if wanted.pinned is not None else None
     examiner = Examiner(statement_checker(), verifies, trust)
-    report = verify(clone.reader, named.tip, examiner, pinned=pinned, proposal=named.proposal, everything=wanted.deep)
+    report = verify(
+        clone.reader,
+        named.tip,
+        examiner,
+        pinned=pinned,
+        proposal=named.proposal,
+        everything=wanted.deep,
+        adds=functools.partial(added_files, clone.reader, clone.apart),
+    )
     return named, _deep(clone, report) if wanted.deep else report
 
 

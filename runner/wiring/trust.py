@@ -179,6 +179,7 @@ class Trusting:
 
     def _verified(self, reader: Reader, commit: str, branch: str, pin: Pin | None, tips: Sequence[str]) -> Pin:
         from runner.audit.foundation import check_foundation  # imported late: start-up
+        from runner.wiring.added import added_files
 
         is_later = (
             pin is not None
@@ -186,16 +187,19 @@ class Trusting:
             and reader.exists(pin.commit)
             and reader.is_ancestor(pin.commit, commit)
         )
+        is_proposal = branch.startswith(refs.PROPOSED + "/")
         result = check_foundation(
             reader,
             State(reader, commit),
             self.examiner,
             pin if is_later else None,
             trust=self._digest,
-            proposal=branch.startswith(refs.PROPOSED + "/"),
+            proposal=is_proposal,
             in_place=not branch.startswith(refs.OWN_PREFIX) and is_recorded(reader, commit),
             accepted=pin.accepted if pin is not None and (is_later or pin.commit == commit) else 0,
             vouches=functools.partial(self._vouches, reader, tips),
+            # What a stranger's commit is read to enters no cache that a trusted plan reads.
+            adds=None if is_proposal else functools.partial(added_files, reader, self._parsed),
             whole=self._parsed.get(_WHOLE, commit) is True,
         )
         if result.found:

@@ -189,6 +189,7 @@ def beside(tip: Snapshot) -> Iterator[tuple[str, Files]]:
                 "with other material": {"material": {"cmd": "evil"}},
                 "with another output": {"outs": [{"path": "out", "md5": "0" * 32}]},
                 "without outputs": {"outs": []},
+                "with other sizes of inputs": {"inputs": {"in": {"size": 7}}},
                 "of another stage": {"stage": "else"},
                 "with a field more": {"more": 1},
             }

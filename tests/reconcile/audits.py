@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
 from runner.audit.chain import Examiner
@@ -10,6 +12,8 @@ from runner.audit.trust import Trust
 from runner.audit.verify import Report, verify
 from runner.git.read import Reader
 from runner.process.signing_keys import verifies
+from runner.specs.parse_cache import ParseCache
+from runner.wiring.added import added_files
 from runner.wiring.signing import statement_checker
 
 
@@ -17,7 +21,10 @@ def audited(repository: Path, branch: str, trust: Trust | None = None) -> Report
     """The audit of a branch of a bare repository."""
     with Reader.discover(repository) as reader:
         examiner = Examiner(statement_checker(), verifies, trust)
-        return verify(reader, reader.resolve(branch), examiner, proposal=branch.startswith("runner/proposed/"))
+        with tempfile.TemporaryDirectory() as folder:
+            adds = functools.partial(added_files, reader, ParseCache(Path(folder)))
+            is_proposal = branch.startswith("runner/proposed/")
+            return verify(reader, reader.resolve(branch), examiner, proposal=is_proposal, adds=adds)
 
 
 def findings(repository: Path, branch: str, trust: Trust | None = None) -> tuple[Breakage, ...]:

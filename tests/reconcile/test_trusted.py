@@ -24,10 +24,10 @@ kind: Pipeline
 metadata: {name: p}
 spec:
   stages:
-    make: {cmd: "echo make >> @TRACE@; cat seed > out", deps: [seed], outs: [out]}
+    make: {cmd: "echo make >> @TRACE@; cat seed > out", deps: [seed], params: [rate], outs: [out]}
     copy: {cmd: "echo copy >> @TRACE@; cp out copy", deps: [out], outs: [copy]}
 """
-FILES = {"runner.yaml": SPEC, "seed": "1\n"}
+FILES = {"runner.yaml": SPEC, "seed": "1\n", "params.yaml": "rate: 0.1\n"}
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,46 @@ def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(tmp_path: Path) 
     assert (told.actions, told.ran) == ({"a": "run"}, ["a"])
 
 
+def replaced(file: Path, old: str, new: str) -> None:
+    """Put a text in the place of another one, which has to be there."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def what_dvc_reads(clone: Path) -> None:
+    """A parameter, a command and an ignored file that nobody recorded."""
+    pipeline = clone / ".runner/pipelines/p"
+    replaced(pipeline / "dvc.lock", "rate: 0.1", "rate: 0.2")
+    replaced(pipeline / "dvc.yaml", "cp out copy", "evil")
+    replaced(clone / ".gitignore", "/out\n", "/out\n/seed\n")
+
+
+def what_nobody_writes(clone: Path) -> None:
+    """Another size, and files below `.runner/` that no runner writes."""
+    replaced(clone / ".runner/pipelines/p/dvc.lock", "size: 2", "size: 3")
+    aside = clone / layout.ASIDE / ("0" * 32) / "copy"
+    aside.parent.mkdir(parents=True)
+    aside.write_text("evil\n")
+    (clone / layout.ROOT / "more").write_text("evil\n")
+
+
 FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "what DVC reads": (
+        what_dvc_reads,
+        (
+            ".gitignore: is not what the runner makes of the desired commit; .runner/pipelines/p/dvc.lock: does not "
+            "say of make what is recorded; .runner/pipelines/p/dvc.yaml: is not what the runner makes of the desired "
+            "commit"
+        ),
+    ),
+    "what nobody writes": (
+        what_nobody_writes,
+        (
+            f".runner/aside/{'0' * 32}/copy: is not what a run left that the newest records tell of; .runner/more: is "
+            "no file that the runner writes; .runner/pipelines/p/dvc.lock: does not say of "
+        ),
+    ),
     "what stands": (
         lambda clone: (clone / layout.RECORDED / "p" / "copy.json").unlink(),
         "has no entry for p:copy, which stands",
