@@ -7,18 +7,22 @@ import os
 
 from runner.cli.console import Console
 from runner.core.claims import Claim
+from runner.core.own_refs import CLAIMS
 from runner.errors import ExitCode, InputError
 from runner.record.claims import Placed, read_claims
 from runner.report.claims_view import claims_json, claims_text
 from runner.wiring.clone import working_folder
+from runner.wiring.home import claim_is_gone
 from runner.wiring.repository import Repository, open_repository
 
 
 def list_claims(arguments: argparse.Namespace, console: Console) -> int:
     """Every claim that is on the remote now."""
-    placed = _placed(_repository(arguments))
+    repository = _repository(arguments)
+    placed = _placed(repository)
     claims: list[Claim] = sorted((row.claim for row in placed.values()), key=lambda claim: (claim.since, claim.id))
-    console.result(claims_text(claims, console.out), claims_json(claims))
+    gone = {claim.id for claim in claims if claim_is_gone(claim, repository.home)}
+    console.result(claims_text(claims, gone, console.out), claims_json(claims, gone))
     return ExitCode.DONE
 
 
@@ -52,4 +56,7 @@ def _repository(arguments: argparse.Namespace) -> Repository:
 
 
 def _placed(repository: Repository) -> dict[str, Placed]:
-    return read_claims(repository.mirror)[0]
+    placed, listed = read_claims(repository.mirror)
+    known = repository.mirror.reader.refs(*CLAIMS.places)
+    repository.mirror.forget(ref for ref in known if ref not in listed)  # so that `runner status` says the same
+    return placed

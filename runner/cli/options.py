@@ -466,12 +466,16 @@ def _audit(commands: Any) -> None:
 
 
 def _keys(commands: Any) -> None:
-    help_ = "make keys that sign records"
+    help_ = "make and show keys that sign records"
     parser, actions = _group(commands, "keys", help_, "keys generate ~/runner.key")
     help_ = "make a key that signs records"
     generate = _command(actions, "generate", help_, "keys", "generate", "keys generate ~/runner.key")
     generate.add_argument("file", metavar="FILE", help="a new file for the private key")
-    for inner in (parser, generate):
+    help_ = "show the public line of a key, its id and what it is trusted with"
+    show = _command(actions, "show", help_, "keys", "show", "keys show", "keys show ~/runner.key")
+    show.add_argument("file", metavar="FILE", nargs="?", help="a private key (default: the key the runner signs with)")
+    _trust(show)
+    for inner in (parser, generate, show):
         add_common(inner)
 
 

@@ -60,10 +60,6 @@ class Checkpoint:
         """The same with these signatures."""
         return replace(self, signatures=signatures)
 
-    def says_the_same(self, other: Checkpoint) -> bool:
-        """Whether both are of the same records, whoever signed them."""
-        return self.text() == other.text()
-
 
 def origin_of(first_record: bytes) -> str:
     """The name of a ledger: by its first record, which never changes."""

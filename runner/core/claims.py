@@ -106,11 +106,6 @@ class Watch:
         }
         return frozenset(name for name, (_, at) in self._seen.items() if now_seconds - at < self.expiry_seconds)
 
-    def still_for(self, name: str, now_seconds: float) -> float:
-        """For how long a claim has not changed, in seconds; 0 for one that was never seen."""
-        known = self._seen.get(name)
-        return 0.0 if known is None else now_seconds - known[1]
-
 
 def holder(claims: Iterable[Claim], key: str | None, address: Address, desired: str) -> Claim | None:
     """The claim that holds this work, the first by name where several do."""

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -208,6 +208,12 @@ class Mirror:
         with self._alone():
             answer = self._talk([*_PUSH, "origin", f"+{checked_oid(sha)}:{ref}"])
         return push_result(answer.code, path_text(answer.out), answer.error, ref)
+
+    def forget(self, refs: Iterable[str]) -> None:
+        """Remove refs of the remote from this copy alone: what is not there any more, and was fetched before."""
+        with self._alone():
+            for ref in refs:
+                self._run_locally(["update-ref", "-d", ref])
 
     def drop(self, ref: str, expected: str) -> PushResult:
         """Remove a ref of the remote if it still is at this commit."""

@@ -22,8 +22,9 @@ _ENTRIES_LIMIT = 2_000_000
 _FREE_ENTRIES = 50_000
 _MOST_COPIES = 20
 """Beyond the first entries, so many paths may stand for one entry of a tree object."""
-_PATH_LIMIT_BYTES = 4096
-"""No Linux opens a longer path (PATH_MAX), so nobody has one."""
+LONGEST_PATH = 4096
+"""Letters of a path: no Linux opens a longer one (PATH_MAX), so nobody has one. The folders above one are listed, so a
+bound here bounds their number, too."""
 _DEPTH_LIMIT = 200
 _ENTRY = {size: re.compile(rb"([0-7]+) ([^\0]*)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
 _SUSPECT = re.compile(rb"(?i) (?:\.{1,2}|\.git)\0| [^\0]*/[^\0]*\0")
@@ -198,9 +199,9 @@ class Tree:
                         "it names the same folders over and over; no such tree comes from a working tree",
                     )
             depth += 1
-            if below and (depth > _DEPTH_LIMIT or max(len(path) for path, _ in below) > _PATH_LIMIT_BYTES):
+            if below and (depth > _DEPTH_LIMIT or max(len(path) for path, _ in below) > LONGEST_PATH):
                 raise InputError(
-                    f"tree {self.oid} has a path of more than {_DEPTH_LIMIT} folders or {_PATH_LIMIT_BYTES:,} letters",
+                    f"tree {self.oid} has a path of more than {_DEPTH_LIMIT} folders or {LONGEST_PATH:,} letters",
                     "nobody can work with it",
                 )
             folders.update(below)

@@ -75,7 +75,7 @@ class Batch:
     signer: Signer
     files: dict[str, bytes] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
-    """Run key to the record that is accepted for it."""
+    """Run key to the number that this batch gave to a successful run of it: the last one, where there are several."""
     appended: list[int] = field(default_factory=list)
     deletes: list[str] = field(default_factory=list)
     """Files that are sealed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,9 +27,9 @@ def claim_json(claim: Claim) -> dict[str, Any]:
     }
 
 
-def claims_json(claims: Sequence[Claim]) -> dict[str, Any]:
-    """All claims as plain JSON."""
-    return {"schema": 1, "claims": [claim_json(claim) for claim in claims]}
+def claims_json(claims: Sequence[Claim], gone: Collection[str]) -> dict[str, Any]:
+    """All claims as plain JSON; `gone` are the ids of those whose runner is known to have ended."""
+    return {"schema": 1, "claims": [{**claim_json(claim), "gone": claim.id in gone} for claim in claims]}
 
 
 def claim_line(claim: Claim) -> str:
@@ -42,11 +42,12 @@ def claim_line(claim: Claim) -> str:
     return f"{what}{waiting}, for {claim.desired[:12]} on {claim.host} since {_time(claim)} ({who})"
 
 
-def claims_text(claims: Sequence[Claim], style: Style) -> str:
-    """All claims, a line each."""
+def claims_text(claims: Sequence[Claim], gone: Collection[str], style: Style) -> str:
+    """All claims, a line each; `gone` as above."""
     if not claims:
         return "Nobody claims anything.\n"
-    return "".join(f"{style.dim(claim.id[:12])}  {style.safe(claim_line(claim))}\n" for claim in claims)
+    ends = {claim.id: "; gone: that runner has ended" if claim.id in gone else "" for claim in claims}
+    return "".join(f"{style.dim(claim.id[:12])}  {style.safe(claim_line(claim))}{ends[claim.id]}\n" for claim in claims)
 
 
 def _time(claim: Claim) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
 from runner.errors import Finding, Place
+from runner.git.tree import LONGEST_PATH
 from runner.specs import library, places, schemas, units, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
@@ -58,7 +59,7 @@ class StageReading:
         self.findings.append(self.locator.finding(path, message, hint))
 
 
-_PATH_BOUND = f"with its working folder it may have {places.LONGEST_PATH:,} characters"
+_PATH_BOUND = f"with its working folder it may have {LONGEST_PATH:,} characters"
 _RESERVED = frozenset([".git", ".dvc", ".runner", ".github"])
 """Folders of git, of DVC, of the runner and of the host of the repository."""
 
@@ -212,7 +213,7 @@ class _StageReader:
         if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
             self._add(where, f"the {what} `{value}` is not a path", "write a path relative to the working folder")
             return None
-        if len(value) + len(self._wdir) > places.LONGEST_PATH:
+        if len(value) + len(self._wdir) > LONGEST_PATH:
             self._add(where, f"the {what} `{value[:40]}...` is longer than any path may be", _PATH_BOUND)
             return None
         path = places.resolved(self._wdir, value)

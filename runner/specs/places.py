@@ -11,12 +11,9 @@ from typing import Any
 
 from runner.core.nouns import is_external
 from runner.errors import Finding, Place
+from runner.git.tree import LONGEST_PATH
 from runner.specs import yaml12
 from runner.values import dataclass, field
-
-LONGEST_PATH = 4096
-"""Characters of a path that a spec names, with its working folder: no more than Linux takes (PATH_MAX). The folders
-above a path are listed, so a bound here bounds their number, too."""
 
 
 def joined(base: str, path: str) -> str | None:

@@ -25,7 +25,7 @@ from runner.report.style import duration
 from runner.specs.parse_cache import ParseCache
 from runner.specs.project_cache import project_at
 from runner.values import dataclass, replace
-from runner.wiring.home import RepositoryHome, home_folder, repository_home
+from runner.wiring.home import RepositoryHome, claim_is_gone, home_folder, repository_home
 from runner.wiring.outlines import Outside, Question
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import PLACES, StateRefs, clone_states, opened
@@ -177,14 +177,15 @@ class Clone:
         return [(name, tip, self._age(tip)) for name, tip in rows]
 
     def claims(self) -> list[Claim]:
-        """What runners said they were running when this clone, or the mirror of it, was fetched last."""
+        """What runners ran when this clone, or the mirror of it, was fetched last; without those that are gone."""
         from runner.record.claims import known_claims  # imported late: start-up
 
         found: dict[str, Claim] = {}
         for place in (self.reader, self.mirror):
             if place is not None:
                 found |= {name: row.claim for name, row in known_claims(place, place.refs(*CLAIMS.places)).items()}
-        return sorted(found.values(), key=lambda claim: (claim.since, claim.id))
+        alive = (claim for claim in found.values() if not claim_is_gone(claim, self.home))
+        return sorted(alive, key=lambda claim: (claim.since, claim.id))
 
     def waiting_runs(self) -> list[RunFacts]:
         """Runs that finished on this host and are not published yet, for whichever branch."""

@@ -12,10 +12,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.errors import Held, RunnerError
 from runner.observe.refs import flat
 from runner.values import dataclass
+
+if TYPE_CHECKING:
+    from runner.core.claims import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,17 @@ def home_name(home: Path) -> str:
             os.link(part, file)
         part.unlink()
     return file.read_text()
+
+
+def claim_is_gone(claim: Claim, repository: RepositoryHome) -> bool:
+    """Whether a runner of this same home said so, and has ended: the kernel gave its lock back."""
+    from runner.record.liveness import HomeLocks  # imported late: only where somebody claims something
+
+    try:
+        name = (repository.root.parent.parent / "name").read_text()
+    except OSError:
+        return False  # nobody has claimed anything from here
+    return claim.home == name and HomeLocks(repository.claims).is_free(claim.id)
 
 
 def repository_home(home: Path, url: str) -> RepositoryHome:

@@ -123,12 +123,18 @@ def test_a_claim_that_a_person_breaks_holds_nobody(world: World) -> None:
     [ref] = claims(world)
     listed = json.loads(world.runner("claims", "list", "--json").stdout)["claims"]
     assert [row["id"] for row in listed] == [ref.rpartition("/")[2]]
+    assert listed[0]["gone"]
+    assert json.loads(world.runner("claims", "list", "--json", host="b").stdout)["claims"][0]["gone"] is False
+    assert json.loads(world.runner("status", "--json").stdout)["claims"] == []
+    assert len(json.loads(world.runner("status", "--json", host="b").stdout)["claims"]) == 1
     assert "dvc.yaml:slow" in listed[0]["stages"]
     assert "slow" in world.runner("claims", "list").stdout
 
     assert "there is no claim 0123" in world.runner("claims", "break", "0123", ok=(1,)).stderr
     world.runner("claims", "break", listed[0]["id"][:8])
     assert claims(world) == []
+    assert world.runner("claims", "list", host="b").stdout == "Nobody claims anything.\n"
+    assert "Running now" not in world.runner("status", host="b").stdout
     (world.folder / "gate").touch()
     assert world.reconcile("--no-wait", host="b", elsewhere=True).ran == ["after", "other", "slow"]
     assert world.runner("claims", "list").stdout == "Nobody claims anything.\n"
