@@ -39,7 +39,7 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --quiet --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (half an hour; SEED=1)
+audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (17 minutes on two cores; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)
 
 FUZZ ?= 100000
@@ -59,7 +59,7 @@ KILLS ?= 10000
 KILLS_ARGS ?=
 CUTS_ARGS ?=
 
-torture-kills: $(READY) ## Kill a runner KILLS times, in every way there is, and look whether anything was lost
+torture-kills: $(READY) ## Kill a runner at least KILLS times, in whole stories, in every way there is, and look whether anything was lost
 	@$(BIN)/python -m tests.torture.torture --kills $(KILLS) --seed $(SEED) $(KILLS_ARGS)
 
 torture-cuts: $(READY) ## Cut the connection that pushes results after every single byte

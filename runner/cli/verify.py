@@ -53,7 +53,7 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
         except RunnerError as error:  # it is recorded; only this clone does not know of it yet
             console.say(f"This clone does not see the newest state yet: {Style.safe(error.line)}")
     code = signals[-1] if signals else result.exit_code
-    console.result(verification_text(result, console.out), verification_json(result, code))
+    console.result(verification_text(result, console.out, repository.home.logs), verification_json(result, code))
     if arguments.all and not result.checked and not result.cancelled:
         console.say("Nothing that stands recorded can be verified; name a stage to be told why.")
     if problem is not None and not signals:

@@ -274,6 +274,12 @@ def _tell_dvc(context: Context, stage: Stage, run: RunFacts) -> None:
 
 
 def _failure(stage: Stage, outcome: Outcome) -> str:
+    left_out = outcome.log_left_out_bytes
+    flooded = f"; it printed more than its log may hold, {left_out:,} bytes of it are left out" if left_out else ""
+    return _why_it_failed(stage, outcome) + flooded
+
+
+def _why_it_failed(stage: Stage, outcome: Outcome) -> str:
     if outcome.reason == "timeout":
         return f"took longer than its timeout of {stage.timeout_seconds:g} s"
     if outcome.reason == "cancelled":

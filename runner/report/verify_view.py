@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner.core.runkey import shown
@@ -29,13 +30,13 @@ def verification_json(result: Verification, code: ExitCode) -> dict[str, Any]:
     }
 
 
-def verification_text(result: Verification, style: Style) -> str:
-    """All of it for a terminal."""
+def verification_text(result: Verification, style: Style, logs: Path) -> str:
+    """All of it for a terminal; `logs` is the folder of this host's logs."""
     if result.cancelled:
         return "Stopped; nothing of it counts.\n"
     lines = runs_lines([row.as_json() for row in result.checked], style)
     lines += [f"{style.yellow('not verified')}  {Style.safe(f'{row.address}: {row.why}')}" for row in result.skipped]
-    lines += ["", summary(result, style), *_what_to_do(result)] if result.checked else []
+    lines += ["", summary(result, style), *_what_to_do(result, logs)] if result.checked else []
     return "\n".join(lines) + "\n"
 
 
@@ -99,15 +100,18 @@ def short(row: Mapping[str, Any]) -> str:
     return f"{word(row)}: {', '.join(names[:3])}{more}" if names else word(row)
 
 
-def _what_to_do(result: Verification) -> list[str]:
+def _what_to_do(result: Verification, logs: Path) -> list[str]:
     """How to see what a repetition printed, and what may be why."""
-    return [*_how_to_read(result), *_may_be_why(result)]
+    return [*_how_to_read(result, logs), *_may_be_why(result)]
 
 
-def _how_to_read(result: Verification) -> list[str]:
+def _how_to_read(result: Verification, logs: Path) -> list[str]:
     rows = sorted((row for row in result.checked if row.result != SAME), key=lambda row: not row.is_complaint)
-    if result.record is None or not rows:
+    if not rows:
         return []
+    if result.record is None:
+        file = logs / f"{rows[0].replay.after.run_id}.log"
+        return [f"What the repetition of {Style.safe(str(rows[0].replay.before.address))} printed is in {file}"]
     of = f" {Style.safe(str(rows[0].replay.before.address))}" if len(result.checked) > 1 else ""
     return [f"`runner log {result.record}{of}` shows what {'that' if of else 'the'} repetition printed."]
 

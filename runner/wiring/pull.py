@@ -142,7 +142,7 @@ def pull_outputs(
         found |= dict.fromkeys(own)
     take = [fact for fact in facts if found[fact.path] != THERE and (force or found[fact.path] != DIFFERS)]
     errors = _fetch(ground, [fact for fact in take if not _is_in_git(fact)])
-    _hide(clone, [fact.path for fact in facts if fact.cached])
+    _hide(clone, [fact.path for fact in facts if fact.cached or present[fact.path] is None])
     for fact in take:
         if fact.path not in errors and (error := _brought(ground, fact)) is not None:
             errors[fact.path] = error
@@ -165,7 +165,10 @@ def _brought(ground: _Ground, fact: OutFact) -> RunnerError | None:
 
 
 def _hide(clone: Clone, paths: list[str]) -> None:
-    """Have git overlook cached outputs, in this clone alone: nobody shall commit by accident what DVC holds."""
+    """Have git overlook outputs, in this clone alone: nobody shall commit by accident what is recorded elsewhere.
+
+    What git tracks it goes on tracking, whatever is said here.
+    """
     file = clone.reader.common_dir / "info" / "exclude"
     before = file.read_bytes() if file.is_file() else b""
     present = set(before.splitlines())

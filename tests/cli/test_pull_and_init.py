@@ -27,6 +27,7 @@ def test_outputs_are_brought_once(own: Team) -> None:
     names = ["data/clean.csv", "metrics.json", "models/de.bin", "models/us.bin", "report.txt"]
     first = call(own.path, "pull", "--json")
     assert first.code == 0, first.err
+    assert own.repo.git("status", "--porcelain") == "", "what was pulled would be committed"
     assert first.json["outputs"] == dict.fromkeys(names, "pulled")
     assert (own.path / "data/clean.csv").read_text() == "a,1\nb,2\n"
     assert '"auc": 0.85' in (own.path / "metrics.json").read_text()

@@ -7,6 +7,9 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
+from runner.process import stage_log
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import World, until
 
@@ -179,3 +182,18 @@ def test_a_level_of_isolation_that_does_not_exist_is_said_before_anything_is_ask
     world.environ["RUNNER_ISOLATION"] = "submarine"
     done = world.runner("reconcile", "--repo", "git://127.0.0.1:9/models.git", ok=(1,))
     assert "RUNNER_ISOLATION: unknown level 'submarine'" in done.stderr
+
+
+def test_of_a_stage_that_fails_after_a_flood_the_reason_says_that_its_log_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_log, "HEAD_BYTES", 1000)
+    monkeypatch.setattr(stage_log, "SEGMENT_BYTES", 100)
+    stages = "stages:\n  flood: {cmd: seq 5000; exit 3, deps: [in], outs: [flood]}\n"
+    world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n"})
+    world.reconcile(ok=(3,))
+    why = "exit code 3; it printed more than its log may hold, 2"
+    assert world.runs()[0]["outcome"]["message"].startswith(why)
+    for command in ("status", "explain"):
+        words = [command] if command == "status" else [command, "flood"]
+        assert why in world.runner(*words, ok=(0, 3)).stdout

@@ -212,6 +212,8 @@ def test_a_run_of_another_commit_is_verified_at_the_one_that_is_desired(tmp_path
     desired = world.edit({"beside": "2\n"})
     assert world.plan() == {"a": "keep"}
     done = world.runner("verify", "a", "--no-record", ok=(3,))
+    [named] = re.findall(r"What the repetition of dvc.yaml:a printed is in (/.+\.log)\n", done.stdout)
+    assert Path(named).is_file()
     assert "Where `runner replay 1` leaves the same bytes, the stage reads something that it does not" in done.stdout
     world.runner("replay", "1")
     value = verified(world, "a", ok=3)

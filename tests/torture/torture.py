@@ -186,7 +186,13 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10_000, metavar="N", help="until so many kills (default: 10000)")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="at least so many kills, in whole stories (10000)",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="what is drawn from (default: 1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="stories at the same time")
     parser.add_argument("--from", type=int, default=0, metavar="STORY", dest="start", help="the first story (0)")
