@@ -53,23 +53,23 @@ def lock_breaks(
     for path, standing in sorted(by_lock.items()):
         now = reader.file(commit, path) or b""
         older = (reader.file(desired, path) or b"") if desired is not None else None
-        if older not in (None, now) and not _is_whole(now, path):
+        read = _read(now, path)
+        if older not in (None, now) and not _is_written(read):
             yield Breakage(Breach.BYTES, path, "is no lock file that the runner writes")
             continue
-        for stage in _wrong_stages(now, older, standing, path):
+        for stage in _wrong_stages(_rows(read), older, standing, path):
             yield Breakage(Breach.BYTES, path, f"does not say of {stage} what is recorded")
 
 
-def _wrong_stages(now: bytes, desired: bytes | None, standing: Mapping[str, Entry], path: str) -> Iterator[str]:
-    """The stages of which a lock file says something else."""
-    rows = _stages(now, path)
+def _wrong_stages(rows: Rows, desired: bytes | None, standing: Mapping[str, Entry], path: str) -> Iterator[str]:
+    """The stages of which a lock file with these rows says something else."""
     others: Rows | None = None
     for stage in sorted(rows.keys() | standing.keys()):
         row, entry = rows.get(stage), standing.get(stage)
         if row is not None and entry is not None and _is_of(stage, row, entry, exactly=desired is not None):
             continue
         if others is None:
-            others = _stages(desired, path) if desired is not None else {}
+            others = _rows(_read(desired, path)) if desired is not None else {}
         may_keep = entry is None or entry.provenance.startswith(EVIDENCE)
         is_kept = may_keep and row is not None and row == others.get(stage)
         if desired is None and entry is None:
@@ -90,7 +90,7 @@ def _is_of(stage: str, row: Row, entry: Entry, *, exactly: bool) -> bool:
         if now == _compared(wanted, "."):
             return True
         # What a parameter file of another format holds may be read back from YAML as something else.
-        return now == _compared(_stages(dumps({stage: wanted}).encode(), stage)[stage], ".")
+        return now == _compared(_rows(_read(dumps({stage: wanted}).encode(), stage))[stage], ".")
     except (KeyError, TypeError, ValueError, AttributeError):
         return False
 
@@ -154,19 +154,25 @@ def _lock_path(reader: Reader, commit: str, pipeline: str) -> str | None:
     return next((path for path in tree.files if path.endswith("/" + rendered)), None)
 
 
-def _is_whole(data: bytes, path: str) -> bool:
-    """Whether a file has the form of a lock file, and says nothing but of stages."""
+def _read(data: bytes, path: str) -> Any:
+    """The value of a lock file; None for what is none."""
     try:
-        value = load(data, file=path, bounds=DVC_LOCK_BOUNDS)
+        return load(data, file=path, bounds=DVC_LOCK_BOUNDS)
+    except SpecError:
+        return None
+
+
+def _is_written(value: Any) -> bool:
+    """Whether it has the form that the runner writes, and says nothing but of stages."""
+    try:
         return value.keys() == {"schema", "stages"} and all(isinstance(row, dict) for row in value["stages"].values())
-    except (SpecError, AttributeError, TypeError):
+    except AttributeError:
         return False
 
 
-def _stages(data: bytes, path: str) -> Rows:
+def _rows(value: Any) -> Rows:
     try:
-        value = load(data, file=path, bounds=DVC_LOCK_BOUNDS)
         found = value.get("stages", {}) if "schema" in value else value
         return {name: row for name, row in found.items() if isinstance(row, dict)}
-    except (SpecError, AttributeError, TypeError):
+    except (AttributeError, TypeError):
         return {}

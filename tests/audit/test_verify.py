@@ -13,6 +13,7 @@ import pytest
 from runner.ledger import layout
 from tests.audit.ledgers import OTHER
 from tests.audit.mutations import ended, records_of
+from tests.reconcile.audits import findings
 from tests.reconcile.worlds import STATE, World
 from tests.repositories import git
 
@@ -450,3 +451,37 @@ def test_results_on_the_watched_branch_are_verified_among_the_commits_of_people(
         subprocess.run(words, capture_output=True, text=True, check=True).stdout
         == f"{value['records']} records, whole\n"
     )
+
+
+ODD_STAGES = """\
+stages:
+  toml: {cmd: cp ../in toml, wdir: sub, deps: [./../in], params: [../odd.toml: [when, deep.at, big]], outs: [toml]}
+  whole: {cmd: cp in whole; chmod +x whole, deps: [in], params: [all.yaml: ], outs: [whole: {cache: false}]}
+  colon: {cmd: echo x > colon, params: ["a:b.yaml": [k]], outs: [colon]}
+  each: {foreach: [1, 2], do: {cmd: "echo ${item} > each${item}", params: [rate], outs: ["each${item}"]}}
+"""
+ODD_FILES = {
+    "dvc.yaml": ODD_STAGES,
+    "in": "1\n",
+    "sub/x": "",
+    "odd.toml": "when = 2026-01-02\nbig = 1e400\n[deep]\nat = 2026-01-02T03:04:05Z\n",
+    "all.yaml": "a: {b: [1, 1.0, null, .nan, 0o7, 'null', '', 'é\\u0085x']}\nsize: 3\n",
+    "a:b.yaml": "k: 1\n",
+    "params.yaml": "rate: 1.0\n",
+}
+
+
+def test_a_lock_file_of_odd_stages_is_no_finding_and_each_value_of_it_counts(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", ODD_FILES, dvc=True)
+    world.reconcile()
+    assert findings(world.remote, STATE) == ()
+    lock = shown(world, "dvc.lock")
+    forged = {"rate: 1.0": "rate: 1", "when: 2026-01-02": "when: 2026-01-03", "- .nan": "- 0", "- 7": "- 8"}
+    forged |= {"isexec: true": "isexec: false", "schema: '2.0'": "schema: '2.0'\nmore: 1"}
+    forged |= {"size: 2": "size: 3", "k: 1": "k: 2", "hash: md5": "hash: md4"}
+    for old, new in forged.items():
+        assert old in lock, old
+        repository = copy_of(world, tmp_path / old.replace(" ", ""))
+        data = lock.replace(old, new, 1).encode()
+        commit_files(repository, {**files_of(world), "dvc.lock": data}, "Reconcile\n\nDesired: x", amend=True)
+        assert {one.place for one in findings(repository, STATE)} == {"dvc.lock"}, old
