@@ -46,6 +46,8 @@ class Builtin:
 MANY = 100
 BUILTINS: Mapping[str, Builtin] = {builtin.name: builtin for builtin in (Builtin("split", 1, outs=(1, MANY)),)}
 _INPUT = "#/$defs/input"
+_LONGEST_ARGUMENT = 100_000
+"""Bytes; Linux takes 131,072 (MAX_ARG_STRLEN)."""
 _SECTIONS = (("outs", "--out"), ("metrics", "--metrics"), ("plots", "--plots"))
 
 
@@ -136,7 +138,7 @@ def value_of(text: str) -> Any:
     """The value of an argument; what is no JSON is text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -145,7 +147,7 @@ def _is_json(text: str) -> bool:
 
 
 def problems_of(name: str, stage: Mapping[str, Any]) -> Iterator[tuple[yaml12.Path, str, str]]:
-    """Where a resolved stage names more or fewer outputs than its program writes: path, what is wrong, what to do."""
+    """What a schema cannot say of a resolved stage, such as too many outputs: path, what is wrong, what to do."""
     builtin = BUILTINS[name]
     for section, (least, most) in (("outs", builtin.outs), ("metrics", builtin.metrics), ("plots", builtin.plots)):
         count = len(paths_of(stage, section))
@@ -153,3 +155,7 @@ def problems_of(name: str, stage: Mapping[str, Any]) -> Iterator[tuple[yaml12.Pa
             wanted = f"{least}" if least == most else f"at least {least}" if count < least else f"at most {most}"
             hint = f"`runner stage {name} --help` says which"
             yield (section,), f"`{name}` writes {wanted} of `{section}`, and {count} are named", hint
+    for argument, text in given_of(stage):
+        if len(text.encode()) > _LONGEST_ARGUMENT:
+            message = f"`{argument}` is longer than an argument of a command may be ({_LONGEST_ARGUMENT:,} bytes)"
+            yield ("with", argument), message, "keep it in a file, and name that"
