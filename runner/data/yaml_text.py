@@ -70,7 +70,9 @@ def _mapping(value: dict[str, Any], indent: int, out: list[str], first: str | No
         name = _key(key)
         out.append(name)
         kind = type(item)
-        if kind is dict and item:
+        if kind is str:
+            out.append(f": {_string(item, indent + len(name) + 2, indent + 2)}\n")
+        elif kind is dict and item:
             out.append(":\n")
             _mapping(item, indent + 2, out)
         elif kind is list and item:
@@ -131,9 +133,7 @@ def _float(value: float) -> str:
 
 
 def _string(text: str, column: int, indent: int) -> str:
-    if column + len(text) <= _WIDTH and _SIMPLE.fullmatch(text) and text not in _WORDS_WITH_MEANING:
-        return text
-    if len(text) == _DIGITS and column + _DIGITS <= _WIDTH and _DIGEST.fullmatch(text):
+    if column + len(text) <= _WIDTH and _is_plain_word(text):
         return text
     if _NOT_COVERED.search(text):
         raise _NotCovered
@@ -142,6 +142,14 @@ def _string(text: str, column: int, indent: int) -> str:
     if "'" in text or "\n" in text or "\t" in text:
         return _double_quoted(text, column + 1, indent)
     return _single_quoted(text, column + 1, indent)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _is_plain_word(text: str) -> bool:
+    """Whether it is written as it is, wherever it fits into the line; an output's digest comes once for each reader."""
+    if _SIMPLE.fullmatch(text):
+        return text not in _WORDS_WITH_MEANING
+    return len(text) == _DIGITS and _DIGEST.fullmatch(text) is not None
 
 
 def _reads_as_text(text: str) -> bool:

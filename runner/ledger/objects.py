@@ -21,12 +21,12 @@ class Objects(Protocol):
     def file(self, commit: str, path: str, limit_bytes: int = ...) -> bytes | None:
         """The bytes of a regular file at a commit; None where there is none, InputError above the limit."""
 
-
-class History(Objects, Protocol):
-    """Objects, and the commits that hold them together."""
-
     def commit(self, sha: str) -> Commit:
         """One commit by its full name."""
+
+
+class History(Objects, Protocol):
+    """Objects, and how commits hang together."""
 
     def exists(self, oid: str) -> bool:
         """Whether an object of any kind is here."""

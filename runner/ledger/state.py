@@ -15,7 +15,7 @@ from runner.core.nouns import Address
 from runner.core.pretty import pretty_text
 from runner.core.recorded import Entry, Hit, Recorded, Verified
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
-from runner.errors import Held, InputError
+from runner.errors import Held, InputError, RunnerError
 from runner.git.command import is_oid
 from runner.ledger import layout
 from runner.ledger.objects import Objects
@@ -24,6 +24,8 @@ from runner.values import dataclass
 
 _FILE_LIMIT_BYTES = 64 << 20
 """Of one file of a state; the runner writes none that is larger."""
+_LOOKED_BACK = 4
+"""So many commits before one may have what was remembered; more were made elsewhere."""
 
 
 class Memo(Protocol):
@@ -32,8 +34,8 @@ class Memo(Protocol):
     def get(self, namespace: str, key: str) -> Any | None:
         """The value put under the key before, or None."""
 
-    def put(self, namespace: str, key: str, value: Any) -> None:
-        """Keep a plain JSON value."""
+    def put(self, namespace: str, key: str, value: Any, *, plain: bool = False) -> None:
+        """Keep a JSON value; `plain` where it came out of JSON and is a list."""
 
 
 Believes = Callable[[str, int, bytes], bool]
@@ -320,12 +322,29 @@ class State:
         remembered = self._memo.get("recorded", folder) if self._memo else None
         if remembered is not None:
             return list(remembered)
-        tree = self._reader.tree(folder)
-        blobs = self._reader.blobs([entry.oid for entry in tree.files.values()], _FILE_LIMIT_BYTES)
-        rows = [json.loads(blobs[entry.oid]) for entry in tree.files.values()]
+        oids = [entry.oid for entry in self._reader.tree(folder).files.values()]
+        known = self._rows_before()
+        blobs = self._reader.blobs([oid for oid in oids if oid not in known], _FILE_LIMIT_BYTES)
+        rows = [known[oid] if oid in known else json.loads(blobs[oid]) for oid in oids]
         if self._memo:
-            self._memo.put("recorded", folder, rows)
+            self._memo.put("recorded", folder, rows, plain=True)
         return rows
+
+    def _rows_before(self) -> dict[str, dict[str, Any]]:
+        """What stood at the newest commit before this one that is remembered, by the ids of its files: most of it still
+        stands."""
+        commit = self.commit
+        for _ in range(_LOOKED_BACK if self._memo else 0):
+            try:
+                commit = next(iter(self._reader.commit(commit).parents))
+                folder = self._reader.tree(commit).folder(layout.RECORDED)
+                rows = self._memo.get("recorded", folder) if self._memo and folder is not None else None
+                files = self._reader.tree(folder).files if folder is not None and rows is not None else {}
+            except (StopIteration, RunnerError):
+                break  # the first one, or a clone that does not go back so far
+            if rows is not None and len(rows) == len(files):
+                return {entry.oid: row for entry, row in zip(files.values(), rows, strict=True)}
+        return {}
 
     def _file(self, path: str) -> bytes | None:
         return self._reader.file(self.commit, path, _FILE_LIMIT_BYTES)

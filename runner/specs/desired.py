@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import configparser
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.core.canonical import canonical_digest
+from runner.core.canonical import canonical_digest, plain_digest
 from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stage, TrackedData
 from runner.errors import Finding, Place, SpecError
 from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places, yaml12
@@ -364,13 +364,19 @@ class _Reader:
     def _check(self, pipelines: list[LoadedPipeline], tracked: dict[str, TrackedData], partial: list[str]) -> None:
         """Findings between stages; a commit whose tree and pipelines were clean once is clean."""
         tree, faults = self._layout.tree, self._faults
-        key = canonical_digest([[loaded.digest for loaded in pipelines], tree.oid])
+        definitions = [loaded.digest for loaded in pipelines]
+        key = canonical_digest([definitions, tree.oid])
         if not faults.findings and self._cache.get(_CLEAN_NAMESPACE, key) is True:
             return
         stages = [stage for loaded in pipelines for stage in loaded.pipeline.stages]
         place_of = _place_finder(pipelines)
         outputs = graph_checks.Outputs(stages)
         known = tracked.keys() | set(partial)
+        faults.findings += graph_checks.pointer_findings(stages, outputs, known, self._layout.lfs_pointers, place_of)
+        shape = plain_digest([definitions, self._shape(stages, known)])
+        if not faults.findings and self._cache.get(_CLEAN_NAMESPACE, shape) is True:
+            self._cache.put(_CLEAN_NAMESPACE, key, True)
+            return
 
         def exists(path: str) -> bool:
             return self._has(path) or faults.might_make(path)
@@ -380,13 +386,24 @@ class _Reader:
             *graph_checks.git_findings(stages, lambda path: path in tree.files, tree.is_folder, place_of),
             *graph_checks.cycle_findings(stages, outputs),
             *graph_checks.link_findings(stages, outputs, known, self._layout.link_at, place_of),
-            *graph_checks.pointer_findings(stages, outputs, known, self._layout.lfs_pointers, place_of),
             *graph_checks.environment_findings(stages, lambda path: self._layout.file(path) is not None, place_of),
             *graph_checks.missing_findings(stages, outputs, known, exists, tree.paths, place_of),
             *graph_checks.param_findings(stages, functools.cache(self._param_values), place_of),
         ]
         if not faults.findings:
             self._cache.put(_CLEAN_NAMESPACE, key, True)
+            self._cache.put(_CLEAN_NAMESPACE, shape, True)
+
+    def _shape(self, stages: list[Stage], known: Collection[str]) -> list[Any]:
+        """All that the checks between stages ask of a commit, but for the content of LFS pointers: what the paths are
+        that stages name and those above them, what DVC tracks, and the parameters."""
+        files, folders = self._layout.tree.files, self._layout.tree.folders
+        inputs = {path for stage in stages for path in graph_checks.inputs(stage)}
+        asked = inputs.union(*(stage.out_paths for stage in stages), *map(places.parents, inputs))
+        asked |= {stage.environment.lock for stage in stages if stage.environment is not None}
+        kinds = [(path, files[path].mode if path in files else path in folders) for path in sorted(asked)]
+        params = {param.file for stage in stages for param in stage.params}.intersection(files)
+        return [kinds, sorted(known), sorted((path, files[path].oid) for path in params)]
 
     def _check_references(self, every: list[Document], pipelines: list[LoadedPipeline]) -> None:
         """Deployments name a pipeline and an output that exist, monitors a deployment."""

@@ -29,11 +29,15 @@ class Outputs:
             for path in stage.out_paths:
                 self._owners.setdefault(path, stage)
         self._sorted = sorted(self._owners)
+        self._makers: dict[str, list[Stage]] = {}
 
     def makers(self, path: str) -> list[Stage]:
         """The stages that make a path, a folder above it, or something below it."""
-        found = [self._owners[part] for part in (path, *parents(path)) if part in self._owners]
-        return found or [self._owners[out] for out in self.below(path)]
+        known = self._makers.get(path)
+        if known is None:
+            found = [self._owners[part] for part in (path, *parents(path)) if part in self._owners]
+            known = self._makers[path] = found or [self._owners[out] for out in self.below(path)]
+        return known
 
     def owner(self, path: str) -> Stage | None:
         """The stage with exactly this output."""

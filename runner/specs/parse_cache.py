@@ -65,12 +65,15 @@ class ParseCache:
             return None
         return decoded(value["!"]) if isinstance(value, dict) and len(value) == 1 and "!" in value else value
 
-    def put(self, namespace: str, key: str, value: Any) -> None:
-        """Keep a value; silently keeps nothing where the folder cannot be written, since nothing depends on it."""
+    def put(self, namespace: str, key: str, value: Any, *, plain: bool = False) -> None:
+        """Keep a value; silently keeps nothing where the folder cannot be written, since nothing depends on it.
+
+        With `plain` it is a list of what JSON gives back as it is, and is not looked through for anything else.
+        """
         path = self._path(namespace, key)
         if path is None:
             return
-        body = _body(value)
+        body = _body(value, tagged=not plain and _needs_tags(value))
         if len(body) > self._bound_bytes // 8:
             return  # one entry must not push all others out
         with contextlib.suppress(OSError):
@@ -139,9 +142,8 @@ def _write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _body(value: Any) -> bytes:
+def _body(value: Any, *, tagged: bool) -> bytes:
     """JSON of a value; one that JSON cannot give back as it is stands tagged inside `{"!": ...}`."""
-    tagged = _needs_tags(value)
     document = {"!": encoded(value)} if tagged else value
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 

@@ -42,7 +42,7 @@ class Question:
 
     def keep(self, cache: ParseCache, answer: Outline) -> None:
         """Keep the answer for the next time."""
-        cache.put(_NAMESPACE, self._digest(), answer.as_json())
+        cache.put(_NAMESPACE, self._digest(), answer.as_json(), plain=True)
 
     def _digest(self) -> str:
         # A stage whose environment names no interpreter depends on the one that the runner runs on.

@@ -13,6 +13,7 @@ import pytest
 
 from runner.core.digests import md5_hex
 from runner.core.runkey import run_key
+from runner.ledger.state import State
 from runner.specs.pipelines import read_stage
 from runner.specs.yaml12 import load_all
 from runner.wiring.clone import open_clone
@@ -100,3 +101,20 @@ def test_a_reconcile_with_nothing_to_do_talks_once_to_the_remote_and_starts_few_
         "for-each-ref": 6,
         "cat-file": 3,
     }
+
+
+def test_a_plan_against_a_new_state_reads_only_what_is_new_of_it(repo: GitRepo) -> None:
+    repo.commit({"in3": "another\n"})
+    repo.push()
+    assert call(repo.path, "reconcile").code == 0
+    clone = open_clone(repo.path, os.environ)
+    state = clone.state()
+    assert state is not None
+    before = clone.reader.counts["objects"]
+    assert len(state.entries()) == STAGES
+    # The state's commit and the one before, a tree and three folders of each, and one file.
+    assert clone.reader.counts["objects"] - before <= 11
+    whole = State(clone.reader, state.commit)
+    assert whole.entries() == state.entries()
+    assert clone.reader.counts["objects"] - before > STAGES
+    clone.reader.close()
