@@ -84,6 +84,8 @@ class Gatherer:
         self._data = OutputIndex({path: Address("", path) for path in tracked})
         self._left = left
         self._static: dict[str, str | None] = {}
+        self._read: dict[tuple[str, str | None], Any] = {}
+        """Parameters of files that nobody makes: file and key to value."""
 
     def gather(self, stage: Stage) -> Gathered:
         """All inputs of a stage, given what the stages before it left."""
@@ -132,6 +134,10 @@ class Gatherer:
             found.deps[path] = digest
 
     def _take_param(self, found: Gathered, param: Param) -> None:
+        asked = (param.file, param.key)
+        if asked in self._read:
+            found.params[param.file, param.key or ""] = self._read[asked]
+            return
         values = self._values(param.file)
         if values is None:
             found.missing.append(f"parameter file {param.file} is not in git")
@@ -141,6 +147,8 @@ class Gatherer:
             present, value = self._inputs.lookup(values, param.key)
             if present:
                 found.params[param.file, param.key] = value
+                if not self._is_made(param.file):
+                    self._read[asked] = value
             elif self._is_made(param.file):
                 raise _NotKnown(Action.UNKNOWN, f"{param.file}, which a stage made, has no {param.key}")
             else:

@@ -25,11 +25,17 @@ KEY_VERSION = 1
 FOLDER = "runs"
 
 _NOT_IN_THE_KEY = frozenset(["size", "nfiles"])
+_SCALARS = frozenset({str, int})
 _MAX_BYTES = 16 * 1024 * 1024
 _ENCODER = json.JSONEncoder(sort_keys=True)
 """JSON as DVC digests it."""
 
 Entry = Mapping[str, Any]
+
+
+def exists(cache_root: Path) -> bool:
+    """Whether anything was ever saved here."""
+    return os.path.isdir(cache_root / FOLDER)
 
 
 def eligible(stage: Stage) -> bool:
@@ -60,7 +66,7 @@ def path(cache_root: Path, entry: Entry) -> Path:
     """Where the entry is or would be. Raises TypeError for what JSON cannot say."""
     bare = _without_sizes(entry)
     name = _key(bare)
-    return cache_root / FOLDER / name[:2] / name / _digest(bare)
+    return Path(f"{cache_root}/{FOLDER}/{name[:2]}/{name}/{_digest(bare)}")
 
 
 def save(cache_root: Path, entry: Entry) -> Path | None:
@@ -149,21 +155,25 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 def _is_whole(entry: Entry) -> bool:
     """Whether the entry has what DVC asks of one: a command, outs and deps or params, all with digests."""
-    rows = [*_rows(entry.get("deps")), *_rows(entry.get("outs"))]
+    deps, outs = _rows(entry.get("deps")), _rows(entry.get("outs"))
     return (
         bool(entry.get("cmd"))
-        and bool(_rows(entry.get("deps")) or entry.get("params"))
-        and bool(_rows(entry.get("outs")))
-        and all(isinstance(row.get("path"), str) and is_digest(row.get("md5")) for row in rows)
+        and bool(deps or entry.get("params"))
+        and bool(outs)
+        and all(isinstance(row.get("path"), str) and is_digest(row.get("md5")) for row in (*deps, *outs))
         and isinstance(entry.get("params", {}), Mapping)
         and set(entry) <= {"cmd", "deps", "params", "outs"}
     )
 
 
 def _rows(rows: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+    if not isinstance(rows, list) or not ({dict}.issuperset(map(type, rows)) or all(map(_is_mapping, rows))):
         return []
     return rows
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _key(bare: Entry) -> str:
@@ -176,10 +186,12 @@ def _digest(bare: Entry) -> str:
 
 def _without_sizes(item: Any) -> Any:
     kind = type(item)
-    if kind is str or kind is int:
-        return item
-    if isinstance(item, Mapping):
-        return {name: _without_sizes(inner) for name, inner in item.items() if name not in _NOT_IN_THE_KEY}
-    if isinstance(item, (list, tuple)):
-        return [_without_sizes(inner) for inner in item]
+    if kind is dict or isinstance(item, Mapping):
+        return {
+            name: inner if type(inner) in _SCALARS else _without_sizes(inner)
+            for name, inner in item.items()
+            if name not in _NOT_IN_THE_KEY
+        }
+    if kind is list or kind is tuple or isinstance(item, (list, tuple)):
+        return [inner if type(inner) in _SCALARS else _without_sizes(inner) for inner in item]
     return item

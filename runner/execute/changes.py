@@ -63,6 +63,7 @@ class _Watched:
     def __init__(self, root: Path) -> None:
         """Raises OSError where it cannot be watched."""
         self._root = root
+        self._top = os.fspath(root)
         self._watch = Watch()
         self._folders: dict[str, dict[str, tuple[int, ...]]] = {}
         """What is in each folder, by its path (empty for the worktree): name to value as in a Snapshot."""
@@ -186,7 +187,7 @@ class _Watched:
 
     def _value_at(self, path: str) -> tuple[int, ...] | None:
         try:
-            return self._value_of(os.lstat(self._root / path))
+            return self._value_of(os.lstat(f"{self._top}/{path}"))
         except (FileNotFoundError, NotADirectoryError):
             return None
 

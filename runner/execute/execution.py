@@ -80,6 +80,8 @@ class Execution:
         self._renewed = False
         """Whether a stage that ran again left something else: what was decided from its old result is asked again."""
         self._settled: collections.deque[Address] = collections.deque()
+        self._passed_over: dict[Address, None] = {}
+        """Stages that were not asked again when an input of theirs was settled, since others are missing."""
         self._to_remake: collections.deque[Stage] = collections.deque()
         self._alone = False
         """Whether a stage runs again: it clears and places what others may read, so nothing runs beside it."""
@@ -100,6 +102,7 @@ class Execution:
                 self._guarded(self._ask_waiting)
                 self._guarded(self._start)
                 self._guarded(lambda: self._sink.tick(self._queue.running > 0))
+            self._guarded(self._ask_passed_over)
         finally:
             self._workers.close()
         if self._error is not None:
@@ -259,12 +262,30 @@ class Execution:
                 waiting = self.outcome.steps.get(next_)
                 if waiting is None or waiting.action not in (Action.WAIT, Action.UNKNOWN, Action.PROBE):
                     continue
-                step = self._walk.decide(self._walk.graph.stages[next_])
-                self.outcome.steps[next_] = step
-                self._enter(step)
-                if step.entry is not None:
-                    self._settled.append(next_)
-                    self._context.on_event(Event("restored", next_, step.action.value))
+                if waiting.action is Action.WAIT and self._lacks_inputs(next_):
+                    self._passed_over[next_] = None
+                    continue
+                self._ask(next_)
+
+    def _ask(self, address: Address) -> None:
+        self._passed_over.pop(address, None)
+        step = self._walk.decide(self._walk.graph.stages[address])
+        self.outcome.steps[address] = step
+        self._enter(step)
+        if step.entry is not None:
+            self._settled.append(address)
+            self._context.on_event(Event("restored", address, step.action.value))
+
+    def _lacks_inputs(self, address: Address) -> bool:
+        """Whether a stage before this one has left nothing yet: then it can only wait, whatever else is known."""
+        outs = self._walk.outs
+        return any(outs.get(needed) is None for needed in self._walk.graph.upstream[address])
+
+    def _ask_passed_over(self) -> None:
+        """What still waits when nothing runs any more waits for less than the plan says."""
+        for address in [] if self._stop.is_set() else list(self._passed_over):
+            if self.outcome.steps[address].action is Action.WAIT and self._lacks_inputs(address):
+                self._ask(address)
 
     def _enter(self, step: Step) -> None:
         """A step that can start now goes to the queue; one that only lacks knowledge is looked into first."""

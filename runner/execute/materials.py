@@ -60,18 +60,6 @@ class Materials:
         self._data = OutputIndex({path: Address("", path) for path in walk.desired.tracked})
         self._outs = {out.path: out for stage in walk.desired.stages() for out in stage.outs}
 
-    def place(self, stage: Stage, tree: Worktree, *, writable: bool) -> None:
-        """Have every input of the stage in a worktree; raises BytesMissing.
-
-        Without `writable` they may be hard links into the cache: only for a worktree that no stage writes to.
-        """
-        for material in self.of(stage):
-            self.place_one(material, tree, writable=writable)
-
-    def paths(self, stage: Stage) -> Iterator[str]:
-        """Where inputs of the stage are placed."""
-        return (material.path for material in self.of(stage))
-
     def of(self, stage: Stage) -> Iterator[Material]:
         """Everything below, at or above the stage's inputs that is not a file of the commit."""
         paths = [dep for dep in stage.deps if not is_external(dep)] + [param.file for param in stage.params]

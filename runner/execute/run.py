@@ -6,8 +6,9 @@ import contextlib
 import datetime
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from runner.core.lock import lock_entry
 from runner.core.nouns import EnvironmentSpec, Out, Stage, Trust
@@ -43,6 +44,18 @@ class Running:
     inputs: InputSizes = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What came of the commands of a run."""
+
+    reason: str
+    message: str = ""
+    """Why it failed, for people."""
+    outs: tuple[OutFact, ...] | None = None
+    """None where it failed."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
 def perform(
     walk: Walk, context: Context, materials: Materials, step: Step, cancel: threading.Event, *, remade: bool
 ) -> RunFacts:
@@ -53,11 +66,12 @@ def perform(
     stage = walk.graph.stages[step.address]
     started_at = datetime.datetime.fromtimestamp(context.clock(), datetime.UTC).isoformat(timespec="milliseconds")
     running = Running(context.run_ids(), stage, step, started_at, remade)
+    wanted = tuple(materials.of(stage))
     attempt, is_told = 1, False
     while True:
         try:
-            with context.worktrees.room(materials.paths(stage)) as room:
-                ready = _make_ready(walk, context, materials, running, room)
+            with context.worktrees.room(material.path for material in wanted) as room:
+                ready = _make_ready(walk, materials, wanted, running, room)
                 if not is_told:
                     context.on_event(Event("started", stage.address, run=None))
                     is_told = True
@@ -73,13 +87,15 @@ def perform(
         attempt += 1
 
 
-def _make_ready(walk: Walk, context: Context, materials: Materials, running: Running, room: Room) -> Running:
+def _make_ready(walk: Walk, materials: Materials, wanted: Sequence[Material], running: Running, room: Room) -> Running:
     """Have inputs in the room and no outputs, but for the version that a persist output starts from."""
     stage = running.stage
-    materials.place(stage, room.tree, writable=not room.is_layered)
+    for material in wanted:
+        materials.place_one(material, room.tree, writable=not room.is_layered)
     started_from = _prepare_outputs(walk, materials, stage, room)
     reached("inputs-placed")
-    return replace(running, started_from=started_from, inputs=materials.sizes(stage, room.tree.folder))
+    inputs = materials.sizes(stage, room.tree.folder)
+    return Running(running.run_id, stage, running.step, running.started_at, running.remade, started_from, inputs)
 
 
 def _attempt(context: Context, running: Running, room: Room, attempt: int, cancel: threading.Event) -> RunFacts:
@@ -201,53 +217,62 @@ def _with_own_command(room: Room, stage: Stage, env: Mapping[str, str]) -> dict[
 
 def _facts(context: Context, running: Running, room: Room, outcome: Outcome, attempt: int) -> RunFacts:
     stage, step = running.stage, running.step
+    result = _result(context, running, room, outcome)
     facts = RunFacts(
         run_id=running.run_id,
         address=stage.address,
         key=step.key or "",
         material=step.material.as_json() if step.material else {},
-        succeeded=False,
-        reason=outcome.reason,
-        message="",
+        succeeded=result.outs is not None,
+        reason=result.reason,
+        message=result.message,
         desired=context.desired.commit,
         started_at=running.started_at,
         seconds=outcome.seconds,
+        outs=result.outs or (),
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         attempts=attempt,
         cpu_seconds=outcome.cpu_seconds,
         max_rss_bytes=outcome.max_rss_bytes,
         isolation=outcome.isolation,
+        undeclared=tuple(redacted_text(path, context.secrets) for path in outcome.undeclared),
         log_sha256=outcome.log_sha256,
         log_bytes=outcome.log_bytes,
+        log_tail=outcome.log_tail if result.outs is None else "",
+        metrics=result.metrics,
         started_from=running.started_from,
-        inputs=running.inputs,
         host=context.host,
         actor=context.actor,
         trust=context.trust.value,
+        inputs=running.inputs,
         location=context.location,
     )
-    facts = replace(facts, undeclared=tuple(redacted_text(path, context.secrets) for path in outcome.undeclared))
+    if facts.succeeded:
+        _tell_dvc(context, stage, facts)
+    return facts
+
+
+def _result(context: Context, running: Running, room: Room, outcome: Outcome) -> _Result:
+    """What came of the commands, with outputs in the cache where they ended well."""
+    stage = running.stage
     if outcome.reason != "ok":
-        return replace(facts, message=_failure(stage, outcome), log_tail=outcome.log_tail)
+        return _Result(outcome.reason, _failure(stage, outcome))
     made = Written(outcome.output_root)
     wrong = _wrong_outputs(context, stage, outcome)
     wrong = wrong or too_large(stage, made) or told_secret(stage, made, context.secrets)
     if wrong:
-        message = redacted_text(wrong, context.secrets)
-        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
+        return _Result("outputs", redacted_text(wrong, context.secrets))
     try:
-        outs = tuple(_take(context, out, room, outcome) for out in stage.outs)
+        outs = tuple([_take(context, out, room, outcome) for out in stage.outs])
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
-        message = redacted_text(error.message.replace(f"{outcome.output_root}{os.sep}", ""), context.secrets)
-        return replace(facts, reason="outputs", message=message, log_tail=outcome.log_tail)
+        message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
+        return _Result("outputs", redacted_text(message, context.secrets))
     reached("outputs-stored")
     for said in short_secrets(stage, made, context.secrets):
         context.on_event(Event("notice", stage.address, said))
     metrics = recorded_metrics(stage, made, context.secrets)
-    done = replace(facts, succeeded=True, reason="remade" if running.remade else "ok", outs=outs, metrics=metrics)
-    _tell_dvc(context, stage, done)
-    return done
+    return _Result("remade" if running.remade else "ok", outs=outs, metrics=metrics)
 
 
 def _wrong_outputs(context: Context, stage: Stage, outcome: Outcome) -> str:

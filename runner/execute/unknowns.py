@@ -22,6 +22,8 @@ class Resolver:
     def __init__(self, walk: Walk, context: Context) -> None:
         self._walk = walk
         self._context = context
+        self._has_run_cache: bool | None = None
+        """Whether there was a run-cache when this execution first asked: what it adds itself is of no use to it."""
 
     def resolve(self, step: Step) -> Step | None:
         """The step decided anew after looking; None where looking does not help.
@@ -49,6 +51,10 @@ class Resolver:
         if step.own_only:
             return None
         if not self._context.run_cache or not runcache.eligible(stage):
+            return None
+        if self._has_run_cache is None:
+            self._has_run_cache = runcache.exists(self._context.cache.root)
+        if not self._has_run_cache:
             return None
         wanted = lock_entry(stage, step.material.as_json(), None, self._executables(stage))
         entry = runcache.lookup(self._context.cache.root, wanted)

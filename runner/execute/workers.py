@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
 Result = TypeVar("Result")
@@ -24,23 +24,40 @@ class Workers(Protocol[Result]):
 
 
 class Threads(Generic[Result]):
-    """As many threads as may be busy at once."""
+    """As many threads as may be busy at once; for one thread that starts work and asks for what it came to."""
 
     def __init__(self, jobs: int) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="stage")
+        self._jobs = jobs
+        self._busy = 0
+        self._threads: list[threading.Thread] = []
+        self._begun: queue.SimpleQueue[Callable[[], Result] | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Result] = queue.SimpleQueue()
 
     def start(self, work: Callable[[], Result]) -> None:
         """See Workers."""
-        self._pool.submit(lambda: self._ended.put(work()))
+        self._busy += 1
+        if len(self._threads) < min(self._busy, self._jobs):
+            thread = threading.Thread(target=self._do, name=f"stage_{len(self._threads)}")
+            thread.start()
+            self._threads.append(thread)
+        self._begun.put(work)
 
     def next(self, timeout_seconds: float) -> Result | None:
         """See Workers."""
         try:
-            return self._ended.get(timeout=timeout_seconds)
+            result = self._ended.get(timeout=timeout_seconds)
         except queue.Empty:
             return None
+        self._busy -= 1
+        return result
 
     def close(self) -> None:
         """See Workers."""
-        self._pool.shutdown()
+        for _ in self._threads:
+            self._begun.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _do(self) -> None:
+        while (work := self._begun.get()) is not None:
+            self._ended.put(work())

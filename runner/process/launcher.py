@@ -118,7 +118,8 @@ class Launcher:
             control, is_new = self._supervisor(level)
             try:
                 sent = socket.send_fds(control, [payload], [output])
-                control.sendall(payload[sent:])
+                if sent < len(payload):
+                    control.sendall(payload[sent:])
                 return control
             except OSError:
                 control.close()

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from runner.process.launcher import Supervised, launcher, wait_readable
 from runner.process.overlay import undeclared_writes
 from runner.process.stage_log import StageLog
 from runner.process.survivors import end_survivors
-from runner.values import dataclass, field, replace
+from runner.values import dataclass, field
 
 __all__ = ["Outcome", "StageRun", "base_environment", "run_stage", "upper_layer"]
 
@@ -122,7 +122,7 @@ def run_stage(run: StageRun, cancel: threading.Event) -> Outcome:
     Raises LevelRefused when its level cannot be entered (no command has started), HostError when the host cannot start
     it or write its log, InputError when the shell is not there.
     """
-    shell = _shell_command(run)
+    shell = _shell_command(run.shell, run.env.get("PATH", os.defpath))
     folders = _private_folders(run)
     kills_before = memory_kills.count()
     log = StageLog(run.log_path, run.redact, run.on_line)
@@ -144,20 +144,22 @@ def run_stage(run: StageRun, cancel: threading.Event) -> Outcome:
     if answer is not None and "setup" in answer:
         raise LevelRefused(run.isolation, str(answer["setup"]))
     upper = folders.get("upper")
-    ending = _ending(answer, stopped_by, kills_before)
+    exit_code, killed_by = _exit(answer)
     counted = {**NOTHING_COUNTED, "seconds": time.monotonic() - begun, **(answer or {})}
-    return replace(
-        ending,
+    return Outcome(
+        exit_code=exit_code,
+        signal=killed_by,
+        reason=stopped_by or _reason(exit_code, killed_by, kills_before),
         seconds=counted["seconds"],
         cpu_seconds=counted["cpu_seconds"],
         max_rss_bytes=counted["max_rss_kib"] * 1024,
         log_bytes=written.size_bytes,
         log_sha256=written.sha256,
         log_tail=written.tail,
-        log_left_out_bytes=written.left_out_bytes,
         isolation=run.isolation,
         undeclared=_undeclared(run, upper) if upper is not None else (),
         output_root=upper or run.worktree,
+        log_left_out_bytes=written.left_out_bytes,
         leftovers=not (counted["cleared"] and gone),
         supervisor_lost=answer is None,
     )
@@ -173,20 +175,17 @@ def _undeclared(run: StageRun, upper: Path) -> tuple[str, ...]:
         ) from error
 
 
-def _shell_command(run: StageRun) -> list[str]:
-    """The beginning of each command's argument list."""
-    found = _found(run.shell, run.env.get("PATH", os.defpath))
-    quiet = ["--noprofile", "--norc"] if Path(found).name == "bash" else []
-    return [found, *quiet, "-c"]
-
-
 @functools.lru_cache(maxsize=8)
-def _found(shell: str, path: str) -> str:
-    """Where the shell is; looked for until it is found, and then believed to stay there. Raises InputError."""
+def _shell_command(shell: str, path: str) -> tuple[str, ...]:
+    """The beginning of each command's argument list.
+
+    The shell is looked for until it is found, and then believed to stay there. Raises InputError.
+    """
     found = shutil.which(shell, path=path)
     if found is None:
         raise InputError(f"the shell {shell!r} is not on this host", "install it, or name another one")
-    return found
+    quiet = ("--noprofile", "--norc") if Path(found).name == "bash" else ()
+    return (found, *quiet, "-c")
 
 
 def _private_folders(run: StageRun) -> dict[str, Path]:
@@ -208,26 +207,40 @@ def _private_folders(run: StageRun) -> dict[str, Path]:
     return folders
 
 
-def _request(run: StageRun, shell: list[str], folders: Mapping[str, Path]) -> dict[str, Any]:
+def _request(run: StageRun, shell: tuple[str, ...], folders: Mapping[str, Path]) -> dict[str, Any]:
     """What the keeper needs to know, in bytes (see keeper.py)."""
     # Python may read compiled code beside installed packages, and writes none: a private place for byte code would have
     # every run compile every package that it imports again, which takes seconds where the work takes milliseconds.
     environment = {**run.env, "TMPDIR": str(folders["tmp"]), "PYTHONDONTWRITEBYTECODE": "1"}
-    if any("\0" in text for text in (*run.commands, *environment, *environment.values())):
-        raise InputError("a command or a variable of the stage has a NUL byte", "no program can be given one")
+    beginning = _encoded(shell)
+    names, values = _encoded(environment), _encoded(environment.values())
     request: dict[str, Any] = {
-        "commands": [[os.fsencode(part) for part in (*shell, command)] for command in run.commands],
-        "directory": os.fsencode(run.worktree / run.wdir),
+        "commands": [[*beginning, command] for command in _encoded(run.commands)],
+        "directory": os.fsencode(os.path.join(run.worktree, run.wdir)),
         "folder": os.fsencode(run.wdir),
-        "environment": {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
-        "hidden": [os.fsencode(path) for path in run.hidden.paths],
-        "locked": run.hidden.locked,
-        "fixed": [os.fsencode(path) for path in run.hidden.fixed],
+        "environment": dict(zip(names, values, strict=True)),
     }
+    if run.isolation is not Isolation.GROUP:
+        hidden = run.hidden
+        request |= {"hidden": _of_paths(hidden.paths), "fixed": _of_paths(hidden.fixed), "locked": hidden.locked}
     if "upper" in folders:
         layers = {"worktree": run.worktree, "upper": folders["upper"], "work": folders["work"]}
         request |= {name: os.fsencode(path) for name, path in layers.items()}
     return request
+
+
+def _encoded(texts: Iterable[str]) -> list[bytes]:
+    """Texts as a program gets them, all at once. Raises InputError for one with a NUL byte."""
+    given = list(texts)
+    found = os.fsencode("\0".join(given)).split(b"\0") if given else []
+    if len(found) != len(given):
+        raise InputError("a command or a variable of the stage has a NUL byte", "no program can be given one")
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _of_paths(paths: tuple[Path, ...]) -> list[bytes]:
+    return [os.fsencode(path) for path in paths]
 
 
 class _Watch:
@@ -300,21 +313,13 @@ class _Watch:
         return self._give_up_at is not None and now >= self._give_up_at
 
 
-def _ending(answer: Mapping[str, Any] | None, stopped_by: str | None, kills_before: int) -> Outcome:
-    """Exit code, signal and reason; the rest is for the caller to fill in.
-
-    `kills_before`: how often memory had run out when the stage began.
-    """
-    exit_code, killed_by = _exit(answer)
-    if stopped_by is not None:
-        reason = stopped_by
-    elif exit_code == 0:
-        reason = "ok"
-    elif killed_by == signal.SIGKILL and memory_kills.count() > kills_before:
-        reason = "oom"
-    else:
-        reason = "failed" if killed_by is None else "killed"
-    return Outcome(exit_code, killed_by, reason, 0.0, 0.0, 0, 0, "", "", Isolation.GROUP, (), Path())
+def _reason(exit_code: int | None, killed_by: int | None, kills_before: int) -> str:
+    """Why commands ended that nobody stopped. `kills_before`: how often memory had run out when the stage began."""
+    if exit_code == 0:
+        return "ok"
+    if killed_by == signal.SIGKILL and memory_kills.count() > kills_before:
+        return "oom"
+    return "failed" if killed_by is None else "killed"
 
 
 def _exit(answer: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
