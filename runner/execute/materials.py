@@ -87,7 +87,7 @@ class Materials:
             row = _sizes_on_disk(root, path, self._walk.inputs.is_ignored)
         return {name: value for name, value in row.items() if value is not None}
 
-    def place_one(self, material: Material, tree: Worktree, *, writable: bool) -> None:
+    def place(self, material: Material, tree: Worktree, *, writable: bool) -> None:
         """Have one input in a worktree; raises BytesMissing."""
         try:
             self._place(material, tree, writable)

@@ -91,7 +91,7 @@ def _make_ready(walk: Walk, materials: Materials, wanted: Sequence[Material], ru
     """Have inputs in the room and no outputs, but for the version that a persist output starts from."""
     stage = running.stage
     for material in wanted:
-        materials.place_one(material, room.tree, writable=not room.is_layered)
+        materials.place(material, room.tree, writable=not room.is_layered)
     started_from = _prepare_outputs(walk, materials, stage, room)
     reached("inputs-placed")
     inputs = materials.sizes(stage, room.tree.folder)
@@ -142,7 +142,7 @@ def _prepare_outputs(walk: Walk, materials: Materials, stage: Stage, room: Room)
         fact = before.get(out.path)
         if out.persist and fact is not None:
             material = Material(out.path, fact.md5, fact.legacy, fact.isexec, out.remote, fact.git_id, producer=None)
-            materials.place_one(material, target, writable=True)
+            materials.place(material, target, writable=True)
             started_from[out.path] = fact.md5
     return started_from
 

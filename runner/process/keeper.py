@@ -34,8 +34,11 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what annotations alone need is not imported: each page of memory costs in every fork
+    from collections.abc import Iterator
+    from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
@@ -106,7 +109,7 @@ def serve(requests: socket.socket) -> None:
             bury(supervisors)
         if requests.fileno() not in ready:
             continue
-        level, descriptors = receive(requests)
+        level, descriptors = receive(requests, 1)
         if len(descriptors) != 1:
             return
         if level != b"g" and user_namespace < 0:
@@ -119,13 +122,8 @@ def serve(requests: socket.socket) -> None:
         os.close(descriptors[0])
 
 
-def receive(requests: socket.socket) -> tuple[bytes, list[int]]:
-    """The next level byte with its descriptor; none when the runner has closed its end."""
-    return receive_with_descriptors(requests, 1)
-
-
-def receive_with_descriptors(source: socket.socket, size_bytes: int) -> tuple[bytes, list[int]]:
-    """The next bytes, so many at most, and the descriptor that came with them."""
+def receive(source: socket.socket, size_bytes: int) -> tuple[bytes, list[int]]:
+    """The next bytes, so many at most, with the descriptor that came with them; none when the other end is closed."""
     data, ancillary, _, _ = source.recvmsg(size_bytes, socket.CMSG_SPACE(4), getattr(socket, "MSG_CMSG_CLOEXEC", 0))
     raw = b"".join(data for _, _, data in ancillary)
     return data, list(memoryview(raw).cast("i")) if raw else []
@@ -242,7 +240,7 @@ def next_request(control: socket.socket) -> tuple[dict[str, Any], int]:
 
     Raises OSError when there will be none.
     """
-    head, descriptors = receive_with_descriptors(control, 4)
+    head, descriptors = receive(control, 4)
     size = int.from_bytes(head + read_exactly(control, 4 - len(head)), "big")
     request: dict[str, Any] = marshal.loads(read_exactly(control, size))
     return request, descriptors[0]
