@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from types import FrameType, FunctionType
 
 _now: list[Work] = []
 """Who counts; a hook of the interpreter cannot be taken out again, so there is one for all."""
+
+_thread = threading.local()
+"""The folder that each thread opened last."""
 
 
 @dataclass
@@ -82,9 +86,15 @@ def _hear(event: str, values: tuple[object, ...]) -> None:
             work.started.append([os.fsdecode(word) for word in words])
     if event == "open" and _now:
         path, _, flags = values
-        if isinstance(path, str | bytes | os.PathLike) and isinstance(flags, int) and not flags & os.O_DIRECTORY:
-            for work in _now:
-                work.opened.append(os.fsdecode(path))
+        if not isinstance(path, str | bytes | os.PathLike) or not isinstance(flags, int):
+            return
+        # A name alone is looked up from an open folder. The event does not say from which: it is the newest.
+        whole = os.path.join(getattr(_thread, "folder", ""), os.fsdecode(path))
+        if flags & os.O_DIRECTORY:
+            _thread.folder = whole
+            return
+        for work in _now:
+            work.opened.append(whole)
 
 
 def _moved() -> tuple[int, int]:

@@ -11,10 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from runner.core.digests import Member, md5_hex, parse_listing
 from runner.data.faults import DamagedObjects, MissingObjects, host_errors
 from runner.data.folders import Saved, hash_folder, is_past, is_settled
+from runner.data.giving import Given, Giver
 from runner.data.hash_index import HashIndex
 from runner.data.hashing import (
     BUFFER_BYTES,
@@ -35,7 +37,7 @@ from runner.data.links import (
     temporary_name,
 )
 from runner.data.listings import check_members
-from runner.data.objects import ObjectStore
+from runner.data.objects import ObjectStore, OpenFolder, name_of
 from runner.data.walk import FileFound, Ignoring, batches, check_regular, dvc_walk, files_of, whole_walk
 from runner.errors import InputError
 from runner.failpoints import reached
@@ -46,6 +48,7 @@ _MD5_CHARACTERS = 32
 
 _Digested = tuple[str, int]
 _Batch = Sequence[FileFound]
+_Of = TypeVar("_Of")
 
 
 class Cache:
@@ -72,6 +75,7 @@ class Cache:
         self.index = index
         self._link = link or LinkPolicy()
         self._store = ObjectStore(root, self._link)
+        self._giver = Giver(self._store)
         self._lock = threading.Lock()
         self._listings: OrderedDict[tuple[str, bool], tuple[Member, ...]] = OrderedDict()
         self._memo_members = 0
@@ -271,17 +275,30 @@ class Cache:
         return _in_order(batch, known, digested)
 
     def _save_files(self, batch: _Batch) -> list[_Digested]:
-        return self._stored(batch, self._save_file)
+        return self._stored(batch, lambda files: _each(files, self._save_file))
 
     def _give_files(self, batch: _Batch) -> list[_Digested]:
-        return self._stored(batch, self._give_file)
+        return self._stored(batch, self._give)
 
-    def _stored(self, batch: _Batch, store: Callable[[FileFound], _Digested]) -> list[_Digested]:
+    def _stored(self, batch: _Batch, store: Callable[[_Batch], list[_Digested]]) -> list[_Digested]:
         known = self._known(batch)
         lacking = set(self.unusable((md5 for md5 in known if md5 is not None), False))
         known = [None if md5 in lacking else md5 for md5 in known]
-        digested = _each([file for file, md5 in zip(batch, known, strict=True) if md5 is None], store)
+        digested = store([file for file, md5 in zip(batch, known, strict=True) if md5 is None])
         return _in_order(batch, known, digested)
+
+    def _give(self, files: _Batch) -> list[_Digested]:
+        if not files:
+            return []
+        with self._giver.open() as giving:
+            given = _each(files, giving.give, giving.give_large)
+        self.index.put_many((found[1], found[0]) for found in given if found is not None and found[1] is not None)
+        return [self._digested(file, found) for file, found in zip(files, given, strict=True)]
+
+    def _digested(self, file: FileFound, given: Given | None) -> _Digested:
+        if given is None or (given[1] is None and self._usable(given[0], False) is None):
+            return self._save_file(file)
+        return given[0], file.status.st_size
 
     def _hash_file(self, file: FileFound) -> _Digested:
         descriptor, status = open_regular(file.path)
@@ -300,17 +317,6 @@ class Cache:
             return md5, stored.st_size
         finally:
             os.close(descriptor)
-
-    def _give_file(self, file: FileFound) -> _Digested:
-        given = self._store.give(file)
-        if given is None:
-            return self._save_file(file)
-        md5, status = given
-        if status is not None:
-            self.index.put(status, md5)
-        elif self._usable(md5, False) is None:
-            return self._save_file(file)
-        return md5, file.status.st_size
 
     def _known(self, batch: _Batch) -> list[str | None]:
         """The MD5s of files that have not changed since they were hashed; None for the others."""
@@ -346,7 +352,8 @@ class Cache:
 
     def _unusable(self, batch: Sequence[str], legacy: bool) -> list[str]:
         """Those that are not there, or damaged; what the index knows is looked up for all of them at once."""
-        found = [(md5, status) for md5 in batch if (status := self._store.status(md5, legacy)) is not None]
+        statuses = self._store.statuses(batch, legacy)
+        found = [(md5, status) for md5, status in zip(batch, statuses, strict=True) if status is not None]
         known = self.index.get_many([status for _, status in found], objects=True)
         sound = {
             md5
@@ -398,19 +405,29 @@ class Cache:
 
     def _link_folder(self, members: Sequence[Member], dest: str, writable: bool, legacy: bool) -> None:
         os.mkdir(dest)
-        made = {""}
+        folders: dict[str, list[Member]] = {}
         for relpath, md5 in members:
-            folder = relpath.rpartition("/")[0]
-            if folder not in made:
-                os.makedirs(f"{dest}/{folder}", exist_ok=True)
-                made.add(folder)
-            self._link_file(md5, f"{dest}/{relpath}", writable, False, legacy)
+            folder, _, name = relpath.rpartition("/")
+            folders.setdefault(folder, []).append((name, md5))
+        may_link = self._link.hardlink and not writable
+        with OpenFolder(self._store.folder(legacy)) as objects:
+            for folder, files in folders.items():
+                place = f"{dest}/{folder}" if folder else dest
+                if folder:
+                    os.makedirs(place, exist_ok=True)
+                with OpenFolder(place) as opened:
+                    for name, md5 in files:
+                        if not (may_link and _hard_link(name_of(md5), name, objects, opened)):
+                            self._copy_file(md5, f"{place}/{name}", writable, False, legacy)
 
     def _link_file(self, md5: str, dest: str, writable: bool, isexec: bool, legacy: bool) -> None:
         source = self._store.path(md5, legacy)
         # A file that others can execute would need a mode of its own, which a hard link cannot have.
-        if self._link.hardlink and not writable and not isexec and _hard_link(source, dest):
-            return
+        if not (self._link.hardlink and not writable and not isexec and _hard_link(source, dest)):
+            self._copy_file(md5, dest, writable, isexec, legacy)
+
+    def _copy_file(self, md5: str, dest: str, writable: bool, isexec: bool, legacy: bool) -> None:
+        source = self._store.path(md5, legacy)
         mode = (0o666 if writable else READ_ONLY_MODE) | (0o111 if isexec else 0)
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -455,16 +472,18 @@ def _status(path: Path) -> os.stat_result:
         raise InputError(f"{path}: a symlink that leads to itself", "make a file of it") from error
 
 
-def _each(found: _Batch, file_digest: Callable[[FileFound], _Digested]) -> list[_Digested]:
-    """The digests of files; large ones side by side, since hashing them leaves Python's lock."""
+def _each(
+    found: _Batch, digest: Callable[[FileFound], _Of], digest_large: Callable[[FileFound], _Of] | None = None
+) -> list[_Of]:
+    """What there is to say of each file; large ones side by side, since hashing them leaves Python's lock."""
     large = [file for file in found if file.status.st_size > BUFFER_BYTES]
     if len(large) < 2:
-        return [file_digest(file) for file in found]
+        return [digest(file) for file in found]
     from concurrent.futures import ThreadPoolExecutor  # imported late: start-up
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        coming = {file.relpath: threads.submit(file_digest, file) for file in large}
-        return [coming[file.relpath].result() if file.relpath in coming else file_digest(file) for file in found]
+        coming = {file.relpath: threads.submit(digest_large or digest, file) for file in large}
+        return [coming[file.relpath].result() if file.relpath in coming else digest(file) for file in found]
 
 
 def _in_order(batch: _Batch, known: Sequence[str | None], digested: Sequence[_Digested]) -> list[_Digested]:
@@ -482,9 +501,9 @@ def _hash_of(path: Path, legacy: bool) -> str:
     return file_dos2unix_md5(path) if legacy else file_md5(path)
 
 
-def _hard_link(source: str, dest: str) -> bool:
+def _hard_link(source: str, dest: str, source_folder: int | None = None, dest_folder: int | None = None) -> bool:
     try:
-        os.link(source, dest)
+        os.link(source, dest, src_dir_fd=source_folder, dst_dir_fd=dest_folder)
     except OSError:
         return False  # another file system, too many links, not our file: a copy does
     return True

@@ -86,19 +86,17 @@ class HashIndex:
         Of `objects` as `get`. Of all others the ctime counts, which nobody can set: a new file may have the inode of
         one that is gone, its size, and an mtime that programs give to all that they write.
         """
+        keys = [(status.st_dev, status.st_ino) for status in statuses]
         with self._lock:
-            pending = self._pending
-            wanted: dict[int, list[int]] = {}
-            for status in statuses:
-                if (status.st_dev, status.st_ino) not in pending:
-                    wanted.setdefault(status.st_dev, []).append(status.st_ino)
-            rows = self._read_many(wanted)
-            found: list[str | None] = []
-            for status in statuses:
-                key = (status.st_dev, status.st_ino)
-                row = pending.get(key) or rows.get(key)
-                found.append(row[3] if row is not None and _is_same(row, status, objects=objects) else None)
-        return found
+            rows = self._read_many(keys)
+            for key in self._pending.keys() & keys:
+                rows[key] = self._pending[key]
+        if not rows:
+            return [None] * len(keys)
+        return [
+            row[3] if (row := rows.get(key)) is not None and _is_same(row, status, objects=objects) else None
+            for key, status in zip(keys, statuses, strict=True)
+        ]
 
     def folder(self, status: os.stat_result) -> KnownFolder | None:
         """What the folder with this status was when it was hashed; None where that is not known."""
@@ -116,9 +114,16 @@ class HashIndex:
 
     def put(self, status: os.stat_result, md5: str) -> None:
         """Remember the digest of the file with this status."""
+        self.put_many([(status, md5)])
+
+    def put_many(self, digested: Iterable[tuple[os.stat_result, str]]) -> None:
+        """Remember the digests of files."""
+        rows = {
+            (status.st_dev, status.st_ino): (status.st_size, status.st_mtime_ns, status.st_ctime_ns, md5)
+            for status, md5 in digested
+        }
         with self._lock:
-            times = status.st_mtime_ns, status.st_ctime_ns
-            self._pending[(status.st_dev, status.st_ino)] = (status.st_size, *times, md5)
+            self._pending.update(rows)
             if len(self._pending) >= _PENDING_ROWS:
                 self._write()
 
@@ -151,13 +156,14 @@ class HashIndex:
         found = self._ask("SELECT size, mtime_ns, ctime_ns, md5 FROM files WHERE device = ? AND inode = ?", key)
         return (int(found[0][0]), int(found[0][1]), int(found[0][2]), str(found[0][3])) if found else None
 
-    def _read_many(self, wanted: dict[int, list[int]]) -> dict[_Key, _Row]:
+    def _read_many(self, keys: Sequence[_Key]) -> dict[_Key, _Row]:
         query = (
             "SELECT inode, size, mtime_ns, ctime_ns, md5 FROM files"
             " WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
         )
         rows: dict[_Key, _Row] = {}
-        for device, inodes in wanted.items():
+        for device in {device for device, _ in keys}:
+            inodes = [inode for its_device, inode in keys if its_device == device]
             for inode, *row in self._ask(query, (device, json.dumps(inodes))):
                 rows[(device, inode)] = (row[0], row[1], row[2], row[3])
         return rows

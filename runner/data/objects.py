@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import itertools
 import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runner.data.hashing import BUFFER_BYTES, StrPath, blocks, descriptor_md5, is_digest
 from runner.data.links import READ_ONLY_MODE, LinkPolicy, clear, reflink, temporary_name, write_all
-from runner.data.walk import FileFound
 from runner.errors import InputError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-_NO_DEVICE = -1
 _STALE_SECONDS = 86_400.0
 QUARANTINE_BYTES = 1 << 30
 QUARANTINE_OBJECTS = 100
@@ -40,31 +35,33 @@ class ObjectStore:
         self._legacy = str(root)
         self._temporary = f"{root}/runner-tmp"
         self._ready = False
-        self._device = _NO_DEVICE
-        self._user = os.geteuid()
         self._lock = threading.Lock()
 
     def path(self, md5: str, legacy: bool = False) -> str:
         """Where the object is or would be. Raises InputError for what is not a digest."""
-        if not is_digest(md5):
-            raise InputError(
-                f"{md5!r:.100}: not an MD5 as DVC writes it",
-                "32 lower-case hex digits, `.dir` behind them for a folder",
-            )
-        return f"{self._legacy if legacy else self._files}/{md5[:2]}/{md5[2:]}"
+        return f"{self._legacy if legacy else self._files}/{name_of(md5)}"
+
+    def folder(self, legacy: bool = False) -> str:
+        """The folder below which objects have the names that `name_of` gives them."""
+        return self._legacy if legacy else self._files
 
     def status(self, md5: str, legacy: bool = False) -> os.stat_result | None:
         """What the object's file is; None where there is none."""
+        return _regular(self.path(md5, legacy), None)
+
+    def statuses(self, md5s: Sequence[str], legacy: bool = False) -> list[os.stat_result | None]:
+        """What each object's file is, in their order; None where there is none."""
+        names = [name_of(md5) for md5 in md5s]
         try:
-            found = os.stat(self.path(md5, legacy))
+            folder = OpenFolder(self.folder(legacy))
         except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found if stat.S_ISREG(found.st_mode) else None
+            return [None] * len(names)
+        with folder as descriptor:
+            return [_regular(name, descriptor) for name in names]
 
     def temporary(self) -> str:
         """A fresh name on the cache's file system, for a file that is not yet an object."""
-        if not self._ready:
-            self._prepare()
+        self.prepare()
         return f"{self._temporary}/{temporary_name()}"
 
     def create(self) -> tuple[int, str]:
@@ -117,46 +114,6 @@ class ObjectStore:
             os.unlink(temporary)
             raise
 
-    def give(self, file: FileFound) -> tuple[str, os.stat_result | None] | None:
-        """Let a file itself be an object, under a second name: its MD5 and what it is then.
-
-        None in place of what it is where the object is there already; None, and the file has to be copied, where it
-        cannot be one: what a link leads to, what has another name already or another owner, what lies elsewhere, and
-        what somebody writes to.
-        """
-        before = file.status
-        if not self._ready:
-            self._prepare()
-        if file.is_link or before.st_nlink != 1 or before.st_dev != self._device or before.st_uid != self._user:
-            return None
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            md5 = descriptor_md5(descriptor, before.st_size)
-            if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
-                os.fchmod(descriptor, READ_ONLY_MODE)
-            target = f"{self._files}/{md5[:2]}/{md5[2:]}"
-            _link(file.path, target)
-            after = os.fstat(descriptor)
-        except FileExistsError:
-            return md5, None
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise
-            self._device = _NO_DEVICE  # no right to, or no hard links there: from now on there are copies
-            return None
-        finally:
-            os.close(descriptor)
-        if after.st_nlink == 2 and _is_same(before, after):
-            return md5, after
-        # Somebody writes to it, or has put another file there. A whole object that is in its place by now stays.
-        ours = {after.st_ino}
-        with contextlib.suppress(FileNotFoundError):
-            ours.add(os.lstat(file.path).st_ino)
-        with contextlib.suppress(FileNotFoundError):
-            if os.lstat(target).st_ino in ours:
-                os.unlink(target)
-        return None
-
     def is_other(self, md5: str, legacy: bool = False) -> bool:
         """Whether there is something at the object's place that is no file: a folder, a broken link."""
         return self.status(md5, legacy) is None and os.path.lexists(self.path(md5, legacy))
@@ -193,7 +150,8 @@ class ObjectStore:
             write_all(target, block)
         return digest.hexdigest()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Have the folders that everything else rests on, and sweep what others left in them long ago."""
         with self._lock:
             if self._ready:
                 return
@@ -202,8 +160,38 @@ class ObjectStore:
             with os.scandir(self._temporary) as entries:
                 for entry in entries:
                     _remove_stale(entry.path)
-            self._device = os.stat(self._files).st_dev
             self._ready = True
+
+
+def name_of(md5: str) -> str:
+    """An object's name in the folder of objects. Raises InputError for what is not a digest."""
+    if not is_digest(md5):
+        raise InputError(
+            f"{md5!r:.100}: not an MD5 as DVC writes it",
+            "32 lower-case hex digits, `.dir` behind them for a folder",
+        )
+    return f"{md5[:2]}/{md5[2:]}"
+
+
+class OpenFolder:
+    """A folder that is open within a block, as a descriptor: names below it are looked up in less time from there."""
+
+    def __init__(self, path: StrPath) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _regular(name: str, folder: int | None) -> os.stat_result | None:
+    try:
+        found = os.stat(name, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def _bound(folder: Path) -> None:
@@ -223,24 +211,6 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)
     except FileNotFoundError:
         return  # another process has just renamed it, or swept it too
-
-
-def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether it is one file, and nobody has written to it in between."""
-    return (
-        before.st_ino == after.st_ino
-        and before.st_dev == after.st_dev
-        and before.st_size == after.st_size
-        and before.st_mtime_ns == after.st_mtime_ns
-    )
-
-
-def _link(path: StrPath, target: str) -> None:
-    try:
-        os.link(path, target, follow_symlinks=False)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.link(path, target, follow_symlinks=False)
 
 
 class _closing:

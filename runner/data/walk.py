@@ -81,15 +81,15 @@ def dvc_walk(folder: StrPath, ignoring: Ignoring | None = None) -> Iterator[Grou
             for some in batches(found):
                 names, statuses, links = [], [], []
                 for entry in some:
-                    relpath = prefix + entry.name
-                    if _is_folder(entry):
-                        if not entry.is_symlink() and not ignores(relpath, True):
-                            rest.append((f"{path}/{entry.name}", relpath + "/"))
-                    elif not ignores(relpath, False):
-                        names.append(entry.name)
+                    name, is_link = entry.name, entry.is_symlink()
+                    if _leads(entry.is_dir) if is_link else entry.is_dir(follow_symlinks=False):
+                        if not is_link and not ignores(prefix + name, True):
+                            rest.append((f"{path}/{name}", f"{prefix}{name}/"))
+                    elif not ignores(prefix + name, False):
+                        names.append(name)
                         statuses.append(_status(entry, path))
-                        if entry.is_symlink():
-                            links.append(entry.name)
+                        if is_link:
+                            links.append(name)
                 yield Group(path, prefix, names, statuses, frozenset(links))
 
 
@@ -105,13 +105,14 @@ def whole_walk(folder: StrPath) -> Iterator[Group]:
             for some in batches(found):
                 names, statuses, links = [], [], []
                 for entry in some:
+                    name, is_link = entry.name, entry.is_symlink()
                     if entry.is_dir(follow_symlinks=False):
-                        rest.append((f"{path}/{entry.name}", f"{prefix}{entry.name}/"))
-                    elif _is_file(entry):
-                        names.append(entry.name)
+                        rest.append((f"{path}/{name}", f"{prefix}{name}/"))
+                    elif _leads(entry.is_file) if is_link else entry.is_file(follow_symlinks=False):
+                        names.append(name)
                         statuses.append(entry.stat())
-                        if entry.is_symlink():
-                            links.append(entry.name)
+                        if is_link:
+                            links.append(name)
                 yield Group(path, prefix, names, statuses, frozenset(links))
 
 
@@ -147,19 +148,11 @@ def _listed(folder: str) -> Iterator[list[os.DirEntry[str]]]:
         os.close(descriptor)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one; of a link that leads to itself more is said where it is read."""
+def _leads(to: Callable[[], bool]) -> bool:
+    """Whether a link leads to a folder, or to a file; one that leads to itself does neither, and more is said of it
+    where it is read."""
     try:
-        return entry.is_dir()
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
+        return to()
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

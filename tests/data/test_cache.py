@@ -10,14 +10,17 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from runner.core.digests import md5_hex
+from runner.data import giving as giving_module
 from runner.data import hashing, objects
 from runner.data.cache import Cache, Saved
 from runner.data.faults import DamagedObjects, MissingObjects
+from runner.data.giving import Giver
 from runner.data.hash_index import HashIndex
 from runner.data.hashing import dir_digest, dos2unix_md5
 from runner.data.links import LinkPolicy
@@ -197,35 +200,46 @@ def test_a_given_file_takes_the_place_of_a_damaged_object(cache: Cache, tmp_path
 
 
 def test_a_given_file_that_somebody_writes_to_is_no_object(cache: Cache, tmp_path: Path) -> None:
-    store, file = objects.ObjectStore(cache.root, LinkPolicy()), tmp_path / "f"
+    giver, file = Giver(objects.ObjectStore(cache.root, LinkPolicy())), tmp_path / "f"
     file.write_bytes(b"one")
     before = FileFound("", str(file), file.stat())
     file.write_bytes(b"three")
-    assert store.give(before) is None
-    before = FileFound("", str(file), file.stat())
-    file.rename(tmp_path / "moved")
-    file.write_bytes(b"other")
-    assert store.give(before) is None
-    assert not [path for path in (cache.root / "files").rglob("*") if path.is_file()]
-    assert store.give(FileFound("", str(file), file.stat())) == (md5_hex(b"other"), file.stat())
+    with giver.open() as giving:
+        assert giving.give(before) is None
+        before = FileFound("", str(file), file.stat())
+        file.rename(tmp_path / "moved")
+        file.write_bytes(b"other")
+        assert giving.give(before) is None
+        assert not [path for path in (cache.root / "files").rglob("*") if path.is_file()]
+        assert giving.give(FileFound("", str(file), file.stat())) == (md5_hex(b"other"), file.stat())
 
 
 def test_an_object_that_another_process_stored_meanwhile_stays(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, file = objects.ObjectStore(cache.root, LinkPolicy()), tmp_path / "f"
+    giver, file = Giver(objects.ObjectStore(cache.root, LinkPolicy())), tmp_path / "f"
     file.write_bytes(b"one")
     link = os.link
 
-    def link_with_others_around(source: str, target: str, *, follow_symlinks: bool) -> None:
-        link(source, target, follow_symlinks=follow_symlinks)
+    def link_with_others_around(source: str, target: str, **options: Any) -> None:
+        link(source, target, **options)
         (tmp_path / "whole").write_bytes(b"one")
-        os.replace(tmp_path / "whole", target)
+        os.replace(tmp_path / "whole", cache.object_path(md5_hex(b"one")))
         file.write_bytes(b"written to")
 
-    monkeypatch.setattr(objects.os, "link", link_with_others_around)
-    assert store.give(FileFound("", str(file), file.stat())) is None
+    with giver.open() as giving:
+        monkeypatch.setattr(giving_module.os, "link", link_with_others_around)
+        assert giving.give(FileFound("", str(file), file.stat())) is None
     assert cache.object_path(md5_hex(b"one")).read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("give", [True, False])
+def test_a_cache_that_somebody_empties_takes_files_again(cache: Cache, tmp_path: Path, give: bool) -> None:
+    for name in ("one", "two"):
+        saved = cache.save(write(tmp_path / name, {"a/b": b"1", "c": b"2"}), give=give)
+        assert cache.missing(saved.md5) == []
+        shutil.rmtree(cache.root / "files")
+        assert cache.missing(saved.md5) == [saved.md5]
 
 
 def test_nothing_is_read_twice(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
