@@ -26,7 +26,7 @@ from pathlib import Path
 
 from contenders import environment
 from generate import IDENTITY, git
-from measure import Command, CommandFailed, Cost, machine, measure, median
+from measure import Command, CommandFailed, Cost, chosen_rows, machine, measure, median
 
 PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: data}\nspec:\n  specs: [dvc.yaml]\n"
 MAKER = Path(__file__).with_name("make_files.py")
@@ -266,18 +266,11 @@ def _alone(once: Callable[[], Cost], folder: Path) -> Cost:
 
 
 def _options() -> argparse.Namespace:
-    names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or some of: {', '.join(names)}")
     parser.add_argument("--runs", type=int, default=5, help="measured runs; the median counts")
     parser.add_argument("--scale", type=float, default=1.0, help="this share of the data")
     parser.add_argument("--only", action="append", default=[], metavar="WHAT", help="runner, dvc, md5sum, cp, ...")
-    parser.add_argument("--folder", type=Path, help="where to work; else the system's folder for temporary files")
-    options = parser.parse_args()
-    unknown = set(options.rows) - set(names)
-    if unknown:
-        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    return options
+    return chosen_rows(parser, [row.name for row in ROWS])
 
 
 if __name__ == "__main__":

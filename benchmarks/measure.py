@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -114,6 +115,20 @@ def machine(folder: Path) -> str:
         f"{filesystem}, Python {platform.python_version()}, git {git}, "
         f"load {os.getloadavg()[0]:.1f} at the start"
     )
+
+
+def chosen_rows(parser: argparse.ArgumentParser, names: Sequence[str]) -> argparse.Namespace:
+    """What the command line says, with `rows`, some of these names or none, and `folder`, where to work.
+
+    Ends the process with a message where a row is asked for that is not there.
+    """
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or some of: {', '.join(names)}")
+    parser.add_argument("--folder", type=Path, help="where to work; else the system's folder for temporary files")
+    options = parser.parse_args()
+    unknown = set(options.rows) - set(names)
+    if unknown:
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return options
 
 
 def _processor() -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from contenders import AGAIN, EVIDENCE, GROUPS, OURS, ROOT, Contender, contenders, environment
 from generate import Shape, change_parameter, generate, git, nodes
-from measure import Command, CommandFailed, Cost, machine, measure, median_cost
+from measure import Command, CommandFailed, Cost, chosen_rows, machine, measure, median_cost
 from results import Figure, load, merged, render, save, write_document
 
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -255,9 +255,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or some of: {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="small rows, one run each, nothing written")
     parser.add_argument("--full", action="store_true", help="DVC's long first runs too")
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
@@ -265,12 +263,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--budget-seconds", type=float, default=120.0, help="fewer runs of what takes longer")
     parser.add_argument("--only", action="append", default=[], metavar="TOOL", help="runner, DVC, make, ...")
     parser.add_argument("--peers-bin", type=Path, help="folder with snakemake, doit, ninja, make; else the PATH")
-    parser.add_argument("--folder", type=Path, help="where to work; else the system's folder for temporary files")
-    options = parser.parse_args()
-    unknown = set(options.rows) - set(names)
-    if unknown:
-        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    return options
+    return chosen_rows(parser, [row.name for row in ROWS])
 
 
 if __name__ == "__main__":
