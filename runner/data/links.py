@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 from pathlib import Path
@@ -89,7 +88,7 @@ def _is_plain_way(root: Path, folders: str) -> bool:
 
 def temporary_name() -> str:
     """A name that no other thread or process uses."""
-    return f"{os.getpid():x}-{secrets.token_hex(8)}"
+    return f"{os.getpid():x}-{os.urandom(8).hex()}"
 
 
 def clear(path: StrPath) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -214,6 +213,8 @@ class Remotes:
         chosen = (name or self._config.default_remote or "").lower()
         options = self._config.remotes.get(chosen)
         if options is None:
+            import difflib  # imported late: start-up
+
             near = difflib.get_close_matches(chosen, self.names, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(self.names) or 'none'}"
             raise InputError(f"there is no DVC remote '{chosen}'", hint)

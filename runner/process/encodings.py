@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import urllib.parse
 from collections.abc import Iterator
@@ -38,6 +37,8 @@ def _encoded(part: bytes) -> Iterator[bytes]:
     for safe in ("", "/"):
         quoted = urllib.parse.quote_from_bytes(part, safe).encode()
         yield from (quoted, _lower_percents(quoted), quoted.replace(b"%20", b"+"))
+    import html  # imported late: start-up
+
     text = part.decode("utf-8", "surrogateescape")
     for escaped in (
         json.dumps(text)[1:-1],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import os
 import subprocess
 import sys
@@ -139,6 +138,8 @@ def _source(environ: MutableMapping[str, str]) -> KeySource | None:
 
 def _erase(name: str) -> None:
     """Overwrite a variable where the process was given it, which is what /proc/PID/environ shows."""
+    import ctypes  # imported late: start-up
+
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p
     place = libc.getenv(name.encode())

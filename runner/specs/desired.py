@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
@@ -454,6 +453,8 @@ class _Reader:
 
 def _parsing_section(blob: bytes) -> dict[str, str]:
     """`[parsing]` of a DVC configuration; empty for one that cannot be read, which DVC itself will complain about."""
+    import configparser  # imported late: start-up
+
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(blob.decode("utf-8"))

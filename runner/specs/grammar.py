@@ -33,6 +33,8 @@ _TEXT_TIMES = 32
 _OF_A_STAGE = 4
 """Values that a stage costs beside those that are written in it."""
 _MAX_SCAN = 20_000_000
+_MOST_EXPRESSIONS = 4096
+"""So many are remembered, each of at most `_MAX_EXPRESSION` letters."""
 _MAX_EXPRESSION = 1000
 _MAX_MESSAGE = 2000
 
@@ -228,8 +230,11 @@ class _Resolution:
 
     def _make_resolver(self) -> Any:
         # imported late: start-up
-        from dvc.parsing import DataResolver
+        from dvc.parsing import DataResolver, interpolate
 
+        if not hasattr(interpolate.parse_expr, "cache_info"):
+            # The same few expressions stand in thousands of texts; reading one is the most of what a template costs.
+            interpolate.parse_expr = functools.lru_cache(_MOST_EXPRESSIONS)(interpolate.parse_expr)
         repository = SimpleNamespace(fs=self._files, config={"parsing": dict(self._parsing)})
         stages = {name: _renamed(stage) for name, stage in (self._definition.get("stages") or {}).items()}
         resolver = DataResolver(repository, self._wdir, {**self._definition, "stages": stages})

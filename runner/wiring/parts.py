@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ class RealParts:
     signing: Signing | None = None
     """Signs what is recorded; None where no key is configured."""
     clock: Callable[[], float] = time.time
-    reconcile_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    reconcile_id: str = field(default_factory=lambda: os.urandom(16).hex())
     _chosen: dict[str, Target] = field(default_factory=dict)
     _wishes: Wishes | None = None
     _question: Question | None = None
@@ -534,7 +534,7 @@ class RealParts:
             held_elsewhere=self._held_elsewhere,
             on_event=self.on_event,
             clock=self.clock,
-            run_ids=lambda: uuid.uuid4().hex,
+            run_ids=_run_id,
             hidden=hidden_from_stages(self.signing.path if self.signing is not None else None, self._notes()),
         )
 
@@ -571,6 +571,12 @@ class RealParts:
     def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]]) -> None:
         for remote, sent in send(wanted, self.cache, remotes).items():
             self._sent[remote] = self._sent.get(remote, Transferred()) + sent
+
+
+def _run_id() -> str:
+    import uuid  # imported late: start-up
+
+    return uuid.uuid4().hex
 
 
 def _location(remotes: Remotes) -> str:

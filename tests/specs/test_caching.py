@@ -225,3 +225,18 @@ def test_parameters_that_no_template_reads_are_still_checked(git_repo: Callable[
     assert findings_of(repo, cache) == [
         "dvc.yaml:2:24: the parameter `lr` is not in `params.yaml` (add it to `params.yaml`)"
     ]
+
+
+def test_an_expression_that_many_stages_hold_is_parsed_once(git_repo: Callable[..., GitRepo]) -> None:
+    stages = "".join(
+        f"  s{n}: {{cmd: 'echo ${{held_by_many}} ${{held_by_many}} {n}', outs: [o{n}]}}\n" for n in range(9)
+    )
+    repo = git_repo({**DVC_PROJECT, "dvc.yaml": f"stages:\n{stages}", "params.yaml": "held_by_many: 1\n"})
+    desired_of(repo)
+    from dvc.parsing.interpolate import parse_expr
+
+    before = parse_expr.cache_info()
+    assert commands(desired_of(repo)) == [f"echo 1 1 {n}" for n in range(9)]
+    after = parse_expr.cache_info()
+    assert after.misses == before.misses
+    assert after.hits > before.hits
