@@ -44,7 +44,13 @@ class Builtin:
 
 
 MANY = 100
-BUILTINS: Mapping[str, Builtin] = {builtin.name: builtin for builtin in (Builtin("split", 1, outs=(1, MANY)),)}
+BUILTINS: Mapping[str, Builtin] = {
+    builtin.name: builtin
+    for builtin in (
+        Builtin("split", 1, outs=(1, MANY)),
+        Builtin("train", 1, outs=(1, 1), metrics=(0, 1)),
+    )
+}
 _INPUT = "#/$defs/input"
 _LONGEST_ARGUMENT = 100_000
 """Bytes; Linux takes 131,072 (MAX_ARG_STRLEN)."""

@@ -70,7 +70,7 @@ def call_of(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Call
         if option in outputs:
             outputs[option].append(text)
         elif option in schema["properties"]:
-            given[option] = _value(schema["properties"][option], text)
+            given[option] = _value(_meant(schema, schema["properties"][option]), text)
         else:
             close = nearest(option, [*schema["properties"], *_OUTPUTS])
             hint = f"did you mean --{close}?" if close else f"`runner stage {name} --help` lists what it takes"
@@ -107,10 +107,17 @@ def _pairs(name: str, words: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _meant(schema: Mapping[str, Any], inner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stands behind a reference to a definition of the schema."""
+    reference = inner.get("$ref")
+    found: Mapping[str, Any] = schema["$defs"][reference.removeprefix("#/$defs/")] if reference else inner
+    return found
+
+
 def _value(schema: Mapping[str, Any], text: str) -> Any:
     """Where only text may stand, a person need not quote what could be a number."""
     value = value_of(text)
-    is_text = schema.get("type") == "string" or "$ref" in schema
+    is_text = schema.get("type") == "string"
     return text if is_text and not isinstance(value, str) else value
 
 
@@ -131,7 +138,7 @@ def help_of(name: str) -> str:
         words = inner.get("description", "")
         words += f" Default: {inner['default']!r}." if "default" in inner else ""
         words += " Required." if option in required else ""
-        lines += [f"  --{option}={_type_of(inner)}", f"      {words}"]
+        lines += [f"  --{option}={_type_of(schema, inner)}", f"      {words}"]
         lines += [f"      Example: --{option}={example!r}" for example in inner.get("examples", ())[:1]]
     for option, (least, most) in zip(_OUTPUTS, (builtin.outs, builtin.metrics, builtin.plots), strict=True):
         if most:
@@ -141,8 +148,8 @@ def help_of(name: str) -> str:
     return "\n".join(lines)
 
 
-def _type_of(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
+def _type_of(schema: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
+    if inner.get("$ref") == "#/$defs/input":
         return "PATH"
-    kind = schema.get("type", "JSON")
+    kind = _meant(schema, inner).get("type", "JSON")
     return "|".join(kind) if isinstance(kind, list) else str(kind).upper()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
 from runner.stages.program import Call, program
-from runner.stages.tables import column, read_table, write_table
+from runner.stages.tables import column, read_table, sortable, write_table
 
 if TYPE_CHECKING:
     import numpy
@@ -54,7 +54,7 @@ def _numbers(call: Call, table: pandas.DataFrame, fractions: Sequence[float]) ->
 
     path, shuffled = call.given["data"], numpy.random.default_rng(call.seed).permutation(len(table))
     if "time" in call.given:
-        times = _sortable(column(table, call.given["time"], path), call.given["time"], path)
+        times = sortable(column(table, call.given["time"], path), call.given["time"], path)
         return _cut(numpy.argsort(times, kind="stable"), fractions, len(table))
     if "groups" in call.given:
         return _by_groups(column(table, call.given["groups"], path), shuffled, fractions)
@@ -117,20 +117,6 @@ def _by_groups(
         part_of[group] = number
         room[number] -= sizes[group]
     return part_of[codes]
-
-
-def _sortable(times: pandas.Series, name: str, path: str) -> Any:
-    """The column as numbers or else as moments, which sort."""
-    import pandas
-
-    values = pandas.to_numeric(times.replace("", None), errors="coerce")
-    if values.isna().any():
-        values = pandas.to_datetime(times, utc=True, format="ISO8601", errors="coerce")
-    if values.isna().any():
-        row = int(values.isna().to_numpy().argmax())
-        text = f"{path}: the column `{name}` holds no time in row {row + 1}: `{times.iloc[row]}`"
-        raise InputError(text, "write 2026-01-31, with a time of day behind it or without, or a number, in every row")
-    return values.to_numpy()
 
 
 main = program("split", run)

@@ -25,7 +25,11 @@ def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
     import pandas
 
     path = Path(path)
-    how: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"float_precision": "round_trip"}
+    # Exact floats have to be asked for up to pandas 3.0, and must not be from 3.1 on.
+    exact = (
+        {} if [int(part) for part in pandas.__version__.split(".")[:2]] >= [3, 1] else {"float_precision": "round_trip"}
+    )
+    how: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else exact
     readers: dict[str, Callable[[Path], Any]] = {
         ".csv": lambda file: pandas.read_csv(file, **how),
         ".tsv": lambda file: pandas.read_csv(file, sep="\t", **how),
@@ -70,6 +74,20 @@ def column(table: pandas.DataFrame, name: str, path: str | Path) -> pandas.Serie
             f"{path}: there is no column `{name}`", f"did you mean `{close}`?" if close else f"it has: {known}"
         )
     return table[name]
+
+
+def sortable(times: pandas.Series, name: str, path: str) -> Any:
+    """A column as numbers or else as moments, which sort; raises InputError that names a row that is neither."""
+    import pandas
+
+    values = pandas.to_numeric(times.replace("", None), errors="coerce")
+    if values.isna().any():
+        values = pandas.to_datetime(times, utc=True, format="ISO8601", errors="coerce")
+    if values.isna().any():
+        row = int(values.isna().to_numpy().argmax())
+        text = f"{path}: the column `{name}` holds no time in row {row + 1}: `{times.iloc[row]}`"
+        raise InputError(text, "write 2026-01-31, with a time of day behind it or without, or a number, in every row")
+    return values.to_numpy()
 
 
 def _of_ending(by_ending: dict[str, Callable[[Path], Any]], path: Path) -> Callable[[Path], Any]:

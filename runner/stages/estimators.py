@@ -1,0 +1,168 @@
+"""Estimators by their import paths: imported, made with their parameters and the seed, before any data is read."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from runner.errors import InputError
+from runner.specs.guesses import nearest
+
+_NESTED = {"estimator", "params"}
+
+
+def import_code(files: Sequence[str]) -> None:
+    """Make modules of the repository importable under the names that their paths have, and no other file of it.
+
+    Raises InputError: a file is missing, is no Python, or would stand in the way of a library.
+    """
+    for file in files:
+        path = PurePosixPath(file)
+        if path.suffix != ".py" or ".." in path.parts or path.is_absolute() or not all(map(_is_name, _parts(path))):
+            raise InputError(f"`code`: {file} cannot be imported", "name a file such as src/models.py")
+        _import_file(file, _parts(path))
+
+
+def _parts(path: PurePosixPath) -> tuple[str, ...]:
+    return path.with_suffix("").parts
+
+
+def _is_name(part: str) -> bool:
+    return part.isidentifier()
+
+
+def _import_file(file: str, parts: Sequence[str]) -> None:
+    if not Path(file).is_file():
+        raise InputError(f"`code`: {file}: there is no such file", "name a file of the repository, from `wdir` on")
+    is_ours = hasattr(sys.modules.get(parts[0]), "__runner_code__")
+    if not is_ours and (parts[0] in sys.modules or importlib.util.find_spec(parts[0]) is not None):
+        raise InputError(f"`code`: {file} has the name of an installed module, `{parts[0]}`", "rename the file")
+    for count in range(1, len(parts)):
+        name = ".".join(parts[:count])
+        if name not in sys.modules:
+            package = types.ModuleType(name)
+            package.__path__ = []  # a package whose modules are those that `code` names, and nothing beside them
+            package.__dict__["__runner_code__"] = True
+            sys.modules[name] = package
+    name = ".".join(parts)
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # noqa: PT018 - one statement about one call
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__["__runner_code__"] = True
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        text = f"`code`: {file} cannot be imported: {type(error).__name__}: {error}"
+        raise InputError(text, "name the modules that it needs before it in `code`, or install them") from error
+    if len(parts) > 1:
+        setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
+
+
+def imported(path: str) -> Any:
+    """What an import path names; raises InputError where there is nothing, with a name that is close."""
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        hint = "install its package into the environment of the stage, or name its file in `code`"
+        raise InputError(f"`{path}`: the module {module_name} cannot be imported: {error}", hint) from error
+    if not hasattr(module, name):
+        close = nearest(name, [known for known in dir(module) if not known.startswith("_")])
+        hint = f"did you mean `{module_name}.{close}`?" if close else f"look at what {module_name} holds"
+        raise InputError(f"`{path}`: {module_name} holds no `{name}`", hint)
+    return getattr(module, name)
+
+
+def made(path: str, params: Mapping[str, Any], seed: int) -> Any:
+    """An estimator with these parameters, nested ones too, and the seed wherever something is random.
+
+    Raises InputError: it cannot be imported, is no estimator, or a parameter is none of its own or of a wrong value.
+    """
+    estimator = _made(path, params)
+    if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
+        raise InputError(
+            f"`{path}` is no estimator: it has no `fit` and `predict`", "name a class of scikit-learn's kind"
+        )
+    seeded(estimator, seed)
+    return estimator
+
+
+def _made(path: str, params: Mapping[str, Any]) -> Any:
+    kind = imported(path)
+    if not callable(kind):
+        raise InputError(f"`{path}` is no class", "name the class of the estimator")
+    given = {name: _value(value) for name, value in params.items()}
+    _check_names(path, kind, given)
+    try:
+        estimator = kind(**given)
+        # scikit-learn looks at values only in `fit`, after the data was read and the first folds were trained.
+        check = getattr(estimator, "_validate_params", None)
+        if check is not None:
+            check()
+    except Exception as error:
+        raise InputError(
+            f"`{path}` cannot be made: {error}", "see its documentation for the values it takes"
+        ) from error
+    return estimator
+
+
+def _value(value: Any) -> Any:
+    """A parameter as it is meant: a mapping with `estimator` is one, at any depth."""
+    if isinstance(value, Mapping):
+        if "estimator" in value and value.keys() <= _NESTED and isinstance(value["estimator"], str):
+            return _made(value["estimator"], value.get("params") or {})
+        return {name: _value(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        items = [_value(item) for item in value]
+        # Steps of a pipeline and the like are pairs of a name and an estimator, which scikit-learn wants as tuples.
+        is_step = len(items) >= 2 and isinstance(items[0], str) and any(hasattr(item, "fit") for item in items[1:])
+        return tuple(items) if is_step else items
+    return value
+
+
+def _check_names(path: str, kind: Any, given: Mapping[str, Any]) -> None:
+    try:
+        known = inspect.signature(kind).parameters
+    except (ValueError, TypeError):
+        return  # written in C: it says itself what it takes
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    for name in given:
+        if name not in known:
+            close = next((other for other in known if other.lower() == name.lower()), None) or nearest(name, known)
+            hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(known)}"
+            raise InputError(f"`{path}` has no parameter `{name}`", hint)
+
+
+def seeded(estimator: Any, seed: int) -> None:
+    """Set every `random_state`, also of nested estimators, that nobody set."""
+    if not hasattr(estimator, "get_params"):
+        return
+    params = estimator.get_params(deep=True)
+    unset = {
+        name: seed for name, value in params.items() if name.rpartition("__")[2] == "random_state" and value is None
+    }
+    if unset:
+        estimator.set_params(**unset)
+
+
+def task_of(estimator: Any, stated: str | None) -> str:
+    """Classification or regression, as the estimator says; raises InputError where neither it nor the spec does."""
+    from sklearn.base import is_classifier, is_regressor
+
+    known = "classification" if is_classifier(estimator) else "regression" if is_regressor(estimator) else None
+    if stated is not None and known is not None and stated != known:
+        text = f"`task` is {stated}, and a {type(estimator).__name__} is for {known}"
+        raise InputError(text, "leave `task` out, or choose another estimator")
+    task = stated or known
+    if task is None:
+        text = f"a {type(estimator).__name__} does not say whether it classifies"
+        raise InputError(text, "say `task: classification` or `task: regression`")
+    return task
