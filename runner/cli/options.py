@@ -220,6 +220,18 @@ def _stage(commands: Any) -> None:
     parser.add_argument("words", metavar="...", nargs=argparse.REMAINDER, help="its arguments; NAME --help lists them")
 
 
+def _contract(commands: Any) -> None:
+    calls = ("contract infer data/raw.csv --out contracts/raw.yaml",)
+    parser, actions = _group(commands, "contract", "write a data contract for the stage validate", *calls)
+    help_ = "write the contract that a table keeps now, for people to review"
+    infer = _command(actions, "infer", help_, "contract", "infer", "contract infer data/raw.csv", *calls)
+    infer.add_argument("data", metavar="DATA", help="a table: .csv, .tsv, .jsonl or .parquet")
+    infer.add_argument("--out", metavar="FILE", help="the file to write (default: print it)")
+    infer.add_argument("--force", action="store_true", help="replace the file where it is there")
+    for inner in (parser, infer):
+        add_common(inner)
+
+
 def _plan(commands: Any) -> None:
     help_ = "show what a reconcile would do, and why; runs nothing"
     more = (
@@ -515,5 +527,5 @@ _VALUED = ("-C", "--color")
 """Options before the command whose value may be the name of a command."""
 _COMMANDS = (
     *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay),
-    *(_stage, _verify, _claims, _daemon, _audit, _keys),
+    *(_stage, _contract, _verify, _claims, _daemon, _audit, _keys),
 )

@@ -47,6 +47,7 @@ MANY = 100
 BUILTINS: Mapping[str, Builtin] = {
     builtin.name: builtin
     for builtin in (
+        Builtin("validate", 1, outs=(0, 3), metrics=(0, 1)),
         Builtin("split", 1, outs=(1, MANY)),
         Builtin("train", 1, outs=(1, 1), metrics=(0, 1)),
     )
@@ -165,3 +166,8 @@ def problems_of(name: str, stage: Mapping[str, Any]) -> Iterator[tuple[yaml12.Pa
         if len(text.encode()) > _LONGEST_ARGUMENT:
             message = f"`{argument}` is longer than an argument of a command may be ({_LONGEST_ARGUMENT:,} bytes)"
             yield ("with", argument), message, "keep it in a file, and name that"
+    given = stage.get("with")
+    of_now = name == "validate" and isinstance(given, Mapping) and given.get("as_of") == "now"
+    if of_now and not stage.get("always_changed"):
+        hint = "say `always_changed: true`, or write a date"
+        yield ("with", "as_of"), "`as_of: now` asks the clock, and a result that stands is not asked again", hint

@@ -14,6 +14,7 @@ from runner.core.actions import Action
 from runner.errors import ExitCode
 from runner.resources import schema_file
 from runner.specs.library import BUILTINS, schema_of
+from runner.stages.contracts.contract import read_contract
 from tests.docs.commands import Command, commands
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, page, sections, without_blocks
 
@@ -142,12 +143,22 @@ def test_every_stage_of_the_library_is_described_with_all_of_its_fields_and_no_o
     assert described == set(schema_of(name)["properties"])
 
 
+def test_every_field_of_a_contract_is_described_and_its_example_is_one(tmp_path: Path) -> None:
+    text = page("docs/contracts.md")
+    fields = _fields(json.loads(schema_file("contract").read_text(encoding="utf-8")))
+    checks = {"columns", "range"}  # named after what they are about
+    assert sorted(field for field in fields - checks if not re.search(rf"`{field}`", text)) == []
+    (example,) = [block.text for block in blocks(text) if block.mark == "contract"]
+    (tmp_path / "contract.yaml").write_text(example, encoding="utf-8")
+    assert read_contract(tmp_path / "contract.yaml").columns
+
+
 def _is_known(call: str) -> bool:
     words = call.split()
     known = {command.name: command for command in commands()}
     name = " ".join(words[1:3]) if " ".join(words[1:3]) in known else words[1]
     if name not in known:
-        return name in ("runs", "claims") and len(words) == 2
+        return name in ("runs", "claims", "contract") and len(words) == 2
     options = known[name].options
     if name == "stage" and len(words) > 2:  # those of the stage itself
         schemas = [schema_of(stage) for stage in (BUILTINS if words[2] == "NAME" else [words[2]])]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runner.core.nouns import Stage
 from runner.core.runkey import differences, material_of, run_key
-from runner.specs.library import BUILTINS, command_of, inputs_of, schema_of, text_of, value_of
+from runner.specs.library import BUILTINS, command_of, inputs_of, problems_of, schema_of, text_of, value_of
 from runner.specs.places import Locator
 from runner.specs.schemas import check
 from tests.repositories import GitRepo
@@ -105,6 +105,13 @@ def test_a_command_of_the_teams_own_has_the_key_that_it_had_before_there_was_a_l
     material = material_of(stages["plain"], shell="/bin/sh", deps={"raw.csv": "0" * 32}, params={})
     assert not {"uses", "with"} & material.as_json().keys()
     assert run_key(material) == "291894ffeeb9fdde9db0ed0b828acddbde05ed79775964d63ef06065200f12f2"
+
+
+def test_a_stage_that_asks_the_clock_has_to_run_for_each_commit() -> None:
+    stage = {"uses": "validate", "with": {"data": "d", "contract": "c", "as_of": "now"}}
+    [(path, message, _)] = problems_of("validate", stage)
+    assert (path, "asks the clock" in message) == (("with", "as_of"), True)
+    assert [*problems_of("validate", {**stage, "always_changed": True})] == []
 
 
 @given(Json)

@@ -1,0 +1,244 @@
+"""A first contract for people to review: what a table is, with room for what it will be, and what was seen beside it.
+
+The text depends on the table alone. Ranges are wider than what was seen, since new rows are never quite the old ones.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.stages.contracts import distribution as spread
+from runner.stages.contracts.checks import UNCLEAN, longest_run
+from runner.stages.contracts.reading import as_written, ends_with_newline
+
+if TYPE_CHECKING:
+    import pandas
+
+_MISSING_WORDS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
+"""What people write for no value; taken for one only where the column is of numbers without it."""
+_MOST_CATEGORIES = 30
+_ROWS_EACH = 10
+"""A text is a category where each of its values comes so many times, on average."""
+_FEW_ROWS = 200
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_WORDS_OF_YAML = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def inferred(path: str | Path) -> str:
+    """The text of a contract for a table; raises InputError where the table cannot be read."""
+    return "\n".join(_lines(Path(path))) + "\n"
+
+
+def _lines(path: Path) -> Iterator[str]:
+    table = as_written(path)
+    kinds = {str(name): _kind(table[name]) for name in table.columns}
+    empties = sorted({"", *(word for name, kind in kinds.items() for word in _empties(table[name], kind))})
+    is_text = path.suffix.lower() in (".csv", ".tsv")
+    columns = {
+        name: table[name].mask(table[name].isin(empties)) if is_text else table[name].copy() for name in table.columns
+    }
+    yield "# A data contract: what each table of this kind has to be. Written by `runner contract infer`."
+    yield "# Review every line: it holds what was seen once, not what is right. Fields: `runner schema contract`."
+    yield "contract: 1"
+    yield "# What a broken check does: fail, quarantine or warn. `severity: {range: warn}` says it for one check,"
+    yield "# also in a column."
+    yield "severity: fail"
+    if is_text:
+        yield f"missing_values: {_flow(empties)}"
+    if path.suffix.lower() != ".parquet":
+        yield f"final_newline: {_flow(ends_with_newline(path))}"
+    rows = len(table)
+    yield f"rows: {{min: {_rounded_down(rows / 2)}, max: {_rounded_up(rows * 10)}}}  # seen: {rows}"
+    yield "order: true"
+    yield "extra: false"
+    yield f"duplicates: {_flow(bool(table.duplicated().any()))}"
+    key = next((name for name, values in columns.items() if _is_key(values, kinds[str(name)])), None)
+    if key is not None:
+        yield f"primary_key: [{_flow(str(key))}]  # the first column without a value that is missing or comes twice"
+    yield "# leakage: {target: NAME}  # say which column is to be predicted, and none that tells it gets in"
+    yield "columns:"
+    for name, values in columns.items():
+        yield f"  {_name(str(name))}:"
+        yield from (f"    {line}" for line in _column(values, kinds[str(name)], is_key=name == key))
+
+
+def _kind(values: pandas.Series) -> str:
+    """The narrowest type that all values fit, words for no value aside."""
+    import pandas
+
+    if values.dtype.kind in "iuf" and not values.isna().all():
+        there = values.dropna()
+        return "integer" if (there == there.round()).all() else "number"
+    if values.dtype.kind in "bM":
+        return "boolean" if values.dtype.kind == "b" else "datetime"
+    seen = pandas.Series(values.unique())
+    texts = seen[~seen.isin(["", *_MISSING_WORDS])].dropna().astype("str")
+    if texts.empty:
+        return "text"
+    if texts.str.fullmatch(_NUMBER.pattern).all() and not texts.str.match(r"[+-]?0[0-9]").any():
+        numbers = pandas.to_numeric(texts)
+        return "integer" if texts.str.fullmatch(r"[+-]?[0-9]+").all() and numbers.abs().max() < 2**53 else "number"
+    if texts.isin(["true", "false", "True", "False", "TRUE", "FALSE"]).all():
+        return "boolean"
+    if texts.str.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").all():
+        for kind, form in (("date", "%Y-%m-%d"), ("datetime", "ISO8601")):
+            if pandas.to_datetime(texts, format=form, utc=True, errors="coerce").notna().all():
+                return kind
+    return "text"
+
+
+def _empties(values: pandas.Series, kind: str) -> list[str]:
+    return [] if kind == "text" else sorted(set(_MISSING_WORDS).intersection(values.unique()))
+
+
+def _is_key(values: pandas.Series, kind: str) -> bool:
+    return kind in ("integer", "text") and len(values) > 1 and bool(values.notna().all()) and values.is_unique
+
+
+def _column(values: pandas.Series, kind: str, *, is_key: bool) -> Iterator[str]:
+    yield f"type: {kind}"
+    there, missing = values.dropna(), values.isna()
+    if not missing.any():
+        yield "nullable: false"
+    elif len(there):
+        share, run = float(missing.mean()), longest_run(missing.to_numpy())
+        most = min(1.0, round(max(share * 1.5, share + 0.05), 2))
+        yield f"missing: {{max: {most:g}, run: {run * 2 + 10}}}  # seen: {share:.1%}, {run} in a row"
+    if there.empty:
+        yield "# no value was seen"
+        return
+    if len(there) > 1 and there.is_unique and kind in ("integer", "text") and not is_key:
+        yield "unique: true"
+    distinct = int(there.nunique())
+    if distinct > 1:
+        yield "distinct: {min: 2}" + f"  # seen: {distinct}"
+    writers = {"integer": _numbers, "number": _numbers, "text": _text, "date": _times, "datetime": _times}
+    if kind in writers:
+        yield from writers[kind](there, kind)
+
+
+def _numbers(there: pandas.Series, kind: str) -> Iterator[str]:
+    import pandas
+
+    numbers = pandas.to_numeric(there).astype(float)
+    low, high = float(numbers.min()), float(numbers.max())
+    wide = high - low
+    least, most = _below(low - wide / 2), _above(high + wide / 2)
+    least = 0.0 if low >= 0 > least else least
+    if kind == "integer":
+        least, most = math.floor(least), math.ceil(most)
+    is_name = kind == "integer" and numbers.is_unique  # of a row: new ones go on where these end
+    if is_name and len(there) > 1:
+        yield f"min: {_number(min(0.0, low))}  # seen: {_number(low)} to {_number(high)}"
+    else:
+        half = f"half of them up to {numbers.median():g}"
+        yield f"min: {_number(least)}  # seen: {_number(low)} to {_number(high)}, {half}"
+        yield f"max: {_number(most)}"
+    if len(there) > 1 and numbers.is_monotonic_increasing:
+        yield "# increasing: true  # so it is here; say so if it has to be"
+    if len(there) >= _FEW_ROWS and not is_name and numbers.nunique() > 1:
+        classes = spread.classes_of(numbers.to_numpy())
+        edges = ", ".join(_number(edge) for edge in classes.edges)
+        shares = ", ".join(f"{share:.4g}" for share in classes.shares)
+        yield "distribution:"
+        yield "  psi: 0.25"
+        yield "  ks: 0.2"
+        yield f"  edges: [{edges}]"
+        yield f"  shares: [{shares}]"
+
+
+def _text(there: pandas.Series, kind: str) -> Iterator[str]:
+    texts = there.astype(str)
+    seen = sorted(texts.unique().tolist())
+    if any(re.search(UNCLEAN, text) for text in seen[:1000]):
+        yield "# text: clean  # some values have spaces at an end, control characters or letters of a wrong encoding"
+    else:
+        yield "text: clean"
+    if len(seen) <= _MOST_CATEGORIES and len(texts) >= _ROWS_EACH * len(seen):
+        yield f"categories: {_flow(seen)}"
+        if len(texts) >= _FEW_ROWS and len(seen) > 1:
+            shares = ", ".join(f"{_name(name)}: {share:.4g}" for name, share in spread.category_shares(texts).items())
+            yield "distribution:"
+            yield "  psi: 0.25"
+            yield "  share: 0.15"
+            yield f"  shares: {{{shares}}}"
+        return
+    shapes = {_shape(text) for text in seen}
+    if len(shapes) == 1 and len(seen) > 1:
+        yield f"pattern: {_flow(shapes.pop())}"
+    lengths = texts.str.len()
+    most = _rounded_up(int(lengths.max()) * 2)
+    yield f"length: {{min: {int(lengths.min() > 0)}, max: {most}}}  # seen: {lengths.min()} to {lengths.max()}"
+
+
+def _shape(text: str) -> str:
+    """A regular expression for texts that look alike: `C-00123` is `C-[0-9]+`."""
+    parts = re.findall(r"[0-9]+|[a-z]+|[A-Z]+|.", text, re.DOTALL)
+    classes = (("[0-9]+", str.isdigit), ("[a-z]+", str.islower), ("[A-Z]+", str.isupper))
+    return "".join(
+        next(
+            (name for name, fits in classes if part.isascii() and fits(part)),
+            re.sub(r"([][\\.^$*+?{}|()])", r"\\\1", part),
+        )
+        for part in parts
+    )
+
+
+def _times(there: pandas.Series, kind: str) -> Iterator[str]:
+    import pandas
+
+    moments = pandas.to_datetime(there, utc=True, format="ISO8601")
+    text = "%Y-%m-%d" if kind == "date" else "%Y-%m-%dT%H:%M:%SZ"
+    low, high = moments.min(), moments.max()
+    yield f'min: "{low.year}-01-01"  # seen: {low.strftime(text)} to {high.strftime(text)}'
+    yield "past: true  # asked where the stage has `as_of`"
+    if len(moments) > 1 and moments.is_monotonic_increasing:
+        yield "increasing: true"
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Numbers and texts
+
+
+def _below(value: float) -> float:
+    """A number of two digits that is not above."""
+    return _two_digits(value, math.floor)
+
+
+def _above(value: float) -> float:
+    return _two_digits(value, math.ceil)
+
+
+def _two_digits(value: float, cut: Any) -> float:
+    if not value:
+        return 0.0
+    places = 1 - math.floor(math.log10(abs(value)))
+    scaled = value * 10.0**places if places < 300 else value
+    return float(f"{cut(scaled) / 10.0**places:.12g}") if places < 300 else value
+
+
+def _rounded_down(value: float) -> int:
+    return max(1, int(_below(value)))
+
+
+def _rounded_up(value: float) -> int:
+    return max(1, int(_above(value)))
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+
+
+def _flow(value: Any) -> str:
+    """A value in YAML, in a line: JSON, which YAML 1.2 reads as it is."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _name(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) and name.lower() not in _WORDS_OF_YAML else _flow(name)

@@ -1,0 +1,271 @@
+"""A contract catches every fault that is put into data, and nothing in clean data; rows can be put aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+
+from runner.specs import yaml12
+from runner.stages.contracts.infer import inferred
+from runner.stages.validate import main
+from tests.stages.customers import customers, text_of
+
+AS_OF = "--as_of=2026-06-01"
+CONTRACT = "contract.yaml"
+
+
+@pytest.fixture(scope="module")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What was inferred from a clean table, and what people said of it in their review: the target."""
+    folder = tmp_path_factory.mktemp("contract")
+    (folder / "seen.csv").write_bytes(text_of(customers(0)))
+    return inferred(folder / "seen.csv") + "leakage: {target: churned}\nfreshness: {column: when, max_age: 200d}\n"
+
+
+@pytest.fixture(autouse=True)
+def here(contract: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(CONTRACT).write_text(contract, encoding="utf-8")
+
+
+def validated(data: bytes, *words: str) -> tuple[int, dict[str, str]]:
+    """The exit code, and what each broken check does by its name."""
+    Path("data.csv").write_bytes(data)
+    code = main(["--data=data.csv", f"--contract={CONTRACT}", AS_OF, "--metrics=m.json", *words])
+    broken = json.loads(Path("m.json").read_text())["broken"] if Path("m.json").exists() else {}
+    return code, {name: row["does"] for name, row in broken.items()}
+
+
+@pytest.mark.parametrize("seed", range(1, 13))
+def test_nothing_is_said_of_clean_data(seed: int) -> None:
+    assert validated(text_of(customers(seed))) == (0, {})
+
+
+def _with(change: Callable[[pandas.DataFrame], pandas.DataFrame]) -> Callable[[pandas.DataFrame], bytes]:
+    return lambda table: text_of(change(table))
+
+
+def _times(column: str, factor: float, offset: float = 0.0, every: int = 1) -> Callable[[pandas.DataFrame], bytes]:
+    """Numbers in another unit, or with a shifted point, in each n-th row."""
+
+    def change(table: pandas.DataFrame) -> pandas.DataFrame:
+        numbers = pandas.to_numeric(table[column])
+        moved = (numbers * factor + offset).map(lambda value: f"{value:.3f}")
+        return table.assign(**{column: table[column].where(numpy.arange(len(table)) % every > 0, moved)})
+
+    return _with(change)
+
+
+def _some(column: str, change: Callable[[str], str], rows: slice = slice(700, 703)) -> Callable[..., bytes]:
+    def changed(table: pandas.DataFrame) -> pandas.DataFrame:
+        values = table[column].tolist()
+        values[rows] = [change(value) for value in values[rows]]
+        return table.assign(**{column: values})
+
+    return _with(changed)
+
+
+def _misread(text: str) -> str:
+    return text.encode().decode("latin-1")
+
+
+FAULTS: dict[str, tuple[Callable[[pandas.DataFrame], bytes], str]] = {
+    "a word in numbers": (_some("visits", lambda _: "many"), "visits.type"),
+    "a half of a whole number": (_some("visits", lambda _: "2.5"), "visits.type"),
+    "a decimal comma": (_some("income", lambda text: text.replace(".", ",")), "income.type"),
+    "dates written otherwise": (_some("birthday", lambda _: "31/01/1990", slice(None)), "birthday.type"),
+    "a new word for no value": (_some("income", lambda _: "NULL"), "income.type"),
+    "a sign for no value": (_some("income", lambda _: "-999"), "income.range"),
+    "a value out of range": (_some("height", lambda _: "999"), "height.range"),
+    "a new category": (_some("plan", lambda _: "ultra"), "plan.categories"),
+    "spaces at a category": (_some("plan", lambda text: f"{text} "), "plan.categories"),
+    "the case of a category": (_some("churned", str.upper), "churned.categories"),
+    "swapped values of two columns": (
+        _with(lambda table: table.assign(height=table["visits"], visits=table["height"])),
+        "visits.type",
+    ),
+    "swapped columns of one type": (
+        _with(lambda table: table.assign(plan=table["city"], city=table["plan"])),
+        "city.categories",
+    ),
+    "columns in another order": (_with(lambda table: table[[*table.columns[::-1]]]), "order"),
+    "another unit, far away": (_times("height", 1 / 2.54), "height.distribution"),
+    "another unit, near by": (_times("income", 1.4), "income.distribution"),
+    "a shifted decimal point": (_times("income", 100, every=200), "income.range"),
+    "a shift of the mean": (_times("height", 1, 12), "height.distribution"),
+    "rows that come twice": (_with(lambda table: pandas.concat([table, table.tail(5)])), "duplicates"),
+    "a key that comes twice": (_some("id", lambda _: "C-000001"), "primary_key"),
+    "a key of another form": (_some("id", lambda text: text.lower()), "id.pattern"),
+    "a copy of the target beside it": (_with(lambda table: table.assign(left=table["churned"])), "extra"),
+    "a copy of the target in a feature": (
+        _with(lambda table: table.assign(visits=table["churned"].map({"yes": "9", "no": "4"}))),
+        "leakage",
+    ),
+    "keys that tell the target": (
+        _with(lambda table: table.assign(churned=table["churned"].sort_values().to_numpy())),
+        "leakage",
+    ),
+    "a file that was cut off": (lambda table: text_of(table)[:-9], "final_newline"),
+    "a file of which half is missing": (lambda table: text_of(table.head(700)), "rows"),
+    "a file without rows": (lambda table: text_of(table.head(0)), "rows"),
+    "letters of a wrong encoding": (_some("city", _misread, slice(None)), "city.text"),
+    "an extra column": (_with(lambda table: table.assign(note="x")), "extra"),
+    "a missing column": (_with(lambda table: table.drop(columns="height")), "columns"),
+    "a renamed column": (_with(lambda table: table.rename(columns={"height": "Height"})), "columns"),
+    "time going backwards": (_some("when", lambda _: "2026-01-01T00:00:00"), "when.increasing"),
+    "time in the future": (_some("when", lambda _: "2036-01-01T00:00:00", slice(-1, None)), "when.past"),
+    "time at the epoch": (_some("when", lambda _: "1970-01-01T00:00:00", slice(0, 1)), "when.range"),
+    "old data": (_some("when", lambda text: text.replace("2026", "2025"), slice(None)), "freshness"),
+    "a constant column": (_with(lambda table: table.assign(visits="6")), "visits.distinct"),
+    "a constant category": (_with(lambda table: table.assign(plan="basic")), "plan.distinct"),
+    "missing values where none may be": (_some("income", lambda _: ""), "income.nullable"),
+    "a burst of missing values": (_some("score", lambda _: "", slice(100, 150)), "score.missing"),
+    "many missing values": (_some("score", lambda _: "", slice(0, None, 5)), "score.missing"),
+    "other shares of categories": (
+        _with(lambda table: table.assign(plan=table["plan"].map({"basic": "pro", "plus": "plus", "pro": "basic"}))),
+        "plan.distribution",
+    ),
+    "another separator": (lambda table: text_of(table, ";"), "columns"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_caught(name: str) -> None:
+    fault, check = FAULTS[name]
+    code, broken = validated(fault(customers(1)))
+    assert (code, broken.get(check)) == (1, "fail")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (text_of(customers(1)).decode().encode("latin-1"), "data.csv: it is not in UTF-8: byte 0xe8 stands for no "),
+        (b"a,b\n1,2,3\n", "data.csv: it cannot be read as a table: "),
+        (b"", "data.csv: it cannot be read as a table: "),
+    ],
+    ids=["latin-1", "ragged", "empty"],
+)  # fmt: skip
+def test_a_file_that_is_no_table_is_told(data: bytes, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validated(data)[0] == 1
+    assert capsys.readouterr().err.startswith(f"validate: {told}")
+
+
+def _spoilt() -> pandas.DataFrame:
+    table = customers(1)
+    table.loc[3, "visits"], table.loc[3, "plan"], table.loc[9, "plan"] = "many", "", "ultra"
+    return table
+
+
+def test_bad_rows_are_put_aside_with_what_is_wrong_and_good_ones_stay_as_they_are_written() -> None:
+    table = _spoilt()
+    code, broken = validated(text_of(table), "--on_fail=quarantine", "--out=good.csv", "--out=bad.csv", "--out=r.html")
+    assert code == 0
+    assert broken == dict.fromkeys(["visits.type", "plan.nullable", "plan.categories"], "quarantine")
+    assert Path("good.csv").read_bytes() == text_of(table.drop(index=[3, 9]))
+    bad = pandas.read_csv("bad.csv", dtype=str)
+    assert bad[["id", "_row", "_reasons"]].to_numpy().tolist() == [
+        ["C-000004", "4", "visits.type; plan.nullable"],
+        ["C-000010", "10", "plan.categories"],
+    ]
+    page = Path("r.html").read_text()
+    assert "ultra" in page
+    assert 'name="viewport"' in page
+    assert json.loads(Path("m.json").read_text())["quarantined_rows"] == 2
+
+
+def test_a_clean_table_goes_on_byte_for_byte() -> None:
+    validated(text_of(customers(1)), "--out=good.csv", "--out=report.md")
+    assert Path("good.csv").read_bytes() == Path("data.csv").read_bytes()
+    assert Path("report.md").read_text().startswith("# Validation: valid\n")
+
+
+def test_too_many_bad_rows_are_not_put_aside_but_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    data = text_of(customers(1).assign(plan="ultra"))
+    words = ("--on_fail=quarantine", "--out=good.csv", "--out=bad.csv")
+    assert validated(data, *words, "--max_quarantined=0.5")[0] == 1
+    assert "1500 of 1500 rows would be put aside" in capsys.readouterr().err
+    assert not Path("good.csv").exists()
+
+
+def test_a_warning_stops_nothing_and_a_column_has_its_own_severity() -> None:
+    assert validated(text_of(_spoilt()), "--on_fail=warn")[0] == 0
+    Path(CONTRACT).write_text(
+        "contract: 1\nextra: true\nseverity: quarantine\ncolumns:\n"
+        "  visits: {type: integer, severity: warn}\n  plan: {type: text, nullable: false, severity: {nullable: fail}}\n"
+    )
+    code, broken = validated(text_of(_spoilt()), "--out=good.csv", "--out=bad.csv")
+    assert (code, broken) == (1, {"visits.type": "warn", "plan.nullable": "fail"})
+
+
+def test_a_reference_counts_in_place_of_what_the_contract_saw() -> None:
+    moved = customers(2).assign(height=[f"{float(value) + 12:.1f}" for value in customers(2)["height"]])
+    Path("reference.csv").write_bytes(text_of(moved))
+    assert validated(text_of(moved))[0] == 1
+    assert validated(text_of(moved), "--reference=reference.csv") == (0, {})
+    assert "height.distribution" in validated(text_of(customers(1)), "--reference=reference.csv")[1]
+
+
+def test_too_few_rows_to_tell_are_not_compared() -> None:
+    Path(CONTRACT).write_text(Path(CONTRACT).read_text().replace("rows: {", "rows: {min: 1} #"))
+    assert validated(text_of(customers(1).head(150)))[1].keys() <= {"freshness"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("contract: 1\ncolumns:\n  a: {typ: text}\n", ":3:7: unknown key `typ` in `a` (did you mean `type`?)"),
+        ("contract: 1\ncolumns:\n  a: {type: int}\n", "contract.yaml:3:7: `type` must be one of integer, number, text"),
+        ("contract: 1\ncolumns: {a: {type: text, min: 1}}\n", "`min` says nothing of the type `text`"),
+        ("contract: 1\ncolumns: {a: {type: text, pattern: '('}}\n", "`pattern` is no regular expression"),
+        ("contract: 1\ncolumns: {a: {type: date, min: soon}}\n", "`min` is no time: `soon`"),
+        ("contract: 1\ncolumns: {a: {type: number, min: 2, max: 1}}\n", "`min` is above `max`"),
+        ("contract: 1\nprimary_key: [aa]\ncolumns: {aaa: {type: text}}\n", ":2:15: `aa` is no column of the"),
+        ("contract: 1\ncolumns: {a: {type: number, distribution: {edges: [1, 2], shares: [1]}}}\n", "do not fit"),
+        ("contract: 1\ncolumns: {a: {type: text, categories: [1]}}\n", "`categories` of texts must be texts"),
+        ("a: [\n", "contract.yaml:"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_contract_is_told_with_its_place(
+    text: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(CONTRACT).write_text(text)
+    assert validated(b"a\n1\n")[0] == 1
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("--on_fail=quarantine",), ("--as_of=soon",), ("--out=a.csv",) * 3])
+def test_a_call_that_cannot_be_is_told(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert validated(text_of(customers(1).head(3)), *words)[0] == 1
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_the_same_table_gives_the_same_contract_and_the_same_bytes(contract: str) -> None:
+    Path("seen.csv").write_bytes(text_of(customers(0)))
+    assert contract.startswith(inferred("seen.csv"))
+    assert "# seen: 1500" in contract
+    assert yaml12.load(contract, file="c")["columns"]["plan"]["categories"] == ["basic", "plus", "pro"]
+    words = ("--on_fail=quarantine", "--out=good.csv", "--out=bad.csv", "--out=r.html")
+    runs = []
+    for _ in range(2):
+        validated(text_of(_spoilt()), *words)
+        runs.append([Path(name).read_bytes() for name in ("m.json", "good.csv", "bad.csv", "r.html")])
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "tsv"])
+def test_other_kinds_of_tables_are_read_by_the_same_contract(ending: str) -> None:
+    table = customers(0)
+    if ending == "tsv":
+        Path("seen.tsv").write_bytes(text_of(table, "\t"))
+    else:
+        numbers = table.assign(visits=table["visits"].astype(int), active=table["active"] == "true")
+        numbers.drop(columns=["income", "height", "score"]).to_json("seen.jsonl", orient="records", lines=True)
+    Path(CONTRACT).write_text(inferred(f"seen.{ending}"), encoding="utf-8")
+    words = [f"--data=seen.{ending}", f"--contract={CONTRACT}", f"--out=good.{ending}"]
+    assert main(words) == 0
+    assert Path(f"good.{ending}").read_bytes() == Path(f"seen.{ending}").read_bytes()
