@@ -130,7 +130,7 @@ def _numbers(there: pandas.Series, kind: str) -> Iterator[str]:
     low, high = float(numbers.min()), float(numbers.max())
     wide = high - low
     least, most = _below(low - wide / 2), _above(high + wide / 2)
-    least = 0.0 if low >= 0 > least else least
+    least = 0.0 if low >= 0 > least else least  # most of what is never below zero cannot be
     if kind == "integer":
         least, most = math.floor(least), math.ceil(most)
     is_name = kind == "integer" and numbers.is_unique  # of a row: new ones go on where these end
