@@ -1,4 +1,4 @@
-"""What the stage `validate` takes for a large table: a million rows of twenty columns, and a contract inferred from some.
+"""What the stage `validate` takes for a large table: a million rows of twenty columns and their contract.
 
 Goal: under 10 seconds and under 2 GB, from the start of the process to its end. Run by hand:
 `python benchmarks/contract.py [--rows N] [--runs N] [--quarantine]`. Makes its table in a folder that goes with it.
