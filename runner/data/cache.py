@@ -37,7 +37,7 @@ from runner.data.links import (
     temporary_name,
 )
 from runner.data.listings import check_members
-from runner.data.objects import ObjectStore, OpenFolder, name_of
+from runner.data.objects import ObjectStore, OpenFolder
 from runner.data.walk import FileFound, Ignoring, batches, check_regular, dvc_walk, files_of, whole_walk
 from runner.errors import InputError
 from runner.failpoints import reached
@@ -416,8 +416,8 @@ class Cache:
                 if folder:
                     os.makedirs(place, exist_ok=True)
                 with OpenFolder(place) as opened:
-                    for name, md5 in files:
-                        if not (may_link and _hard_link(name_of(md5), name, objects, opened)):
+                    for name, md5 in files:  # digests all of them, which the listing was checked for
+                        if not (may_link and _hard_link(f"{md5[:2]}/{md5[2:]}", name, objects, opened)):
                             self._copy_file(md5, f"{place}/{name}", writable, False, legacy)
 
     def _link_file(self, md5: str, dest: str, writable: bool, isexec: bool, legacy: bool) -> None:
