@@ -47,6 +47,7 @@ MANY = 100
 BUILTINS: Mapping[str, Builtin] = {
     builtin.name: builtin
     for builtin in (
+        Builtin("profile", 1, outs=(1, 2), metrics=(0, 1)),
         Builtin("validate", 1, outs=(0, 3), metrics=(0, 1)),
         Builtin("split", 1, outs=(1, MANY)),
         Builtin("train", 1, outs=(1, 1), metrics=(0, 1)),

@@ -37,8 +37,8 @@ def inferred(path: str | Path) -> str:
 
 def _lines(path: Path) -> Iterator[str]:
     table = as_written(path)
-    kinds = {str(name): _kind(table[name]) for name in table.columns}
-    empties = sorted({"", *(word for name, kind in kinds.items() for word in _empties(table[name], kind))})
+    kinds = {str(name): kind_of(table[name]) for name in table.columns}
+    empties = sorted({"", *(word for name, kind in kinds.items() for word in empties_of(table[name], kind))})
     is_text = path.suffix.lower() in (".csv", ".tsv")
     columns = {
         name: table[name].mask(table[name].isin(empties)) if is_text else table[name].copy() for name in table.columns
@@ -68,7 +68,7 @@ def _lines(path: Path) -> Iterator[str]:
         yield from (f"    {line}" for line in _column(values, kinds[str(name)], is_key=name == key))
 
 
-def _kind(values: pandas.Series) -> str:
+def kind_of(values: pandas.Series) -> str:
     """The narrowest type that all values fit, words for no value aside."""
     import pandas
 
@@ -93,7 +93,8 @@ def _kind(values: pandas.Series) -> str:
     return "text"
 
 
-def _empties(values: pandas.Series, kind: str) -> list[str]:
+def empties_of(values: pandas.Series, kind: str) -> list[str]:
+    """The words for no value that a column of this type holds."""
     return [] if kind == "text" else sorted(set(_MISSING_WORDS).intersection(values.unique()))
 
 
