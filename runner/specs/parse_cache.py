@@ -27,6 +27,9 @@ _SAFE_KEY = r"^[0-9a-f]{16,64}$"
 _NAMESPACE = r"^[a-z][a-z0-9-]{0,40}$"
 _KEEP_FRESH_SECONDS = 24 * 3600
 _DEFAULT_BOUND_BYTES = 512 << 20
+_BLOCK_BYTES = 4096
+_TALLY = "added"
+"""A file with a byte for each block that was added since the folder was looked through, and one more."""
 
 
 class ParseCache:
@@ -39,8 +42,6 @@ class ParseCache:
         self._root = root
         self._bound_bytes = bound_bytes
         self._reads = reads
-        self._written_bytes: int | None = None
-        """Since the folder was looked through last; None before the first time."""
 
     def get(self, namespace: str, key: str) -> Any | None:
         """The value put under this key, or None if there is none or it is damaged."""
@@ -97,15 +98,19 @@ class ParseCache:
     def _prune(self, added_bytes: int) -> None:
         """Drop the entries used longest ago once the folder has grown over its bound.
 
-        It is looked through at the first entry that a process writes, and whenever an eighth of the bound was added.
+        It is looked through at its first entry, and whenever an eighth of the bound was added by whichever processes:
+        thousands of entries are too many for each of these to look at.
         """
         if self._root is None:
             return
-        if self._written_bytes is not None:
-            self._written_bytes += added_bytes
-            if self._written_bytes <= self._bound_bytes // 8:
+        added = -(-added_bytes // _BLOCK_BYTES)
+        with open(self._root / _TALLY, "ab") as tally:
+            tally.write(b"." * added)
+            tally.flush()
+            blocks = tally.tell()
+            if added < blocks <= self._bound_bytes // 8 // _BLOCK_BYTES:
                 return
-        self._written_bytes = 0
+            tally.truncate(1)
         entries = [
             (entry.stat(), entry) for entry in self._root.glob("*/*/*") if entry.name.endswith((".json", ".new"))
         ]

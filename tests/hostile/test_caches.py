@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from runner.observe.memo import DigestMemo
-from runner.specs.parse_cache import ParseCache
+from runner.specs.parse_cache import ParseCache, _size_on_disk
 from tests.cli.command import call
+from tests.counted import calls
 from tests.hostile.catalogue import MECHANISMS
 from tests.hostile.ground import Ground
 from tests.hostile.kinds import HEAD, Case
@@ -162,3 +163,15 @@ def test_digests_apart_are_read_from_both_and_written_to_one(tmp_path: Path) -> 
     apart.close()
     trusted.close()
     assert _rows(tmp_path / "trusted.sqlite") == {("a", "1")}
+
+
+def test_a_process_that_adds_little_does_not_look_through_all_entries(tmp_path: Path) -> None:
+    for number in range(30):
+        ParseCache(tmp_path).put("params", f"{number:040x}", "x")
+    with calls(_size_on_disk) as called:
+        ParseCache(tmp_path).put("params", "f" * 40, "x")
+    assert not called
+    (tmp_path / "added").unlink()
+    with calls(_size_on_disk) as called:
+        ParseCache(tmp_path).put("params", "e" * 40, "x")
+    assert called == {"_size_on_disk": 32}
