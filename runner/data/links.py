@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import stat
@@ -18,6 +19,9 @@ READ_ONLY_MODE = 0o444
 
 _FICLONE = 0x40049409
 _CHUNK_BYTES = 1 << 26
+_TOKEN = os.urandom(8).hex()
+"""Of this process and those that it forks: others, on hosts that share a cache, have the same process ids."""
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def _is_plain_way(root: Path, folders: str) -> bool:
 
 def temporary_name() -> str:
     """A name that no other thread or process uses."""
-    return f"{os.getpid():x}-{os.urandom(8).hex()}"
+    return f"{os.getpid():x}-{_TOKEN}-{next(_numbers):x}"
 
 
 def clear(path: StrPath) -> None:

@@ -58,9 +58,13 @@ def _is_plainly_below(output: Path, root: Path) -> bool:
 
 def links_of(place: Path) -> Iterator[Path]:
     """The links at and below a path."""
-    if place.is_symlink():
+    try:
+        mode = os.lstat(place).st_mode
+    except OSError:
+        return  # not to be read, which is said where the output is taken
+    if stat.S_ISLNK(mode):
         yield place
-    elif place.is_dir():
+    elif stat.S_ISDIR(mode):
         yield from map(Path, _links_below(os.fspath(place)))
 
 

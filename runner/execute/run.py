@@ -7,7 +7,6 @@ import datetime
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from runner.core.lock import lock_entry
@@ -277,7 +276,7 @@ def _result(context: Context, running: Running, room: Room, outcome: Outcome) ->
 
 def _wrong_outputs(context: Context, stage: Stage, outcome: Outcome) -> str:
     """What is wrong with the outputs of a command that ended well; empty where nothing is."""
-    missing = [out.path for out in stage.outs if not _exists(outcome.output_root / out.path)]
+    missing = [out.path for out in stage.outs if not os.path.lexists(outcome.output_root / out.path)]
     if missing:
         return f"exit code 0, but {', '.join(missing)} was not written"
     if outcome.undeclared and context.desired.project.strict:
@@ -314,10 +313,6 @@ def _why_it_failed(stage: Stage, outcome: Outcome) -> str:
         why = ", and so was the process that watched it" if outcome.supervisor_lost else why
         return f"was killed by signal {outcome.signal}{why}"
     return f"exit code {outcome.exit_code}"
-
-
-def _exists(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
 
 
 def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:

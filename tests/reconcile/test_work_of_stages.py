@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.counted import counted
+from runner.core.plan import Walk
+from tests.counted import calls, counted
 from tests.reconcile.worlds import World
 
 FEW, MANY = 3, 11
@@ -92,3 +93,24 @@ def test_a_stage_more_costs_what_it_always_did(tmp_path: Path, monkeypatch: pyte
     assert few["supervisors"] == many["supervisors"] == 1
     many.subtract(few)
     assert {what: count / (MANY - FEW) for what, count in many.items() if count} == FOR_EACH_STAGE
+
+
+def test_a_stage_that_waits_is_asked_again_once_nothing_is_missing(tmp_path: Path) -> None:
+    parts = "".join(f"  s{number}:\n    cmd: touch o{number}\n    outs: [o{number}]\n" for number in range(MANY))
+    deps = ", ".join(f"o{number}" for number in range(MANY))
+    world = World.create(
+        tmp_path, {"dvc.yaml": f"stages:\n{parts}  all:\n    cmd: touch end\n    deps: [{deps}]\n    outs: [end]\n"}
+    )
+    with calls(Walk.decide) as asked:
+        assert len(world.reconcile().ran) == MANY + 1
+    assert asked["decide"] == (MANY + 1) + 1 + (MANY + 1)  # in the plan, in its execution, and to say what stands
+
+
+def test_what_waits_in_the_end_says_only_what_is_missing(tmp_path: Path) -> None:
+    rows = (
+        "stages:\n  good:\n    cmd: touch a\n    outs: [a]\n  bad:\n    cmd: 'false'\n    outs: [b]\n"
+        "  both:\n    cmd: touch c\n    deps: [a, b]\n    outs: [c]\n"
+    )
+    world = World.create(tmp_path, {"dvc.yaml": rows})
+    told = world.reconcile(ok=(3,))
+    assert {row["stage"]: row["reasons"] for row in told.value["stages"]}["both"] == ["waits for b of bad"]
