@@ -88,9 +88,8 @@ class HashIndex:
         """
         keys = [(status.st_dev, status.st_ino) for status in statuses]
         with self._lock:
-            rows = self._read_many(keys)
-            for key in self._pending.keys() & keys:
-                rows[key] = self._pending[key]
+            rows = {key: self._pending[key] for key in self._pending.keys() & keys}
+            rows |= self._read_many([key for key in keys if key not in rows])
         if not rows:
             return [None] * len(keys)
         return [
@@ -162,6 +161,9 @@ class HashIndex:
             " WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
         )
         rows: dict[_Key, _Row] = {}
+        if len(keys) == 1:  # one small output: a list to be parsed costs more than the rest
+            found = self._read(keys[0])
+            return {keys[0]: found} if found is not None else {}
         for device in {device for device, _ in keys}:
             inodes = [inode for its_device, inode in keys if its_device == device]
             for inode, *row in self._ask(query, (device, json.dumps(inodes))):

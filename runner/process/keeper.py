@@ -29,16 +29,19 @@ import marshal
 import os
 import resource
 import select
-import signal
-import socket
 import stat
 import sys
 import time
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # what annotations alone need is not imported: each page of memory costs in every fork
+if TYPE_CHECKING:
+    import signal
+    import socket
     from collections.abc import Iterator
     from typing import Any, NoReturn
+else:  # the same without their enumerations, which need a dozen modules: each page of memory costs in every fork
+    import _signal as signal
+    import _socket as socket
 
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
@@ -134,9 +137,7 @@ def wakeup_descriptor() -> int:
     manager are left to the runner."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    os.set_blocking(writing, False)
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     return reading
