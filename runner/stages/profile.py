@@ -92,12 +92,12 @@ def _spread(there: pandas.Series, kind: str, bins: int, top: int) -> dict[str, A
         ends = {"min": there.min().isoformat(), "max": there.max().isoformat()}
         return {**ends, "histogram": _histogram(seconds, bins)}
     texts = there.astype(str)
-    counts = texts.value_counts()
-    found = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:top]
-    values = [{"value": str(value)[:_LONGEST_VALUE], "count": int(count)} for value, count in found]
+    counts = [(str(value), int(count)) for value, count in texts.value_counts().to_dict().items()]
+    found = sorted(counts, key=lambda item: (-item[1], item[0]))[:top]
+    values = [{"value": value[:_LONGEST_VALUE], "count": count} for value, count in found]
     lengths = texts.str.len()
     sizes = {"shortest": int(lengths.min()), "longest": int(lengths.max())} if kind == "text" else {}
-    return {**sizes, "top": values, "others": int(len(texts) - sum(row["count"] for row in values))}
+    return {**sizes, "top": values, "others": len(texts) - sum(count for _, count in found)}
 
 
 def _of_numbers(numbers: numpy.ndarray[Any, Any], bins: int) -> dict[str, Any]:
