@@ -51,6 +51,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("validate", 1, outs=(0, 3), metrics=(0, 1)),
         Builtin("split", 1, outs=(1, MANY)),
         Builtin("train", 1, outs=(1, 1), metrics=(0, 1)),
+        Builtin("tune", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
     )
 }
 _INPUT = "#/$defs/input"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from runner.errors import InputError
 from runner.specs.guesses import nearest
@@ -41,7 +42,7 @@ def _import_file(file: str, parts: Sequence[str]) -> None:
     if not Path(file).is_file():
         raise InputError(f"`code`: {file}: there is no such file", "name a file of the repository, from `wdir` on")
     is_ours = hasattr(sys.modules.get(parts[0]), "__runner_code__")
-    if not is_ours and (parts[0] in sys.modules or importlib.util.find_spec(parts[0]) is not None):
+    if not is_ours and (parts[0] in sys.modules or _is_installed(parts[0])):
         raise InputError(f"`code`: {file} has the name of an installed module, `{parts[0]}`", "rename the file")
     for count in range(1, len(parts)):
         name = ".".join(parts[:count])
@@ -63,6 +64,13 @@ def _import_file(file: str, parts: Sequence[str]) -> None:
         raise InputError(text, "name the modules that it needs before it in `code`, or install them") from error
     if len(parts) > 1:
         setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a module of this name is found elsewhere than in the working folder."""
+    here = Path.cwd()
+    elsewhere = [folder for folder in sys.path if folder and Path(folder).resolve() != here]
+    return name in sys.stdlib_module_names or importlib.machinery.PathFinder.find_spec(name, elsewhere) is not None
 
 
 def imported(path: str) -> Any:
@@ -98,7 +106,7 @@ def _made(path: str, params: Mapping[str, Any]) -> Any:
     kind = imported(path)
     if not callable(kind):
         raise InputError(f"`{path}` is no class", "name the class of the estimator")
-    given = {name: _value(value) for name, value in params.items()}
+    given = {name: value_of(value) for name, value in params.items()}
     _check_names(path, kind, given)
     try:
         estimator = kind(**given)
@@ -113,14 +121,14 @@ def _made(path: str, params: Mapping[str, Any]) -> Any:
     return estimator
 
 
-def _value(value: Any) -> Any:
-    """A parameter as it is meant: a mapping with `estimator` is one, at any depth."""
+def value_of(value: Any) -> Any:
+    """A parameter as it is meant: a mapping with `estimator` is one, at any depth; raises InputError like `made()`."""
     if isinstance(value, Mapping):
         if "estimator" in value and value.keys() <= _NESTED and isinstance(value["estimator"], str):
             return _made(value["estimator"], value.get("params") or {})
-        return {name: _value(inner) for name, inner in value.items()}
+        return {name: value_of(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        items = [_value(item) for item in value]
+        items = [value_of(item) for item in value]
         # Steps of a pipeline and the like are pairs of a name and an estimator, which scikit-learn wants as tuples.
         is_step = len(items) >= 2 and isinstance(items[0], str) and any(hasattr(item, "fit") for item in items[1:])
         return tuple(items) if is_step else items
@@ -136,9 +144,15 @@ def _check_names(path: str, kind: Any, given: Mapping[str, Any]) -> None:
         return
     for name in given:
         if name not in known:
-            close = next((other for other in known if other.lower() == name.lower()), None) or nearest(name, known)
-            hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(known)}"
-            raise InputError(f"`{path}` has no parameter `{name}`", hint)
+            refuse_parameter(path, name, known)
+
+
+def refuse_parameter(path: str, name: str, known: Iterable[str]) -> NoReturn:
+    """Raise the InputError for a parameter that an estimator does not have, with one that is close."""
+    names = list(known)
+    close = next((other for other in names if other.lower() == name.lower()), None) or nearest(name, names)
+    hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(names)}"
+    raise InputError(f"`{path}` has no parameter `{name}`", hint)
 
 
 def seeded(estimator: Any, seed: int) -> None:
