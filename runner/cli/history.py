@@ -14,6 +14,7 @@ from runner.report.history_view import Beside, status_json, status_text
 from runner.report.style import Style, log_text, plural, size
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.history import newest_results
+from runner.wiring.holdouts import holdout_uses
 from runner.wiring.rewritten import rewritten_states
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     verified = state.verifications() if state else {}
     results = newest_results(state, verified) if state else {}
     age = clone.state_age(plan.state)
-    beside = Beside(age, clone.waiting_runs(), clone.proposals(), clone.claims(), verified, results)
+    holdouts = [use.as_json() for use in holdout_uses(observation, observation.desired.holdouts)]
+    beside = Beside(age, clone.waiting_runs(), clone.proposals(), clone.claims(), verified, results, holdouts)
     records = plural(state.summary.head.sequence if state else 0, "record")
     signed = () if state is None else ("signed" if state.is_signed else "not signed",)
     ground = ground_of(clone, plan, observation.has_specs, aim, arguments.rev, records, *signed)

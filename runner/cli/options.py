@@ -365,6 +365,27 @@ def _runs(commands: Any) -> None:
         add_common(inner)
 
 
+def _gate(commands: Any) -> None:
+    help_ = "judge the gates of deployments by recorded metrics"
+    more = (
+        "Reads what is recorded and runs nothing. The gates of a proposal are those of the watched branch. Ends with 0 "
+        "where all pass, with 3 where one fails, and with 6 where one is inconclusive."
+    )
+    calls = ("gate", "gate churn-api my-branch", "gate --junit gates.xml --markdown summary.md")
+    parser = _command(commands, "gate", help_, "gate", "gate", *calls, more=more)
+    parser.add_argument("deployment", metavar="DEPLOYMENT", nargs="?", help="only this one (default: all)")
+    _rev(parser)
+    parser.add_argument(
+        "--champion",
+        metavar="REV",
+        help="the commit whose metrics `vs: champion` compares with (default: none, so that this is the first)",
+    )
+    parser.add_argument("--junit", metavar="FILE", help="also write the verdicts as JUnit XML, for CI systems")
+    parser.add_argument("--markdown", metavar="FILE", help="also append a Markdown summary to a file")
+    _trust(parser)
+    add_common(parser)
+
+
 def _log(commands: Any) -> None:
     help_ = "print the log of a stage's last run"
     parser = _command(commands, "log", help_, "history", "log", "log train", "log 17", "log 21 train")
@@ -526,6 +547,6 @@ def _seconds(text: str) -> float:
 _VALUED = ("-C", "--color")
 """Options before the command whose value may be the name of a command."""
 _COMMANDS = (
-    *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _log, _pull, _replay),
+    *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _gate, _log, _pull, _replay),
     *(_stage, _contract, _verify, _claims, _daemon, _audit, _keys),
 )

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import NOWHERE, Place
 from runner.values import dataclass, field
+
+if TYPE_CHECKING:
+    from runner.core.gates import Deployment
 
 
 class OutKind(Enum):
@@ -124,6 +127,8 @@ class Stage:
     """Name and version of the stage of the library that `cmd` runs (`train@1`); empty for a command of the team's."""
     given: tuple[tuple[str, str], ...] = ()
     """What `with` says: sorted names, and values as the arguments of `cmd` have them."""
+    training: bool = False
+    """The spec says that it trains, so that a sealed hold-out is not for it."""
 
     @property
     def is_beyond_dvc(self) -> bool:
@@ -162,6 +167,21 @@ class Pipeline:
     def folder(self) -> str:
         """Folder of the `dvc.yaml`, `.` for the root."""
         return self.dvc_file.removesuffix("dvc.yaml").rstrip("/") or "."
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """A sealed test set: what trains, and what that builds on, may not read it."""
+
+    pipeline: str
+    """Whose spec says so; it holds for all of them."""
+    paths: tuple[str, ...]
+    max_uses: int | None = None
+    place: Place = NOWHERE
+
+    def is_read_by(self, path: str) -> bool:
+        """Whether whoever reads a path reads it, or a part of it."""
+        return any(path == own or path.startswith(f"{own}/") or own.startswith(f"{path}/") for own in self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +292,10 @@ class Desired:
     """Folder that holds `.dvc`, `.` also when there is none yet."""
     has_dvc: bool = False
     not_handled: tuple[Notice, ...] = ()
-    """Deployments, monitors and fields that are understood but not acted on yet."""
+    """Monitors and fields that are understood but not acted on yet."""
     notices: tuple[Notice, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    holdouts: tuple[Holdout, ...] = ()
 
     def stages(self) -> tuple[Stage, ...]:
         """Every stage of every pipeline."""

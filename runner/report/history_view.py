@@ -12,6 +12,7 @@ from runner.core.recorded import Verified
 from runner.core.records import RunFacts
 from runner.observe.observation import Observation
 from runner.report.claims_view import claim_json, claim_line
+from runner.report.holdout_view import holdout_lines
 from runner.report.plan_view import Ground, after_failures, ground_text, no_stages, notices_text
 from runner.report.style import Style, plural, reason_text, size, table
 from runner.values import dataclass, field
@@ -45,6 +46,8 @@ class Beside:
     """By run key what verifications came to."""
     results: Mapping[str, str] = field(default_factory=dict)
     """By run key how the newest of them came out."""
+    holdouts: Sequence[Mapping[str, Any]] = ()
+    """How often each sealed hold-out was read."""
 
 
 def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def status_json(plan: Plan, observation: Observation, beside: Beside) -> dict[st
         ],
         "proposals": [{"ref": name, "state": tip, "age": age} for name, tip, age in beside.proposals],
         "claims": [claim_json(claim) for claim in beside.claims],
+        "holdouts": [dict(row) for row in beside.holdouts],
         "notHandled": [notice.message for notice in observation.desired.not_handled],
     }
 
@@ -82,6 +86,7 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
     notes += [f"proposal: {style.safe(name)} at {tip[:12]}, {age}" for name, tip, age in shown]
     if len(beside.proposals) > len(shown):
         notes.append(f"and {len(beside.proposals) - len(shown)} older proposals")
+    notes += holdout_lines(beside.holdouts, style)
     notes += notices_text(observation.desired, style)
     lines += ["", *notes] if notes else []
     return "\n".join(lines) + "\n"

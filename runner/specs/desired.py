@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest, plain_digest
-from runner.core.nouns import Address, Desired, LockEntry, Notice, Project, Stage, TrackedData
+from runner.core.nouns import Address, Desired, Holdout, LockEntry, Notice, Project, Stage, TrackedData
 from runner.errors import Finding, Place, SpecError
 from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places, yaml12
 from runner.specs.documents import Document
@@ -22,7 +22,9 @@ from runner.specs.projects import ProjectReading
 from runner.values import dataclass, replace
 
 if TYPE_CHECKING:
+    from runner.core.gates import Deployment
     from runner.git.read import Reader
+    from runner.specs.deployments import DeploymentReading
 
 _TRACKED_NAMESPACE = "tracked"
 _CONFIG_NAMESPACE = "dvc-config2"
@@ -129,10 +131,13 @@ class _Reader:
             self._note_sub_projects()
             pipelines = self._pipelines(adopted, every, kept)
         nouns = project.project()
-        self._note_unhandled(kept, pipelines)
+        holdouts = self._holdouts(kept)
+        deployments = self._deployments(kept, pipelines, holdouts) if root is not None else []
+        self._note_unhandled(kept, pipelines, deployments)
         tracked, partial = self._tracked() if root is not None else ({}, [])
         self._check(pipelines, tracked, partial)
         self._check_references(kept, pipelines)
+        self._check_seal(pipelines, holdouts, [found.deployment for found in deployments], {*tracked, *partial})
         locks, unvouched = (
             self._locks(pipelines) if nouns.accept_dvc_lock and project.is_known("trust") else ({}, set())
         )
@@ -148,6 +153,8 @@ class _Reader:
             has_dvc=self._layout.has_dvc,
             not_handled=tuple(self._not_handled),
             notices=tuple(self._notices),
+            deployments=tuple(found.deployment for found in deployments),
+            holdouts=tuple(holdouts),
         )
         return Reading(desired, tuple(sorted(set(faults.findings))), frozenset(unvouched))
 
@@ -203,11 +210,18 @@ class _Reader:
             if self._layout.has_dvc:
                 self._notices.append(Notice(f"the DVC project in `{root}` is left alone", Place(root)))
 
-    def _note_unhandled(self, every: list[Document], pipelines: list[LoadedPipeline]) -> None:
+    def _note_unhandled(
+        self, every: list[Document], pipelines: list[LoadedPipeline], deployments: list[DeploymentReading]
+    ) -> None:
+        fields = {found.deployment.name: found.unhandled for found in deployments}
         for document in every:
             place = Place(document.file, document.line, document.column)
-            if document.kind in ("Deployment", "Monitor"):
-                self._not_handled.append(Notice(f"{document.kind} {document.name} is not handled yet", place))
+            if document.kind == "Monitor":
+                self._not_handled.append(Notice(f"Monitor {document.name} is not handled yet", place))
+            elif document.kind == "Deployment":
+                for name in fields.get(document.name, ()):
+                    message = f"`{name}` of the Deployment {document.name} is not handled yet"
+                    self._not_handled.append(Notice(message, place))
             elif document.kind == "Project":
                 for name in _NOT_HANDLED_PROJECT_FIELDS:
                     if name in document.spec:
@@ -268,6 +282,64 @@ class _Reader:
         section = _parsing_section(data)
         self._cache.put(_CONFIG_NAMESPACE, entry.oid, section)
         return section
+
+    # ----- Gates and the sealed hold-out
+
+    def _holdouts(self, kept: list[Document]) -> list[Holdout]:
+        named = [document for document in kept if document.kind == "Pipeline" and "holdout" in document.spec]
+        if not named:
+            return []
+        from runner.specs.holdouts import read_holdout  # imported late: few have one
+
+        root, faults = self._layout.dvc_root, self._faults
+        located = ((document, documents.locator_of(document, self._layout)) for document in named)
+        return [read_holdout(document.name, document.spec, locator, root, faults) for document, locator in located]
+
+    def _deployments(
+        self, kept: list[Document], pipelines: list[LoadedPipeline], holdouts: list[Holdout]
+    ) -> list[DeploymentReading]:
+        """The deployments; the stages that their gates ask for join the pipelines."""
+        named = [document for document in kept if document.kind == "Deployment"]
+        if not named:
+            return []
+        from runner.specs.deployments import Ground, read_deployment  # imported late: start-up
+
+        made = [loaded.pipeline for loaded in pipelines]
+        stages = [stage for pipeline in made for stage in pipeline.stages]
+        ground = Ground(self._layout.dvc_root, stages, [pipeline.name for pipeline in made], holdouts, self._faults)
+        found = []
+        for document in named:
+            locator = documents.locator_of(document, self._layout)
+            reading = read_deployment(document, locator, ground)
+            found.append(reading)
+            if reading.definition:
+                gates = replace(locator, prefix=(*locator.prefix, "gates"))
+                source = (reading.pipeline, reading.definition, reading.marks, gates)
+                loaded = loading.load_generated(self._layout, *source, self._cache, self._faults)
+                pipelines += [loaded] if loaded is not None else []
+        return found
+
+    def _check_seal(
+        self,
+        pipelines: list[LoadedPipeline],
+        holdouts: list[Holdout],
+        deployments: list[Deployment],
+        tracked: Collection[str],
+    ) -> None:
+        """Hold-outs are there, and nothing that trains, or that is trained on, reads them."""
+        if not holdouts:
+            return
+        from runner.specs.holdouts import missing_findings, seal_findings  # imported late: few have one
+
+        stages = [stage for loaded in pipelines for stage in loaded.pipeline.stages]
+
+        def exists(path: str) -> bool:
+            return self._has(path) or self._faults.might_make(path)
+
+        self._faults.findings += [
+            *missing_findings(holdouts, stages, tracked, exists, self._layout.tree.paths),
+            *seal_findings(stages, holdouts, deployments, _place_finder(pipelines)),
+        ]
 
     # ----- What DVC has written
 

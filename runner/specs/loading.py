@@ -31,7 +31,7 @@ _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"
 _DEFINITION_NAMESPACE = "definitions"
 _LINK_LIMIT_BYTES = 4096
-_NOT_HANDLED_SECTIONS = ("on", "data", "holdout")
+_NOT_HANDLED_SECTIONS = ("on", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,32 @@ def load_document(
         is_whole=document.is_whole,
     )
     return _load(source, layout, cache, parsing, faults)
+
+
+def load_generated(
+    layout: Layout,
+    name: str,
+    definition: Mapping[str, Any],
+    marks: Mapping[str, tuple[int, int]],
+    locator: Locator,
+    cache: ParseCache,
+    faults: Faults,
+) -> LoadedPipeline | None:
+    """A pipeline that no document spells out, since another document asks for it; None where nothing can be read.
+
+    `locator` finds what asks for it, and `marks` are the line and column that each of its stages comes from.
+    """
+    source = _Source(
+        name=name,
+        file=locator.file,
+        base=layout.dvc_root,
+        adopted=False,
+        identity=["generated", definition, {stage: list(mark) for stage, mark in marks.items()}],
+        locator=locator,
+        definition=lambda: (definition, marks),
+        place=locator.place(()),
+    )
+    return _load(source, layout, cache, {}, faults)
 
 
 def _load(

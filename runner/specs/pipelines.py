@@ -25,6 +25,7 @@ RUNNER_FIELDS = (
     "environment",
     "seed",
     "deterministic",
+    "training",
     "image",
     "executor",
 )
@@ -128,7 +129,8 @@ class _StageReader:
             mutex=self._names("mutex"),
             environment=environment,
             seed=self._quantity("seed", units.whole_of, "a whole number"),
-            deterministic=self._deterministic(),
+            deterministic=self._truth("deterministic", default=True),
+            training=self._truth("training", default=False),
             uses=builtin.label if builtin else "",
             given=library.given_of(self._data) if builtin else (),
             not_handled=not_handled,
@@ -383,11 +385,12 @@ class _StageReader:
             )
         return tuple(sorted(set(names)))
 
-    def _deterministic(self) -> bool:
-        value = self._runner.get("deterministic", True)
+    def _truth(self, name: str, *, default: bool) -> bool:
+        value = self._runner.get(name, default)
         if not isinstance(value, bool):
-            self._wrong("deterministic", value, "`true` or `false`")
-        return value is not False
+            self._wrong(name, value, "`true` or `false`")
+            return default
+        return value
 
     def _environment(self) -> EnvironmentSpec | None:
         stated = self._stated("environment")

@@ -56,6 +56,8 @@ def _rest_of(stage: Stage) -> dict[str, Any]:
     stated = {key: value for key, value in rest.items() if value or (key == "timeout_seconds" and value is not None)}
     if not stage.deterministic:
         stated["deterministic"] = False
+    if stage.training:
+        stated["training"] = True
     if stage.seed is not None:
         stated["seed"] = stage.seed
     return stated
@@ -101,6 +103,7 @@ def _stage(row: list[Any], pipeline: str, file: str) -> Stage:
         more.get("deterministic", True),
         more.get("uses", ""),
         tuple([(name, text) for name, text in more.get("given", ())]),
+        more.get("training", False),
     )
 
 

@@ -75,7 +75,7 @@ def _of_revision(clone: Clone, rev: str, stage: str | None) -> Side:
         if step.action is Action.REMOVE or (wanted is not None and step.address not in wanted):
             continue
         name = str(step.address) if several else step.address.stage
-        result = _of_step(step, observation)
+        result = result_of_step(step, observation)
         if result is None:
             missing[name] = _WORDS.get(step.action, step.action.value)
         else:
@@ -84,7 +84,7 @@ def _of_revision(clone: Clone, rev: str, stage: str | None) -> Side:
     return Side(rev, observation.commit, subject, results, missing)
 
 
-def _of_step(step: Step, observation: Observation) -> Result | None:
+def result_of_step(step: Step, observation: Observation) -> Result | None:
     """What is recorded under the key of a stage: it stands, it ran earlier or elsewhere, or a lock file vouches."""
     record = record_of_step(step, observation)
     run = record.run if record is not None else None

@@ -60,7 +60,7 @@ def recorded_runs(
         return []
     state = the_state(clone, ref)
     found: list[tuple[Record, RunFacts]] = []
-    for record, run in _runs(state):
+    for record, run in runs_of(state):
         if _is_wanted(run, stage) and not (failed and run.succeeded):
             found.append((record, run))
         if len(found) >= limit:
@@ -125,7 +125,7 @@ def find_record(clone: Clone, name: str) -> tuple[Record, RunFacts | None]:
         if record is None:
             raise InputError(f"there is no record {int(name)}", f"the newest one is {state.summary.head.sequence}")
         return record, record.run
-    for record, run in _runs(state):
+    for record, run in runs_of(state):
         if len(name) >= 4 and (run.key.startswith(name) or run.run_id.startswith(name)):
             return record, run
     known = _known_stages(clone, state)
@@ -175,7 +175,7 @@ def newest_results(state: State, verified: Mapping[str, Verified]) -> dict[str, 
 def were_recorded(state: State, wanted: Mapping[str, str]) -> set[str]:
     """Those of the paths, each with a digest, at which some recorded run left just that."""
     left = dict(wanted)
-    for _, run in _runs(state) if left else ():
+    for _, run in runs_of(state) if left else ():
         for out in run.outs:
             if left.get(out.path) == out.md5:
                 del left[out.path]
@@ -252,13 +252,13 @@ def _last_run(clone: Clone, name: str) -> tuple[int | None, RunFacts]:
     for run in sorted(waiting, key=lambda run: run.started_at, reverse=True):
         if run.address in wanted:
             return None, run
-    for record, run in _runs(the_state(clone)):
+    for record, run in runs_of(the_state(clone)):
         if run.address in wanted:
             return record.sequence, run
     raise InputError(f"{name} has no recorded run", "a stage that is kept by evidence, or never ran, has no log")
 
 
-def _runs(state: State) -> Iterator[tuple[Record, RunFacts]]:
+def runs_of(state: State) -> Iterator[tuple[Record, RunFacts]]:
     """Runs of a ledger, the newest first; few are read as long as few are asked for."""
     seen = 0
     try:
@@ -289,7 +289,7 @@ def _damaged(state: State, error: BadRecord) -> Held:
 
 
 def _known_stages(clone: Clone, state: State) -> list[Address]:
-    seen = {run.address for _, run in _runs(state)} | {run.address for run in clone.waiting_runs()}
+    seen = {run.address for _, run in runs_of(state)} | {run.address for run in clone.waiting_runs()}
     return sorted(seen | set(state.addresses()))
 
 

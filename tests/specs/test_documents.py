@@ -136,9 +136,11 @@ spec:
     ]
 
 
-def test_deployments_and_monitors_are_told_to_be_not_handled_yet(git_repo: Callable[..., GitRepo]) -> None:
+def test_what_is_not_handled_yet_of_deployments_and_monitors_is_told(
+    git_repo: Callable[..., GitRepo],
+) -> None:
     deployment, monitor = (json.loads(schema_text(kind))["examples"][0] for kind in ("Deployment", "Monitor"))
-    stages = {"train": {"cmd": "x", "outs": ["models/churn"]}}
+    stages = {"train": {"cmd": "x", "outs": ["models/churn"], "metrics": ["metrics.json"]}}
     churn = {
         "apiVersion": "runner/v1",
         "kind": "Pipeline",
@@ -150,7 +152,8 @@ def test_deployments_and_monitors_are_told_to_be_not_handled_yet(git_repo: Calla
     desired = desired_of(git_repo({"runner.yaml": text}))
 
     assert [notice.message for notice in desired.not_handled] == [
-        "Deployment churn-api is not handled yet",
+        "`strategy` of the Deployment churn-api is not handled yet",
+        "`target` of the Deployment churn-api is not handled yet",
         "Monitor churn-watch is not handled yet",
         "`on` of the Pipeline churn is not handled yet",
     ]

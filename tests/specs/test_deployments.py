@@ -1,0 +1,249 @@
+"""Deployments: gates held against what pipelines record, gates that become stages, and the seal of hold-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from runner.core.gates import Gate, Waiver
+from runner.core.measures import MetricName
+from runner.core.nouns import Holdout
+from runner.errors import Place
+from runner.git.read import Reader
+from runner.specs import library
+from runner.specs.deployments import DeploymentReading, Evidence, Ground, read_deployment
+from runner.specs.documents import Document, locator_of
+from runner.specs.layout import Layout
+from runner.specs.left_out import Faults
+from runner.specs.loading import load_generated
+from runner.specs.parse_cache import ParseCache
+from runner.specs.places import Locator
+from tests.repositories import GitRepo
+from tests.specs.readings import DVC_PROJECT, desired_of, findings_of
+
+HEAD = "apiVersion: runner/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n"
+STAGES = """\
+  stages:
+    prepare: {cmd: x, deps: [data/raw.csv], outs: [data/train.csv]}
+    train: {cmd: x, deps: [data/train.csv], outs: [model]}
+    evaluate: {cmd: x, deps: [model, data/holdout.csv], metrics: [metrics.json: {cache: false}]}
+"""
+DATA = {"data/raw.csv": "1\n", "data/holdout.csv": "2\n"}
+AUC = 'metric: "metrics.json:auc"'
+SEALED = "  holdout: {data: data/holdout.csv}\n"
+
+
+def files(pipeline: str, *gates: str, rest: str = "") -> dict[str, str]:
+    deployment = HEAD.format(kind="Deployment", name="api") + "  model: {pipeline: churn, out: model}\n" + rest
+    deployment += "  gates:\n" + "".join(f"  - {gate}\n" for gate in gates) if gates else ""
+    return {
+        **DVC_PROJECT,
+        **DATA,
+        "runner.yaml": HEAD.format(kind="Pipeline", name="churn") + pipeline,
+        "deployments/api.yaml": deployment,
+    }
+
+
+def test_gates_are_read_with_names_of_what_they_ask_for(git_repo: Callable[..., GitRepo]) -> None:
+    gates = (
+        '{metric: "metrics.json:auc", min: 0.8}',
+        '{metric: "metrics.json:auc", max: 1, confidence: 0.95, onInconclusive: fail}',
+        '{metric: "metrics.json:auc", vs: champion, minDelta: -0.01, noise: "metrics.json:seeds"}',
+        '{metric: "metrics.json:a.b", slice: sex, min: 0.7, minSupport: 50, severity: warn}',
+        '{metric: "metrics.json:auc", slice: {age: 3}, equals: 1, waiver: {by: ann, reason: why, until: "2027-01-31"}}',
+    )
+    desired = desired_of(git_repo(files(STAGES, *gates, rest="  acceptEvidence: true\n  target: {server: {}}\n")))
+
+    (found,) = desired.deployments
+    auc = MetricName("metrics.json", ("auc",))
+    assert (found.name, found.pipeline, found.out, found.accept_evidence) == ("api", "churn", "model", True)
+    assert found.gates == (
+        Gate("metrics.json:auc", auc, min=0.8),
+        Gate("metrics.json:auc (2)", auc, max=1, confidence=0.95, on_inconclusive="fail"),
+        Gate("metrics.json:auc vs champion", auc, versus="champion", min_delta=-0.01, noise=_seeds()),
+        Gate("metrics.json:a.b by sex", _slices("sex", "*", "a", "b"), min=0.7, min_support=50, warns=True),
+        Gate("metrics.json:auc of age=3", _slices("age", "3", "auc"), equals=1, waiver=_waiver()),
+    )
+    assert [notice.message for notice in desired.not_handled] == ["`target` of the Deployment api is not handled yet"]
+
+
+def _seeds() -> MetricName:
+    return MetricName("metrics.json", ("seeds",))
+
+
+def _slices(*keys: str) -> MetricName:
+    return MetricName("metrics.json", ("slices", *keys))
+
+
+def _waiver() -> Waiver:
+    return Waiver("ann", "why", "2027-01-31")
+
+
+@pytest.mark.parametrize(
+    ("gate", "finding"),
+    [
+        (
+            '{metric: "metric.json:auc", min: 1}',
+            "6: no stage has the metrics file `metric.json` (did you mean",
+        ),
+        ('{metric: "model:auc", min: 1}', "6: `model` is an output, and no metrics file (name it below `metrics`"),
+        ('{metric: "../m.json:auc", min: 1}', "6: `../m.json:auc` names no metric (write `FILE:KEY`"),
+        (f"{{{AUC}}}", "5: the gate has no bound (it takes: min, max, equals, minDelta, maxDelta)"),
+        (f"{{{AUC}, min: .nan}}", "34: `min: nan` is no bound (write a finite number)"),
+        (f"{{{AUC}, minDelta: 0}}", "34: `minDelta` compares with nothing (say `vs: champion`"),
+        (f"{{{AUC}, min: 1, vs: base}}", "42: nothing is asked of the difference to the base"),
+        (f"{{{AUC}, min: 1, vs: bsae}}", "42: `vs` must be one of champion, base, not `bsae`"),
+        (f"{{{AUC}, min: 1, noise: 0.1}}", "42: `noise` is a tolerance for comparisons"),
+        (f"{{{AUC}, min: 1, max: 0}}", "34: `min` is above `max`, so nothing passes (swap them)"),
+        (f"{{{AUC}, min: 1, equals: 1}}", "42: `equals` leaves nothing for other bounds"),
+        (f"{{{AUC}, min: 1, slice: {{a: 1, b: 2}}}}", "42: a slice is of one column (make a gate of each)"),
+        (f'{{{AUC}, min: 1, waiver: {{by: a, reason: b, until: "2026-02-30"}}}}', "69: `2026-02-30` is no day"),
+        (f"{{{AUC}, fairness: x, min: 1}}", "5: a gate is of one kind, and this one says metric and fairness"),
+    ],
+)
+def test_a_gate_that_cannot_be_meant_is_told_where_it_stands(
+    git_repo: Callable[..., GitRepo], gate: str, finding: str
+) -> None:
+    (found,) = findings_of(git_repo(files(STAGES, gate)))
+    assert found.startswith(f"deployments/api.yaml:7:{finding}")
+
+
+def test_two_gates_of_one_name_are_told(git_repo: Callable[..., GitRepo]) -> None:
+    gate = '{name: a, metric: "metrics.json:auc", min: 1}'
+    (found,) = findings_of(git_repo(files(STAGES, gate, gate)))
+    assert found == "deployments/api.yaml:8:6: a second gate is named `a` (rename one of them)"
+
+
+def test_a_gate_on_what_was_left_out_is_not_told_of(git_repo: Callable[..., GitRepo]) -> None:
+    """The stage that makes the metrics is broken; that nobody makes them follows from that."""
+    broken = STAGES.replace("evaluate: {cmd: x, ", "evaluate: {comd: x, ")
+    found = findings_of(git_repo(files(broken, '{metric: "metrics.json:auc", min: 1}')))
+    assert not [text for text in found if "metrics file" in text]
+    assert found
+
+
+# ----- evidence
+
+
+def test_evidence_needs_a_stage_that_the_library_has(git_repo: Callable[..., GitRepo]) -> None:
+    missing = [kind for kind in ("fairness", "robustness", "skew") if kind not in library.BUILTINS]
+    gates = {"fairness": "{fairness: dp, sensitive: [s], max: 1}", "robustness": "{robustness: noise, min: 1}"}
+    gates["skew"] = "{skew: true}"
+    found = findings_of(git_repo(files(STAGES + SEALED, *(gates[kind] for kind in missing))))
+    assert [text.partition(": ")[2].partition(" (")[0] for text in found] == [
+        f"`{kind}` needs the stage `{kind}` of the library, which this version does not have" for kind in missing
+    ]
+
+
+def _evidence(
+    repo: GitRepo, gate: Mapping[str, object], holdouts: list[Holdout]
+) -> tuple[DeploymentReading, list[str]]:
+    """What a gate becomes of a kind that the stage `split` is evidence for, and findings."""
+    with Reader.discover(repo.path) as reader:
+        layout = Layout(reader, reader.resolve("HEAD"), ParseCache(None))
+        file = "deployments/api.yaml"
+        oid = layout.tree.files[file].oid
+        spec = {"model": {"pipeline": "churn", "out": "model"}, "gates": [gate]}
+        document = Document("Deployment", "api", file, oid, 0, 1, 1, spec, {})
+        faults = Faults()
+        locator = locator_of(document, layout)
+        ground = Ground(".", (), ("churn",), holdouts, faults, {"skew": Evidence("split", default_max=0.0)})
+        return read_deployment(document, locator, ground), [finding.message for finding in faults.findings]
+
+
+def test_a_gate_that_needs_data_becomes_a_stage_of_a_pipeline_of_its_own(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo(files(STAGES, "{skew: true}"))
+    sealed = [Holdout("churn", ("data/holdout.csv",))]
+    reading, _ = _evidence(repo, {"name": "replay it!", "skew": {"parts": [1, 1]}}, sealed)
+    (gate,) = reading.deployment.gates
+    assert gate == Gate("replay it!", MetricName("evidence/api/replay-it.json", ("mismatches",)), max=0.0, kind="skew")
+    assert reading.definition["stages"] == {
+        "replay-it": {
+            "uses": "split",
+            "with": {"model": "model", "data": "data/holdout.csv", "parts": [1, 1]},
+            "metrics": [{"evidence/api/replay-it.json": {"cache": False}}],
+            "desc": "Evidence for the gate replay it! of the Deployment api.",
+        }
+    }
+    assert reading.marks == {"replay-it": (7, 5)}
+
+
+def test_the_stages_that_gates_ask_for_are_planned_and_rendered_as_any_other(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo(files(STAGES))
+    stage = {"uses": "split", "with": {"data": "data/raw.csv", "parts": [1, 1]}, "outs": ["a.csv", "b.csv"]}
+    with Reader.discover(repo.path) as reader:
+        layout = Layout(reader, reader.resolve("HEAD"), ParseCache(None))
+        locator = Locator("deployments/api.yaml", lambda: repo.path.joinpath("deployments/api.yaml").read_text())
+        source = ("api-evidence", {"stages": {"s": stage}}, {"s": (7, 5)}, locator)
+        loaded = load_generated(layout, *source, ParseCache(None), Faults())
+    assert loaded is not None
+    (made,) = loaded.pipeline.stages
+    assert (str(made.address), made.deps, made.uses) == ("api-evidence:s", ("data/raw.csv",), "split@1")
+    assert made.place == Place("deployments/api.yaml", 7, 5)
+    assert loaded.pipeline.dvc_file == ".runner/pipelines/api-evidence/dvc.yaml"
+    assert "cmd: runner stage split" in str(loaded.pipeline.rendered)
+
+
+def test_evidence_needs_data_and_takes_the_only_hold_out(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo(files(STAGES, "{skew: true}"))
+    _, told = _evidence(repo, {"skew": True}, [Holdout("other", ("x",))])
+    assert told == ["`skew` needs data to be computed from"]
+
+
+# ----- the sealed hold-out
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "finding"),
+    [
+        (
+            STAGES.replace("deps: [data/train.csv]", "deps: [data/train.csv, data/holdout.csv]"),
+            "7:44: `train` reads the sealed hold-out (`data/holdout.csv`), and makes the model of the Deployment api",
+        ),
+        (
+            STAGES.replace("deps: [data/raw.csv]", "deps: [data]").replace("data/train.csv", "train.csv"),
+            "6:30: `prepare` reads from the sealed hold-out (`data`), and `train`, which makes the model of the",
+        ),
+        (
+            STAGES.replace("x, deps: [model,", "x, training: true, deps: [model,"),
+            "8:54: `evaluate` reads the sealed hold-out (`data/holdout.csv`), and trains",
+        ),
+    ],
+)
+def test_what_trains_may_not_read_the_hold_out_nor_may_what_it_builds_on(
+    git_repo: Callable[..., GitRepo], pipeline: str, finding: str
+) -> None:
+    (found,) = findings_of(git_repo(files(pipeline + SEALED)))
+    assert found.startswith(f"runner.yaml:{finding}")
+    assert "(only stages that nothing trained builds on may read it" in found
+    assert findings_of(git_repo(files(pipeline), name="unsealed")) == []
+
+
+def test_an_evaluation_may_read_the_hold_out_and_a_split_may_make_it(
+    git_repo: Callable[..., GitRepo], tmp_path: Path
+) -> None:
+    split = STAGES.replace("outs: [data/train.csv]", "outs: [data/train.csv, data/sealed.csv]")
+    split = split.replace("data/holdout.csv", "data/sealed.csv")
+    desired = desired_of(git_repo(files(split + "  holdout: {data: [data/sealed.csv], maxUses: 9}\n")), tmp_path)
+    (holdout,) = desired.holdouts
+    assert (holdout.pipeline, holdout.paths, holdout.max_uses) == ("churn", ("data/sealed.csv",), 9)
+
+
+def test_training_may_be_said_in_a_dvc_yaml(git_repo: Callable[..., GitRepo], tmp_path: Path) -> None:
+    meta = "meta: {runner: {training: true}}"
+    stages = f"stages:\n  fit: {{cmd: x, deps: [data/holdout.csv], outs: [fitted], {meta}}}\n"
+    repo = git_repo({**files(STAGES + SEALED), "dvc.yaml": stages})
+    expected = "dvc.yaml:2:24: `fit` reads the sealed hold-out (`data/holdout.csv`), and trains"
+    for _ in range(2):  # the second time from the cache
+        (found,) = findings_of(repo, tmp_path)
+        assert found.startswith(expected)
+
+
+def test_a_hold_out_that_nobody_has_seals_nothing_and_is_told(git_repo: Callable[..., GitRepo]) -> None:
+    (found,) = findings_of(git_repo(files(STAGES + "  holdout: {data: data/holdot.csv}\n")))
+    assert found == (
+        "runner.yaml:9:3: the hold-out `data/holdot.csv` is neither in git nor in DVC, and no stage makes it "
+        "(did you mean `data/holdout.csv`?)"
+    )
