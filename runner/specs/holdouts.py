@@ -40,19 +40,23 @@ def read_holdout(name: str, spec: Mapping[str, Any], locator: Locator, dvc_root:
 
 def missing_findings(
     holdouts: Iterable[Holdout],
-    stages: Iterable[Stage],
+    stages: Sequence[Stage],
     tracked: Collection[str],
     exists: Callable[[str], bool],
     files: Sequence[str],
 ) -> list[Finding]:
-    """Hold-outs that nobody has: a seal on a misspelled path seals nothing."""
+    """Hold-outs that nobody has: a seal on a misspelled path seals nothing.
+
+    One that a stage names as an input is left out: that nobody has it is a finding there.
+    """
     outputs = Outputs(stages)
+    named = {path for stage in stages for path in inputs(stage)}
     above = {folder for path in tracked for folder in places.parents(path)}
     findings: list[Finding] = []
     for holdout in holdouts:
         for path in holdout.paths:
             is_tracked = path in above or any(part in tracked for part in (path, *places.parents(path)))
-            if not (is_tracked or exists(path) or outputs.makers(path)):
+            if not (is_tracked or path in named or exists(path) or outputs.makers(path)):
                 known = [*files, *tracked, *outputs.below(".")]
                 close = nearest(path, known) if len(findings) < GUESSES else None
                 hint = f"did you mean `{close}`?" if close else "commit it, `dvc add` it, or make it in a stage"

@@ -124,6 +124,13 @@ def test_every_field_of_the_schemas_is_in_the_reference(kind: str) -> None:
     )
 
 
+def test_every_field_of_a_gate_is_on_its_page_and_no_other() -> None:
+    schema = json.loads(schema_file("Deployment").read_text(encoding="utf-8"))
+    fields = set(schema["properties"]["spec"]["properties"]["gates"]["items"]["properties"])
+    rows = re.findall(r"^\| (`[^|]*) \|", sections(page("docs/gates.md"))["What a gate may say"], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == fields
+
+
 def test_the_picture_is_drawn_from_a_plan_and_says_so_in_words() -> None:
     root = ElementTree.fromstring((ROOT / "docs/images/plan.svg").read_text(encoding="utf-8"))
     words = "".join(root.itertext())
