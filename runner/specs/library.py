@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from runner.resources import schema_file
 from runner.specs import yaml12
+from runner.specs.units import bytes_of, some_seconds_of
 from runner.values import dataclass
 
 
@@ -47,6 +48,7 @@ MANY = 100
 BUILTINS: Mapping[str, Builtin] = {
     builtin.name: builtin
     for builtin in (
+        Builtin("fetch", 1, outs=(1, 1), metrics=(0, 1)),
         Builtin("profile", 1, outs=(1, 2), metrics=(0, 1)),
         Builtin("validate", 1, outs=(0, 3), metrics=(0, 1)),
         Builtin("split", 1, outs=(1, MANY)),
@@ -155,8 +157,13 @@ def _is_json(text: str) -> bool:
     return not isinstance(value_of(text), str) or text.lstrip().startswith('"')
 
 
-def problems_of(name: str, stage: Mapping[str, Any]) -> Iterator[tuple[yaml12.Path, str, str]]:
-    """What a schema cannot say of a resolved stage, such as too many outputs: path, what is wrong, what to do."""
+def problems_of(
+    name: str, stage: Mapping[str, Any], secrets: Collection[str] = ()
+) -> Iterator[tuple[yaml12.Path, str, str]]:
+    """What a schema cannot say of a resolved stage, such as too many outputs: path, what is wrong, what to do.
+
+    `secrets` are the names of those that it is given.
+    """
     builtin = BUILTINS[name]
     for section, (least, most) in (("outs", builtin.outs), ("metrics", builtin.metrics), ("plots", builtin.plots)):
         count = len(paths_of(stage, section))
@@ -169,7 +176,44 @@ def problems_of(name: str, stage: Mapping[str, Any]) -> Iterator[tuple[yaml12.Pa
             message = f"`{argument}` is longer than an argument of a command may be ({_LONGEST_ARGUMENT:,} bytes)"
             yield ("with", argument), message, "keep it in a file, and name that"
     given = stage.get("with")
-    of_now = name == "validate" and isinstance(given, Mapping) and given.get("as_of") == "now"
-    if of_now and not stage.get("always_changed"):
+    if not isinstance(given, Mapping):
+        return
+    if name == "validate" and given.get("as_of") == "now" and not stage.get("always_changed"):
         hint = "say `always_changed: true`, or write a date"
         yield ("with", "as_of"), "`as_of: now` asks the clock, and a result that stands is not asked again", hint
+    if name == "fetch":
+        yield from ((("with", *where), message, hint) for where, message, hint in sources_of(given))
+        for where, secret in secrets_of(given):
+            if secret not in secrets:
+                yield ("with", *where), f"`{secret}` is no secret of this stage", f"say `secrets: [{secret}]`"
+
+
+_SOURCES = ("file", "url", "url_env", "query")
+
+
+def sources_of(given: Mapping[str, Any]) -> Iterator[tuple[yaml12.Path, str, str]]:
+    """What is wrong with the source that `with` of a `fetch` names: path in `with`, message, hint."""
+    named = [source for source in _SOURCES if source in given]
+    if len(named) != 1:
+        said = f"it names {' and '.join(f'`{source}`' for source in named)}" if named else "it names no source"
+        yield (), said, "name one of `file`, `url`, `url_env`, or `query` with `dsn_env`"
+    if ("query" in given) != ("dsn_env" in given):
+        yield (), "`query` and `dsn_env` belong together", "the query says what, the secret says where"
+    if not {"url", "url_env"} & given.keys():
+        for field in ("headers", "secret_headers"):
+            if field in given:
+                yield (field,), f"`{field}` are sent to an address alone", "name `url` or `url_env`, or remove it"
+    for field, read in (("max_size", bytes_of), ("timeout", some_seconds_of)):
+        if field in given and not read(given[field]):
+            hint = "write 200M or 1Gi" if field == "max_size" else "write 90s or 10m"
+            yield (field,), f"`{field}` cannot be `{given[field]}`", hint
+
+
+def secrets_of(given: Mapping[str, Any]) -> Iterator[tuple[yaml12.Path, str]]:
+    """The secrets that `with` of a `fetch` names, each with its path in `with`."""
+    for field in ("url_env", "dsn_env"):
+        if isinstance(given.get(field), str):
+            yield (field,), given[field]
+    headers = given.get("secret_headers")
+    for header, secret in headers.items() if isinstance(headers, Mapping) else ():
+        yield ("secret_headers", header), str(secret)

@@ -194,7 +194,8 @@ class _StageReader:
         locator = replace(self._reading.locator, prefix=(*self._reading.locator.prefix, *self._at("with")))
         for problem in schemas.check(builtin.kind, self._data.get("with") or {}, locator, "in `with`"):
             self._reading.findings.append(problem.finding)
-        for path, message, hint in library.problems_of(builtin.name, self._data):
+        given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
+        for path, message, hint in library.problems_of(builtin.name, self._data, given):
             self._add(path, message, hint)
         return builtin if len(self._reading.findings) == count else None
 
@@ -410,6 +411,10 @@ def _merged_flags(flags: Any) -> dict[str, Any]:
     if isinstance(flags, list):
         return {key: value for item in flags if isinstance(item, dict) for key, value in item.items()}
     return flags if isinstance(flags, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
