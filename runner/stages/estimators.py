@@ -8,7 +8,8 @@ import importlib.util
 import inspect
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
@@ -16,6 +17,18 @@ from runner.errors import InputError
 from runner.specs.guesses import nearest
 
 _NESTED = {"estimator", "params"}
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Sums of linear algebra in one order, however many cores there are; on tables that is also the faster way."""
+    # What is loaded later is not limited: NumPy and SciPy bring a library each.
+    for name in ("numpy", "scipy.linalg"):
+        importlib.import_module(name)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def import_code(files: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ class Material:
     splits: list[tuple[Any, Any]]
 
 
+@estimators.one_blas_thread()
 def run(call: Call) -> None:
     """Train what `with` says; raises InputError where that cannot be."""
     estimators.import_code(call.get("code", ()))

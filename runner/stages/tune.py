@@ -28,6 +28,7 @@ _NOT_OF_THE_SEARCH = {"trials", "time", "journal", "scoring", "confidence", "lea
 """Arguments that change no trial: a search with more trials goes on where one with fewer ended."""
 
 
+@estimators.one_blas_thread()
 def run(call: Call) -> None:
     """Search what `with` says; raises InputError where that cannot be."""
     estimators.import_code(call.get("code", ()))
