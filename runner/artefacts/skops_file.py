@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from runner.artefacts.trees import fault_in
 from runner.errors import InputError
 
 ALLOWED = (
@@ -45,8 +46,8 @@ ALLOWED = (
 )
 """Types of scikit-learn, NumPy and SciPy that models are made of, beside those that skops itself trusts.
 
-None of them runs code when it is made. skops leaves trees out since a forged one can point beside its own array; the
-digest of the folder, which is in the record of the run, is what keeps forged ones away.
+None of them runs code when it is made. skops leaves trees out since a forged one can point beside its own array; here
+each is looked at before it is made.
 """
 _SCHEMA = "schema.json"
 _ADDRESSES = {"_stop_words_id"}
@@ -76,6 +77,7 @@ def load(data: bytes, trusted: Sequence[str], where: str) -> Any:
         refused = sorted(set(_untrusted(data, where)) - set(allowed))
         if refused:
             raise InputError(_refusal(where, refused), _trust_hint(refused))
+        _check_trees(data, where)
         return skops.io.loads(data, trusted=allowed)
     except UntrustedTypesFoundException as error:
         raise InputError(f"{where}: {str(error)[:300]}", _trust_hint(())) from error
@@ -108,6 +110,13 @@ def _untrusted(data: bytes, where: str) -> list[str]:
         raise InputError(f"{where}: its member {packed[0]} is compressed, and the runner writes none", "train it again")
     names: list[str] = skops.io.get_untrusted_types(data=data)
     return names
+
+
+def _check_trees(data: bytes, where: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        fault = fault_in(json.loads(archive.read(_SCHEMA)), archive.read)
+    if fault is not None:
+        raise InputError(f"{where}: {fault}: it was forged or damaged", "train it again, and ask where it came from")
 
 
 def _refusal(where: str, refused: Sequence[str]) -> str:

@@ -272,6 +272,60 @@ def test_a_type_that_nobody_allowed_is_refused_by_name_before_it_is_imported(fol
     assert (tmp_path / "touched").exists()
 
 
+def _forged(folder: Path, change: Callable[[Any], None]) -> None:
+    """Change the nodes of every tree of the model in a folder, as somebody would who can write the manifest as well."""
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(folder / "model.skops") as archive,
+        zipfile.ZipFile(made, "w") as target,
+    ):
+        for name in archive.namelist():
+            data = archive.read(name)
+            nodes = numpy.load(io.BytesIO(data), allow_pickle=False) if name.endswith(".npy") else None
+            if nodes is not None and nodes.dtype.names:
+                change(nodes)
+                changed = io.BytesIO()
+                numpy.save(changed, nodes)
+                data = changed.getvalue()
+            target.writestr(name, data)
+    put(folder, "model.skops", made.getvalue())
+
+
+def _set(field: str, value: int) -> Callable[[Any], None]:
+    def change(nodes: Any) -> None:
+        nodes[field][0] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("last", "change", "told"),
+    [
+        ("forest", _set("left_child", 1_000_000), "points beside its nodes, or back"),
+        ("forest", _set("right_child", 0), "points beside its nodes, or back"),
+        ("forest", _set("feature", 1_000_000), "looks at a column that there is not"),
+        ("boosting", _set("left", 1_000_000), "points beside its nodes, or back"),
+        ("boosting", _set("right", 0), "points beside its nodes, or back"),
+        ("boosting", _set("feature_idx", 1_000_000), "looks at a column that there is not"),
+    ],
+)
+def test_a_forged_tree_is_refused_before_it_is_made(
+    last: str, change: Callable[[Any], None], told: str, tmp_path: Path
+) -> None:
+    table = table_of()[["n", "paid"]].astype(float)
+    kinds = {
+        "forest": RandomForestClassifier(2, random_state=0),
+        "boosting": HistGradientBoostingClassifier(max_iter=2),
+    }
+    outputs = (table["n"] > 2).astype(int)
+    given = {"features": table, "target": "y", "outputs": outputs, "task": "classification", "seed": 0}
+    artefacts.write(tmp_path / "m", kinds[last].fit(table, outputs), **given)
+    artefacts.read(tmp_path / "m")
+    _forged(tmp_path / "m", change)
+    with pytest.raises(InputError, match=f"a decision tree {told}: it was forged or damaged"):
+        artefacts.read(tmp_path / "m")
+
+
 def test_a_pickle_is_never_loaded_unless_the_reader_allows_it(folder: Path, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     put(folder, "model.skops", pickle.dumps(Touch(touched)))
