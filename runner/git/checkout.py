@@ -94,15 +94,15 @@ def _write_blobs(reader: Reader, wanted: Mapping[str, TreeEntry], writer: _Write
         elif entry.mode != SYMLINK:
             blobs.append((path, entry))
     large: list[tuple[str, TreeEntry]] = []
-    found_blobs = reader.each_blob([entry.oid for _, entry in blobs], limit_bytes=_WHOLE_BYTES)
-    for (path, entry), (_, found) in zip(blobs, found_blobs, strict=True):
-        data = _present(path, found).data
-        if data is None:
-            large.append((path, entry))
-        elif is_lfs_pointer(data):
-            skipped.append(Skipped(path, "an LFS pointer: its content is not in git"))
-        else:
-            writer.write(path, (data,), executable=entry.mode == EXECUTABLE)
+    with reader.each_blob([entry.oid for _, entry in blobs], limit_bytes=_WHOLE_BYTES) as found_blobs:
+        for (path, entry), (_, found) in zip(blobs, found_blobs, strict=True):
+            data = _present(path, found).data
+            if data is None:
+                large.append((path, entry))
+            elif is_lfs_pointer(data):
+                skipped.append(Skipped(path, "an LFS pointer: its content is not in git"))
+            else:
+                writer.write(path, (data,), executable=entry.mode == EXECUTABLE)
     for path, entry in large:
         writer.write(path, reader.stream(entry.oid), executable=entry.mode == EXECUTABLE)
 

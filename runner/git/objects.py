@@ -8,7 +8,7 @@ import select
 import subprocess
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from runner.errors import HostError, InputError
@@ -54,11 +54,11 @@ class ObjectPipe:
         self._complaints = -1
         self._finalizer: weakref.finalize[..., ObjectPipe] | None = None
 
-    def ask(self, names: Sequence[str], limit_bytes: int) -> Iterator[Found | None]:
+    def ask(self, names: Sequence[str], limit_bytes: int) -> Generator[Found | None]:
         """The objects in the order asked for, None for one that does not exist.
 
-        Contents above `limit_bytes` are passed over. The pipe belongs to the caller until the iterator is exhausted
-        or closed.
+        Contents above `limit_bytes` are passed over. The pipe belongs to the caller until the generator is exhausted
+        or closed, which who may not exhaust it has to do.
         """
         if self._asker == threading.get_ident():
             raise RuntimeError("a question within a question: exhaust the first one before")

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from runner.errors import HostError, InputError
@@ -164,18 +165,20 @@ class Reader:
     def blobs(self, oids: Iterable[str], limit_bytes: int = BLOB_LIMIT_BYTES) -> dict[str, bytes]:
         """The bytes of many blobs, by their names, asked for together."""
         wanted = list(dict.fromkeys(oids))
-        return {
-            oid: self._data(oid, found, limit_bytes) for oid, found in self.each_blob(wanted, limit_bytes=limit_bytes)
-        }
+        with self.each_blob(wanted, limit_bytes=limit_bytes) as blobs:
+            return {oid: self._data(oid, found, limit_bytes) for oid, found in blobs}
 
-    def each_blob(self, oids: Sequence[str], *, limit_bytes: int) -> Iterator[tuple[str, Found | None]]:
+    @contextmanager
+    def each_blob(self, oids: Sequence[str], *, limit_bytes: int) -> Iterator[Iterator[tuple[str, Found | None]]]:
         """Blobs in the order asked for, one in memory at a time; the contents are None above the limit.
 
-        Nothing else may be asked of this reader by the same thread until the iteration ends.
+        Nothing else may be asked of this reader by the same thread while the block lasts. Its end gives the pipe back,
+        also where an error ended it: an iterator alone would keep it for as long as somebody keeps the error.
         """
         for oid in oids:
             checked_oid(oid)
-        return zip(oids, self._contents.ask(oids, limit_bytes), strict=True)
+        with closing(self._contents.ask(oids, limit_bytes)) as found:
+            yield zip(oids, found, strict=True)
 
     def size(self, oid: str) -> int:
         """Bytes of an object, without reading it."""

@@ -179,11 +179,12 @@ class GitInputs:
     def _computed(self, oids: list[str]) -> dict[str, str]:
         result: dict[str, str] = {}
         large: list[str] = []
-        for oid, found in self._reader.each_blob(oids, limit_bytes=_WHOLE_BYTES):
-            if found is not None and found.data is not None:
-                result[oid] = md5_hex(found.data)
-            else:
-                large.append(oid)
+        with self._reader.each_blob(oids, limit_bytes=_WHOLE_BYTES) as blobs:
+            for oid, found in blobs:
+                if found is not None and found.data is not None:
+                    result[oid] = md5_hex(found.data)
+                else:
+                    large.append(oid)
         return result | {oid: self._streamed(oid) for oid in large}
 
     def _streamed(self, oid: str) -> str:

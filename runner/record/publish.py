@@ -44,6 +44,8 @@ from runner.record.turns import Turns
 from runner.values import dataclass, field, replace
 
 _TRIES = 12
+_UNHEARD = 2
+"""Pushes without an answer, one after the other, that did not arrive: the remote does not work, and no race is lost."""
 _KEPT = ("the results are kept on this host", "the next reconcile publishes them")
 _NOT_KEPT = ("nothing is recorded", "run it again")
 """Of a verification: it is in no journal."""
@@ -172,7 +174,7 @@ class Publisher:
 
     def _publish(self, compose: Callable[[], _Composed]) -> Published:
         """Compose a commit and have it accepted; on a lost race it is composed anew on what is recorded then."""
-        since = self._last_known()
+        since, unheard = self._last_known(), 0
         for attempt in range(self.tries):
             if self.turns.wait(attempt, since, self._expected()):
                 self._refresh()
@@ -192,6 +194,10 @@ class Publisher:
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
                 raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
+            unheard = unheard + 1 if result.status is PushStatus.UNKNOWN else 0
+            if unheard == _UNHEARD:
+                text = f"{unheard} pushes to {self.branch} got no answer and did not arrive: {result.detail}"
+                raise HostError(text, "; ".join(("see that the remote works, and what its hooks do", *self.left)))
         raise RaceLost(
             f"{self.tries} times somebody else was faster on {self.branch}",
             "; ".join(self.left),

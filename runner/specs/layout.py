@@ -90,7 +90,8 @@ class Layout:
         """
         known = self._blobs.get(oid)
         if known is None:
-            ((_, found),) = self._reader.each_blob([oid], limit_bytes=limit_bytes)
+            with self._reader.each_blob([oid], limit_bytes=limit_bytes) as blobs:
+                ((_, found),) = blobs
             if found is not None and found.data is None:
                 message = (
                     f"the file is larger than {limit_bytes >> 20} MiB" if limit_bytes >> 20 else "the file is large"
@@ -103,9 +104,12 @@ class Layout:
     def prefetch(self, oids: list[str]) -> None:
         """Read many blobs in one go, as far as there is room for them."""
         missing = [oid for oid in dict.fromkeys(oids) if oid not in self._blobs]
-        for oid, found in self._reader.each_blob(missing, limit_bytes=_SMALL_BYTES) if missing else ():
-            if found is not None and found.data is not None:
-                self._keep(oid, found.data)
+        if not missing:
+            return
+        with self._reader.each_blob(missing, limit_bytes=_SMALL_BYTES) as blobs:
+            for oid, found in blobs:
+                if found is not None and found.data is not None:
+                    self._keep(oid, found.data)
 
     def _keep(self, oid: str, data: bytes) -> None:
         if self._room_bytes >= len(data):
@@ -133,8 +137,8 @@ class Layout:
         if not any(b"filter=lfs" in self._blobs.get(oid, b"") for oid in oids):
             return frozenset()
         named = {path: entry.oid for path in paths if (entry := self.file(path)) is not None}
-        found = self._reader.each_blob(list(dict.fromkeys(named.values())), limit_bytes=LFS_POINTER_BYTES)
-        pointers = {oid for oid, blob in found if blob is not None and is_lfs_pointer(blob.data or b"")}
+        with self._reader.each_blob(list(dict.fromkeys(named.values())), limit_bytes=LFS_POINTER_BYTES) as found:
+            pointers = {oid for oid, blob in found if blob is not None and is_lfs_pointer(blob.data or b"")}
         return frozenset(path for path, oid in named.items() if oid in pointers)
 
     def runner_folder_findings(self) -> list[Finding]:

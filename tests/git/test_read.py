@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import InputError
+from runner.errors import HostError, InputError
 from runner.git import objects
 from runner.git.objects import DamagedObjects
 from runner.git.read import Reader
@@ -468,11 +468,32 @@ def test_a_question_within_a_question_is_no_deadlock(git_repo: MakeRepo) -> None
     repo = git_repo(FILES)
     with Reader.discover(repo.path) as reader:
         oids = [entry.oid for entry in reader.tree(repo.head).files.values()]
-        for _ in reader.each_blob(oids, limit_bytes=100):
-            with pytest.raises(RuntimeError, match="a question within"):
-                reader.blob(oids[0])
-            break
+        with reader.each_blob(oids, limit_bytes=100) as blobs:
+            for _ in blobs:
+                with pytest.raises(RuntimeError, match="a question within"):
+                    reader.blob(oids[0])
+                break
         assert reader.blob(oids[0])  # and one that is given up half-way disturbs nobody
+
+
+def test_a_question_that_an_error_ended_keeps_nobody_waiting_however_long_the_error_is_kept(
+    git_repo: MakeRepo,
+) -> None:
+    repo = git_repo(FILES)
+    with Reader.discover(repo.path) as reader, ThreadPoolExecutor(2) as pool:
+        oids = [entry.oid for entry in reader.tree(repo.head).files.values()]
+
+        def failing() -> BaseException:
+            try:
+                with reader.each_blob(oids, limit_bytes=100) as blobs:
+                    next(blobs)
+                    raise HostError("the disk is full")
+            except HostError as error:
+                return error  # with the frames that it came through
+
+        kept = pool.submit(failing).result(timeout=60)
+        assert pool.submit(reader.blob, oids[0]).result(timeout=60)
+        assert str(kept) == "the disk is full"
 
 
 def test_many_threads_may_ask_one_reader(git_repo: MakeRepo) -> None:

@@ -197,3 +197,17 @@ def test_of_a_stage_that_fails_after_a_flood_the_reason_says_that_its_log_is_not
     for command in ("status", "explain"):
         words = [command] if command == "status" else [command, "flood"]
         assert why in world.runner(*words, ok=(0, 3)).stdout
+
+
+def test_a_remote_that_takes_a_push_and_never_answers_is_told_as_one_and_not_as_a_lost_race(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "2\n"})
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexec sleep 600\n")
+    hook.chmod(0o755)
+    world.environ["RUNNER_GIT_TIMEOUT"] = "2"
+    told = world.reconcile(ok=(4,))
+    assert "2 pushes to runner/state got no answer and did not arrive" in told.err
+    assert "the results are kept on this host" in told.err
+    hook.unlink()
+    assert world.reconcile().ran == []  # they were kept
+    check_ledger(world.remote)
