@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import InputError
 from runner.stages.contracts.contract import NUMBERS, TIMES, Column
 from runner.stages.contracts.infer import empties_of, kind_of
-from runner.stages.contracts.reading import as_written, typed
+from runner.stages.contracts.reading import as_written, is_text, typed
 from runner.stages.pages import write_page
 from runner.stages.program import Call, program
 from runner.stages.tables import column as column_of
@@ -40,7 +40,9 @@ def run(call: Call) -> None:
     hidden = call.get("hidden", [])
     for name in hidden:
         column_of(table, name, path)
-    profile = profile_of(table, bins=call.get("bins", 20), top=call.get("top", 10), hidden=hidden)
+    profile = profile_of(
+        table, is_text=is_text(Path(path)), bins=call.get("bins", 20), top=call.get("top", 10), hidden=hidden
+    )
     for out in call.outs:
         if out.suffix.lower() == ".html":
             write_page("profile", _page(profile, path), out)
@@ -50,15 +52,15 @@ def run(call: Call) -> None:
         _write_json({name: profile[name] for name in ("rows", "duplicates", "missing_share")}, out)
 
 
-def profile_of(table: pandas.DataFrame, *, bins: int, top: int, hidden: list[str]) -> dict[str, Any]:
+def profile_of(table: pandas.DataFrame, *, is_text: bool, bins: int, top: int, hidden: list[str]) -> dict[str, Any]:
     """The profile of a table whose values are as they are written."""
     columns: dict[str, Any] = {}
     numbers: dict[str, pandas.Series] = {}
     gaps = 0
     for name in map(str, table.columns):
-        kind = kind_of(table[name])
+        kind = kind_of(table[name], is_text=is_text)
         empty = ["", *empties_of(table[name], kind)]
-        raw = table[name].mask(table[name].isin(empty)) if table[name].dtype.kind not in "iufbM" else table[name]
+        raw = table[name].mask(table[name].isin(empty)) if is_text else table[name]
         values = typed(raw, Column(name, {"type": kind})).values
         missing = int(values.isna().sum())
         gaps += missing
@@ -103,12 +105,14 @@ def _spread(there: pandas.Series, kind: str, bins: int, top: int) -> dict[str, A
 def _of_numbers(numbers: numpy.ndarray[Any, Any], bins: int) -> dict[str, Any]:
     import numpy
 
-    quantiles = numpy.quantile(numbers, QUANTILES)
+    with numpy.errstate(all="ignore"):  # what overflows is told as null
+        quantiles = numpy.quantile(numbers, QUANTILES)
+        mean, std = numbers.mean(), numbers.std(ddof=min(1, len(numbers) - 1))
     return {
         "min": _number(numbers.min()),
         "max": _number(numbers.max()),
-        "mean": _number(numbers.mean()),
-        "std": _number(numbers.std(ddof=1)) if len(numbers) > 1 else None,
+        "mean": _number(mean),
+        "std": _number(std) if len(numbers) > 1 else None,
         "zeros": int((numbers == 0).sum()),
         "negative": int((numbers < 0).sum()),
         "quantiles": {f"{share:g}": _number(value) for share, value in zip(QUANTILES, quantiles, strict=True)},
@@ -120,9 +124,12 @@ def _histogram(numbers: numpy.ndarray[Any, Any], bins: int) -> dict[str, Any] | 
     import numpy
 
     low, high = float(numbers.min()), float(numbers.max())
-    if not math.isfinite(high - low) or (high > low and (high - low) / bins <= abs(high) * 1e-15):
-        return None  # no edges of their own can be told apart
-    counts, edges = numpy.histogram(numbers, bins=bins)
+    low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
+    with numpy.errstate(all="ignore"):
+        edges = numpy.linspace(low, high, bins + 1)
+        if not (numpy.diff(edges) > 0).all() or not math.isfinite(high - low):
+            return None  # numbers that lie closer or farther than floats can tell
+    counts, edges = numpy.histogram(numbers, bins=bins, range=(low, high))
     return {"edges": [_number(edge) for edge in edges], "counts": counts.tolist()}
 
 

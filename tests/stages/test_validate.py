@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,3 +270,45 @@ def test_other_kinds_of_tables_are_read_by_the_same_contract(ending: str) -> Non
     words = [f"--data=seen.{ending}", f"--contract={CONTRACT}", f"--out=good.{ending}"]
     assert main(words) == 0
     assert Path(f"good.{ending}").read_bytes() == Path(f"seen.{ending}").read_bytes()
+
+
+_CELLS: list[Callable[[random.Random], object]] = [
+    lambda chance: chance.randrange(-5, 5),
+    lambda chance: chance.randrange(10**18),
+    lambda chance: f"{chance.gauss(0, 1e300):.3g}",
+    lambda chance: chance.choice(["True", "FALSE"]),
+    lambda chance: f"2026-01-{chance.randrange(1, 29):02d}",
+    lambda chance: f"2026-01-{chance.randrange(1, 29):02d}T07:00:00Z",
+    lambda chance: "".join(chance.choice("aB1 \t\"',;\néÃ¼\u202e#|{}[]:&*!%@`\\") for _ in range(chance.randrange(6))),
+    lambda chance: "",
+    lambda chance: chance.choice(["NA", "1", "1.0", "+1"]),
+    lambda chance: chance.choice(["yes", "null", "~", "1_000", "0x1F", "1:30", "inf", "007"]),
+    lambda chance: f"1.{chance.randrange(10)}e-320",
+]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_any_table_keeps_the_contract_that_is_inferred_from_it(seed: int) -> None:
+    chance = random.Random(seed)
+    rows = chance.choice([0, 1, 2, 40, 250])
+    names = chance.sample(["a", "b c", "yes", "1", "ü", "_row", "x:y", "#h", "'q'", '"d"', "- x", "{z}"], 4)
+    table = pandas.DataFrame(
+        {name: [cell(chance) for _ in range(rows)] for name, cell in zip(names, chance.sample(_CELLS, 4), strict=True)},
+        dtype=object,
+    )
+    ending = chance.choice(["csv", "jsonl"]) if rows else "csv"
+    data = f"data.{ending}"
+    if ending == "csv":
+        table.to_csv(data, index=False)
+    else:
+        table.to_json(data, orient="records", lines=True)
+    Path(CONTRACT).write_text(inferred(data), encoding="utf-8")
+    assert main([f"--data={data}", f"--contract={CONTRACT}", f"--reference={data}"]) == 0
+
+
+def test_a_column_of_several_types_is_of_any() -> None:
+    Path("data.jsonl").write_text('{"a": 1, "b": [1, 2]}\n{"a": "x", "b": [1, 2]}\n')
+    Path(CONTRACT).write_text(inferred("data.jsonl"))
+    kinds = {name: said["type"] for name, said in yaml12.load(inferred("data.jsonl"), file="c")["columns"].items()}
+    assert kinds == {"a": "any", "b": "text"}
+    assert main(["--data=data.jsonl", f"--contract={CONTRACT}"]) == 0

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.errors import InputError
 from runner.stages.contracts import distribution as spread
 from runner.stages.contracts.checks import UNCLEAN, longest_run
-from runner.stages.contracts.reading import as_written, ends_with_newline
+from runner.stages.contracts.contract import Column
+from runner.stages.contracts.reading import as_written, ends_with_newline, is_text, read_typed, typed
 
 if TYPE_CHECKING:
     import pandas
@@ -25,6 +28,8 @@ _MOST_CATEGORIES = 30
 _ROWS_EACH = 10
 """A text is a category where each of its values comes so many times, on average."""
 _FEW_ROWS = 200
+_LARGEST = sys.float_info.max
+_MOST_PLACES = 300
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS_OF_YAML = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -36,40 +41,42 @@ def inferred(path: str | Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    table = as_written(path)
-    kinds = {str(name): kind_of(table[name]) for name in table.columns}
-    empties = sorted({"", *(word for name, kind in kinds.items() for word in empties_of(table[name], kind))})
-    is_text = path.suffix.lower() in (".csv", ".tsv")
-    columns = {
-        name: table[name].mask(table[name].isin(empties)) if is_text else table[name].copy() for name in table.columns
-    }
+    written = as_written(path)
+    if not len(written.columns):
+        raise InputError(f"{path}: it has no columns", "name a table that has some")
+    kinds = {str(name): kind_of(written[name], is_text=is_text(path)) for name in written.columns}
+    empties = sorted({"", *(word for name, kind in kinds.items() for word in empties_of(written[name], kind))})
+    # Read again as the contract will be: what is equal there has to be equal here.
+    columns = tuple(Column(name, {"type": kind}) for name, kind in kinds.items())
+    table = read_typed(path, columns, empties)
     yield "# A data contract: what each table of this kind has to be. Written by `runner contract infer`."
     yield "# Review every line: it holds what was seen once, not what is right. Fields: `runner schema contract`."
     yield "contract: 1"
     yield "# What a broken check does: fail, quarantine or warn. `severity: {range: warn}` says it for one check,"
     yield "# also in a column."
     yield "severity: fail"
-    if is_text:
+    if is_text(path):
         yield f"missing_values: {_flow(empties)}"
     if path.suffix.lower() != ".parquet":
         yield f"final_newline: {_flow(ends_with_newline(path))}"
     rows = len(table)
-    yield f"rows: {{min: {_rounded_down(rows / 2)}, max: {_rounded_up(rows * 10)}}}  # seen: {rows}"
+    yield f"rows: {{min: {min(rows, _rounded_down(rows / 2))}, max: {_rounded_up(rows * 10)}}}  # seen: {rows}"
     yield "order: true"
     yield "extra: false"
     yield f"duplicates: {_flow(bool(table.duplicated().any()))}"
-    key = next((name for name, values in columns.items() if _is_key(values, kinds[str(name)])), None)
+    key = next((name for name, kind in kinds.items() if _is_key(table[name], kind)), None)
     if key is not None:
-        yield f"primary_key: [{_flow(str(key))}]  # the first column without a value that is missing or comes twice"
+        yield f"primary_key: [{_flow(key)}]  # the first column without a value that is missing or comes twice"
     yield "# leakage: {target: NAME}  # say which column is to be predicted, and none that tells it gets in"
     yield "columns:"
-    for name, values in columns.items():
-        yield f"  {_name(str(name))}:"
-        yield from (f"    {line}" for line in _column(values, kinds[str(name)], is_key=name == key))
+    for column in columns:
+        yield f"  {_name(column.name)}:"
+        values = typed(table[column.name], column).values
+        yield from (f"    {line}" for line in _column(values, column.kind, is_key=column.name == key))
 
 
-def kind_of(values: pandas.Series) -> str:
-    """The narrowest type that all values fit, words for no value aside."""
+def kind_of(values: pandas.Series, *, is_text: bool) -> str:
+    """The narrowest type that all values fit; in text files with words for no value aside."""
     import pandas
 
     if values.dtype.kind in "iuf" and not values.isna().all():
@@ -77,25 +84,46 @@ def kind_of(values: pandas.Series) -> str:
         return "integer" if (there == there.round()).all() else "number"
     if values.dtype.kind in "bM":
         return "boolean" if values.dtype.kind == "b" else "datetime"
-    seen = pandas.Series(values.unique())
-    texts = seen[~seen.isin(["", *_MISSING_WORDS])].dropna().astype("str")
+    seen = pandas.Series(values.dropna().unique())
+    if not is_text:
+        return _kind_of_values(seen)
+    texts = seen[~seen.isin(["", *_MISSING_WORDS])].astype("str")
     if texts.empty:
         return "text"
     if texts.str.fullmatch(_NUMBER.pattern).all() and not texts.str.match(r"[+-]?0[0-9]").any():
         numbers = pandas.to_numeric(texts)
-        return "integer" if texts.str.fullmatch(r"[+-]?[0-9]+").all() and numbers.abs().max() < 2**53 else "number"
+        if texts.str.fullmatch(r"[+-]?[0-9]+").all():
+            # Longer ones are no numbers that one counts with, and would lose digits.
+            return "integer" if numbers.abs().max() < 2**53 else "text"
+        return "number"
     if texts.isin(["true", "false", "True", "False", "TRUE", "FALSE"]).all():
         return "boolean"
+    return _kind_of_times(texts) or "text"
+
+
+def _kind_of_values(seen: pandas.Series) -> str:
+    """The type of different values that have types themselves."""
+    kinds = {type(value) for value in seen}
+    if kinds <= {str}:
+        return (_kind_of_times(seen.astype("str")) if len(seen) else None) or "text"
+    if kinds == {bool}:
+        return "boolean"
+    return "integer" if kinds == {int} else "number" if kinds <= {int, float} else "any"
+
+
+def _kind_of_times(texts: pandas.Series) -> str | None:
+    import pandas
+
     if texts.str.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").all():
         for kind, form in (("date", "%Y-%m-%d"), ("datetime", "ISO8601")):
             if pandas.to_datetime(texts, format=form, utc=True, errors="coerce").notna().all():
                 return kind
-    return "text"
+    return None
 
 
 def empties_of(values: pandas.Series, kind: str) -> list[str]:
     """The words for no value that a column of this type holds."""
-    return [] if kind == "text" else sorted(set(_MISSING_WORDS).intersection(values.unique()))
+    return [] if kind in ("text", "any") else sorted(set(_MISSING_WORDS).intersection(values.unique()))
 
 
 def _is_key(values: pandas.Series, kind: str) -> bool:
@@ -125,12 +153,10 @@ def _column(values: pandas.Series, kind: str, *, is_key: bool) -> Iterator[str]:
 
 
 def _numbers(there: pandas.Series, kind: str) -> Iterator[str]:
-    import pandas
-
-    numbers = pandas.to_numeric(there).astype(float)
+    numbers = there.astype(float)
     low, high = float(numbers.min()), float(numbers.max())
     wide = high - low
-    least, most = _below(low - wide / 2), _above(high + wide / 2)
+    least, most = _below(max(low - wide / 2, -_LARGEST)), _above(min(high + wide / 2, _LARGEST))
     least = 0.0 if low >= 0 > least else least  # most of what is never below zero cannot be
     if kind == "integer":
         least, most = math.floor(least), math.ceil(most)
@@ -155,9 +181,9 @@ def _numbers(there: pandas.Series, kind: str) -> Iterator[str]:
 
 
 def _text(there: pandas.Series, kind: str) -> Iterator[str]:
-    texts = there.astype(str)
+    texts = there.astype("str")
     seen = sorted(texts.unique().tolist())
-    if any(re.search(UNCLEAN, text) for text in seen[:1000]):
+    if any(re.search(UNCLEAN, text) for text in seen):
         yield "# text: clean  # some values have spaces at an end, control characters or letters of a wrong encoding"
     else:
         yield "text: clean"
@@ -192,14 +218,11 @@ def _shape(text: str) -> str:
 
 
 def _times(there: pandas.Series, kind: str) -> Iterator[str]:
-    import pandas
-
-    moments = pandas.to_datetime(there, utc=True, format="ISO8601")
     text = "%Y-%m-%d" if kind == "date" else "%Y-%m-%dT%H:%M:%SZ"
-    low, high = moments.min(), moments.max()
+    low, high = there.min(), there.max()
     yield f'min: "{low.year}-01-01"  # seen: {low.strftime(text)} to {high.strftime(text)}'
     yield "past: true  # asked where the stage has `as_of`"
-    if len(moments) > 1 and moments.is_monotonic_increasing:
+    if len(there) > 1 and there.is_monotonic_increasing:
         yield "increasing: true"
 
 
@@ -217,11 +240,10 @@ def _above(value: float) -> float:
 
 
 def _two_digits(value: float, cut: Any) -> float:
-    if not value:
-        return 0.0
-    places = 1 - math.floor(math.log10(abs(value)))
-    scaled = value * 10.0**places if places < 300 else value
-    return float(f"{cut(scaled) / 10.0**places:.12g}") if places < 300 else value
+    places = 1 - math.floor(math.log10(abs(value))) if value else 0
+    if abs(places) > _MOST_PLACES:
+        return value
+    return float(f"{cut(value * 10.0**places) / 10.0**places:.12g}")
 
 
 def _rounded_down(value: float) -> int:

@@ -101,12 +101,19 @@ def _lines(path: Path) -> list[str]:
         ) from error
 
 
+def is_text(path: Path) -> bool:
+    """Whether values of a file have no types of their own."""
+    return path.suffix.lower() in _TEXT_FILES
+
+
 def typed(raw: pandas.Series, column: Column) -> Typed:
     """A column in the type that its contract says."""
     if column.kind in NUMBERS:
         return _numbers(raw, whole=column.kind == "integer")
     if column.kind in TIMES:
         return _times(raw, column)
+    if column.kind == "any":
+        return Typed(raw.map(str).where(raw.notna()).astype("str"), raw.isna().to_numpy() & False)
     return _booleans(raw) if column.kind == "boolean" else _texts(raw)
 
 
