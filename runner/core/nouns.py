@@ -179,10 +179,6 @@ class Holdout:
     max_uses: int | None = None
     place: Place = NOWHERE
 
-    def is_read_by(self, path: str) -> bool:
-        """Whether whoever reads a path reads it, or a part of it."""
-        return any(path == own or path.startswith(f"{own}/") or own.startswith(f"{path}/") for own in self.paths)
-
 
 @dataclass(frozen=True, slots=True)
 class TrackedData:

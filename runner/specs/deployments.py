@@ -7,6 +7,7 @@ that the plan shows it and the gate only reads what it recorded.
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,7 @@ EVIDENCE: Mapping[str, Evidence] = {
 """By the field of a gate. The stage gets the model, the data and what the gate says; it writes one metrics file."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ground:
     """What the pipelines of a commit offer to gates."""
 
@@ -57,6 +58,16 @@ class Ground:
     holdouts: Sequence[Holdout]
     faults: Faults
     evidence: Mapping[str, Evidence] = field(default_factory=lambda: EVIDENCE)
+
+    @functools.cached_property
+    def outs(self) -> Mapping[str, OutKind]:
+        """The outputs of all stages."""
+        return {out.path: out.kind for stage in self.stages for out in stage.outs}
+
+    @functools.cached_property
+    def metrics(self) -> list[str]:
+        """The metrics files among them, sorted."""
+        return sorted(path for path, kind in self.outs.items() if kind is OutKind.METRIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,9 @@ class _Gates:
         self._name = document.name
         self._locator = locator
         self._ground = ground
+        self._outs = ground.outs
         self._names: dict[str, int] = {}
+        self._slugs: dict[str, int] = {}
         self.stages: dict[str, Any] = {}
         self.marks: dict[str, tuple[int, int]] = {}
 
@@ -217,16 +230,16 @@ class _Gates:
         if path is None or not all(keys):
             self._add(at, f"`{text}` names no metric", "write `FILE:KEY`, such as `metrics.json:roc_auc`")
             return None
-        outs = {out.path: out.kind for stage in self._ground.stages for out in stage.outs}
+        outs = self._outs
         if outs.get(path) is OutKind.METRIC or self._ground.faults.might_make(path):
             return MetricName(path, keys)
         if path in outs:
             hint = "name it below `metrics` of the stage, so that its values are recorded"
             self._add(at, f"`{file}` is an output, and no metrics file", hint)
             return None
-        known = [path for path, kind in outs.items() if kind is OutKind.METRIC]
+        known = self._ground.metrics
         close = nearest(path, known) if len(self._ground.faults.findings) < GUESSES else None
-        hint = f"did you mean `{close}`?" if close else f"there is: {', '.join(sorted(known)[:10]) or 'none'}"
+        hint = f"did you mean `{close}`?" if close else f"there is: {', '.join(known[:10]) or 'none'}"
         self._add(at, f"no stage has the metrics file `{file}`", hint)
         return None
 
@@ -286,10 +299,11 @@ class _Gates:
 
     def _stage_name(self, name: str) -> str:
         plain = _NO_NAME.sub("-", name).strip("-")[:60].rstrip("-") or "gate"
-        count = 2
-        stage = plain
+        stage, count = plain, self._slugs.get(plain, 1)
         while stage in self.stages:
-            stage, count = f"{plain}-{count}", count + 1
+            count += 1
+            stage = f"{plain}-{count}"
+        self._slugs[plain] = count
         return stage
 
     def _add(self, path: yaml12.Path, message: str, hint: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from runner.core.gates import Deployment
 from runner.core.nouns import Address, Holdout, Stage
+from runner.core.sealed import Sealed
 from runner.errors import Finding
 from runner.specs import places
 from runner.specs.graph_checks import Outputs, PlaceOf, inputs
@@ -52,12 +53,12 @@ def missing_findings(
     outputs = Outputs(stages)
     named = {path for stage in stages for path in inputs(stage)}
     above = {folder for path in tracked for folder in places.parents(path)}
+    known = [*files, *tracked, *outputs.below(".")]
     findings: list[Finding] = []
     for holdout in holdouts:
         for path in holdout.paths:
             is_tracked = path in above or any(part in tracked for part in (path, *places.parents(path)))
             if not (is_tracked or path in named or exists(path) or outputs.makers(path)):
-                known = [*files, *tracked, *outputs.below(".")]
                 close = nearest(path, known) if len(findings) < GUESSES else None
                 hint = f"did you mean `{close}`?" if close else "commit it, `dvc add` it, or make it in a stage"
                 place = holdout.place
@@ -88,32 +89,32 @@ def seal_findings(
     """Stages that train, or that such a stage builds on, and read a hold-out."""
     if not holdouts:
         return []
+    by_address = {stage.address: stage for stage in stages}
+    sealed = Sealed(path for holdout in holdouts for path in holdout.paths)
+    training = trainers(stages, deployments)
+    findings = []
+    for stage, trainer in _upstream(stages, training).items():
+        read = [path for path in inputs(by_address[stage]) if sealed.is_read_by(path)]
+        for path in dict.fromkeys(read):
+            reads = f"`{stage.stage}` reads {'' if path in sealed.paths else 'from '}the sealed hold-out (`{path}`)"
+            what = training[trainer]
+            why = f"and {what}" if stage == trainer else f"and `{trainer.stage}`, which {what}, builds on it"
+            hint = "only stages that nothing trained builds on may read it; take it out of the inputs"
+            findings.append(Finding(*place_of(by_address[stage], path), f"{reads}, {why}", hint))
+    return findings
+
+
+def _upstream(stages: Sequence[Stage], training: Iterable[Address]) -> dict[Address, Address]:
+    """The stages that train and all that they build on, each with the nearest of those that train."""
     outputs = Outputs(stages)
     by_address = {stage.address: stage for stage in stages}
-    findings: dict[tuple[Address, str], Finding] = {}
-    for address, what in trainers(stages, deployments).items():
-        for stage in _upstream(by_address[address], outputs):
-            for path in inputs(stage):
-                if (stage.address, path) in findings or not any(holdout.is_read_by(path) for holdout in holdouts):
-                    continue
-                whole = any(path == own for holdout in holdouts for own in holdout.paths)
-                reads = f"`{stage.address.stage}` reads {'' if whole else 'from '}the sealed hold-out (`{path}`)"
-                name = address.stage
-                why = f"and {what}" if stage.address == address else f"and `{name}`, which {what}, builds on it"
-                hint = "only stages that nothing trained builds on may read it; take it out of the inputs"
-                findings[stage.address, path] = Finding(*place_of(stage, path), f"{reads}, {why}", hint)
-    return list(findings.values())
-
-
-def _upstream(stage: Stage, outputs: Outputs) -> Iterable[Stage]:
-    """A stage and all that it builds on."""
-    seen = {stage.address}
-    todo = deque([stage])
+    nearest_of = {address: address for address in training}
+    todo = deque(nearest_of)
     while todo:
-        current = todo.popleft()
-        yield current
-        for path in inputs(current):
+        address = todo.popleft()
+        for path in inputs(by_address[address]):
             for maker in outputs.makers(path):
-                if maker.address not in seen:
-                    seen.add(maker.address)
-                    todo.append(maker)
+                if maker.address not in nearest_of:
+                    nearest_of[maker.address] = nearest_of[address]
+                    todo.append(maker.address)
+    return nearest_of

@@ -77,27 +77,25 @@ def judge_gates(clone: Clone, name: str | None, rev: str | None, champion: str |
     """
     observation, aim = clone.observed(rev)
     own = _side("this commit", observation)
-    base = _base(clone, aim)
-    is_proposal = aim.trust is not Trust.TRUSTED and isinstance(base, _Side)
-    policy = base if is_proposal and isinstance(base, _Side) else own
+    target = None if aim.trust is Trust.TRUSTED else _target(clone, aim)
+    policy = own if target is None else target
     deployments, notes = _deployments(own, policy, name)
-    others: dict[str, Other] = {BASE: base.other if isinstance(base, _Side) else base}
-    others[CHAMPION] = (
-        Other("nothing is released yet", None)
-        if champion is None
-        else _side(f"the champion {champion}", clone.observation(champion)).other
-    )
+    others: dict[str, Other] = {}
+    asked = {gate.versus for deployment in deployments for gate in deployment.gates}
+    if BASE in asked:
+        others[BASE] = target.other if target is not None else _before(clone, aim)
+    if CHAMPION in asked:
+        others[CHAMPION] = _champion(clone, champion)
     holdouts = policy.observation.desired.holdouts
     uses = tuple(holdout_uses(observation, holdouts))
-    broken = _broken_seals(own, policy) if is_proposal else []
+    broken = _broken_seals(own, policy) if target is not None else []
     judgements = []
     for deployment in deployments:
         blockers = [*_blockers(deployment, own), *broken, *_spent(deployment, uses)]
         judgement = judged(deployment, own.metrics, others, day, blockers)
         judgements.append((judgement, _model(deployment, own)))
-    whose = policy.what if is_proposal else "this commit"
-    commit = policy.observation.commit
-    return GateReport(observation.commit, whose, commit, tuple(judgements), uses, tuple(notes))
+    whose = policy.observation.commit
+    return GateReport(observation.commit, policy.what, whose, tuple(judgements), uses, tuple(notes))
 
 
 def _side(what: str, observation: Observation) -> _Side:
@@ -110,27 +108,39 @@ def _side(what: str, observation: Observation) -> _Side:
     return _Side(what, observation, steps, metrics)
 
 
-def _base(clone: Clone, aim: Aim) -> _Side | Other:
-    """What the commit is to be merged into: for a proposal the watched branch, else the commit before it."""
-    if aim.trust is Trust.TRUSTED:
-        parents = clone.reader.commit(aim.commit).parents
-        if not parents:
-            return Other("there is no commit before this one", None)
-        commit = desired_at(clone.reader, parents[0])
-        what = f"the commit before ({commit[:12]})"
-        try:
-            return _side(what, clone.observation(commit))
-        except SpecError:
-            return Other(what, {}, commit)  # whoever compares with it is told that nothing is recorded
+def _target(clone: Clone, aim: Aim) -> _Side | None:
+    """The tip of the watched branch, which a proposal is to be merged into; None where this clone has none."""
     tip = watched_tip(clone.seen, aim.watched)
     if tip is None:
-        return Other("there is no commit of the watched branch", None)
+        return None
     commit = desired_at(clone.reader, tip)
     try:
         return _side(f"{aim.watched} at {commit[:12]}", clone.observation(commit))
     except SpecError as error:
         message = f"the specs of {aim.watched} cannot be read, so nobody knows which gates count"
         raise Held(message, f"mend them first: {error.findings[0]}") from error
+
+
+def _before(clone: Clone, aim: Aim) -> Other:
+    """The commit before one of the watched branch."""
+    parents = clone.reader.commit(aim.commit).parents
+    if not parents:
+        return Other("there is no commit before this one", None)
+    what = f"the commit before ({parents[0][:12]})"
+    if not clone.reader.exists(parents[0]):
+        return Other(f"{what}, which this clone does not have", {}, parents[0])
+    commit = desired_at(clone.reader, parents[0])
+    what = f"the commit before ({commit[:12]})"
+    try:
+        return _side(what, clone.observation(commit)).other
+    except SpecError:
+        return Other(what, {}, commit)  # whoever compares with it is told that nothing is recorded
+
+
+def _champion(clone: Clone, rev: str | None) -> Other:
+    if rev is None:
+        return Other("nothing is released yet", None)
+    return _side(f"the champion {rev}", clone.observation(rev)).other
 
 
 def _deployments(own: _Side, policy: _Side, name: str | None) -> tuple[list[Deployment], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.core.nouns import Holdout
+from runner.core.sealed import Sealed
 from runner.observe.observation import Observation
 from runner.values import dataclass
 from runner.wiring.history import runs_of
@@ -33,13 +34,14 @@ def holdout_uses(observation: Observation, holdouts: Sequence[Holdout]) -> list[
     """How many recorded runs read each hold-out, on every state branch that is known here."""
     if not holdouts:
         return []
+    seals = [Sealed(holdout.paths) for holdout in holdouts]
     seen: list[set[str]] = [set() for _ in holdouts]
     states = [*([observation.state] if observation.state is not None else []), *observation.others]
     for state in states:
         for _, run in runs_of(state):
             deps = run.material.get("dep", {})
-            for ids, holdout in zip(seen, holdouts, strict=True):
+            for ids, seal in zip(seen, seals, strict=True):
                 # By its id: a run that was taken over from another branch stands on both.
-                if any(holdout.is_read_by(path) for path in deps):
+                if any(seal.is_read_by(path) for path in deps):
                     ids.add(run.run_id)
     return [HoldoutUse(holdout, len(ids)) for holdout, ids in zip(holdouts, seen, strict=True)]

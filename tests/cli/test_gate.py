@@ -122,6 +122,15 @@ def test_a_worse_model_fails_and_one_that_is_too_uncertain_is_held(world: World)
     assert rows["accuracy"]["message"].startswith("0.82 (0.78 to 0.86 at 95 %); at least 0.8 is asked for")
 
 
+def test_a_clone_without_the_commit_before_says_that_it_cannot_compare(world: World, tmp_path: Path) -> None:
+    remote = f"file://{world.repo.path.parent / 'remote.git'}"
+    world.repo.git("clone", "--quiet", "--depth", "1", "--no-single-branch", remote, str(tmp_path / "shallow"))
+    answer = call(tmp_path / "shallow", "gate", "--json")
+    row = next(row for row in answer.json["deployments"][0]["gates"] if row["name"] == "no worse")
+    assert (answer.code, row["effect"]) == (6, "hold")
+    assert row["against"] == f"the commit before ({world.first[:12]}), which this clone does not have"
+
+
 def test_the_champion_is_a_commit_that_is_named(world: World) -> None:
     _, rows, _ = world.rows("--champion", world.first)
     assert (rows["released"]["verdict"], rows["released"]["against"]) == ("fail", f"the champion {world.first}")
