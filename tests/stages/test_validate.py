@@ -179,6 +179,18 @@ def test_bad_rows_are_put_aside_with_what_is_wrong_and_good_ones_stay_as_they_ar
     assert json.loads(Path("m.json").read_text())["quarantined_rows"] == 2
 
 
+def test_rows_are_told_apart_where_values_hold_line_breaks_or_lines_are_blank() -> None:
+    Path(CONTRACT).write_text("contract: 1\nseverity: quarantine\ncolumns: {a: {type: integer}, b: {type: text}}\n")
+    words = ("--out=good.csv", "--out=bad.csv", "--max_quarantined=1")
+    for data, good, bad in (
+        (b'a,b\n1,"x\ny"\nz,"u\nv"\n', 'a,b\n1,"x\ny"\n', 'a,b,_row,_reasons\nz,"u\nv",2,a.type\n'),
+        (b"a,b\r\n\r\n1,x\r\nz,v\r\n2,q", "a,b\r\n1,x\r\n2,q", "a,b,_row,_reasons\nz,v,2,a.type\n"),
+    ):
+        assert validated(data, *words)[0] == 0
+        assert Path("good.csv").read_bytes().decode() == good
+        assert Path("bad.csv").read_bytes().decode() == bad
+
+
 def test_a_clean_table_goes_on_byte_for_byte() -> None:
     validated(text_of(customers(1)), "--out=good.csv", "--out=report.md")
     assert Path("good.csv").read_bytes() == Path("data.csv").read_bytes()

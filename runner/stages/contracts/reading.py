@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import warnings
@@ -189,20 +190,50 @@ def write_good(source: str | Path, good: Mask, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, out)
         return
-    if source.suffix.lower() == out.suffix.lower() == ".jsonl":
-        kept = [line for line, stays in zip(_lines(source), good, strict=True) if stays]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    same_kind = source.suffix.lower() == out.suffix.lower()
+    records = _records(source, len(good)) if same_kind else None
+    if records is None:
+        write_table(as_written(source)[good], out)
         return
-    write_table(as_written(source)[good], out)
+    head, lines = records
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("wb") as file:
+        file.write(head)
+        file.writelines(line for line, stays in zip(lines, good.tolist(), strict=True) if stays)
 
 
 def write_bad(source: str | Path, good: Mask, reasons: list[str], out: Path) -> None:
     """Write the bad rows with two columns more: `_row`, the number of the row from 1, and `_reasons`."""
     import numpy
 
-    bad = as_written(Path(source))[~good]
+    source = Path(source)
+    records = _records(source, len(good)) if is_text(source) else None
+    if records is None:
+        bad = as_written(source)[~good]
+    else:
+        import pandas
+
+        head, lines = records
+        text = head + b"".join(line for line, stays in zip(lines, good.tolist(), strict=True) if not stays)
+        separator = _TEXT_FILES[source.suffix.lower()]
+        bad = pandas.read_csv(io.BytesIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False)
     write_table(bad.assign(_row=numpy.flatnonzero(~good) + 1, _reasons=reasons), out)
+
+
+def _records(source: Path, rows: int) -> tuple[bytes, list[bytes]] | None:
+    """The header and the lines of a text file, with their ends, where each line is a row for certain; else None."""
+    ending = source.suffix.lower()
+    if ending not in (*_TEXT_FILES, ".jsonl"):
+        return None
+    data = source.read_bytes()
+    if ending == ".jsonl":
+        head, lines = b"", [line for line in data.split(b"\n") if line.strip()]
+        lines = [line + b"\n" for line in lines]
+    elif b'"' in data:  # a value may hold a line break
+        return None
+    else:
+        head, *lines = [line for line in data.splitlines(keepends=True) if line.strip(b"\r\n")]
+    return (head, lines) if len(lines) == rows else None
 
 
 def as_written(source: Path) -> pandas.DataFrame:
