@@ -12,7 +12,6 @@ from runner.values import dataclass
 if TYPE_CHECKING:
     import pandas
 
-Rows = "numpy.ndarray[Any, Any]"
 _GROUPED = ("group", "stratified_group")
 _REPEATED = ("kfold", "stratified")
 

@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from runner import artefacts
+from runner.artefacts import skops_file
 from runner.errors import InputError
 
 ROWS = 120
@@ -324,6 +325,15 @@ def test_a_forged_tree_is_refused_before_it_is_made(
     _forged(tmp_path / "m", change)
     with pytest.raises(InputError, match=f"a decision tree {told}: it was forged or damaged"):
         artefacts.read(tmp_path / "m")
+
+
+def test_a_forest_that_lets_fewer_columns_pass_than_its_trees_look_at_is_refused(folder: Path) -> None:
+    table = table_of()[["n", "paid"]].astype(float)
+    model = RandomForestClassifier(2, random_state=0).fit(table, table["n"] > 2)
+    model.n_features_in_ = 1
+    put(folder, "model.skops", skops_file.dump(model))
+    with pytest.raises(InputError, match="a decision tree has another number of columns than its estimator"):
+        artefacts.read(folder)
 
 
 def test_a_pickle_is_never_loaded_unless_the_reader_allows_it(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from runner import artefacts
 from runner.errors import InputError
+from runner.stages import folds
 from runner.stages.train import main
 from tests.repositories import GitRepo
 from tests.specs.readings import DVC_PROJECT, findings_of
@@ -96,6 +98,16 @@ def test_the_scores_are_those_of_cross_validate_on_the_same_folds(
         told = found["cv"][name]
         assert told["mean"] == pytest.approx(wanted[f"test_{name}"].mean())
         assert told["low"] < told["mean"] < told["high"]
+
+
+def test_the_interval_is_students_with_the_variance_of_folds_that_share_rows() -> None:
+    splits = [(numpy.arange(20), numpy.arange(10))] * 3
+    found = folds.interval_of([0.7, 0.8, 0.9], splits, 0.95)
+    reach = 4.302652729696142 * 0.1 * math.sqrt(1 / 3 + 1 / 2)  # the quantile of two degrees of freedom, from a table
+    assert found == {
+        name: pytest.approx(value) for name, value in zip(found, (0.8, 0.1, 0.8 - reach, 0.8 + reach), strict=True)
+    }
+    assert set(folds.interval_of([0.7, math.nan], splits[:2], 0.95).values()) == {None}
 
 
 def test_the_model_takes_tables_as_they_are_with_gaps_and_with_what_it_never_saw(table: pandas.DataFrame) -> None:
