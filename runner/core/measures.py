@@ -141,7 +141,12 @@ def _measure(raw: Any, siblings: Mapping[str, Any], key: str, support: str) -> M
         return _of_mapping(raw, support)
     if key in _VALUES:  # `cv.roc_auc.mean` says the same as `cv.roc_auc`
         return _made(raw, _beside(siblings, "", support))
-    return _made(raw, _beside(siblings, f"{key}_", support))
+    beside = _beside(siblings, f"{key}_", support)
+    own = siblings.get("intervals")
+    own = own.get(key) if isinstance(own, Mapping) else None
+    if beside["lower"] is None and isinstance(own, Mapping):
+        beside = {**_beside(own, "", support), "support": beside["support"]}
+    return _made(raw, beside)
 
 
 def _beside(rows: Mapping[str, Any], prefix: str, support: str) -> dict[str, Any]:

@@ -54,6 +54,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("split", 1, outs=(1, MANY)),
         Builtin("train", 1, outs=(1, 1), metrics=(0, 1)),
         Builtin("tune", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
+        Builtin("evaluate", 1, outs=(0, 1), metrics=(1, 1), plots=(0, 3)),
     )
 }
 _INPUT = "#/$defs/input"
