@@ -182,6 +182,15 @@ def problems_of(
     if name == "validate" and given.get("as_of") == "now" and not stage.get("always_changed"):
         hint = "say `always_changed: true`, or write a date"
         yield ("with", "as_of"), "`as_of: now` asks the clock, and a result that stands is not asked again", hint
+    outs = paths_of(stage, "outs")
+    tables = sum(not out.lower().endswith(PAGES) for out in outs)
+    if name == "validate" and given.get("on_fail") == "quarantine" and tables < 2:
+        hint = "name two tables: one for the good rows, one for the bad ones"
+        yield ("with", "on_fail"), "rows may be put aside, and `outs` have no place for them", hint
+    if name == "profile":
+        for index, out in enumerate(outs):
+            if not out.lower().endswith((".json", ".html")):
+                yield ("outs", index), f"`{out}`: a profile is written as .json or .html", "name it so"
     if name == "fetch":
         yield from ((("with", *where), message, hint) for where, message, hint in sources_of(given))
         for where, secret in secrets_of(given):
@@ -189,6 +198,8 @@ def problems_of(
                 yield ("with", *where), f"`{secret}` is no secret of this stage", f"say `secrets: [{secret}]`"
 
 
+PAGES = (".html", ".md")
+"""How names of pages for people end."""
 _SOURCES = ("file", "url", "url_env", "query")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.resources import template_file, templates_folder
+from runner.specs.library import PAGES
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff]")
 _SPECIAL = re.compile(r"[&<>\"'`*_\[\]\\|~#]")
@@ -46,4 +47,4 @@ def write_page(name: str, document: Mapping[str, Any], out: Path) -> None:
 
 def is_page(path: Path) -> bool:
     """Whether a name is that of a page."""
-    return path.suffix.lower() in (".html", ".md")
+    return path.suffix.lower() in PAGES

@@ -114,6 +114,15 @@ def test_a_stage_that_asks_the_clock_has_to_run_for_each_commit() -> None:
     assert [*problems_of("validate", {**stage, "always_changed": True})] == []
 
 
+def test_outputs_that_cannot_be_are_told_before_anything_runs() -> None:
+    given = {"data": "d", "contract": "c", "on_fail": "quarantine"}
+    stage = {"uses": "validate", "with": given, "outs": ["good.csv", "page.html"]}
+    assert [path for path, _, _ in problems_of("validate", stage)] == [("with", "on_fail")]
+    assert [*problems_of("validate", {**stage, "outs": ["good.csv", {"bad.csv": {"cache": False}}]})] == []
+    profile = {"with": {"data": "d"}, "outs": ["p.json", "p.pdf"]}
+    assert [path for path, _, _ in problems_of("profile", profile)] == [("outs", 1)]
+
+
 @given(Json)
 def test_a_value_comes_out_of_an_argument_as_it_went_in(value: Any) -> None:
     assert json.dumps(value_of(text_of(value)), sort_keys=True) == json.dumps(value, sort_keys=True)
