@@ -314,7 +314,8 @@ class _Reader:
             found.append(reading)
             if reading.definition:
                 gates = replace(locator, prefix=(*locator.prefix, "gates"))
-                source = (reading.pipeline, reading.definition, reading.marks, gates)
+                origin = f"the gates of the Deployment {document.name}"
+                source = (reading.pipeline, origin, reading.definition, reading.marks, gates)
                 loaded = loading.load_generated(self._layout, *source, self._cache, self._faults)
                 pipelines += [loaded] if loaded is not None else []
         return found

@@ -59,6 +59,8 @@ class _Source:
     definition: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
     """The mapping of the dvc.yaml or of the document's spec, and line and column of each stage."""
     place: Place
+    origin: str
+    """What people edit to change it."""
     is_whole: bool = True
     """Whether nothing of it was left out before."""
     faults: Faults = field(default_factory=Faults)
@@ -81,7 +83,7 @@ def load_adopted(
         return known[0], known[1]
 
     base = posixpath.dirname(file) or "."
-    source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1), faults=source_faults)
+    source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1), file, faults=source_faults)
     return _load(source, layout, cache, parsing, faults)
 
 
@@ -129,6 +131,7 @@ def load_document(
         locator=locator_of(document, layout),
         definition=lambda: (document.spec, document.stage_marks),
         place=Place(document.file, document.line, document.column),
+        origin=f"the Pipeline {document.name}",
         is_whole=document.is_whole,
     )
     return _load(source, layout, cache, parsing, faults)
@@ -137,6 +140,7 @@ def load_document(
 def load_generated(
     layout: Layout,
     name: str,
+    origin: str,
     definition: Mapping[str, Any],
     marks: Mapping[str, tuple[int, int]],
     locator: Locator,
@@ -145,17 +149,19 @@ def load_generated(
 ) -> LoadedPipeline | None:
     """A pipeline that no document spells out, since another document asks for it; None where nothing can be read.
 
-    `locator` finds what asks for it, and `marks` are the line and column that each of its stages comes from.
+    `origin` is what people edit to change it, and `locator` finds that; `marks` are the line and column that each of
+    its stages comes from.
     """
     source = _Source(
         name=name,
         file=locator.file,
         base=layout.dvc_root,
         adopted=False,
-        identity=["generated", definition, {stage: list(mark) for stage, mark in marks.items()}],
+        identity=["generated", origin, definition, {stage: list(mark) for stage, mark in marks.items()}],
         locator=locator,
         definition=lambda: (definition, marks),
         place=locator.place(()),
+        origin=origin,
     )
     return _load(source, layout, cache, {}, faults)
 
@@ -244,7 +250,7 @@ def _make(
     if not source.adopted and not faults.findings:
         has_params = layout.tree.get(posixpath.normpath(posixpath.join(source.base, "params.yaml"))) is not None
         settled = {**definition, "stages": render.settled(definition.get("stages") or {}, resolved)}
-        text = render.render(settled, source.name, has_default_params=has_params)
+        text = render.render(settled, source.origin, has_default_params=has_params)
     value = {
         "stages": [row_of(stage) for stage in stages],
         "metrics": metrics,

@@ -26,13 +26,13 @@ def rendered_path(dvc_root: str, name: str) -> str:
     return path if dvc_root == "." else f"{dvc_root}/{path}"
 
 
-def render(spec: Mapping[str, Any], name: str, *, has_default_params: bool) -> str:
-    """Text of the `dvc.yaml` of a Pipeline's spec.
+def render(spec: Mapping[str, Any], origin: str, *, has_default_params: bool) -> str:
+    """Text of the `dvc.yaml` of a Pipeline's spec; `origin` is where that comes from, such as `the Pipeline churn`.
 
     `has_default_params`: whether `params.yaml` stands at the DVC root; DVC reads it into every template from there,
     and would not from the rendered file's folder.
     """
-    return f"# Rendered by the runner from the Pipeline {name}; edit that instead.\n" + _dumped(
+    return f"# Rendered by the runner from {origin}; edit that instead.\n" + _dumped(
         definition(spec, has_default_params=has_default_params)
     )
 

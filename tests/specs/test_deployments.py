@@ -176,13 +176,14 @@ def test_the_stages_that_gates_ask_for_are_planned_and_rendered_as_any_other(git
     with Reader.discover(repo.path) as reader:
         layout = Layout(reader, reader.resolve("HEAD"), ParseCache(None))
         locator = Locator("deployments/api.yaml", lambda: repo.path.joinpath("deployments/api.yaml").read_text())
-        source = ("api-evidence", {"stages": {"s": stage}}, {"s": (7, 5)}, locator)
+        source = ("api-evidence", "the gates of api", {"stages": {"s": stage}}, {"s": (7, 5)}, locator)
         loaded = load_generated(layout, *source, ParseCache(None), Faults())
     assert loaded is not None
     (made,) = loaded.pipeline.stages
     assert (str(made.address), made.deps, made.uses) == ("api-evidence:s", ("data/raw.csv",), "split@1")
     assert made.place == Place("deployments/api.yaml", 7, 5)
     assert loaded.pipeline.dvc_file == ".runner/pipelines/api-evidence/dvc.yaml"
+    assert str(loaded.pipeline.rendered).startswith("# Rendered by the runner from the gates of api; edit that")
     assert "cmd: runner stage split" in str(loaded.pipeline.rendered)
 
 
