@@ -11,6 +11,7 @@ import functools
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from runner.resources import schema_file
@@ -131,12 +132,21 @@ def command_of(stage: Mapping[str, Any]) -> str:
 
 def given_of(stage: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What `with` of a resolved stage says: sorted names, and values as arguments have them."""
-    return tuple((str(name), text_of(value)) for name, value in sorted((stage.get("with") or {}).items()))
+    return tuple((str(name), text_of(value)) for name, value in sorted(plain(stage.get("with") or {}).items()))
 
 
 def paths_of(stage: Mapping[str, Any], section: str) -> list[str]:
     """The paths of `outs`, `metrics` or `plots`, as they are written."""
     return [str(path) for item in stage.get(section) or () for path in (item if isinstance(item, Mapping) else [item])]
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: YAML makes dates of texts that look like one, and here they are texts."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def text_of(value: Any) -> str:
@@ -176,7 +186,7 @@ def problems_of(
         if len(text.encode()) > _LONGEST_ARGUMENT:
             message = f"`{argument}` is longer than an argument of a command may be ({_LONGEST_ARGUMENT:,} bytes)"
             yield ("with", argument), message, "keep it in a file, and name that"
-    given = stage.get("with")
+    given = plain(stage.get("with"))
     if not isinstance(given, Mapping):
         return
     if name == "validate" and given.get("as_of") == "now" and not stage.get("always_changed"):

@@ -192,7 +192,7 @@ class _StageReader:
             return None
         count = len(self._reading.findings)
         locator = replace(self._reading.locator, prefix=(*self._reading.locator.prefix, *self._at("with")))
-        for problem in schemas.check(builtin.kind, self._data.get("with") or {}, locator, "in `with`"):
+        for problem in schemas.check(builtin.kind, library.plain(self._data.get("with") or {}), locator, "in `with`"):
             self._reading.findings.append(problem.finding)
         given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
         for path, message, hint in library.problems_of(builtin.name, self._data, given):

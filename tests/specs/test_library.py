@@ -114,6 +114,12 @@ def test_a_stage_that_asks_the_clock_has_to_run_for_each_commit() -> None:
     assert [*problems_of("validate", {**stage, "always_changed": True})] == []
 
 
+def test_a_date_among_arguments_is_the_text_that_it_looks_like(git_repo: Callable[..., GitRepo]) -> None:
+    given = "{data: raw.csv, contract: sub/x, as_of: 2026-06-01}"
+    stages = _stages(git_repo, f"  stages:\n    s: {{uses: validate, with: {given}, outs: [o]}}\n")[1]
+    assert "--as_of=2026-06-01" in stages["s"].cmd[0]
+
+
 def test_outputs_that_cannot_be_are_told_before_anything_runs() -> None:
     given = {"data": "d", "contract": "c", "on_fail": "quarantine"}
     stage = {"uses": "validate", "with": given, "outs": ["good.csv", "page.html"]}

@@ -223,6 +223,12 @@ def test_a_reference_counts_in_place_of_what_the_contract_saw() -> None:
     assert "height.distribution" in validated(text_of(customers(1)), "--reference=reference.csv")[1]
 
 
+def test_dates_in_a_contract_need_no_quotes() -> None:
+    Path(CONTRACT).write_text("contract: 1\ncolumns: {a: {type: date, min: 2026-01-01, max: 2026-12-31}}\n")
+    assert validated(b"a\n2026-02-01\n") == (0, {})
+    assert validated(b"a\n2027-02-01\n") == (1, {"a.range": "fail"})
+
+
 def test_too_few_rows_to_tell_are_not_compared() -> None:
     Path(CONTRACT).write_text(Path(CONTRACT).read_text().replace("rows: {", "rows: {min: 1} #"))
     assert validated(text_of(customers(1).head(150)))[1].keys() <= {"freshness"}

@@ -10,6 +10,7 @@ from typing import Any
 from runner.errors import InputError, SpecError
 from runner.specs import schemas, yaml12
 from runner.specs.guesses import nearest
+from runner.specs.library import plain
 from runner.specs.places import Locator
 from runner.values import dataclass
 
@@ -91,7 +92,7 @@ def read_contract(path: str | Path) -> Contract:
         raise InputError(f"{path}: there is no such file", hint) from None
     except OSError as error:
         raise InputError(f"{path}: it cannot be read: {error.strerror}", "name a YAML file") from error
-    given = yaml12.load(text, file=str(path))
+    given = plain(yaml12.load(text, file=str(path)))
     locator = Locator(str(path), lambda: text)
     findings = [problem.finding for problem in schemas.check("contract", given, locator)]
     if not findings:
