@@ -30,7 +30,7 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
         raise InputError("this is a bare repository; specs are written in a working tree", "clone it first")
     if os.path.lexists(root / PROJECT_FILE) and not arguments.force:
         raise InputError(f"{root / PROJECT_FILE} exists", "edit it, or replace it with --force")
-    paths = worktree_paths(clone.reader)
+    paths = [path for path in worktree_paths(clone.reader) if not (root / path).is_symlink()]
     adopting = initial_specs(paths)
     template: str | None = arguments.template
     if adopting != initial_specs([]):

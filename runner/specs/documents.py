@@ -79,6 +79,12 @@ def find_files(layout: Layout, globs: list[Any] | None, locator: Locator | None,
             for path in layout.tree.below(folder)
             if path.endswith((".yaml", ".yml")) and not path.endswith("/dvc.yaml")
         ]
+        for path in layout.linked_pipeline_files:
+            message, hint = (
+                f"`{path}` is {layout.link_at(path)}, and none is followed",
+                "commit the file itself in its place",
+            )
+            faults.leave_out(left_out.anything(path, "Pipeline"), [places.file_finding(path, message, hint)])
         return SpecFiles(tuple(lenient), tuple(layout.pipeline_files), frozenset(lenient))
     found: dict[str, None] = {}
     if len(globs) > _MOST_GLOBS and locator is not None:

@@ -184,6 +184,14 @@ class Layout:
         return self._dvc_paths[0]
 
     @property
+    def linked_pipeline_files(self) -> list[str]:
+        """Links by the name `dvc.yaml`: DVC would follow them, and the runner does not."""
+        named = [path for path in self.tree.paths if f"/{path}".endswith("/dvc.yaml") and self._in_project(path)]
+        links = [path for path in named if self.link_at(path)]
+        ignored = self.ignored_files(links) if links else ()
+        return [path for path in links if path not in ignored]
+
+    @property
     def data_files(self) -> list[str]:
         """The `.dvc` files that DVC would collect."""
         return self._dvc_paths[1]
@@ -208,7 +216,8 @@ class Layout:
             return f"it is outside the DVC project in `{self.dvc_root}`"
         if any(places.is_inside(path, root) for root in self.sub_projects):
             return "it belongs to another DVC project"
-        return "it is ignored by a .dvcignore file, or a link"
+        link = self.link_at(path)
+        return f"it is {link}, and none is followed" if link else "it is ignored by a .dvcignore file"
 
     @cached_property
     def ignore_files(self) -> Mapping[str, str]:

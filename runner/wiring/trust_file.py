@@ -18,9 +18,13 @@ _IN_HOME = "trust.yaml"
 def trust_file(folder: Path, environ: Mapping[str, str], named: str | None = None) -> Path | None:
     """The trust file: as an option says, else RUNNER_TRUST, else the one in the runner's folder; None without one.
 
-    Raises InputError for one inside the work tree: whoever may push would say whom to trust.
+    Raises InputError for one inside the work tree (whoever may push would say whom to trust), and for a variable that
+    is set and empty: somebody forgot to fill it, and without a trust file no signature is looked at.
     """
     said = named or environ.get(TRUST)
+    if said == "":
+        hint = "name the file, or unset the variable to go without or with the one in the runner's folder"
+        raise InputError(f"{TRUST} is set and empty", hint)
     if said:
         file = folder / Path(said).expanduser()
         _check_outside(file, folder)

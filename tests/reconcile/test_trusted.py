@@ -574,3 +574,9 @@ def test_a_key_is_shown_with_what_it_is_trusted_with(world: World, keys: Keys) -
     keys.signs(world, None)
     assert "no signing key is configured" in world.runner("keys", "show", ok=(1,)).stderr
     assert "PRIVATE" not in shown.stdout + shown.stderr
+
+
+def test_a_trust_file_that_is_named_by_nothing_is_not_the_same_as_none(world: World) -> None:
+    world.environ["RUNNER_TRUST"] = ""
+    for words in (["reconcile"], ["status"], ["audit", "verify"]):
+        assert "RUNNER_TRUST is set and empty" in world.runner(*words, ok=(1,)).stderr

@@ -17,6 +17,7 @@ from runner.specs.adopt import initial_specs
 from runner.specs.desired import validate
 from runner.specs.parse_cache import ParseCache
 from runner.specs.schemas import KINDS, schema_text
+from tests.cli.command import call
 from tests.repositories import GitRepo
 from tests.specs.readings import DVC_PROJECT, desired_of, findings_of
 
@@ -284,3 +285,17 @@ def test_the_template_of_an_empty_repository_is_valid_and_so_is_its_example(git_
     inputs = {"src/prepare.py": "", "src/train.py": "", "data/raw.csv": "", "params.yaml": "train: 1\n"}
     repo.commit({"runner.yaml": "\n".join(lines) + "\n", **inputs})
     assert [stage.address.stage for stage in desired_of(repo).stages()] == ["prepare", "train"]
+
+
+def test_a_link_in_place_of_a_pipeline_is_a_finding_and_nothing_that_init_adopts(
+    git_repo: Callable[..., GitRepo],
+) -> None:
+    repo = git_repo({**DVC_PROJECT, "conf/p.yaml": "stages: {}\n", ".dvcignore": "old\n", "old/x": "", "sub/x": ""})
+    for folder in (".", "old", "sub"):
+        (repo.path / folder / "dvc.yaml").symlink_to(repo.path / "conf" / "p.yaml")
+    repo.commit({}, "Link")
+    told = [f"{path}: `{path}` is a symbolic link, and none is followed (commit the file itself in its place)"
+            for path in ("dvc.yaml", "sub/dvc.yaml")]  # fmt: skip
+    assert findings_of(repo) == told
+    assert call(repo.path, "init", "--yes").code == 0
+    assert "dvc.yaml" not in (repo.path / "runner.yaml").read_text().replace("# ", "")
