@@ -68,13 +68,12 @@ def _converted(values: pandas.Series, kind: str, name: str, where: str) -> Any:
     if kind == BOOLEAN and not pandas.api.types.is_numeric_dtype(values.dtype):
         objects = objects.map(lambda value: _TRUTH.get(str(value), value))
     numbers: Any = pandas.to_numeric(objects, errors="coerce")
-    wrong = numbers.isna() & values.notna()
+    wrong = (numbers.isna() & values.notna()) | numbers.abs().eq(float("inf"))
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        text = (
-            f"{where}: the column `{name}` holds no {'truth value' if kind == BOOLEAN else 'number'} in row {row + 1}"
-        )
-        raise InputError(f"{text}: `{str(values.iloc[row])[:60]}`", "the model was trained with numbers in this column")
+        wanted = "truth value" if kind == BOOLEAN else "finite number"
+        text = f"{where}: the column `{name}` holds no {wanted} in row {row + 1}: `{str(values.iloc[row])[:60]}`"
+        raise InputError(text, "this column is one of numbers: mend such rows in a stage before")
     numbers = numbers.astype(float)
     if kind == INTEGER and not numbers.isna().any() and bool((numbers == numbers.round()).all()):
         return _whole(values, numbers)

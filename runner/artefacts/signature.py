@@ -58,9 +58,9 @@ def _seen(present: pandas.Series, kind: str) -> dict[str, Any]:
         return {}
     if kind in (columns.NUMBER, columns.INTEGER):
         return {"minimum": columns.plain(present.min()), "maximum": columns.plain(present.max())}
-    values = sorted(str(value) for value in present.unique()) if kind == columns.STRING else []
+    values = sorted({str(value) for value in present}) if kind == columns.STRING else []
     if kind == columns.BOOLEAN or len(values) > MOST_CATEGORIES:
-        return {"distinct": int(present.nunique())}
+        return {"distinct": len(values) or int(present.nunique())}
     return {"distinct": len(values), "categories": values}
 
 

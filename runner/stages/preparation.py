@@ -35,7 +35,7 @@ def columns_of(
             hint = "use onehot, ordinal, text or drop, or clean the column in a stage before"
             raise InputError(f"`columns`: `{name}` holds text and cannot be a number", hint)
         if said["as"] == "text" and kind != "string":
-            raise InputError(f"`columns`: `{name}` holds numbers and cannot be text", "use number, onehot or ordinal")
+            raise InputError(f"`columns`: `{name}` holds no text", "use number, onehot or ordinal")
         if said["as"] == "number":
             # What can do with gaps is made of trees, which also need no scale.
             said.setdefault("impute", "none" if gaps else "median")
@@ -55,9 +55,11 @@ def _tags(estimator: Any) -> Any:
 
 
 def _usual(values: pandas.Series, kind: str) -> str:
+    present = values.dropna()
+    if not len(present):
+        return "drop"  # an empty column tells nothing, and some estimators cannot bear it
     if kind != "string":
         return "number"
-    present = values.dropna()
     if (
         present.nunique() > MOST_CATEGORIES
         and present.map(lambda text: len(str(text).split())).mean() >= _WORDS_OF_TEXT

@@ -101,6 +101,8 @@ def _target(values: pandas.Series, name: str, task: str, path: str) -> pandas.Se
     """The target without gaps; classes as bools, whole numbers or texts, numbers as floats."""
     import pandas
 
+    if not len(values):
+        raise InputError(f"{path}: the table has no rows", "give rows to train with")
     missing = values.isna()
     if missing.any():
         row = int(missing.to_numpy().argmax()) + 1
@@ -109,6 +111,7 @@ def _target(values: pandas.Series, name: str, task: str, path: str) -> pandas.Se
     kind = kinds_of_columns.kind_of(values)
     if task == "regression":
         return kinds_of_columns.aligned(pandas.DataFrame({name: values}), {name: "number"}, path)[name]
+    values = values.map(str) if kind == "string" else values
     if values.nunique() < 2:
         raise InputError(
             f"{path}: the target `{name}` has one value only, `{values.iloc[0]}`", "give rows of two classes"

@@ -358,7 +358,7 @@ def test_a_table_that_the_model_cannot_read_is_told_by_column_and_row(folder: Pa
     found, table = artefacts.read(folder), table_of()
     with pytest.raises(InputError, match="there is no column `city`, `note`, which the model needs"):
         found.predict(table.drop(columns=["note", "city"]))
-    with pytest.raises(InputError, match="the column `n` holds no number in row 2: `five`"):
+    with pytest.raises(InputError, match="the column `n` holds no finite number in row 2: `five`"):
         found.predict(table.astype({"n": object}).replace({"n": {table["n"][1]: "five"}}).iloc[[2, 1]])
     assert found.predict(table.astype({"n": float, "paid": str, "x": object})).tolist() == found.predict(table).tolist()
 

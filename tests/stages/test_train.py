@@ -22,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from runner import artefacts
 from runner.errors import InputError
 from runner.stages import folds
+from runner.stages.tables import read_table
 from runner.stages.train import main
 from tests.repositories import GitRepo
 from tests.specs.readings import DVC_PROJECT, findings_of
@@ -44,7 +45,7 @@ def train(given: dict[str, Any], seed: int = 0, out: str = "m") -> int:
     words = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNNER_SEED", str(seed))
-        return main(["--data=t.csv", *words, f"--out={out}", "--metrics=m.json"])
+        return main([*([] if "data" in given else ["--data=t.csv"]), *words, f"--out={out}", "--metrics=m.json"])
 
 
 def metrics() -> Any:
@@ -321,6 +322,24 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     assert train(QUICK | given) == 1
     assert told in capsys.readouterr().err
     assert not Path("m").exists()
+
+
+def test_odd_tables_are_trained_with_or_told(table: pandas.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = table.assign(empty=None, tags=[["a", row % 3] for row in range(len(table))])
+    odd.to_json("t.jsonl", orient="records", lines=True)
+    assert train(QUICK | {"data": "t.jsonl", "estimator": TREES}) == 0
+    found = artefacts.read(Path("m"))
+    assert found.predict(read_table("t.jsonl")).shape == (len(table),)
+    assert found.facts["columns"]["empty"]["as"] == "drop"
+    assert train(QUICK | {"data": "t.jsonl", "target": "tags"}, out="n") == 0
+    assert artefacts.read(Path("n")).classes == ("['a', 0]", "['a', 1]", "['a', 2]")
+    capsys.readouterr()
+    table.assign(orders=numpy.inf).to_csv("t.csv", index=False)
+    assert train(QUICK) == 1
+    assert "t.csv: the column `orders` holds no finite number in row 1: `inf`" in capsys.readouterr().err
+    table.head(0).to_csv("t.csv", index=False)
+    assert train(QUICK) == 1
+    assert "t.csv: the table has no rows" in capsys.readouterr().err
 
 
 def test_values_that_are_wrong_are_found_before_anything_runs_with_line_and_column(
