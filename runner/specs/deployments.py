@@ -278,7 +278,7 @@ class _Gates:
                 self._add(at, "`fairness` needs the columns that name the groups", "say `sensitive: [COLUMN]`")
                 return None
             given = {"sensitive": row["sensitive"], "measures": [row["fairness"]]}
-            return (row["fairness"],), given | ({"minGroup": row["minGroup"]} if "minGroup" in row else {})
+            return (row["fairness"],), given | ({"min_group": row["minGroup"]} if "minGroup" in row else {})
         if kind == "skew":
             return ("mismatches",), row["skew"] if isinstance(row["skew"], dict) else {}
         checks = row["robustness"] if isinstance(row["robustness"], dict) else {row["robustness"]: {}}

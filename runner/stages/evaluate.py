@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import InputError
-from runner.stages import scoring
+from runner.stages import estimators, scoring
 from runner.stages.judging import Answers, Array, Judged, judged, texts_of
 from runner.stages.program import Call, program
 from runner.stages.tables import column, sortable, write_table
@@ -25,6 +25,7 @@ WHERE = "where"
 """The slices that are named in place of a column."""
 
 
+@estimators.one_blas_thread()
 def run(call: Call) -> None:
     """Measure the model on the table `data`; raises InputError where that cannot be."""
     known = judged(call)
@@ -55,7 +56,7 @@ def run(call: Call) -> None:
     curves = _curves(call, known, rows, task)
     write_metrics(call.metrics, metrics)
     for path, curve in zip(call.plots, curves, strict=False):
-        _write_curve(path, curve)
+        write_curve(path, curve)
     for path in call.outs:
         _write_predictions(path, known, rows.told)
 
@@ -297,7 +298,8 @@ def _thinned(count: int, most: int = _POINTS) -> Sequence[int]:
 # ----- files
 
 
-def _write_curve(path: Path, curve: Sequence[Mapping[str, Any]]) -> None:
+def write_curve(path: Path, curve: Sequence[Mapping[str, Any]]) -> None:
+    """Write the points of a plot, as JSON or as a table by the ending of its name."""
     import pandas
 
     if path.suffix.lower() == ".json":
