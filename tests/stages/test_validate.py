@@ -223,6 +223,18 @@ def test_a_reference_counts_in_place_of_what_the_contract_saw() -> None:
     assert "height.distribution" in validated(text_of(customers(1)), "--reference=reference.csv")[1]
 
 
+def test_values_are_in_no_metrics_and_those_of_a_personal_column_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(CONTRACT).write_text(
+        "contract: 1\nseverity: warn\ncolumns:\n  a: {type: integer, personal: true}\n  b: {type: integer}\n"
+    )
+    assert validated(b"a,b\nAda,Bob\n", "--out=r.html") == (0, {"a.type": "warn", "b.type": "warn"})
+    page, said = Path("r.html").read_text(), capsys.readouterr().err
+    assert "Bob" in page
+    assert "Bob" in said
+    assert "Ada" not in page + said
+    assert "Bob" not in Path("m.json").read_text()
+
+
 def test_dates_in_a_contract_need_no_quotes() -> None:
     Path(CONTRACT).write_text("contract: 1\ncolumns: {a: {type: date, min: 2026-01-01, max: 2026-12-31}}\n")
     assert validated(b"a\n2026-02-01\n") == (0, {})

@@ -181,26 +181,26 @@ def _column(asked: Asked, column: Column, values: dict[str, Typed]) -> Iterator[
 
     name, read = column.name, values[column.name]
     raw, missing = asked.table[name], asked.table[name].isna().to_numpy()
-    yield _rows("type", name, read.wrong, f"no {column.kind}{_such_as(raw, read.wrong)}")
+    yield _rows("type", name, read.wrong, f"no {column.kind}{_such_as(column, raw, read.wrong)}")
     if not column.get("nullable", True):
         yield _rows("nullable", name, missing, "no value")
     yield from _missing(asked, column, missing)
     if column.get("unique", False):
         bad = (read.values.duplicated() & read.values.notna()).to_numpy()
-        yield _rows("unique", name, bad, f"the same as before{_such_as(raw, bad)}")
+        yield _rows("unique", name, bad, f"the same as before{_such_as(column, raw, bad)}")
     for check, message, bad in _values(column, read.values):
-        yield _rows(check, name, bad, f"{message}{_such_as(raw, bad)}")
+        yield _rows(check, name, bad, f"{message}{_such_as(column, raw, bad)}")
     if column.get("increasing", False):
         bad = numpy.zeros(len(raw), dtype=bool)
         there = read.values.dropna()
         bad[read.values.notna().to_numpy()] = (there < there.shift()).to_numpy(dtype=bool)
-        yield _rows("increasing", name, bad, f"smaller than the one before{_such_as(raw, bad)}")
+        yield _rows("increasing", name, bad, f"smaller than the one before{_such_as(column, raw, bad)}")
     if column.get("past", False):
         if asked.as_of is None:
             yield Outcome("past", name, "skipped", "the stage has no `as_of`")
         else:
             bad = (read.values > asked.as_of).to_numpy()
-            yield _rows("past", name, bad, f"later than {asked.as_of}{_such_as(raw, bad)}")
+            yield _rows("past", name, bad, f"later than {asked.as_of}{_such_as(column, raw, bad)}")
     if "distinct" in column.given:
         least, most = column.get("distinct").get("min", 0), column.get("distinct").get("max")
         count = _distinct(read.values, least if most is None else None)
@@ -220,13 +220,15 @@ def _distinct(values: pandas.Series, enough: int | None) -> int:
     return int(values.nunique())
 
 
-def _such_as(raw: pandas.Series, bad: Mask) -> str:
-    """A few of the values that are wrong, and the first row."""
+def _such_as(column: Column, raw: pandas.Series, bad: Mask) -> str:
+    """A few of the values that are wrong, and the first row; of a personal column the row alone."""
     if not bad.any():
         return ""
     import numpy
 
     rows = numpy.flatnonzero(bad)
+    if column.get("personal", False):
+        return f", from row {rows[0] + 1} on"
     told = list(dict.fromkeys(str(value)[:60] for value in raw.iloc[rows[:1000]]))[:EXAMPLES]
     more = " ..." if len(rows) > len(told) else ""
     return f": {', '.join(f'`{value}`' for value in told)}{more} from row {rows[0] + 1} on"

@@ -108,10 +108,8 @@ def figures(verdict: Verdict) -> dict[str, Any]:
         "failed_rows": int(bad.sum()),
         "quarantined_rows": int((~verdict.good).sum()),
         "checks": {word: counts[word] for word in ("passed", "fail", "quarantine", "warn", "skipped")},
-        "broken": {
-            one.outcome.name: {"does": one.does, "rows": one.outcome.rows, "message": one.outcome.message}
-            for one in broken[:_MOST_TOLD]
-        },
+        # Without messages: they quote values, and metrics are recorded for good.
+        "broken": {one.outcome.name: {"does": one.does, "rows": one.outcome.rows} for one in broken[:_MOST_TOLD]},
         "distributions": {
             one.outcome.column: one.outcome.value
             for one in verdict.judged[:_MOST_TOLD]
