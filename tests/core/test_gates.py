@@ -126,6 +126,19 @@ def test_the_mean_of_a_cross_validation_has_its_interval_beside_it() -> None:
     assert [(row.verdict, row.reading.lower) for row in conditions] == [(Verdict.INCONCLUSIVE, 0.7)] * 2
 
 
+def test_what_evaluate_writes_has_its_intervals_in_a_mapping_of_all() -> None:
+    def part(value: float, rows: int) -> dict[str, Any]:
+        interval = {"value": value, "low": value - 0.05, "high": value + 0.05, "level": 0.95}
+        return {"auc": value, "intervals": {"auc": interval}, "support": rows}
+
+    values = {**part(0.9, 300), "slices": {"city": {"a": part(0.95, 200), "b": part(0.82, 100)}}}
+    whole = _judge(values, min=0.8, confidence=0.95, min_support=200)
+    assert (whole.verdict, whole.reading.lower) == (Verdict.PASS, pytest.approx(0.85))
+    by_city = _judge(values, metric=MetricName("m.json", ("slices", "city", "*", "auc")), min=0.8, confidence=0.95)
+    assert (by_city.verdict, by_city.reading.slice) == (Verdict.INCONCLUSIVE, "b")
+    assert _judge(values, min=0.8, confidence=0.99).verdict is Verdict.INCONCLUSIVE
+
+
 def test_a_key_may_hold_dots_itself() -> None:
     values = {"by": {"age<3.5": {"auc": 0.7}, "a": {"b": 1}}}
     assert _judge(values, metric=MetricName("m.json", ("by", "age<3", "5", "auc")), min=0.6).verdict is Verdict.PASS
@@ -178,7 +191,7 @@ Junk = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["auc", "value", "lower", "upper", "auc_lower", "support", "successes", "trials", "!float"]
+                ["auc", "value", "lower", "upper", "auc_lower", "intervals", "support", "successes", "trials", "!float"]
             ),
             inner,
             max_size=4,
