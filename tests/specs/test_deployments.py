@@ -193,6 +193,18 @@ def test_evidence_needs_data_and_takes_the_only_hold_out(git_repo: Callable[...,
     assert told == ["`skew` needs data to be computed from"]
 
 
+def test_a_fairness_gate_is_a_stage_that_reads_the_model_and_the_hold_out(git_repo: Callable[..., GitRepo]) -> None:
+    gate = "{name: fair, fairness: accuracy_difference, sensitive: [sex], max: 0.1, minGroup: 30}"
+    desired = desired_of(git_repo(files(STAGES + SEALED, gate)))
+    (stage,) = next(pipeline.stages for pipeline in desired.pipelines if pipeline.name == "api-evidence")
+    assert (stage.address.stage, stage.deps) == ("fair", ("model", "data/holdout.csv"))
+    assert dict(stage.given)["min_group"] == "30"
+    (deployment,) = desired.deployments
+    metric = MetricName("evidence/api/fair.json", ("accuracy_difference",))
+    assert deployment.gates == (Gate("fair", metric, max=0.1, min_support=30, kind="fairness"),)
+    assert (stage.out_paths, stage.outs[0].cache) == ((metric.file,), False)
+
+
 # ----- the sealed hold-out
 
 
