@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import urllib.parse
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ def forms(value: str) -> list[bytes]:
     """A value, its lines where it has several that are long enough to mean anything, and each of them encoded.
 
     Base64 (both alphabets, wherever in the encoded text it stands), hexadecimal, percent-encoded, escaped as in JSON,
-    Python, HTML and a shell's quotes.
+    Python, HTML, XML and a shell.
     """
     whole = value.encode("utf-8", "surrogateescape")
     if not whole.strip(LINE_ENDS):
@@ -30,25 +31,58 @@ def forms(value: str) -> list[bytes]:
     return list(found)
 
 
+def spelt_bytes(value: str) -> Iterator[tuple[bytes, int, bytes]]:
+    """The hexadecimal digits of a value and of its long lines, with nothing between them; how many bytes they are; and
+    what stands in a text that can hold them.
+
+    So `aa:bb`, `AA BB`, `%aa%bb`, `\\xaa\\xbb`, `0xaa, 0xbb`, `&#xaa;` and `\\u00aa` are found where only the digits
+    count.
+    """
+    whole = value.encode("utf-8", "surrogateescape")
+    for part in dict.fromkeys((whole.strip(LINE_ENDS), *(line.strip() for line in whole.splitlines()))):
+        if len(part) >= WRAPPED_LENGTH:
+            for before, mark in ((b"", b""), (b"0", b"0x"), (b"00", b"00")):
+                yield b"".join(before + b"%02x" % byte for byte in part), len(part), mark
+
+
 def _encoded(part: bytes) -> Iterator[bytes]:
     yield from _base64(part)
-    yield part.hex().encode()
-    yield part.hex().upper().encode()
+    if len(part) < WRAPPED_LENGTH:  # a longer one is found by `spelt_bytes`
+        yield part.hex().encode()
+        yield part.hex().upper().encode()
     for safe in ("", "/"):
         quoted = urllib.parse.quote_from_bytes(part, safe).encode()
         yield from (quoted, _lower_percents(quoted), quoted.replace(b"%20", b"+"))
-    import html  # imported late: start-up
-
     text = part.decode("utf-8", "surrogateescape")
-    for escaped in (
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        json.dumps(text)[1:-1].replace("/", "\\/"),
-        repr(text)[1:-1],
-        html.escape(text),
-        text.replace("'", "'\\''"),
-    ):
+    for escaped in (*_as_in_json(text), repr(text)[1:-1], *_as_in_markup(text), *_as_in_a_shell(text)):
         yield escaped.encode("utf-8", "surrogateescape")
+
+
+def _as_in_json(text: str) -> Iterator[str]:
+    """As Python, PHP (with its slashes) and Go (which also escapes what means something in HTML) write it."""
+    for is_ascii in (True, False):
+        written = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
+        yield written
+        yield written.replace("/", "\\/")
+        for spelt in ("\\u%04x", "\\u%04X"):
+            table = {ord(mark): spelt % ord(mark) for mark in "<>&\u2028\u2029"}
+            yield written.translate(table)
+
+
+def _as_in_markup(text: str) -> Iterator[str]:
+    """HTML and XML, with each of the names that programs have for quotes, or with quotes as they are."""
+    marked = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for single in ("'", "&#x27;", "&#39;", "&#039;", "&apos;"):
+        for double in ('"', "&quot;", "&#34;"):
+            yield marked.replace("'", single).replace('"', double)
+
+
+def _as_in_a_shell(text: str) -> Iterator[str]:
+    """In single quotes, in double quotes, and without any as by `printf %q`."""
+    yield text.replace("'", "'\\''")
+    yield text.replace("'", "'\"'\"'")
+    yield re.sub(r'(["$`\\])', r"\\\1", text)
+    yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
 
 
 def _base64(part: bytes) -> Iterator[bytes]:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from runner.process.encodings import LINE_ENDS, WRAPPED_LENGTH, forms
+from runner.process.encodings import LINE_ENDS, WRAPPED_LENGTH, forms, spelt_bytes
+from runner.process.stripped import Strip, Stripped
 from runner.process.tokens import TokenFilter
 from runner.values import dataclass
 
 WRAPPED_ENDS = 4
-"""So many bytes of line ends may stand between two characters of a value, on average: an empty line, with carriage
-returns. Where the value has line ends itself, as many more."""
+"""So many bytes of line ends, indentation and marks may stand between two characters of a value, on average. Where the
+value has line ends itself, as many more."""
+WRAPPED_ROOM = 256
+"""And so many more in a value as a whole: a short one, deeply indented."""
+SPELT_ROOM = 12
+"""So many bytes at most, on average, spell one byte of a value with separators (`&#x0041;` and a line end)."""
 _PREFIX = 4
-_LINE_END = re.compile(rb"[\r\n]")
+_FLAT = Strip(LINE_ENDS)
+_AROUND_LINE_ENDS = b" \t\r\n\\\"'+>|#"
+"""What programs put around the line ends that they wrap a value with: indentation, marks of quotations and comments,
+quotes and signs of continued text."""
+_BARE = Strip(_AROUND_LINE_ENDS)
+_RUN = re.compile(b"[" + re.escape(_AROUND_LINE_ENDS) + b"]+")
+_LOWER = bytes(range(256)).lower()
+_DIGITS = Strip(bytes(byte for byte in range(256) if byte not in b"0123456789abcdefABCDEF"), _LOWER)
+_BETWEEN_DIGITS = re.compile(rb"(?:[0-9A-Fa-f]{1,4}(?:[^0-9A-Za-z]|[xXuU]){0,96})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +40,8 @@ class _Form:
 
 
 class Redactor:
-    """Replaces secret values by `[NAME]` in a stream, in every form that `forms` knows; feed it in order, then call
-    `finish`.
+    """Replaces secret values by `[NAME]` in a stream, in every form that `forms` and `spelt_bytes` know; feed it in
+    order, then call `finish`.
 
     A value of several lines (a key file) is also found line by line, each line of at least eight characters for itself.
     """
@@ -37,22 +49,42 @@ class Redactor:
     def __init__(self, values: Mapping[str, str]) -> None:
         """`values` maps the name of a secret to its value; empty values are left out."""
         found: dict[bytes, _Form] = {}
+        spelt: dict[bytes, tuple[_Form, bytes]] = {}
         for name, value in values.items():
             for form in forms(value):
                 made = _form(form, name)
                 found.setdefault(made.flat, made)
-        self._forms = list(found.values())
-        self._longest = max((len(form.flat) for form in self._forms), default=0)
-        self._widest = max((max(form.widest, len(form.flat)) for form in self._forms), default=0)
-        self._by_prefix: dict[bytes, list[bytes]] = {}
-        for flat in found:
-            for length in range(1, _PREFIX + 1):
-                self._by_prefix.setdefault(flat[:length], []).append(flat)
+            for digits, size_bytes, mark in spelt_bytes(value):
+                spelt.setdefault(digits, (_Form(digits, name, size_bytes * SPELT_ROOM + WRAPPED_ROOM), mark))
+        self._short = [made for made in found.values() if not made.widest]
+        self._spelt: dict[bytes, list[_Form]] = {}
+        """By what a text has to hold for them to be looked for."""
+        for spelling, mark in spelt.values():
+            self._spelt.setdefault(mark, []).append(spelling)
+        self._by_bare: dict[bytes, list[_Form]] = {}
+        """Forms that can be wrapped, by what is left of them without what stands around line ends: where that is not
+        found, none of them is."""
+        of_name: dict[str, list[bytes]] = {}
+        for made in sorted(found.values(), key=lambda made: len(made.flat)):
+            if made.widest:
+                bare = _BARE.of(made.flat)
+                self._by_bare.setdefault(bare, []).append(made)
+                of_name.setdefault(made.name, []).append(bare)
+        self._parts = {
+            bare: next(part for part in bares if part in bare) for bares in of_name.values() for bare in bares
+        }
+        """The shortest of the same secret that is a part of each: where that is not found, it is not either."""
+        every = [*found.values(), *(spelling for spelling, _ in spelt.values())]
+        self._widest = max((max(one.widest, len(one.flat)) for one in every), default=0)
+        self._beginnings = [
+            (strip, _Beginnings(searched))
+            for strip, searched in ((_FLAT, list(found)), (_BARE, list(self._by_bare)), (_DIGITS, list(spelt)))
+        ]
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """The redacted bytes that are certain by now; what may be the beginning of a value is held back."""
-        if not self._forms:
+        if not self._widest:
             return data
         data = self._held + data
         spans = self._spans(data)
@@ -67,13 +99,11 @@ class Redactor:
 
     def names_in(self, data: bytes) -> list[str]:
         """Names of the secrets whose values of at least eight characters stand in these bytes."""
-        long = (form for form in self._forms if len(form.flat) >= WRAPPED_LENGTH)
-        return sorted({form.name for form in long if any(_hits(_Text(data), form))})
+        return sorted({form.name for _, _, form in self._hits(data) if len(form.flat) >= WRAPPED_LENGTH})
 
     def _spans(self, data: bytes) -> list[tuple[int, int, str]]:
         """Where values stand, in order; those that overlap are one, named by the first and longest of them."""
-        text = _Text(data)
-        hits = ((start, -end, form.name) for form in self._forms for start, end in _hits(text, form))
+        hits = ((start, -end, form.name) for start, end, form in self._hits(data))
         spans: list[tuple[int, int, str]] = []
         for start, minus_end, name in sorted(hits):
             if spans and start < spans[-1][1]:
@@ -83,24 +113,66 @@ class Redactor:
                 spans.append((start, -minus_end, name))
         return spans
 
+    def _hits(self, data: bytes) -> Iterator[tuple[int, int, _Form]]:
+        """Where a form begins and ends in the data."""
+        bare, digits = Stripped(data, _BARE), Stripped(data, _DIGITS)
+        flat: Stripped | None = None
+        for form in self._short:
+            index = data.find(form.flat)
+            while index >= 0:
+                yield index, index + len(form.flat), form
+                index = data.find(form.flat, index + 1)
+        parts: dict[bytes, bool] = {}
+        for searched, group in self._by_bare.items():
+            parts[searched] = parts.get(self._parts[searched], True) and searched in bare.left
+            if parts[searched]:
+                flat = flat or Stripped(data, _FLAT)
+                plain = [(start, end, form) for form in group for start, end in flat.spans(form.flat)]
+                yield from ((start, end, form) for start, end, form in plain if end - start <= form.widest)
+                places = min(len({start for start, _, _ in plain}), len({end for _, end, _ in plain}))
+                if places < bare.left.count(searched):
+                    yield from _wrapped(bare, searched, group)
+        for mark, spelt in self._spelt.items():
+            for form in spelt if mark in data else ():
+                for start, end in digits.spans(form.flat):
+                    if end - start <= form.widest and _BETWEEN_DIGITS.fullmatch(data, start, end):
+                        yield start, end, form
+
     def _certain_until(self, data: bytes, spans: Iterable[tuple[int, int, str]]) -> int:
         """Where the part ends that no later byte can turn into a secret: before the first beginning of a value that
         runs to the end, and before a value that this would cut."""
         window = max(0, len(data) - self._widest)
-        text = _Text(data[window:])
         cut = len(data)
-        for index in range(max(0, len(text.flat) - self._longest + 1), len(text.flat)):
-            if self._may_begin(text.flat, index):
-                cut = window + text.position(index)
-                break
+        for strip, beginnings in self._beginnings:
+            text = Stripped(data[window:], strip)
+            index = beginnings.first_at_end(text.left)
+            if index is not None:
+                cut = min(cut, window + text.position(index))
         return next((start for start, end, _ in spans if start < cut < end), cut)
 
-    def _may_begin(self, flat: bytes, index: int) -> bool:
-        candidates = self._by_prefix.get(flat[index : index + _PREFIX])
+
+class _Beginnings:
+    """Finds where one of several texts may have begun that is not all there yet."""
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        self._by_prefix: dict[bytes, list[bytes]] = {}
+        self._longest = 0
+        for text in texts:
+            self._longest = max(self._longest, len(text))
+            for length in range(1, _PREFIX + 1):
+                self._by_prefix.setdefault(text[:length], []).append(text)
+
+    def first_at_end(self, data: bytes) -> int | None:
+        """Where the first begins that runs to the end."""
+        indices = range(max(0, len(data) - self._longest + 1), len(data))
+        return next((index for index in indices if self._may_begin(data, index)), None)
+
+    def _may_begin(self, data: bytes, index: int) -> bool:
+        candidates = self._by_prefix.get(data[index : index + _PREFIX])
         if candidates is None:
             return False
-        beginning = flat[index:]
-        return any(len(form) > len(beginning) and form.startswith(beginning) for form in candidates)
+        beginning = data[index:]
+        return any(len(text) > len(beginning) and text.startswith(beginning) for text in candidates)
 
 
 class Redaction:
@@ -146,39 +218,42 @@ def _texts(value: Any) -> Iterator[bytes]:
         yield str(value).encode("utf-8", "surrogateescape")
 
 
-class _Text:
-    """Bytes, and the same without line ends."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.flat = data.translate(None, LINE_ENDS)
-        self._skipped: list[int] | None = None
-
-    def position(self, index: int) -> int:
-        """Where in `data` the byte stands that is at `index` of `flat`."""
-        if self._skipped is None:
-            self._skipped = [found.start() - number for number, found in enumerate(_LINE_END.finditer(self.data))]
-        return index + bisect.bisect_right(self._skipped, index)
-
-
 def _form(form: bytes, name: str) -> _Form:
     flat = form.translate(None, LINE_ENDS)
     if len(flat) < WRAPPED_LENGTH:
         return _Form(form, name, 0)
     most = WRAPPED_ENDS + 2 * (len(form) - len(flat))
-    return _Form(flat, name, len(flat) + most * (len(flat) - 1))
+    return _Form(flat, name, len(flat) + most * (len(flat) - 1) + WRAPPED_ROOM)
 
 
-def _hits(text: _Text, form: _Form) -> Iterator[tuple[int, int]]:
-    """Where a form begins and ends in the data."""
-    where = text.flat if form.widest else text.data
-    index = where.find(form.flat)
-    while index >= 0:
-        last = index + len(form.flat) - 1
-        start, end = (text.position(index), text.position(last) + 1) if form.widest else (index, last + 1)
-        if not form.widest or end - start <= form.widest:
-            yield start, end
-        index = where.find(form.flat, index + 1)
+def _wrapped(bare: Stripped, searched: bytes, group: Iterable[_Form]) -> Iterator[tuple[int, int, _Form]]:
+    """Where forms stand wrapped over lines that are indented, marked as a quotation or continued."""
+    runs = [(form, _runs(form.flat)) for form in group]
+    for start, end in bare.spans(searched):
+        if end - start == len(searched):
+            continue  # on one line, so it is found as it is
+        there = _runs(bare.data[start:end])
+        for form, own in runs:
+            if end - start <= form.widest and _is_wrapped(there, own):
+                yield start, end, form
+                break
+
+
+def _runs(text: bytes) -> dict[int, bytes]:
+    """What stands around line ends, or could, by how many other bytes are before it; not at the beginning and end."""
+    runs, skipped = {}, 0
+    for run in _RUN.finditer(text):
+        if run.start() > 0 and run.end() < len(text):
+            runs[run.start() - skipped] = run.group()
+        skipped += len(run.group())
+    return runs
+
+
+def _is_wrapped(there: Mapping[int, bytes], own: Mapping[int, bytes]) -> bool:
+    """Whether nothing but line ends, and what is around them, makes the difference."""
+    return own.keys() <= there.keys() and all(
+        own.get(place) == run or b"\n" in run or b"\r" in run for place, run in there.items()
+    )
 
 
 def _replaced(data: bytes, spans: Iterable[tuple[int, int, str]]) -> bytes:

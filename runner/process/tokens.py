@@ -26,6 +26,11 @@ _MOST_KEY_BYTES = 64 * 1024
 """After so many bytes without an end a key is taken to be none, and what follows is shown again."""
 _LONGEST_TOKEN = 272
 _PREFIXES = tuple(prefix for _, prefixes in _MAKES.values() for prefix in prefixes)
+_STEMS = {
+    stem: tuple(prefix for prefix in _PREFIXES if prefix.startswith(stem))
+    for stem in (b"AKIA", b"ASIA", b"AIza", b"gh", b"gi", b"glpat-", b"xox")
+}
+"""All prefixes by what they begin with: where that is not found, none of them is."""
 _TOKEN = re.compile(rb"|".join(rb"(%s)" % pattern for pattern, _ in _MAKES.values()))
 _NAMES = tuple(_MAKES)
 _WORD_AT_END = re.compile(rb"[A-Za-z0-9_-]{1,%d}\Z" % _LONGEST_TOKEN)
@@ -84,7 +89,7 @@ class TokenFilter:
 
 
 def _without_tokens(data: bytes) -> bytes:
-    if not any(prefix in data for prefix in _PREFIXES):
+    if not any(stem in data and any(prefix in data for prefix in prefixes) for stem, prefixes in _STEMS.items()):
         return data
     return _TOKEN.sub(lambda match: b"[" + _NAMES[(match.lastindex or 1) - 1].encode() + b"]", data)
 

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+import textwrap
 import urllib.parse
 
 import pytest
@@ -39,6 +40,34 @@ def encodings() -> dict[str, bytes]:
     }
 
 
+TOKEN = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYzzzzKEYqqqq"
+MARKED = "pass<word>&more12"
+QUOTED = "it'sapassword"
+LINES = textwrap.wrap(TOKEN, 12)
+DIALECTS = {
+    "JSON of Go": (MARKED, r"pass\u003cword\u003e\u0026more12"),
+    "JSON of PHP": (MARKED, r"pass\u003Cword\u003E\u0026more12"),
+    "HTML of Jinja": (QUOTED, "it&#39;sapassword"),
+    "HTML without quotes": (MARKED, "pass&lt;word&gt;&amp;more12"),
+    "XML": (QUOTED, "it&apos;sapassword"),
+    "printf %q": (QUOTED, r"it\'sapassword"),
+    "printf %q of marks": (MARKED, r"pass\<word\>\&more12"),
+    "shlex": (QUOTED, "'it'\"'\"'sapassword'"),
+    "od -An -tx1": (TOKEN, " 77 4a 61 6c 72 58 55 74 6e 46 45 4d 49 2f 4b 37\n" + TOKEN[16:].encode().hex(" ")),
+    "openssl": (TOKEN, TOKEN.encode().hex(":").upper()),
+    "percent signs": (TOKEN, "".join(f"%{ord(letter):02x}" for letter in TOKEN)),
+    "bytes": (TOKEN, "".join(f"\\x{ord(letter):02x}" for letter in TOKEN)),
+    "C": (TOKEN, ", ".join(f"0x{ord(letter):02x}" for letter in TOKEN)),
+    "code points": (TOKEN, "".join(f"\\u00{ord(letter):02x}" for letter in TOKEN)),
+    "indented": (TOKEN, "\n".join("    " + line for line in LINES)),
+    "quotation": (TOKEN, "\n".join("> " + line for line in LINES)),
+    "continued": (TOKEN, "\\\n".join(LINES)),
+    "texts of Python": (TOKEN, "\n".join(f"  '{line}'" for line in LINES)),
+    "indented base64": (TOKEN, textwrap.indent(base64.encodebytes(TOKEN.encode() * 2).decode(), "  ")),
+    "a phrase": ("correct horse battery", "    correct\n    horse battery"),
+}
+
+
 def redact(data: bytes, cuts: list[int], secrets: dict[str, str]) -> bytes:
     redaction = Redaction(secrets)
     ends = sorted(min(cut, len(data)) for cut in cuts)
@@ -56,6 +85,26 @@ def test_an_encoded_value_is_found_however_it_is_cut(form: str) -> None:
         rest = redacted.replace(b"[S]", b"").removeprefix(b"before ").removesuffix(b" after\n")
         assert len(rest) <= len(encoded) - len(RAW) + 5
         assert redacted == redact(text, [], {"S": VALUE})
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_program_s_own_way_is_found(dialect: str) -> None:
+    value, shown = DIALECTS[dialect]
+    text = b"at 3 " + shown.encode() + b" after\n"
+    redacted = redact(text, [], {"S": value})
+    assert b"[S]" in redacted
+    rest = redacted.replace(b"[S]", b"").decode()
+    assert not any(part in rest for part in (value[:8], value[-8:], shown[len(shown) // 2 :][:8]))
+    for cuts in ([len(text) // 2], list(range(0, len(text), 7)), list(range(len(text)))):
+        assert redact(text, cuts, {"S": value}) == redacted
+    assert Redactor({"S": value}).names_in(text) == ["S"]
+
+
+@pytest.mark.parametrize(
+    "text", ["pass word 1234", "pass\\word+1234", "pass\n--\nword 1234", "70:61\nx 73:73:77:6f:72:64"]
+)
+def test_what_only_has_the_same_letters_stays(text: str) -> None:
+    assert redact(text.encode(), [], {"S": "password1234", "H": "passwordpass"}) == text.encode()
 
 
 def test_short_values_are_not_looked_for_encoded() -> None:
