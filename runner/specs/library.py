@@ -57,6 +57,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("tune", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
         Builtin("evaluate", 1, outs=(0, 1), metrics=(1, 1), plots=(0, 3)),
         Builtin("fairness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
+        Builtin("explain", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
     )
 }
 _INPUT = "#/$defs/input"

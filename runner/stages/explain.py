@@ -1,0 +1,183 @@
+"""`explain`: which columns a model's score depends on, and how its answers move with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import InputError
+from runner.stages import estimators
+from runner.stages.evaluate import write_curve
+from runner.stages.judging import Array, Judged, judged, text_of
+from runner.stages.pages import is_page, write_page
+from runner.stages.program import Call, program
+from runner.stages.tables import column
+from runner.stages.train import write_metrics
+
+if TYPE_CHECKING:
+    import pandas
+
+_DRAWN = 5
+"""Columns whose dependence is computed, where none are named: those with the greatest importance."""
+_WIDTH, _HEIGHT = 100, 60
+
+
+@estimators.one_blas_thread()
+def run(call: Call) -> None:
+    """Explain the model by the table `data`; raises InputError where that cannot be."""
+    known = judged(call)
+    for out in call.outs:
+        if out.suffix.lower() not in (".json", ".html"):
+            raise InputError(f"{out}: an explanation is written as .json or .html", "name it so")
+    for name in call.get("features", ()):
+        if name not in known.artefact.features:
+            column(known.table[list(known.artefact.features)], name, "the model's columns")
+    seen, truth = _sample(call, known)
+    scoring = call.get("scoring", _usual(known))
+    importance = _importance(call, known, seen, truth, scoring)
+    ranked = sorted(importance, key=lambda name: (-importance[name]["mean"], name))
+    chosen = call.get("features", ranked[:_DRAWN])
+    dependence = {name: _dependence(known, seen, name, call.get("grid", 20)) for name in chosen}
+    told = {
+        "scoring": scoring,
+        "rows": len(seen),
+        "support": len(seen),
+        "importance": {name: importance[name] for name in ranked},
+    }
+    whole = told | {"dependence": dependence}
+    for out in call.outs:
+        if is_page(out):
+            write_page("explain", _page(call, whole), out)
+        else:
+            write_metrics([out], whole)
+    write_metrics(call.metrics, told)
+    points = [{"feature": name, **point} for name, found in dependence.items() for point in found]
+    for path, curve in zip(
+        call.plots, ([{"feature": name, **importance[name]} for name in ranked], points), strict=False
+    ):
+        write_curve(path, curve)
+
+
+def _sample(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:
+    """The rows that are looked at, in the model's form, and what is true of them in the model's words."""
+    import numpy
+
+    seen = known.artefact.aligned(known.table, known.path)
+    truth = known.truth
+    if known.classifies:
+        values = numpy.empty(len(known.values), dtype=object)
+        values[:] = known.values
+        truth = numpy.array(values[truth].tolist())
+    most = call.get("rows", 10_000)
+    if len(seen) > most:
+        rows = numpy.sort(numpy.random.default_rng(call.seed).choice(len(seen), most, replace=False))
+        seen, truth = seen.iloc[rows], truth[rows]
+    return seen.reset_index(drop=True), truth
+
+
+def _usual(known: Judged) -> str:
+    if not known.classifies:
+        return "neg_root_mean_squared_error"
+    model = known.artefact.model
+    ranks = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
+    return "roc_auc" if len(known.names) == 2 and ranks else "balanced_accuracy"
+
+
+def _importance(call: Call, known: Judged, seen: pandas.DataFrame, truth: Array, scoring: str) -> dict[str, Any]:
+    """By how much the score falls when a column is shuffled: mean, deviation and interval over the repeats."""
+    import numpy
+    from scipy import stats
+    from sklearn.inspection import permutation_importance
+
+    repeats, level = call.get("repeats", 10), call.get("confidence", 0.95)
+    try:
+        found = permutation_importance(
+            known.artefact.model, seen, truth, scoring=scoring, n_repeats=repeats, random_state=call.seed
+        )["importances"]
+    except Exception as error:
+        text = f"the model cannot be scored by {scoring}: {type(error).__name__}: {str(error)[:300]}"
+        raise InputError(text, "name another score in `scoring`") from error
+    if not numpy.isfinite(found).all():
+        raise InputError(f"{known.path}: {scoring} is not defined for these rows", "name another score in `scoring`")
+    told = {}
+    for name, falls in zip(seen.columns, found, strict=True):
+        mean, std = float(falls.mean()), float(falls.std(ddof=1)) if repeats > 1 else 0.0
+        reach = float(stats.t.ppf((1 + level) / 2, repeats - 1)) * std / math.sqrt(repeats) if repeats > 1 else 0.0
+        told[str(name)] = {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "level": level}
+    return told
+
+
+def _dependence(known: Judged, seen: pandas.DataFrame, name: str, grid: int) -> list[dict[str, Any]]:
+    """What the model says on average if a column had one value in all rows, value by value.
+
+    Of two classes the probability of the positive one, of more a point for each class.
+    """
+    points: list[dict[str, Any]] = []
+    for value in _grid(seen[name], grid):
+        told = known.answers(seen.assign(**{name: value}))
+        shown = {"value": value}
+        if not known.classifies:
+            points.append(shown | {"prediction": float(told.predicted.mean())})
+            continue
+        for code in [known.positive] if known.positive >= 0 else range(len(known.names)):
+            of_class = told.shares[:, code] if told.shares is not None else told.predicted == code
+            points.append(shown | {"class": known.names[code], "prediction": float(of_class.mean())})
+    return points
+
+
+def _grid(values: pandas.Series, count: int) -> Sequence[Any]:
+    """All values where they are few; else numbers evenly spaced between the 5th and the 95th hundredth, or the most
+    frequent texts."""
+    import numpy
+    from pandas.api.types import is_numeric_dtype
+
+    present = values.dropna()
+    if present.nunique() <= count:
+        return [_plain(value) for value in sorted(present.unique())]
+    if not is_numeric_dtype(present.dtype):
+        counts = present.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        return sorted(map(str, counts.index[:count]))
+    low, high = numpy.quantile(present, [0.05, 0.95])
+    return [float(value) for value in numpy.unique(numpy.linspace(low, high, count))]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+# ----- the page
+
+
+def _page(call: Call, whole: dict[str, Any]) -> dict[str, Any]:
+    most = max((abs(row["mean"]) for row in whole["importance"].values()), default=0) or 1
+    bars = [
+        {"name": name, **row, "width": _WIDTH * max(row["mean"], 0) / most} for name, row in whole["importance"].items()
+    ]
+    curves = [{"name": name, **_drawn(points)} for name, points in whole["dependence"].items()]
+    return {"model": call.given["model"], "data": call.given["data"], **whole, "bars": bars, "curves": curves}
+
+
+def _drawn(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The lines of one column, from left to right, the first class first."""
+    values = list(dict.fromkeys(text_of(point["value"]) for point in points))
+    heights = [point["prediction"] for point in points]
+    low, spread = min(heights, default=0.0), (max(heights, default=0.0) - min(heights, default=0.0)) or 1
+    lines: dict[str, list[str]] = {}
+    for point in points:
+        across = _WIDTH * values.index(text_of(point["value"])) / max(len(values) - 1, 1)
+        up = _HEIGHT - 2 - (_HEIGHT - 4) * (point["prediction"] - low) / spread
+        lines.setdefault(point.get("class", ""), []).append(f"{across:.2f},{up:.2f}")
+    return {
+        "lines": [{"name": name, "points": " ".join(line)} for name, line in lines.items()],
+        "first": values[0] if values else "",
+        "last": values[-1] if values else "",
+        "low": low,
+        "high": max(heights, default=0.0),
+    }
+
+
+main = program("explain", run)
+
+if __name__ == "__main__":
+    raise SystemExit(main())
