@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from runner.errors import InputError
@@ -94,12 +95,30 @@ def distributions_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
             if isinstance(span, list):
                 made: Any = kinds.CategoricalDistribution([json.dumps(value, sort_keys=True) for value in span])
             elif _is_whole(span):
-                made = kinds.IntDistribution(span["low"], span["high"], span.get("log", False), span.get("step", 1))
+                made = kinds.IntDistribution(span["low"], _last(span), span.get("log", False), span.get("step", 1))
             else:
-                low, high = float(span["low"]), float(span["high"])
+                low, high = float(span["low"]), float(_last(span))
                 made = kinds.FloatDistribution(low, high, span.get("log", False), span.get("step"))
             found[candidate.key(parameter)] = made
     return found
+
+
+def _last(span: Mapping[str, Any]) -> Any:
+    """The greatest value of a range that its steps come to; `high` itself without steps."""
+    step = span.get("step")
+    return span["high"] if step is None else _stepped(span, step, _steps(span, step) - 1)
+
+
+def _steps(span: Mapping[str, Any], step: float) -> int:
+    """How many values a range has."""
+    low, high, wide = (Decimal(str(number)) for number in (span["low"], span["high"], step))
+    return int((high - low) / wide) + 1
+
+
+def _stepped(span: Mapping[str, Any], step: float, number: int) -> Any:
+    """A value of a range, computed in decimals: 0.1 and three steps of 0.3 are 1.0, and not nearly so."""
+    value = Decimal(str(span["low"])) + number * Decimal(str(step))
+    return int(value) if _is_whole(span) else float(value)
 
 
 class Search:
@@ -218,8 +237,7 @@ def _values(candidate: Candidate, parameter: str) -> list[Any]:
     if step is None:
         text = f"`space` of {candidate.name}: `{parameter}` has no end of values in a grid"
         raise InputError(text, "give a list or a `step`, or another `search`")
-    count = int((span["high"] - span["low"]) / step + 1e-9) + 1
-    return [span["low"] + number * step for number in range(min(count, _MOST_POINTS + 1))]
+    return [_stepped(span, step, number) for number in range(min(_steps(span, step), _MOST_POINTS + 1))]
 
 
 def importance_of(search: Search, lines: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:

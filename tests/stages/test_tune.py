@@ -189,7 +189,8 @@ def test_more_trials_go_on_where_fewer_ended_and_other_data_begins_anew(
 def test_a_journal_that_says_what_is_not_so_is_told_and_one_in_use_is_left_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = QUICK | {"journal": "j", "candidates": [LINE], "trials": 1}
+    stepped = LINE | {"space": {"C": {"low": 0.1, "high": 1.0, "step": 0.3}}}  # 1.0 is the last, but not in floats
+    given = QUICK | {"journal": "j", "candidates": [stepped], "trials": 1}
     assert tune(given) == 0
     (journal,) = Path("j").iterdir()
     line = json.loads(journal.read_text())
