@@ -207,11 +207,16 @@ def _in_environment(
 
 
 def _with_own_command(room: Room, stage: Stage, env: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which `runner` is this one; an environment of the stage's own goes before."""
+    """With a PATH on which this `runner` is first, or that of the stage's own environment, which has to hold one."""
     from runner.process.own_command import own_command  # imported late: only stages of the library need it
 
-    own, path = own_command(room.private / "bin"), env.get("PATH", os.defpath)
-    return {**env, "PATH": f"{path}:{own}" if stage.environment is not None else f"{own}:{path}"}
+    path = env.get("PATH", os.defpath)
+    if stage.environment is None:
+        return {**env, "PATH": f"{own_command(room.private / 'bin')}:{path}"}
+    if not os.access(f"{env['VIRTUAL_ENV']}/bin/runner", os.X_OK):
+        hint = "add gitops-runner to it, or leave `environment` out"
+        raise HostError(f"{stage.environment.lock} does not hold the runner, whose stage `{stage.uses}` is", hint)
+    return dict(env)
 
 
 def _facts(context: Context, running: Running, room: Room, outcome: Outcome, attempt: int) -> RunFacts:

@@ -1,7 +1,8 @@
 """`runner` as a command of stages: the runner that runs them, whatever else their PATH may hold.
 
 A stage of the library is the line `runner stage NAME ...`. A file that lies in the working folder and is called like
-a module of ours or of a library is never imported: that folder is not on Python's path (`-P`).
+a module of ours or of a library is never imported: that folder is not on Python's path (`-P`), and what the stage's
+`env` says about that path does not count. Hashes of texts follow the seed, so that no order depends on chance.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from pathlib import Path
 from runner import __file__ as _package
 
 _NAME = "runner"
+_SCRIPT = """\
+#!/bin/sh
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
+export PYTHONHASHSEED="${{PYTHONHASHSEED:-0}}"
+exec {words} "$@"
+"""
 _START = "import sys; {path}from runner.cli.main import main; sys.argv[0] = 'runner'; sys.exit(main())"
 
 
@@ -24,6 +31,6 @@ def own_command(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / _NAME
     words = shlex.join([sys.executable, "-P", "-c", _START.format(path=path)])
-    file.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+    file.write_text(_SCRIPT.format(words=words), encoding="utf-8")
     file.chmod(0o755)
     return folder

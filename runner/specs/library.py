@@ -61,8 +61,8 @@ BUILTINS: Mapping[str, Builtin] = {
     )
 }
 _INPUT = "#/$defs/input"
-_LONGEST_ARGUMENT = 100_000
-"""Bytes; Linux takes 131,072 (MAX_ARG_STRLEN)."""
+_LONGEST_COMMAND = 120_000
+"""Bytes of the line, which a shell gets as one argument; Linux takes 131,072 (MAX_ARG_STRLEN)."""
 _SECTIONS = (("outs", "--out"), ("metrics", "--metrics"), ("plots", "--plots"))
 
 
@@ -142,6 +142,22 @@ def paths_of(stage: Mapping[str, Any], section: str) -> list[str]:
     return [str(path) for item in stage.get(section) or () for path in (item if isinstance(item, Mapping) else [item])]
 
 
+def unsayable(value: Any) -> tuple[yaml12.Path, str] | None:
+    """The first value of a `with` that no argument can say, with its path: YAML has more than JSON."""
+    if isinstance(value, Mapping):
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        if odd is not None or None in value:
+            return (), f"the key `{odd}` in `with` is not text"
+    elif not isinstance(value, (str, int, float, list, date, type(None))):
+        return (), f"a value in `with` is a {type(value).__name__}, which no argument can be"
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in parts:
+        found = unsayable(inner)
+        if found is not None:
+            return (key, *found[0]), found[1]
+    return None
+
+
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: YAML makes dates of texts that look like one, and here they are texts."""
     if isinstance(value, Mapping):
@@ -184,10 +200,11 @@ def problems_of(
             wanted = f"{least}" if least == most else f"at least {least}" if count < least else f"at most {most}"
             hint = f"`runner stage {name} --help` says which"
             yield (section,), f"`{name}` writes {wanted} of `{section}`, and {count} are named", hint
-    for argument, text in given_of(stage):
-        if len(text.encode()) > _LONGEST_ARGUMENT:
-            message = f"`{argument}` is longer than an argument of a command may be ({_LONGEST_ARGUMENT:,} bytes)"
-            yield ("with", argument), message, "keep it in a file, and name that"
+    length = len(command_of({**stage, "uses": name}).encode("utf-8", "surrogatepass"))
+    if length > _LONGEST_COMMAND:
+        longest = max(given_of(stage), key=lambda pair: len(pair[1]), default=("", ""))[0]
+        message = f"the command that `{name}` stands for has {length:,} bytes, more than {_LONGEST_COMMAND:,}"
+        yield ("with", longest), message, "keep long values in a file, and name that"
     given = plain(stage.get("with"))
     if not isinstance(given, Mapping):
         return

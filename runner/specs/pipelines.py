@@ -192,8 +192,16 @@ class _StageReader:
             return None
         count = len(self._reading.findings)
         locator = replace(self._reading.locator, prefix=(*self._reading.locator.prefix, *self._at("with")))
+        unsayable = library.unsayable(self._data.get("with"))
+        if unsayable is not None:
+            self._add(
+                ("with", *unsayable[0]), unsayable[1], "write text, numbers, lists, and mappings with text as keys"
+            )
+            return None
         for problem in schemas.check(builtin.kind, library.plain(self._data.get("with") or {}), locator, "in `with`"):
             self._reading.findings.append(problem.finding)
+        if len(self._reading.findings) > count:
+            return None
         given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
         for path, message, hint in library.problems_of(builtin.name, self._data, given):
             self._add(path, message, hint)

@@ -57,7 +57,10 @@ def settled(stages: Mapping[str, Any], resolved: Resolved) -> dict[str, Any]:
 
 def _plain(stage: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved stage of the library as one with a command, and nothing that only the runner knows."""
-    return {"cmd": command_of(stage), **_without_own_fields(stage)}
+    plain = {"cmd": command_of(stage), **_without_own_fields(stage)}
+    if "deps" in plain:  # one that is named by `deps` and by `with`, spelled otherwise, is one
+        plain["deps"] = list({posixpath.normpath(str(dep)): dep for dep in reversed(plain["deps"])}.values())[::-1]
+    return plain
 
 
 def _without_own_fields(stage: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def _repeated(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     def merged(values: Sequence[Any]) -> Any:
         first = values[0]
-        if all(value == first and type(value) is type(first) for value in values):
+        if all(repr(value) == repr(first) for value in values):  # 1, 1.0 and true are equal, and not the same
             return _escaped(first)
         if all(isinstance(value, list) and len(value) == len(first) for value in values):
             return [merged(several) for several in zip(*values, strict=True)]

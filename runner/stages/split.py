@@ -8,32 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
 from runner.stages.program import Call, program
-from runner.stages.tables import column, read_table, sortable, write_table
+from runner.stages.rows import Rows, is_of_rows, read_rows
+from runner.stages.tables import ENDINGS, column, read_table, sortable, write_table
 
 if TYPE_CHECKING:
     import numpy
     import pandas
 
 _TOLERANCE = 1e-9
+_WAYS = ("stratify", "groups", "time")
 
 
 def run(call: Call) -> None:
     """Cut the table `data` into `parts`; raises InputError where that cannot be."""
     fractions = [float(part) for part in call.given["parts"]]
     _check(call, fractions)
-    path = call.given["data"]
-    table = read_table(path, as_text=True)
-    if len(table) < len(fractions):
-        raise InputError(
-            f"{path}: {len(table)} rows cannot fill {len(fractions)} parts", "give more rows or fewer parts"
-        )
-    number_of = _numbers(call, table, fractions)
-    for number, out in enumerate(call.outs):
-        write_table(table[number_of == number], out)
+    path = Path(call.given["data"])
+    source: Rows | _Frame = read_rows(path) if is_of_rows(path) else _Frame(path, read_table(path))
+    count = len(source.rows)
+    number_of = _numbers(call, source, count, fractions)
+    parts = [[row for row in range(count) if number_of[row] == number] for number in range(len(fractions))]
+    for number, part in enumerate(parts, 1):
+        if not part:
+            text = f"{path}: of its {count} rows part {number} would have none"
+            raise InputError(text, "give more rows, fewer parts, or a larger share")
+    for part, out in zip(parts, call.outs, strict=True):
+        source.write(out, part)
+
+
+class _Frame:
+    """A table of a kind that is no text."""
+
+    def __init__(self, path: Path, rows: pandas.DataFrame) -> None:
+        self._path = path
+        self.rows = rows
+
+    def column(self, name: str) -> pandas.Series:
+        return column(self.rows, name, self._path)
+
+    def write(self, path: Path, numbers: Sequence[int]) -> None:
+        write_table(self.rows.iloc[list(numbers)], path)
 
 
 def _check(call: Call, fractions: Sequence[float]) -> None:
@@ -43,24 +62,30 @@ def _check(call: Call, fractions: Sequence[float]) -> None:
         raise InputError(
             f"there are {len(fractions)} parts and {len(call.outs)} outputs", "name an output for each part"
         )
-    ways = [way for way in ("stratify", "groups", "time") if way in call.given]
+    ending = Path(call.given["data"]).suffix.lower()
+    for out in call.outs if ending in ENDINGS else ():
+        if out.suffix.lower() != ending:
+            text = f"{out}: a part is written as the table is, which ends with `{ending}`"
+            raise InputError(text, f"call it {out.with_suffix(ending)}")
+    ways = [way for way in _WAYS if way in call.given]
     if len(ways) > 1:
         raise InputError(f"{' and '.join(f'`{way}`' for way in ways)} exclude each other", "choose one way to cut")
 
 
-def _numbers(call: Call, table: pandas.DataFrame, fractions: Sequence[float]) -> numpy.ndarray[Any, Any]:
+def _numbers(call: Call, source: Rows | _Frame, count: int, fractions: Sequence[float]) -> numpy.ndarray[Any, Any]:
     """The number of the part of each row."""
     import numpy
+    import pandas
 
-    path, shuffled = call.given["data"], numpy.random.default_rng(call.seed).permutation(len(table))
-    if "time" in call.given:
-        times = sortable(column(table, call.given["time"], path), call.given["time"], path)
-        return _cut(numpy.argsort(times, kind="stable"), fractions, len(table))
-    if "groups" in call.given:
-        return _by_groups(column(table, call.given["groups"], path), shuffled, fractions)
-    if "stratify" in call.given:
-        return _by_strata(column(table, call.given["stratify"], path), shuffled, fractions)
-    return _cut(shuffled, fractions, len(table))
+    path, shuffled = call.given["data"], numpy.random.default_rng(call.seed).permutation(count)
+    way = next((way for way in _WAYS if way in call.given), None)
+    if way is None or count == 0:
+        return _cut(shuffled, fractions, count)
+    name = call.given[way]
+    values = pandas.Series(source.column(name), dtype=None if isinstance(source, _Frame) else object)
+    if way == "time":
+        return _cut(numpy.argsort(sortable(values, name, path), kind="stable"), fractions, count)
+    return (_by_groups if way == "groups" else _by_strata)(values, shuffled, fractions)
 
 
 def _cut(order: numpy.ndarray[Any, Any], fractions: Sequence[float], rows: int) -> numpy.ndarray[Any, Any]:

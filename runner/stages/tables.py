@@ -14,7 +14,8 @@ from runner.errors import InputError
 if TYPE_CHECKING:
     import pandas
 
-_ENDINGS = ".csv, .tsv, .jsonl or .parquet"
+ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+"""Of the tables that are known."""
 
 
 def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
@@ -93,5 +94,8 @@ def sortable(times: pandas.Series, name: str, path: str) -> Any:
 def _of_ending(by_ending: dict[str, Callable[[Path], Any]], path: Path) -> Callable[[Path], Any]:
     found = by_ending.get(path.suffix.lower())
     if found is None:
-        raise InputError(f"{path}: no table is known by the ending `{path.suffix}`", f"use {_ENDINGS}")
+        raise InputError(
+            f"{path}: no table is known by the ending `{path.suffix}`",
+            f"use {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+        )
     return found

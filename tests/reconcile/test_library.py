@@ -25,6 +25,7 @@ spec:
       with: {data: raw.csv, parts: "${parts}"}
       outs: [train.csv, test.csv]
       seed: 3
+      env: {PYTHONPATH: "."}
     count: {cmd: "wc -l < test.csv > count", deps: [test.csv], outs: [count: {cache: false}]}
 """
 FILES = {
@@ -69,3 +70,15 @@ def test_what_goes_wrong_in_a_stage_of_the_library_is_told_in_its_words(tmp_path
     told = world.reconcile(ok=(3,))
     assert "split: the parts add up to 1.1, not to 1" in told.err
     assert "Traceback" not in told.err
+
+
+def test_an_environment_without_the_runner_is_told_and_nothing_else_of_that_name_is_run(tmp_path: Path) -> None:
+    spec = SPEC.replace("      seed: 3\n", "      environment: {lock: requirements.lock}\n")
+    world = World.create(tmp_path / "world", {**FILES, "runner.yaml": spec, "requirements.lock": ""})
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "runner").write_text("#!/bin/sh\necho FAKE > train.csv; echo FAKE > test.csv\n")
+    (other / "runner").chmod(0o755)
+    world.environ["PATH"] = f"{other}:{os.environ['PATH']}"
+    told = world.reconcile(ok=(4,))
+    assert "requirements.lock does not hold the runner, whose stage `split@1` is" in told.err

@@ -17,7 +17,7 @@ from runner.specs.library import BUILTINS, command_of, inputs_of, problems_of, s
 from runner.specs.places import Locator
 from runner.specs.schemas import check
 from tests.repositories import GitRepo
-from tests.specs.readings import DVC_PROJECT, desired_of, seen_by_runner
+from tests.specs.readings import DVC_PROJECT, desired_of, findings_of, seen_by_runner
 from tests.specs.test_render import HEAD, as_dvc_sees_the_rendered
 
 SPEC = """\
@@ -144,3 +144,51 @@ def test_the_example_of_each_schema_is_right_and_each_argument_explained(name: s
     assert any([*inputs_of(name, example)] for example in schema["examples"])
     assert [key for key, inner in schema["properties"].items() if not inner.get("description")] == []
     assert not {"out", "metrics", "plots", "help"} & schema["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("1: a", "the key `1` in `with` is not text"),
+        ("true: a", "the key `True` in `with` is not text"),
+        ("null: a", "the key `None` in `with` is not text"),
+        ("stratify: {1: a, b: c}", "the key `1` in `with` is not text"),
+        ("stratify: !!binary aGVsbG8=", "a value in `with` is a bytes, which no argument can be"),
+        ("stratify: !!set {a, b}", "a value in `with` is a set, which no argument can be"),
+        ("stratify: {a: b}", "`stratify` must be text, not a mapping"),
+        (f'stratify: "{chr(39) * 50_000}"', "the command that `split` stands for has "),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_what_no_argument_can_say_is_a_finding(given: str, told: str, git_repo: Callable[..., GitRepo]) -> None:
+    said = f"{{data: raw.csv, parts: [0.5, 0.5], {given}}}"
+    spec = f"  stages:\n    s: {{uses: split, with: {said}, outs: [o.csv, p.csv]}}\n"
+    repo = git_repo({"runner.yaml": HEAD + spec, "raw.csv": "a\n1\n"})
+    findings = findings_of(repo)
+    assert any(told in found for found in findings), findings
+    assert all(found.startswith("runner.yaml:") for found in findings)
+
+
+def test_an_input_that_with_and_deps_spell_otherwise_is_one_to_dvc_as_well(git_repo: Callable[..., GitRepo]) -> None:
+    spec = """\
+  stages:
+    s: {uses: split, deps: [./raw.csv, sub/x], with: {data: raw.csv, parts: [0.5, 0.5]}, outs: [o.csv, p.csv]}
+"""
+    repo, stages = _stages(git_repo, spec)
+    rendered = desired_of(repo).pipelines[0].rendered
+    assert stages["s"].deps == ("raw.csv", "sub/x")
+    assert rendered is not None
+    assert rendered.count("raw.csv") == 2  # in the command, and among the deps
+
+
+def test_items_of_a_group_that_are_equal_and_not_the_same_stay_apart(git_repo: Callable[..., GitRepo]) -> None:
+    spec = """\
+  stages:
+    s:
+      foreach: {a: {x: 1}, b: {x: true}, c: {x: "1"}}
+      do: {uses: split, with: {data: raw.csv, parts: [1], stratify: "${item.x}"}, outs: ["${key}.csv"]}
+"""
+    repo = git_repo({"runner.yaml": HEAD + spec, "raw.csv": "a\n"})
+    assert {found.split("`stratify` ")[1].split(" (")[0] for found in findings_of(repo)} == {
+        "must be text, not the number 1", "must be text, not true",
+    }  # fmt: skip

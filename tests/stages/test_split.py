@@ -106,6 +106,55 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     assert not Path("a.csv").exists()
 
 
+ODD = {
+    "quoted lines.csv": 'a,b\n1,"x\ny"\n2,"p\rq"\n3,"say ""so"", z"\n4,plain\n',
+    "windows.csv": "\ufeffa,b\r\n1,x\r\n2,y\r\n3,z\r\n4,w\r\n",
+    "no line at the end.tsv": "a\tb\n1\tx\n2\t\n3\t\n4\tw",
+    "one column with nothing in it.csv": "a\n1\n\n3\n4\n",
+    "doubled names.csv": "a,a,b\n1,2,x\n3,4,y\n5,6,z\n7,8,w\n",
+    "short rows.csv": "a,b\n1,x\n2\n3,\n4,w\n",
+    "numbers.jsonl": '{"id":"00123","f":0.12345678901234567,"ok":true}\n{"id":"1e5","f":1e-12,"ok":null}\n'
+    '{"updated_at": 1600000000}\n{"id": 1.0}\n',
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_byte_of_a_row_is_changed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = ODD[name]
+    Path(name).write_bytes(text.encode())
+    ending = Path(name).suffix
+    outs = [f"one{ending}", f"two{ending}"]
+    assert main([f"--data={name}", "--parts=[0.5, 0.5]", *(f"--out={out}" for out in outs)]) == 0
+    header = "" if ending == ".jsonl" else text[: text.index("\n") + 1]
+    parts = [Path(out).read_bytes().decode() for out in outs]
+    assert all(part.startswith(header) for part in parts)
+    rows = sorted("".join(part.removeprefix(header) for part in parts))
+    assert rows == sorted(text.removeprefix(header) + ("" if text.endswith("\n") else "\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "told"),
+    [
+        ("a,b\n1,2\n1,2,3\n", [], "row 2 has 3 values, and the header 2 names"),
+        ("", [], "it is empty"),
+        ("a\n1\n2\n3\n4\n", ["--parts=[0.99, 0.01]"], "of its 4 rows part 2 would have none"),
+        ("a\n1\n1\n1\n1\n2\n", ["--groups=a", "--parts=[0.99, 0.01]"], "of its 5 rows part 2 would have none"),
+        ("a,a\n1,2\n3,4\n", ["--stratify=a"], "there are two columns `a`"),
+        ("a\n\udcff\n", [], "byte 2 is not UTF-8"),
+    ],
+)
+def test_what_cannot_be_cut_without_a_loss_is_refused(
+    text: str, words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("raw.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert main(["--data=raw.csv", "--parts=[0.5, 0.5]", "--out=a.csv", "--out=b.csv", *words]) == 1
+    assert told in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.csv"]
+
+
 def test_a_seed_that_is_none_is_told(
     table: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
