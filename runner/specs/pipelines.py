@@ -200,7 +200,7 @@ class _StageReader:
             return None
         for problem in schemas.check(builtin.kind, library.plain(self._data.get("with") or {}), locator, "in `with`"):
             self._reading.findings.append(problem.finding)
-        if len(self._reading.findings) > count:
+        if not isinstance(self._data.get("with") or {}, Mapping):
             return None
         given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
         for path, message, hint in library.problems_of(builtin.name, self._data, given):

@@ -5,6 +5,7 @@ CSV is written as UTF-8 with `\\n`, floats in their shortest exact form, so that
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,19 @@ def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
     )
     how: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else exact
     readers: dict[str, Callable[[Path], Any]] = {
-        ".csv": lambda file: pandas.read_csv(file, **how),
-        ".tsv": lambda file: pandas.read_csv(file, sep="\t", **how),
+        ".csv": lambda file: pandas.read_csv(file, index_col=False, **how),
+        ".tsv": lambda file: pandas.read_csv(file, sep="\t", index_col=False, **how),
         ".jsonl": lambda file: pandas.read_json(file, lines=True),
         ".parquet": pandas.read_parquet,
     }
     try:
-        table: pandas.DataFrame = _of_ending(readers, path)(path)
+        with warnings.catch_warnings():
+            # A row with more values than the header has names would lose one, or shift all that are before it.
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            table: pandas.DataFrame = _of_ending(readers, path)(path)
+    except pandas.errors.ParserWarning:
+        text = f"{path}: it cannot be read as a table: a row has more values than the header has names"
+        raise InputError(text, "give each row as many values as there are columns") from None
     except FileNotFoundError:
         hint = "name a file that a stage before writes, or that is in git or DVC"
         raise InputError(f"{path}: there is no such file", hint) from None
