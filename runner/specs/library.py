@@ -58,6 +58,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("evaluate", 1, outs=(0, 1), metrics=(1, 1), plots=(0, 3)),
         Builtin("fairness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
         Builtin("explain", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
+        Builtin("robustness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
     )
 }
 _INPUT = "#/$defs/input"

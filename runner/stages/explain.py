@@ -33,8 +33,8 @@ def run(call: Call) -> None:
     for name in call.get("features", ()):
         if name not in known.artefact.features:
             column(known.table[list(known.artefact.features)], name, "the model's columns")
-    seen, truth = _sample(call, known)
-    scoring = call.get("scoring", _usual(known))
+    seen, truth = sampled(call, known)
+    scoring = call.get("scoring", usual_score(known))
     importance = _importance(call, known, seen, truth, scoring)
     ranked = sorted(importance, key=lambda name: (-importance[name]["mean"], name))
     chosen = call.get("features", ranked[:_DRAWN])
@@ -59,7 +59,7 @@ def run(call: Call) -> None:
         write_curve(path, curve)
 
 
-def _sample(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:
+def sampled(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:
     """The rows that are looked at, in the model's form, and what is true of them in the model's words."""
     import numpy
 
@@ -76,7 +76,8 @@ def _sample(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:
     return seen.reset_index(drop=True), truth
 
 
-def _usual(known: Judged) -> str:
+def usual_score(known: Judged) -> str:
+    """The score that a model is measured by where none is named."""
     if not known.classifies:
         return "neg_root_mean_squared_error"
     model = known.artefact.model

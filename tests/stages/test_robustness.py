@@ -1,0 +1,96 @@
+"""`robustness`: faults stay within what was seen in training, more of them cost more, and gates find the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from runner import artefacts
+from runner.core.measures import MetricName, found
+from runner.stages.robustness import _CHECKS, main
+from tests.stages.models import caller, made_models, told
+
+robustness = caller(main)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models")
+    made_models(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pandas.DataFrame:
+    monkeypatch.chdir(folder)
+    Path("m.json").unlink(missing_ok=True)
+    return pandas.read_csv("t.csv")
+
+
+def test_a_model_loses_more_the_more_is_spoilt_and_gates_find_it(table: pandas.DataFrame) -> None:
+    falls, flips = [], []
+    for size in (0.01, 5):
+        checks = {"noise": {"size": size}, "swap": {"columns": ["city"]}}
+        assert robustness({"model": "two", "checks": checks}) == 0
+        falls.append(told()["noise"]["value"])
+        flips.append(told()["noise"]["flips"])
+    assert falls[0] < falls[1]
+    assert 0 <= flips[0] < flips[1] < 0.6
+    assert told()["noise"]["columns"] == ["age", "orders"]
+    (measure,) = found({"m.json": told()}, MetricName("m.json", ("swap",))).values()
+    interval = measure.interval(0.95)  # type: ignore[union-attr]
+    assert interval[0] < told()["swap"]["value"] < interval[1]
+    assert measure.support == len(table)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("model", ["two", "number"])
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(model: str) -> None:
+    def written(seed: int) -> list[bytes]:
+        assert robustness({"model": model, "repeats": 2}, "--plots=p.json", seed=seed) == 0
+        return [Path(name).read_bytes() for name in ("m.json", "p.json")]
+
+    first, again, other = written(1), written(1), written(2)
+    assert first == again
+    assert first != other
+    assert {"noise", "missing", "swap"} <= told().keys()
+
+
+def test_faults_stay_within_what_was_seen(table: pandas.DataFrame) -> None:
+    import numpy
+
+    model = artefacts.read(Path("two"))
+    seen, columns = model.aligned(table), model.signature["input"]["properties"]
+    chance = numpy.random.default_rng(0)
+    orders = _CHECKS["noise"][1](seen["orders"], columns["orders"], {"size": 9}, chance)
+    assert orders.dtype == seen["orders"].dtype
+    ends = columns["orders"]["x-seen"]
+    assert (orders.min(), orders.max()) == (ends["minimum"], ends["maximum"])
+    cities = _CHECKS["swap"][1](seen["city"], columns["city"], {"share": 1}, chance)
+    assert set(cities.dropna()) == {"Bonn", "Köln", "Ulm"}
+    assert not (cities == seen["city"]).any()
+    assert cities.isna().equals(seen["city"].isna())
+    assert _CHECKS["swap"][1](seen["paid"], columns["paid"], {"share": 1}, chance).equals(1 - seen["paid"])
+    assert _CHECKS["missing"][1](seen["orders"], columns["orders"], {"share": 1}, chance).isna().all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"checks": {"noise": {"columns": ["city"]}}},
+            "`noise` is not for the column `city`\n  it is for: age, orders",
+        ),
+        ({"checks": {"nose": {}}}, "nose"),
+        ({"checks": {"missing": {"share": 2}}}, "share"),
+        ({"scoring": "neg_mean_poisson_deviance"}, "cannot be scored by neg_mean_poisson_deviance"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_written(
+    given: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert robustness({"model": "two"} | given) == 1
+    assert message in capsys.readouterr().err
+    assert not Path("m.json").exists()
