@@ -115,9 +115,10 @@ def _noise(values: pandas.Series, told: Seen, options: Mapping[str, Any], chance
     size = options.get("size", _USUAL) * float(values.std(ddof=0))
     low, high = told["x-seen"]["minimum"], told["x-seen"]["maximum"]
     noisy = values + chance.normal(0, 1, len(values)) * (size if math.isfinite(size) else 0)
-    # What lies outside already is no fault of the noise: it stays where it is, and is not drawn in.
+    # A value that lies outside already is no fault of the noise: it is not drawn in, and goes no further out.
     noisy = noisy.clip(values.clip(upper=low), values.clip(lower=high))
-    return noisy.round().astype(values.dtype) if _kind(told) == kinds.INTEGER else noisy
+    whole: pandas.Series = noisy.round().astype(values.dtype) if _kind(told) == kinds.INTEGER else noisy
+    return whole
 
 
 def _missing(values: pandas.Series, _told: Seen, options: Mapping[str, Any], chance: Any) -> pandas.Series:
