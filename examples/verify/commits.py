@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import re
 import subprocess
 import sys
 
@@ -90,16 +91,18 @@ def state_commits(repository, ref):
 
 
 def read(repository, ref):
-    """Files of the newest state commit; name, ids of files and checkpoint of each; whether an older ledger is below.
-
-    Last its name, unless people commit to the branch, too: what lies outside `.runner/` is theirs there.
+    """Files of the newest state commit; name, ids of files, checkpoint and parents of each; whether an older ledger is
+    below; and the newest one's name, unless people commit to the branch, too: other files and parents are theirs there.
     """
     names, below, in_place = state_commits(repository, ref)
     if not names:
         sys.exit(f"cannot verify: {ref} holds no ledger of the runner")
     ids = listed(repository, names[-1], ".runner/")
     notes = objects(repository, [f"{name}:{LEDGER}checkpoint" for name in names])
-    steps = ((name, listed(repository, name, LEDGER, STATE), note) for name, note in zip(names, notes, strict=True))
+    heads = [None if in_place else data.partition(b"\n\n")[0].decode() for data in objects(repository, names)]
+    above = [head and re.findall("^parent (.*)$", head, re.M) for head in heads]
+    rows = zip(names, notes, above, strict=True)
+    steps = ((name, listed(repository, name, LEDGER, STATE), note, parents) for name, note, parents in rows)
     return (
         dict(zip(ids, objects(repository, list(ids.values())), strict=True)),
         steps,

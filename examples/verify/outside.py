@@ -11,11 +11,14 @@ import commits
 from records import need
 
 RECORDED, STATE = ".runner/recorded/", ".runner/state.json"
-OF_DVC = re.compile(r"(^|/)(dvc\.lock|\.gitignore|\.dvcignore|\.dvc/config|\.runner/pipelines/[^/]+/dvc\.(yaml|lock))$")
+OF_DVC = re.compile(r"(^|/)(dvc\.lock|\.gitignore|\.dvcignore|\.runner/pipelines/[^/]+/dvc\.(yaml|lock))$")
+CONFIG = re.compile(r"(^|/)\.dvc/config$")  # the runner adds one without a line where people have no DVC project
 
 
 def wrong(files, repository, newest):
     """Path and text of what of the newest state commit should not be there, or is not what it should be."""
+    if newest is None:  # people commit to the branch, too, or what its records say is not known
+        return
     desired = json.loads(files[STATE])["desired"]
     need(re.fullmatch("[0-9a-f]{40,64}", desired))
     ours, theirs = (commits.everything(repository, name) for name in (newest, desired))
@@ -47,6 +50,8 @@ def differing(files, ours, theirs, read):
             yield path
     for path in sorted(ours.keys() | theirs.keys()):
         kept = ours.get(path) == theirs.get(path) or (path not in ours and path.startswith(".github/"))
+        if path not in theirs and CONFIG.search(path):
+            kept = ours[path] == ("100644", commits.git_id(b"", len(ours[path][1])))
         if not kept and not OF_DVC.search(path) and not any(inside(path, out) or inside(out, path) for out in outs):
             yield path
 

@@ -23,8 +23,8 @@ FIELDS = {
     "release": "deployment files model version",
     "monitor": "event monitor window",
 }
-End = namedtuple("End", "digest dated desired location state roles peaks")
-NONE = End(None, "", None, None, b"", {"runner"}, ())  # what no record comes to
+End = namedtuple("End", "digest dated desired location state roles peaks parents")
+NONE = End(None, "", None, None, b"", {"runner"}, (), None)  # what no record comes to
 
 
 def need(*conditions):
@@ -71,6 +71,7 @@ def follow(end, number, data, kind, own, runs, seen):
     """
     need(own["sequence"] == number, own["previous"] == end.digest, own["recordedAt"] >= end.dated)
     part, digest, desired, location, state = own[kind], sha256(data).hex(), end.desired, end.location, b""
+    parents = None
     adopted, proposed = "adoptedFrom" in own, kind in ("run", "reconcile") and part["trust"] == "proposed"
     if kind == "run":
         need(adopted or part["runId"] not in seen)
@@ -83,8 +84,11 @@ def follow(end, number, data, kind, own, runs, seen):
     if kind in ("reconcile", "verification"):  # these end a state commit
         state = {"schema": 1, "desired": desired, "location": location, "sequence": number, "digest": digest}
         state = as_json(state, None, indent=1)
+        alone = part["state"] and (kind == "verification" or part["late"])  # such a commit is of the ledger alone
+        parents = [name for name in (part["state"], None if alone else part["desired"]) if name]
+        parents = None if part["branch"] == part["watched"] else parents  # there people's commits lie between
     roles = {"runner", "proposals"} if proposed and not adopted else {"approver" if kind == "approval" else "runner"}
     size, root, peaks = 1, sha256(b"\0", data), end.peaks
     while peaks and peaks[-1][0] == size:  # roots of whole subtrees (RFC 6962), the largest first
         size, root, peaks = 2 * size, sha256(b"\1", peaks[-1][1], root), peaks[:-1]
-    return End(digest, own["recordedAt"], desired, location, state, roles, (*peaks, (size, root)))
+    return End(digest, own["recordedAt"], desired, location, state, roles, (*peaks, (size, root)), parents)

@@ -9,9 +9,8 @@ lies beside the ledger says what they say; outside `.runner/` there are the desi
 that stand, and DVC's files. Not checked: what DVC's files say (dvc.lock, dvc.yaml, .gitignore, .dvcignore), values of
 fields that nothing rests on, git's own objects, what `--deep` adds, and what follows the first record that is none.
 
-Here is how it is verified, in records.py what a record is; standing.py has what lies beside the ledger, outside.py what
-lies outside `.runner/`, and commits.py reads git. Ends with 0 whole, 10 chain, 11 signature, 12 rollback, 13 bytes,
-14 policy, or 1: it could not verify.
+records.py has what a record is, standing.py what lies beside the ledger, outside.py what lies outside, and commits.py
+reads git. Ends with 0 whole, 10 chain, 11 signature, 12 rollback, 13 bytes, 14 policy, or 1: it could not verify.
 """
 
 import argparse
@@ -43,8 +42,9 @@ def read_trust(data):
     """The keys of a trust file, and the last record that needs none; ValueError unless it looks as in docs/audit.md."""
     lines = (re.sub(r"(^|\s)#.*", "", line).rstrip() for line in data.decode().splitlines())
     text, keys = "".join(f"{line}\n" for line in lines if line), []
-    need(re.fullmatch(TRUST, text))
-    for blob, more in re.findall(KEY_ROWS, text):
+    rows = re.findall(KEY_ROWS, text)
+    need(re.fullmatch(TRUST, text), len(dict(rows)) == len(rows))
+    for blob, more in rows:
         blob, more = decode(blob), dict(re.findall(r"(\w+): (.*)", more))
         fingerprint = "SHA256:" + base64.b64encode(sha256(blob)).decode().rstrip("=")
         names, roles = (fingerprint, sha256(b"gitops-runner\n\1", blob[-32:])[:4]), more.get("roles", "runner")
@@ -94,7 +94,7 @@ def check_note(place, data, records, ends, trust):
 def check_commits(steps, records, ends, trust):
     """Every state commit has more records than the one before it, and its ledger is what they come to, to the byte."""
     before, sealed, git_id = 0, set(), functools.cache(commits.git_id)
-    for name, ids, note in steps:
+    for name, ids, note, parents in steps:
         place, found = f"commit {name[:12]}", re.match(rb"[^\n]+\n([0-9]{1,9})\n", note or b"")
         yield from check_note(place, note, records, ends, trust)
         size = int(found[1]) if found else 0
@@ -111,6 +111,8 @@ def check_commits(steps, records, ends, trust):
         wanted |= {f"{LEDGER}records/{number:09}.json": records[number - 1] for number in range(end + 1, size + 1)}
         if not fits or ids != {path: git_id(data, len(name)) for path, data in wanted.items()}:
             yield ROLLBACK, place, f"has a ledger that is not what its {size} records come to"
+        if None not in (parents, ends[size].parents) and parents != ends[size].parents:
+            yield ROLLBACK, place, "has other parents than its last record names: earlier commits are gone"
         before, sealed = size, set(segments)
 
 
@@ -161,9 +163,7 @@ def main():
     try:
         files, steps, below, newest = commits.read(asked.repository, asked.ref)
         wrong = set(check(files, steps, trust, pinned, "runner/proposed/" in asked.ref))
-        wrong |= {
-            (BYTES, *row) for row in (outside.wrong(files, asked.repository, newest) if newest and not wrong else ())
-        }
+        wrong |= {(BYTES, *row) for row in outside.wrong(files, asked.repository, newest if not wrong else None)}
     except OSError as error:
         sys.exit(f"cannot verify: {error.filename}: {error.strerror}")
     except NONSENSE:

@@ -14,6 +14,7 @@ from typing import Any
 from runner.audit.beside import all_breaks, files_below, later_breaks
 from runner.audit.chain import Base, Chain, Examined, Examiner, check_chain, check_checkpoint, signature_breaks
 from runner.audit.findings import Breach, Breakage
+from runner.audit.lineage import lineage_breaks
 from runner.audit.outside import Adds, outside_breaks
 from runner.audit.tip import SEGMENT, agrees, read_entry
 from runner.core.checkpoint import parse_checkpoint
@@ -132,7 +133,8 @@ def check_foundation(
         *_end_breaks(reader, state, chain, summary, end.frontier, before),
         *([] if proposal else proposal_breaks(chain)),
         *([] if before is None else _change_breaks(reader, state, chain, before)),
-        *(_first_breaks(reader, state, examiner, accepted, in_place) if before is None else ()),
+        *(_parent_breaks(reader, state, chain) if not in_place else ()),
+        *(_index_breaks(state, examiner, accepted) if before is None else ()),
         # What a person accepted may be anything; from there on what is new is held against it.
         *(all_breaks(reader, state, examiner) if before is None and not accepted and not whole else ()),
         *([] if before is None else _verified_breaks(reader, state, chain, before)),
@@ -280,29 +282,20 @@ def _change_breaks(reader: Reader, state: State, chain: Chain, before: Pin) -> I
             yield Breakage(Breach.ROLLBACK, path, "was changed, and records are only ever appended")
 
 
-def _first_breaks(
-    reader: Reader, state: State, examiner: Examiner, accepted: int, in_place: bool
-) -> Iterator[Breakage]:
-    """What can be said of single files where this host has verified nothing before.
+def _parent_breaks(reader: Reader, state: State, chain: Chain) -> list[Breakage]:
+    """A commit of the runner appends to its first parent, and its last record names its parents.
 
-    That the commit is the one that appended the last record, and that marks are of verifications that are signed.
+    On a watched branch a commit counts as one of the runner's for appending (runner/ledger/in_place.py).
     """
-    # On a watched branch a commit counts as one of the runner's for this very reason (runner/ledger/in_place.py).
-    if not in_place:
-        yield from _parent_breaks(reader, state)
-    yield from _index_breaks(state, examiner, accepted)
-
-
-def _parent_breaks(reader: Reader, state: State) -> Iterator[Breakage]:
-    """A commit of the runner appends to its first parent; another one is of the desired commit."""
-    place, desired = f"commit {state.commit[:12]}", state.summary.desired
-    first, *more = reader.commit(state.commit).parents or [desired]
-    if first == desired and not more:
-        return  # the first of its ledger
-    if records_at(reader, first) >= state.summary.head.sequence:
-        yield Breakage(Breach.ROLLBACK, place, "changes files and appends no record: the runner did not make it")
-    if any(parent != desired for parent in more):
-        yield Breakage(Breach.ROLLBACK, place, "is a merge that the runner did not make")
+    place, size, parents = f"commit {state.commit[:12]}", chain.size, reader.commit(state.commit).parents
+    found = []
+    if parents and parents != (state.summary.desired,) and records_at(reader, parents[0]) >= size:
+        found.append("changes files and appends no record: the runner did not make it")
+    if any(parent != state.summary.desired for parent in parents[1:]):
+        found.append("is a merge that the runner did not make")
+    if found:
+        return [Breakage(Breach.ROLLBACK, place, text) for text in found]
+    return list(lineage_breaks(state.commit, parents, size, chain.examined[-1].valid))
 
 
 def _index_breaks(state: State, examiner: Examiner, accepted: int) -> Iterator[Breakage]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
 from runner.audit.findings import Breach, Breakage
+from runner.audit.lineage import lineage_breaks
 from runner.audit.tip import SEGMENT, Before, summary_after
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.git_ids import blob_id
@@ -26,6 +27,8 @@ class Step:
     checkpoint: bytes | None
     state_id: str | None
     """Id of the blob of `state.json`."""
+    parents: tuple[str, ...] | None = None
+    """As git has them; None where they are people's, on a watched branch."""
 
 
 class Ids:
@@ -72,10 +75,19 @@ def check_history(
             now = chain.size
         wrong = list(_change_breaks(step, size, now, sealed, ids))
         found += [Breakage(Breach.ROLLBACK, place, text) for text in wrong]
+        if now > size:
+            found += parent_breaks(step, now, chain)
         found += _end_breaks(step, now, chain, examiner, ids, before)
         size = max(size, now)
         sealed = max([sealed, *(layout.segment_range(path)[1] for path in _segments(step.changes))])
     return found
+
+
+def parent_breaks(step: Step, size: int, chain: Chain) -> Iterator[Breakage]:
+    """What is wrong with the parents of a commit that has so many records."""
+    ending = chain.at(size)
+    if step.parents is not None and ending is not None:
+        yield from lineage_breaks(step.commit, step.parents, size, ending.valid)
 
 
 def _size(step: Step) -> int | None:

@@ -39,6 +39,8 @@ class Ledger:
     in_place: bool
     before: Files | None = None
     """The files of the state commit that comes before `steps`, where it is not the first one."""
+    pinned: Step | None = None
+    """That state commit."""
 
 
 def read_ledger(reader: Reader, tip: str, counts: Callable[[str], bool] | None = None) -> Ledger:
@@ -90,13 +92,13 @@ def _ledger(
     if below:
         message = f"holds a ledger, and a later commit ({commits[0][:12]}) begins a new one"
         found.append(Breakage(Breach.ROLLBACK, f"commit {below[:12]}", message))
-    steps = _steps(reader, commits, trees)
+    steps = _steps(reader, commits, trees, in_place=in_place)
     files = ledger_files(reader, commits[-1])
     if not with_first:
         before = ledger_files(
             reader, commits[0], (layout.KEYS, layout.SEALED_KEYS, layout.VERIFIED, layout.RECORDED, layout.SEALED)
         )
-        return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before)
+        return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before, steps[0])
     complete = not reader.is_shallow() or not _is_cut(reader, commits[0])
     return Ledger(commits[-1], files, tuple(steps), tuple(found), complete, in_place)
 
@@ -120,7 +122,7 @@ def _is_of_runner_alone(reader: Reader, line: list[str], held: list[bool]) -> bo
     return any("\nDesired: " in reader.commit(commit).message for commit, has in zip(line, held, strict=True) if has)
 
 
-def _steps(reader: Reader, commits: list[str], trees: list[str | None]) -> list[Step]:
+def _steps(reader: Reader, commits: list[str], trees: list[str | None], *, in_place: bool) -> list[Step]:
     empty = reader.empty_tree()
     found = [tree or empty for tree in trees]
     pairs = list(zip([empty, *found[:-1]], found, strict=True))
@@ -135,6 +137,7 @@ def _steps(reader: Reader, commits: list[str], trees: list[str | None]) -> list[
             {f"{_LEDGER}/{path}": oid for path, oid in changed.items()},
             blobs[checkpoint] if checkpoint is not None else None,
             state,
+            None if in_place else reader.commit(commit).parents,
         )
         for commit, changed, checkpoint, state in zip(commits, changes, checkpoints, states, strict=True)
     ]

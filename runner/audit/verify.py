@@ -9,6 +9,7 @@ from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpo
 from runner.audit.findings import Breach, Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
+from runner.audit.lineage import lineage_breaks
 from runner.audit.outside import Adds, outside_breaks
 from runner.audit.reading import Ledger, read_ledger, read_since
 from runner.audit.tip import Before, check_tip, desired_of, records_in, standing_addresses
@@ -105,6 +106,10 @@ def judge_since(ledger: Ledger, examiner: Examiner, pinned: Checkpoint, *, propo
     try:
         # The checkpoint is of the records alone: what lies beside them is held against all of them, whatever it says.
         found += check_tip(ledger.files, _with_known(records[: known.size], chain, examiner), examiner)
+        if ledger.pinned is not None and ledger.pinned.parents is not None:
+            found += lineage_breaks(
+                ledger.pinned.commit, ledger.pinned.parents, pinned.size, before.record(pinned.size)
+            )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None  # nobody verified what this checkpoint is of: everything is looked at, and says what is wrong
     ids = Ids(chain, len(ledger.commit), records)

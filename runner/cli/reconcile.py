@@ -54,8 +54,10 @@ def reconcile(arguments: argparse.Namespace, console: Console) -> int:
             rows = ", ".join(f"{first} to {last}" if first < last else f"{first}" for first, last in new.doubted)
             doubt = f"; signed by nobody who is trusted: {rows}" if rows else ""
             console.say(f"{console.err.yellow('notice: ')}{text} {new.last}; they count from now on{doubt}")
-        for branch in found.unappended:
-            text = f"{Style.safe(branch)} at {accepted[:12]} adds no record to the commit before it: `audit verify`"
+        why = dict.fromkeys(found.unappended, "adds no record to the commit before it")
+        why |= dict.fromkeys(found.torn, "has other parents than its last record names")
+        for branch, text in why.items():
+            text = f"{Style.safe(branch)} at {accepted[:12]} {text}: `audit verify`"
             do = "ends with 12 at that commit for ever; to avoid that, push a commit of the runner there instead"
             console.say(f"{console.err.yellow('notice: ')}{text} {do}")
     return _run(repository, request, arguments, console, accepted)

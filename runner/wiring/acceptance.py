@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from urllib.parse import unquote
 
+from runner.audit.lineage import lineage_breaks
+from runner.core.records import BadRecord
 from runner.errors import Held, InputError
 from runner.git.mirror import Mirror
 from runner.git.read import Reader
@@ -31,6 +33,8 @@ class Accepted:
     """Branch to the newest commit that this host had seen there, where it is not part of the branch any more."""
     unappended: tuple[str, ...] = ()
     """Branches whose commit adds no record to the one before it: an audit finds that whatever comes later."""
+    torn: tuple[str, ...] = ()
+    """Branches whose commit has other parents than its last record names: an audit finds that as well."""
     beyond: Mapping[str, Beyond] = field(default_factory=dict)
     """Branch to what counts from now on and was not known here."""
 
@@ -67,6 +71,7 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
     for tip in {tips[branch] for branch in accepted} - {None}:
         State(reader, tip or "").end()  # what is no state is never gone on from, so nothing is forgotten for it
     unappended = [branch for branch in accepted if _appends_nothing(reader, branch, tips[branch])]
+    torn = [branch for branch in accepted if branch not in unappended and _is_torn(reader, tips[branch])]
     for branch in accepted:
         seen, tip = known[branch].read_text().strip(), tips[branch]
         if seen and not (tip and reader.exists(seen) and reader.is_ancestor(seen, tip)):
@@ -76,7 +81,7 @@ def accept_state(repository: Repository, sha: str, trusting: Trusting | None = N
         known[branch].unlink(missing_ok=True)
         if trusting is not None:
             trusting.accept(reader, tip, branch)
-    return Accepted(tips[accepted[0]] or _GONE, cut_off, tuple(unappended), beyond)
+    return Accepted(tips[accepted[0]] or _GONE, cut_off, tuple(unappended), tuple(torn), beyond)
 
 
 def _beyond(reader: Reader, branch: str, tip: str, seen: str, trusting: Trusting | None) -> Beyond | None:
@@ -114,6 +119,18 @@ def _appends_nothing(reader: Reader, branch: str, tip: str | None) -> bool:
         return False
     first = next(iter(reader.commit(tip).parents), None)
     return first is not None and reader.exists(first) and 0 < records_at(reader, tip) <= records_at(reader, first)
+
+
+def _is_torn(reader: Reader, tip: str | None) -> bool:
+    """Whether a commit has other parents than its last record names."""
+    if tip is None:
+        return False
+    state = State(reader, tip)
+    number = state.summary.head.sequence
+    try:
+        return any(lineage_breaks(tip, reader.commit(tip).parents, number, state.record(number)))
+    except (BadRecord, KeyError, TypeError):
+        return False  # an audit says of the record itself what is wrong with it
 
 
 def _state_of(mirror: Mirror, branch: str, trusting: Trusting | None) -> str | None:

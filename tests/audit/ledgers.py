@@ -352,7 +352,7 @@ def second_opinion(
 ) -> list[tuple[int, str, str]]:
     """What examples/verify/verify.py finds: exit code, place and text of each."""
     commits = [
-        (f"{number:040x}", ids_of(files, layout.STATE), files.get(layout.CHECKPOINT))
+        (f"{number:040x}", ids_of(files, layout.STATE), files.get(layout.CHECKPOINT), None)
         for number, files in enumerate(snapshots)
     ]
     read = None if trust is None else independent().read_trust(trust_text(trust).encode())

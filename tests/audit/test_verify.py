@@ -178,6 +178,28 @@ def test_real_commits_that_damage_the_ledger_are_found_by_both(
     assert second(repository, STATE, "--trust", place(signed, "trust.yaml")) == code
 
 
+def test_a_history_that_was_thrown_away_or_exchanged_is_found_by_both(signed: World, tmp_path: Path) -> None:
+    repository, trust = copy_of(signed, tmp_path), ("--trust", place(signed, "trust.yaml"))
+    before, desired = git(repository, "rev-parse", f"{STATE}^1", f"{STATE}^2").split()
+    (tmp_path / "pinned").write_text(shown(signed, layout.CHECKPOINT))
+    who = ("-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", f"{STATE}^{{tree}}")
+    other = git(repository, *who, "-m", "x")
+    gone, unwanted = f"does not follow {before[:12]}, which record 9 names", "is not a child of the desired commit"
+    for parents, said in (
+        ((), gone),
+        ((desired,), gone),
+        ((other, desired), gone),
+        ((before,), unwanted),
+        ((before, desired, other), "has other parents than those that record 9 names"),
+    ):
+        named = [word for parent in parents for word in ("-p", parent)]
+        made = git(repository, *who, *named, "-m", "Reconcile\n\nDesired: x")
+        for words in ((made, *trust), (made, "--pinned", str(tmp_path / "pinned"))):
+            code, value = verified(signed, *words, cwd=repository)
+            assert (code, said in json.dumps(value["findings"])) == (12, True)
+            assert second(repository, *words) == 12
+
+
 def test_a_rewound_branch_is_whole_and_found_by_who_kept_a_checkpoint(signed: World, tmp_path: Path) -> None:
     repository = copy_of(signed, tmp_path)
     (tmp_path / "pinned").write_text(shown(signed, layout.CHECKPOINT))

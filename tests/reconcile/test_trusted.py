@@ -211,6 +211,23 @@ def test_a_commit_that_appends_nothing_is_held_by_a_host_that_never_looked(world
     assert world.reconcile(host="fresh").commit is None
 
 
+def test_a_state_whose_history_was_thrown_away_is_held(world: World) -> None:
+    world.edit({"seed": "3\n"})
+    world.reconcile(host="b")
+    good = str(world.tip())
+    who = ("-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", f"{good}^{{tree}}", "-m", "Reconcile")
+    seen = git(world.remote, "rev-parse", f"{good}^1")
+    for parents, said in (((), "does not follow"), (("-p", seen), "is not a child of the desired commit")):
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", git(world.remote, *who, *parents))
+        for host in ("fresh", *(["a"] if parents else [])):  # one that has verified none, and the commit before it
+            assert said in world.reconcile(host=host, ok=(6,)).err
+    told = world.reconcile("--accept-state", str(world.tip()), host="a")
+    assert "has other parents than its last record names: `audit verify` ends with 12 at that commit" in told.err
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", good)
+    for host in ("a", "fresh"):
+        assert world.reconcile(host=host).commit is None
+
+
 def test_evidence_has_to_be_what_a_lock_file_of_the_branch_says(tmp_path: Path) -> None:
     stages = "stages:\n  a: {cmd: echo a >> @TRACE@; cp in a, deps: [in], outs: [a]}\n"
     one = World.create(tmp_path / "one", {"dvc.yaml": stages, "in": "1\n"})
