@@ -197,7 +197,7 @@ class Walk:
             if address in self.wishes.lost:
                 return Step(address, Action.RUN, (_LOST,), key, material)
             return Step(address, Action.KEEP, (), key, material, current)
-        own_only = self._own_only(stage, key)
+        own_only = self._own_only(stage, key, current)
         hit, elsewhere = self._found(stage, key, own_only=own_only)
         self._read(address, current, hit)
         if hit is not None and hit.succeeded:
@@ -228,12 +228,16 @@ class Walk:
             return self.recorded.find_here(key), hit  # which is no success, or it would have been found first
         return hit, None
 
-    def _own_only(self, stage: Stage, key: str) -> bool:
-        """Whether only runs of this branch count, since the key does not determine the result (policy)."""
+    def _own_only(self, stage: Stage, key: str, current: Entry | None) -> bool:
+        """Whether only runs of this branch count, since the key does not determine the result (policy).
+
+        What was found of the key that stands counts for the next one: a stage seldom gets sober with a parameter.
+        """
         if self.desired.project.accept_nondeterministic:
             return False
-        verified = self.recorded.verified(key)
-        return not stage.deterministic or (verified is not None and verified.is_marked)
+        keys = [key] if current is None else [key, current.key]
+        found = map(self.recorded.verified, keys)
+        return not stage.deterministic or any(one is not None and one.is_marked for one in found)
 
     def _modes_changed(self, stage: Stage, hit: Hit) -> str:
         """A dep in git that may be executed now and could not when the run failed, or the other way round.

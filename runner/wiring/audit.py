@@ -30,7 +30,9 @@ class Wanted:
     """What a person asks of an audit."""
 
     rev: str | None = None
-    """A state branch by its name, or any revision; None for the clone's own state branch."""
+    """A state branch by its name, or any revision; None for the clone's own state branch.
+
+    The mirror's counts where the clone has none."""
     trust: str | None = None
     """The trust file that an option names."""
     pinned: Path | None = None
@@ -88,19 +90,19 @@ def read_checkpoint(file: Path) -> Checkpoint:
 
 def _named(clone: Clone, rev: str | None) -> Named:
     try:
-        tips = clone.states.tips
+        known, own = clone.states.tips, clone.own_states.tips
     except Held:
         if rev is None:
             raise
-        tips = {}  # a clone of the state branch alone: there is nothing that it is the state of
+        known = own = {}  # a clone of the state branch alone: there is nothing that it is the state of
+    tips = {**known, **own}  # what the mirror knows of a branch may have been restored since
     if rev is None:
         if clone.states.first not in tips:
             raise InputError("nothing is recorded yet", "run `runner reconcile` first, or fetch the state branch")
         rev = clone.states.first
     tip = tips.get(rev) or clone.reader.resolve(rev)
-    of_proposal = [name for name, commit in tips.items() if commit == tip and name.startswith(refs.PROPOSED)]
-    known = [name for name, commit in tips.items() if commit == tip and not name.startswith(refs.PROPOSED)]
-    return Named(rev, tip, bool(of_proposal) and not known)
+    names = [name for name, commit in (*known.items(), *own.items()) if commit == tip]
+    return Named(rev, tip, bool(names) and all(name.startswith(refs.PROPOSED) for name in names))
 
 
 def _deep(clone: Clone, report: Report) -> Report:

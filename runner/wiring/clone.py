@@ -95,9 +95,16 @@ class Clone:
     @functools.cached_property
     def states(self) -> StateRefs:
         """The state branches that are known here."""
+        return self._states([self.seen, *([] if self.mirrored is None else [self.mirrored])])
+
+    @functools.cached_property
+    def own_states(self) -> StateRefs:
+        """The state branches as the clone itself has them, whatever the mirror knows."""
+        return self._states([self.seen])
+
+    def _states(self, known: Sequence[SeenRefs]) -> StateRefs:
         first = self.policy.project.record_branch or refs.STATE
         counts = None if self.trusting is None else self.trusting.ends(self.reader, first)
-        known = [self.seen, *([] if self.mirrored is None else [self.mirrored])]
         return clone_states(self.reader, known, self.policy.watched, first, counts)
 
     @functools.cached_property

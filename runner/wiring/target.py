@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runner.core.nouns import Project, Trust
-from runner.errors import Held, InputError
+from runner.errors import Held, InputError, SpecError
 from runner.git.mirror import Mirror
 from runner.git.seen_refs import SeenRefs
 from runner.ledger.in_place import desired_at, newest_state
@@ -206,15 +206,23 @@ class Targets:
     def _check_not_rewound(self, watched: str, tip: str, project: Project) -> None:
         """Hold where a protected watched branch no longer holds what this host has seen of it."""
         seen_file = self.home.seen(watched)
-        seen = read_seen(seen_file)
+        seen = read_seen(seen_file) or ""
         reader = self.mirror.reader
-        if project.protect and seen and reader.exists(seen) and not reader.is_ancestor(seen, tip):
+        rewound = bool(seen) and reader.exists(seen) and not reader.is_ancestor(seen, tip)
+        if rewound and (project.protect or self._protects(seen)):
             raise Held(
                 f"{watched} was rewound: {seen[:12]} is not part of it any more, and the project says `protect`",
                 f"push {seen[:12]} again, or remove {seen_file} to accept {tip[:12]}",
             )
         if tip != seen:
             _write_seen(seen_file, tip)
+
+    def _protects(self, seen: str) -> bool:
+        """Whether the project said `protect` at what was seen: who rewinds the branch cannot switch it off."""
+        try:
+            return self._project(seen).protect
+        except SpecError:
+            return False  # no reconcile ever went by that
 
 
 def _write_seen(file: Path, commit: str) -> None:

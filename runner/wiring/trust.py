@@ -215,7 +215,7 @@ class Trusting:
     def _held(self, branch: str, commit: str, why: str) -> Held:
         return Held(
             f"{branch} at {commit[:12]} is not what a trusted runner left: {why}",
-            f"`runner audit verify {branch} --trust {self.file}` says more; restore the branch, or go on from it as it "
+            f"`runner audit verify {commit} --trust {self.file}` says more; restore the branch, or go on from it as it "
             f"is with `runner reconcile --accept-state {commit}`",
         )
 

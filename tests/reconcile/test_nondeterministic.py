@@ -74,6 +74,22 @@ def test_what_was_found_counts_like_what_is_declared(tmp_path: Path) -> None:
     check_ledger(world.remote, "runner/state-of/other")
 
 
+def test_what_was_found_of_what_stands_counts_for_the_next_key(tmp_path: Path) -> None:
+    stages = LUCK.replace("    meta: {runner: {deterministic: false}}\n", "")
+    world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n", "runner.yaml": PROJECT})
+    world.reconcile()
+    world.runner("verify", "luck", ok=(3,))
+    world.repo.git("checkout", "--quiet", "-b", "feature")
+    world.edit({"in": "2\n"})
+    assert world.reconcile("feature").ran == ["luck", "sober"]
+    world.repo.git("checkout", "--quiet", "main")
+    world.repo.git("merge", "--quiet", "--ff-only", "feature")
+    world.repo.push()
+    assert world.plan("--fetch") == {"luck": "run", "sober": "reuse"}
+    assert world.reconcile().ran == ["luck"]
+    assert world.reconcile().commit is None
+
+
 def test_others_evidence_does_not_count_where_only_own_runs_do(tmp_path: Path) -> None:
     one = World.create(tmp_path / "one", {"dvc.yaml": LUCK, "in": "1\n"})
     one.reconcile()

@@ -104,3 +104,16 @@ def test_a_rewritten_state_of_a_branch_with_a_slash_can_be_accepted(world: World
     git(world.remote, "update-ref", "refs/heads/runner/proposed/fix%2Fone", str(first))
     assert f"--accept-state {first}" in world.reconcile("fix/one", ok=(6,)).err
     assert world.reconcile("fix/one", "--accept-state", str(first)).commit is not None
+
+
+def test_the_rewrite_that_rewinds_a_protected_branch_cannot_switch_the_protection_off(tmp_path: Path) -> None:
+    protecting = "apiVersion: runner/v1\nkind: Project\nspec: {protect: true}\n"
+    stages = 'stages:\n  a: {cmd: "cp in out", deps: [in], outs: [out]}\n'
+    world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n", "runner.yaml": protecting})
+    world.edit({"in": "2\n"})
+    world.reconcile()
+    world.repo.git("reset", "--quiet", "--hard", "HEAD~1")
+    (world.repo.path / "runner.yaml").write_text(protecting.replace("true", "false"))
+    world.repo.git("commit", "--quiet", "--all", "-m", "Without protection")
+    world.repo.git("push", "--quiet", "--force", "origin", "HEAD")
+    assert "main was rewound" in world.reconcile(ok=(6,)).err
