@@ -122,6 +122,7 @@ def test_an_unsigned_ledger_says_so_everywhere(tmp_path: Path) -> None:
     assert ", not signed." in told.err
     assert "not signed" in world.runner("status").stdout
     assert "no record is signed" in world.runner("audit", "verify").stdout
+    assert second(world.remote, STATE) == 0  # with a configuration of DVC that the runner added
 
 
 def test_a_key_that_cannot_be_used_stops_before_anything_runs(tmp_path: Path) -> None:
@@ -263,7 +264,10 @@ def test_nothing_that_a_clone_configures_is_run_by_the_second_verifier(signed: W
 
 def test_the_second_verifier_says_what_it_cannot_read(signed: World, tmp_path: Path) -> None:
     (tmp_path / "trust.yaml").write_text("{apiVersion: runner/v1, kind: Trust, keys: []}\n")
+    twice = (text := Path(place(signed, "trust.yaml")).read_text()) + text[text.index("  - key") :]
+    (tmp_path / "twice").write_text(twice)
     for words in (
+        ("--trust", str(tmp_path / "twice")),
         ("--trust", str(tmp_path / "trust.yaml")),
         ("--trust", str(tmp_path / "none")),
         ("--pinned", str(tmp_path / "trust.yaml")),
@@ -306,9 +310,10 @@ def test_damaged_bytes_of_an_output_are_found_by_looking_deep(signed: World, tmp
         ("copy", b"9", 13),
         ("more.py", b"x", 13),
         ("seed", b"9", 13),
+        (".dvc/config", b"[core]\n    remote = evil\n", 13),
         (".runner/pipelines/p/dvc.lock", None, 0),
     ],
-    ids=["an uncached output", "a file more", "another input", "a lock file"],
+    ids=["an uncached output", "a file more", "another input", "DVC's configuration", "a lock file"],
 )
 def test_what_lies_outside_the_ledger_is_held_against_what_is_desired_and_what_stands(
     signed: World, tmp_path: Path, path: str, data: bytes | None, theirs: int
