@@ -208,7 +208,7 @@ class Targets:
         seen_file = self.home.seen(watched)
         seen = read_seen(seen_file) or ""
         reader = self.mirror.reader
-        rewound = bool(seen) and reader.exists(seen) and not reader.is_ancestor(seen, tip)
+        rewound = seen not in ("", tip) and reader.exists(seen) and not reader.is_ancestor(seen, tip)
         if rewound and (project.protect or self._protects(seen)):
             raise Held(
                 f"{watched} was rewound: {seen[:12]} is not part of it any more, and the project says `protect`",
