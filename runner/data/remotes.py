@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -90,6 +91,12 @@ class Remotes:
     def described(self, name: str | None = None) -> str:
         """The remote in words, for messages: its name, and where it is."""
         return f"remote '{name or self._config.default_remote}' ({self.url(name)})"
+
+    def lost_folder(self, name: str | None = None) -> str | None:
+        """The folder of a remote that is one of this host, where it is not there; a push would make it."""
+        options = self._config.remotes.get((name or self._config.default_remote or "").lower()) or {}
+        url = str(options.get("url", ""))
+        return url if os.path.isabs(url) and not os.path.lexists(url) else None
 
     def check(self, name: str | None = None) -> None:
         """Raise what `push` would say of the description of a remote, without reaching it."""

@@ -28,6 +28,8 @@ from runner.process.stage_run import Outcome, StageRun, run_stage, upper_layer
 from runner.values import dataclass, field, replace
 
 _MOST_UNDECLARED = 100
+_NO_ROOM_BYTES = 256 * 1024
+"""With less left than this a disk counts as full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,12 @@ def _attempt(context: Context, running: Running, room: Room, attempt: int, cance
             text = f"printed more than its log may hold: {outcome.log_left_out_bytes:,} bytes of it are left out"
             context.on_event(Event("notice", stage.address, text))
     try:
+        _check_room_was_left(stage, outcome, room)
         facts = _facts(context, running, room, outcome, attempt)
+    except HostError:
+        if not room.is_layered:
+            _clear_outputs(room.tree, stage)
+        raise
     finally:
         room.tree.undo(stray)
     if not room.is_layered:
@@ -126,8 +133,30 @@ def _settle_outputs(tree: Worktree, stage: Stage, facts: RunFacts) -> None:
     """In the worktree itself outputs stay for the stages after it; of a run that failed nothing stays."""
     for out in facts.outs:
         tree.placed(out.path, out.md5)
-    for out_path in () if facts.succeeded else stage.out_paths:
+    if not facts.succeeded:
+        _clear_outputs(tree, stage)
+
+
+def _clear_outputs(tree: Worktree, stage: Stage) -> None:
+    for out_path in stage.out_paths:
         tree.clear(out_path)
+
+
+def _check_room_was_left(stage: Stage, outcome: Outcome, room: Room) -> None:
+    """A command that fails on a full disk says nothing of the work: the next host, or this one later, can do it.
+
+    Raises HostError; measured before what the stage wrote is dropped.
+    """
+    if outcome.reason not in ("failed", "killed"):
+        return
+    for folder in (room.private, room.tree.folder):
+        disk = os.statvfs(folder)
+        left = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail  # root may take what is reserved
+        if left * disk.f_frsize < _NO_ROOM_BYTES or (disk.f_files and not disk.f_ffree):
+            raise HostError(
+                f"stage {stage.address.stage}: {_why_it_failed(stage, outcome)}, and the disk of {folder} was full",
+                "make room on that disk, then run this again; the failure is not recorded",
+            )
 
 
 def _prepare_outputs(walk: Walk, materials: Materials, stage: Stage, room: Room) -> dict[str, str]:

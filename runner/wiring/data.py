@@ -10,8 +10,9 @@ from runner.data.cache import Cache
 from runner.data.config import DvcConfig
 from runner.data.damage import Damage
 from runner.data.remotes import Remotes
-from runner.errors import InputError
+from runner.errors import HostError, InputError
 from runner.git.read import Reader, small_file
+from runner.ledger.state import State
 
 
 def dvc_folder_of(reader: Reader) -> Path | None:
@@ -86,3 +87,21 @@ def _is_folder(path: Path) -> bool:
 
 
 _CONFIG_LIMIT_BYTES = 1 << 20
+
+
+def check_is_there(remotes: Remotes, name: str, state: State | None) -> None:
+    """Raise HostError where results are recorded to be on a remote that is a folder of this host, and it is gone.
+
+    Whatever is pushed would make it, and on a disk that is only not mounted it would be the wrong one.
+    """
+    folder = remotes.lost_folder(name)
+    if folder is None or state is None:
+        return
+    is_default = name == remotes.default_name()
+    entries = (state.current(address) for address in state.addresses())
+    outs = (out for entry in entries if entry is not None for out in entry.outs if out.cached and out.push)
+    if (is_default and state.summary.location == name) or any(out.remote == name for out in outs):
+        raise HostError(
+            f"remote '{name}': the folder {folder} is gone, and results are recorded as being there",
+            "mount its disk; if it is to begin anew, make the folder: what stages need of it is made again",
+        )

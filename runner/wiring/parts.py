@@ -61,7 +61,7 @@ from runner.record.turns import Turns
 from runner.specs.parse_cache import ParseCache
 from runner.values import dataclass, field, replace
 from runner.wiring.clone import cached_bytes, host_limits
-from runner.wiring.data import remotes_at
+from runner.wiring.data import check_is_there, remotes_at
 from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs
 from runner.wiring.looked import Looked
 from runner.wiring.lost import lost_stages
@@ -396,7 +396,7 @@ class RealParts:
             ),
             branch=target.branch,
             desired=observation.desired,
-            push_bytes=lambda wanted: self._push_bytes(remotes, wanted),
+            push_bytes=lambda wanted: self._push_bytes(remotes, wanted, observation.state),
             sources=sources_of(observation, self.cache),
             open_state=lambda commit: self._targets.opened(target, commit, target.branch),
             standing=standing,
@@ -548,6 +548,7 @@ class RealParts:
         outs = [out for stage in observation.desired.stages() for out in stage.outs if out.cache and out.push]
         for name in sorted({out.remote or remotes.default_name() or "" for out in outs} - {""}):
             remotes.check(name)
+            check_is_there(remotes, name, observation.state)
         for option in remotes.ignored:
             self.on_event(Event("notice", None, f"{option} of the committed DVC configuration is not followed"))
         if remotes.default_name() is None and self.settings.trigger != "replay":  # which leaves no results anywhere
@@ -568,7 +569,9 @@ class RealParts:
                 values |= secret_values.resolve([name], self.environ)
         return values
 
-    def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]]) -> None:
+    def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]], state: State | None) -> None:
+        for name in {named or remotes.default_name() or "" for _, named in wanted}:
+            check_is_there(remotes, name, state)
         for remote, sent in send(wanted, self.cache, remotes).items():
             self._sent[remote] = self._sent.get(remote, Transferred()) + sent
 

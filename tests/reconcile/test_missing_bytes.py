@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import World, dvc_pull, dvc_status
@@ -249,3 +253,46 @@ def test_a_pull_brings_all_that_can_be_had_and_names_the_rest(tmp_path: Path) ->
     brought = world.runner("pull", "--json", "second")
     assert json.loads(brought.stdout)["damaged"] == [{"digest": digests["second"], "replaced": True}]
     assert f"object {digests['second']} in the cache of this host was damaged: fetched again" in brought.stderr
+
+
+def test_a_failure_on_a_full_disk_is_not_recorded(tmp_path: Path) -> None:
+    stages = "stages:\n  big: {cmd: head -c 30000000 /dev/zero > big 2> /dev/null, outs: [big]}\n"
+    stages += "  after: {cmd: wc -c < big > after, deps: [big], outs: [after]}\n"
+    world = World.create(tmp_path / "world", {"dvc.yaml": stages}, dvc=True)
+    small = world.home("small")
+    small.mkdir()
+    within = f'mount -t tmpfs -o size=12m none "{small}" && exec "$@"'
+    command = ["unshare", "-m" if os.getuid() == 0 else "-Urm", "sh", "-c", within, "sh"]
+    done = subprocess.run(
+        [*command, *world.command("reconcile")], cwd=world.repo.path, env=world.environment("small"),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip("this system does not let us mount a small file system for ourselves")
+    assert done.returncode == 4, done.stderr
+    assert "stage big: exit code 1, and the disk of " in done.stderr
+    assert world.tip() is None
+    assert world.reconcile(host="b").ran == ["after", "big"]
+
+
+@pytest.mark.parametrize("has_left_over", [False, True])
+def test_a_dvc_remote_whose_folder_is_gone_is_not_made_anew(has_left_over: bool, tmp_path: Path) -> None:
+    stages = "stages:\n  a: {cmd: cp in a, deps: [in], outs: [a]}\n"
+    world = World.create(tmp_path / "world", {"dvc.yaml": stages, "in": "1\n"}, dvc=True)
+    world.store.rmdir()
+    world.reconcile()  # the first push makes it
+    away = world.store.with_name("away")
+    world.edit({"in": "2\n"})
+    if has_left_over:
+        hook = world.remote / "hooks/pre-receive"
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
+        world.reconcile(ok=(4,))
+        hook.unlink()
+    world.store.rename(away)
+    told = world.reconcile(ok=(4,))
+    assert f"the folder {world.store} is gone" in told.err
+    assert not world.store.exists()
+    away.rename(world.store)
+    assert world.reconcile().ran == ([] if has_left_over else ["a"])
+    assert world.output("a") == "2\n"
