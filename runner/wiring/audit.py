@@ -95,7 +95,8 @@ def _named(clone: Clone, rev: str | None) -> Named:
         if rev is None:
             raise
         known = own = {}  # a clone of the state branch alone: there is nothing that it is the state of
-    tips = {**known, **own}  # what the mirror knows of a branch may have been restored since
+    # What the mirror knows of a branch may have been restored since. Where people commit, too, the clone may be behind.
+    tips = {**known, **{name: tip for name, tip in own.items() if name != clone.policy.watched}}
     if rev is None:
         if clone.states.first not in tips:
             raise InputError("nothing is recorded yet", "run `runner reconcile` first, or fetch the state branch")
