@@ -58,7 +58,8 @@ def check_deep(
     found = [*_output_breaks(chain, objects), *lock_breaks(reader, commit, standing_addresses(files))]
     said = reader.fsck(commit)
     found += [Breakage(Breach.BYTES, "git objects", line) for line in said.splitlines()]
-    tell(f"{objects.sound} objects of outputs hashed, {objects.missing} are not on this host")
+    noun = "object" if objects.sound == 1 else "objects"
+    tell(f"{objects.sound} {noun} of outputs hashed, {objects.missing} are not on this host")
     return found
 
 

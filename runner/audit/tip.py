@@ -175,8 +175,9 @@ def key_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Br
                     counted[key] = number, succeeded
     for key in sorted(wanted.keys() | counted.keys()):
         if counted.get(key) != wanted.get(key) and (key in wanted or counted[key][0] in runs):
-            there = f"record {wanted[key][0]}" if key in wanted else "no record"
-            yield Breakage(Breach.BYTES, layout.KEYS, f"the index does not name {there} for the key {key[:12]}")
+            said = f"does not name record {wanted[key][0]}" if key in wanted else f"names record {counted[key][0]}"
+            more = "" if key in wanted else ", which has another"
+            yield Breakage(Breach.BYTES, layout.KEYS, f"the index {said} for the key {key[:12]}{more}")
 
 
 def _indexed(files: Files) -> dict[str, tuple[int, bool]]:

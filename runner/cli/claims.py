@@ -40,6 +40,9 @@ def break_claims(arguments: argparse.Namespace, console: Console) -> int:
     if not chosen and not arguments.all:
         raise InputError("which claim is meant?", "name it as `runner claims list` does, or say --all")
     for row in chosen.values():
+        if not claim_is_gone(row.claim, repository.home):
+            text = "is not known to be gone; if that runner lives, others now start the stages that it runs, too"
+            console.say(f"{console.err.yellow('notice: ')}{row.claim.id[:12]} {text}")
         repository.mirror.drop(row.ref, row.oid)
     console.result(
         "".join(f"broken: {name}\n" for name in sorted(chosen)) or "Nobody claims anything.\n",

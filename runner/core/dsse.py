@@ -68,7 +68,9 @@ def envelope_bytes(payload: bytes, signatures: Sequence[Signature]) -> bytes:
 def parse_envelope(data: bytes) -> Envelope:
     """The envelope in the bytes of a file; raises BadEnvelope unless they are canonical to the last bit."""
     try:
-        start, end = len(_START), data.index(b'"', len(_START))
+        start, end = len(_START), data.find(b'"', len(_START))
+        if end < 0:
+            raise BadEnvelope("not a record: it is no envelope with a payload")
         body = json.loads(b"{" + data[end + 2 :])  # whatever stands around it: the whole is compared below
         if body["payloadType"] != PAYLOAD_TYPE:
             raise BadEnvelope("not an in-toto statement")

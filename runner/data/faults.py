@@ -47,6 +47,7 @@ _HINTS = {
     errno.EDQUOT: "the quota is used up: free some space and call again; nothing that was stored is lost",
     errno.EACCES: "give this user the right to read and write there",
     errno.EPERM: "give this user the right to read and write there",
+    errno.ENOTDIR: "something that is no folder stands where one should be: move it away",
     errno.EROFS: "the file system is mounted read-only",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
 }

@@ -172,6 +172,9 @@ class Publisher:
         finally:
             self.turns.leave()
 
+    def _hint(self, first: str) -> str:
+        return "; ".join(filter(None, (first, *self.left)))
+
     def _publish(self, compose: Callable[[], _Composed]) -> Published:
         """Compose a commit and have it accepted; on a lost race it is composed anew on what is recorded then."""
         since, unheard = self._last_known(), 0
@@ -179,7 +182,12 @@ class Publisher:
             if self.turns.wait(attempt, since, self._expected()):
                 self._refresh()
                 since = since or self._last_known()
-            composed = compose()
+            try:
+                composed = compose()
+            except HostError as error:
+                if type(error) is not HostError:  # what a loss names is asked for by those who know what to do
+                    raise
+                raise HostError(error.message, self._hint(error.hint)) from error
             if composed.request is None:
                 return Published(None, self.base, tuple(composed.batch.dropped))
             reached("composed")
@@ -193,11 +201,11 @@ class Publisher:
                 self.base, self.tip, self.fork, self.insists = self.open_state(commit), commit, False, False
                 return Published(commit, self.base, tuple(composed.batch.dropped))
             if result.status is PushStatus.REFUSED:
-                raise HostError(f"the remote refused {self.branch}: {result.detail}", result.hint)
+                raise HostError(f"the remote refused {self.branch}: {result.detail}", self._hint(result.hint))
             unheard = unheard + 1 if result.status is PushStatus.UNKNOWN else 0
             if unheard == _UNHEARD:
                 text = f"{unheard} pushes to {self.branch} got no answer and did not arrive: {result.detail}"
-                raise HostError(text, "; ".join(("see that the remote works, and what its hooks do", *self.left)))
+                raise HostError(text, self._hint("see that the remote works, and what its hooks do"))
         raise RaceLost(
             f"{self.tries} times somebody else was faster on {self.branch}",
             "; ".join(self.left),

@@ -342,7 +342,9 @@ class RealParts:
             self.on_event(Event("notice", run.address, "finished before, but its bytes are lost: it counts as not run"))
         if runs:
             names = ", ".join(str(run.address) for run in runs[:5]) + (" ..." if len(runs) > 5 else "")
-            self.on_event(Event("notice", None, f"finished here before and not published yet, so it is now: {names}"))
+            self.on_event(
+                Event("notice", None, f"finished here before and not published yet; trying that now: {names}")
+            )
         return runs
 
     def keep(self, run: RunFacts, observation: Observation) -> None:

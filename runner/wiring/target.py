@@ -182,7 +182,9 @@ class Targets:
                 self._check_is_state(branch, tip, seen)
             raise Held(
                 f"{branch} was rewritten: {seen[:12]}, which this host recorded, is not part of it any more",
-                f"look at both; to go on from the remote's, run `runner reconcile --accept-state {tip or 'none'}`",
+                f"look at both; to restore it, run `git --git-dir {self.mirror.path} push --force {self.mirror.url} "
+                f"{seen}:refs/heads/{branch}`; to go on from the remote's, run "
+                f"`runner reconcile --accept-state {tip or 'none'}`",
             )
         return tip if tip != seen else None
 

@@ -156,9 +156,10 @@ class Trusting:
             from runner.core.dsse import fingerprint
 
             why = "does not name it" if not own else "does not let it"
+            do = "add the key with `roles` and `from`" if not own else "see `roles`, `from` and `to` in its line there"
             raise InputError(
                 f"{fingerprint(public_key)} would sign record {number}, and {self.file} {why}",
-                "add the key with `roles` and `from`, or sign with one that is trusted",
+                f"{do}, or sign with one that is trusted",
             )
 
     # Parts of the above

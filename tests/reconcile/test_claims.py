@@ -131,7 +131,8 @@ def test_a_claim_that_a_person_breaks_holds_nobody(world: World) -> None:
     assert "slow" in world.runner("claims", "list").stdout
 
     assert "there is no claim 0123" in world.runner("claims", "break", "0123", ok=(1,)).stderr
-    world.runner("claims", "break", listed[0]["id"][:8])
+    broken = world.runner("claims", "break", listed[0]["id"][:8], host="b")
+    assert "is not known to be gone; if that runner lives, others now start" in broken.stderr
     assert claims(world) == []
     assert world.runner("claims", "list", host="b").stdout == "Nobody claims anything.\n"
     assert "Running now" not in world.runner("status", host="b").stdout

@@ -56,7 +56,7 @@ def test_a_killed_runner_leaves_no_stage_behind_and_loses_no_result(tmp_path: Pa
     (world.folder / "trace.go").touch()
     world.trace()
     done = world.runner("reconcile", "--json")
-    assert "finished here before and not published yet, so it is now: dvc.yaml:quick" in done.stderr
+    assert "finished here before and not published yet; trying that now: dvc.yaml:quick" in done.stderr
     assert ([run["stage"] for run in json.loads(done.stdout)["runs"]], world.trace()) == (["slow"], ["slow"])
     assert set(world.plan().values()) == {"keep"}
     assert world.reconcile().commit is None

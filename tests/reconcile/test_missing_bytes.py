@@ -287,7 +287,7 @@ def test_a_dvc_remote_whose_folder_is_gone_is_not_made_anew(has_left_over: bool,
         hook = world.remote / "hooks/pre-receive"
         hook.write_text("#!/bin/sh\nexit 1\n")
         hook.chmod(0o755)
-        world.reconcile(ok=(4,))
+        assert "the results are kept on this host" in world.reconcile(ok=(4,)).err
         hook.unlink()
     world.store.rename(away)
     told = world.reconcile(ok=(4,))

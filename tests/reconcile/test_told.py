@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from runner.process import stage_log
 from tests.reconcile.ledgers import check_ledger
-from tests.reconcile.worlds import World, until
+from tests.reconcile.worlds import STATE, World, until
 
 STAGES = """\
 stages:
@@ -211,3 +213,18 @@ def test_a_remote_that_takes_a_push_and_never_answers_is_told_as_one_and_not_as_
     hook.unlink()
     assert world.reconcile().ran == []  # they were kept
     check_ledger(world.remote)
+
+
+def test_a_rewritten_state_branch_is_restored_by_the_command_in_the_message(tmp_path: Path) -> None:
+    world = World.create(
+        tmp_path / "world", {"dvc.yaml": "stages:\n  a: {cmd: cp in a, deps: [in], outs: [a]}\n", "in": "1\n"}
+    )
+    first = world.reconcile().commit
+    world.edit({"in": "2\n"})
+    lost = world.reconcile().commit
+    world.repo.git("push", "--force", "origin", f"{first}:refs/heads/{STATE}")
+    told = world.reconcile(ok=(6,))
+    command = told.err.partition("to restore it, run `")[2].partition("`")[0]
+    subprocess.run(shlex.split(command), check=True)
+    assert world.tip() == lost
+    assert world.reconcile().actions == {"a": "keep"}
