@@ -19,7 +19,7 @@ Given = tuple[str, os.stat_result | None]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _NO_DEVICE = -1
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 class Giver:
@@ -79,8 +79,15 @@ class Giving:
         before = file.status
         if file.is_link or before.st_nlink != 1 or before.st_dev != self.device or before.st_uid != self._user:
             return None
-        descriptor = os.open(name, _FLAGS, dir_fd=folder)
         try:
+            descriptor = os.open(name, _FLAGS, dir_fd=folder)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None  # somebody has put a link there since
+            raise
+        try:
+            if not _is_same(before, os.fstat(descriptor)):
+                return None  # another file by now, or one that somebody writes to: its rights are not ours to change
             md5 = descriptor_md5(descriptor, before.st_size)
             if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
                 os.fchmod(descriptor, READ_ONLY_MODE)

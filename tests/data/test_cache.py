@@ -214,6 +214,21 @@ def test_a_given_file_that_somebody_writes_to_is_no_object(cache: Cache, tmp_pat
         assert giving.give(FileFound("", str(file), file.stat())) == (md5_hex(b"other"), file.stat())
 
 
+def test_another_file_in_the_place_of_a_given_one_keeps_its_rights(cache: Cache, tmp_path: Path) -> None:
+    giver, file, foreign = Giver(objects.ObjectStore(cache.root, LinkPolicy())), tmp_path / "f", tmp_path / "foreign"
+    foreign.write_bytes(b"one")
+    foreign.chmod(0o600)
+    file.write_bytes(b"one")
+    before = FileFound("", str(file), file.stat())
+    file.rename(tmp_path / "moved")
+    with giver.open() as giving:
+        for place in (os.symlink, os.link):
+            place(foreign, file)
+            assert giving.give(before) is None
+            assert mode(foreign) == 0o600
+            file.unlink()
+
+
 def test_an_object_that_another_process_stored_meanwhile_stays(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
