@@ -72,7 +72,7 @@ _BROKEN = re.compile(
     r"is corrupt|bad object|bad config|invalid object|unable to read|packfile .* (?:does not match|cannot|corrupt)|"
     r"did not send all necessary objects|inflate:|object file .* is empty|missing (?:blob|tree|commit)|"
     r"not a git repository|unresolved deltas|bad (?:ref|tree)|could not parse|invalid sha1 pointer|not a valid object"
-    r"|bad signature|broken (?:ref|link)",
+    r"|bad signature|broken (?:ref|link)|unterminated line in|unexpected line in|malformed packed-refs",
     re.IGNORECASE,
 )
 _THEIRS = re.compile(r"could not read from remote repository|hung up unexpectedly|early EOF", re.IGNORECASE)

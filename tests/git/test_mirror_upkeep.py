@@ -22,6 +22,8 @@ from tests.counted import counted
 from tests.git.commits import ADA, STATE, request, state_commit
 from tests.repositories import GitRepo
 
+PACKED_REFS = ("packed refs", "packed refs line")
+
 
 def _damage(mirror: Mirror, damage: str) -> None:
     if damage == "head":
@@ -31,6 +33,10 @@ def _damage(mirror: Mirror, damage: str) -> None:
     elif damage == "empty ref":
         (mirror.path / "refs" / "heads").mkdir(exist_ok=True, parents=True)
         (mirror.path / "refs" / "heads" / "main").write_text("")
+    elif damage == "packed refs":
+        (mirror.path / "packed-refs").write_text("junk")
+    elif damage == "packed refs line":
+        (mirror.path / "packed-refs").write_text("junk\n")
     elif damage == "objects":
         (mirror.path / "objects").rename(mirror.path / "gone")
     else:
@@ -39,7 +45,7 @@ def _damage(mirror: Mirror, damage: str) -> None:
             pack.write_bytes(b"") if damage == "empty pack" else pack.unlink()
 
 
-@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects"])
+@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects", *PACKED_REFS])
 def test_a_damaged_mirror_is_made_again(mirror: Mirror, repo: GitRepo, damage: str) -> None:
     _damage(mirror, damage)
     second = repo.commit({"new": "1"})
@@ -68,7 +74,7 @@ def test_catching_up_asks_and_fetches_only_where_a_branch_moved(mirror: Mirror, 
     assert mirror.reader.ref(claim) == repo.head
 
 
-@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects"])
+@pytest.mark.parametrize("damage", ["head", "packs", "empty pack", "empty ref", "config", "objects", *PACKED_REFS])
 def test_a_damaged_mirror_is_made_again_though_nothing_moved(mirror: Mirror, repo: GitRepo, damage: str) -> None:
     _damage(mirror, damage)
     again = Mirror.open(mirror.path, mirror.url)
