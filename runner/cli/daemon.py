@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runner import __version__
 from runner.cli.console import Console
-from runner.cli.faults import host_fault
+from runner.cli.faults import defect_of, host_fault
 from runner.cli.stopping import stopping
 from runner.daemon import Beat, Rounds, serve
 from runner.errors import ExitCode, RunnerError
@@ -45,11 +45,11 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
         def one_round() -> Result:
             try:
                 return reconciled()
-            except OSError as error:
-                fault = host_fault(error)
-                if fault is None:
-                    raise
-                raise fault from error  # a full disk today is no reason to be gone tomorrow
+            except RunnerError:
+                raise
+            except Exception as error:
+                # a full disk today is no reason to be gone tomorrow, nor is a defect that one commit brings to light
+                raise (host_fault(error) or defect_of(error)) from error
 
         def reconciled() -> Result:
             repository = open_repository(folder, arguments.repo, os.environ)

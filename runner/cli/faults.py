@@ -8,7 +8,7 @@ import platform
 import traceback
 
 from runner.cli.console import Console
-from runner.errors import ExitCode, HostError
+from runner.errors import ExitCode, HostError, RunnerError
 
 _HINTS = {
     errno.ENOSPC: "make room, then run this again",
@@ -38,14 +38,34 @@ def host_fault(error: Exception) -> HostError | None:
     return None
 
 
+class Defect(RunnerError):
+    """An error that nobody raised on purpose, in words; the daemon goes on after one."""
+
+    exit_code = ExitCode.BUG
+
+
+def defect_of(error: Exception) -> Defect:
+    """An unknown error with everything that is needed for a report."""
+    return Defect(_told(error)[2])
+
+
 def report(error: Exception, console: Console) -> None:
     """A defect: everything needed for a report on stderr, and where it was asked for the same as JSON."""
+    told, facts, text = _told(error)
+    if console.as_json:
+        body = {"message": told, "hint": "please report it", "exitCode": int(ExitCode.BUG)}
+        console.result("", {"error": body | facts | {"traceback": _traceback(error)}})
+    console.say(text)
+
+
+def _told(error: Exception) -> tuple[str, dict[str, str], str]:
+    """A defect in a sentence, what it happened with, and the whole text to report."""
     from runner import __version__
 
     facts = {"runner": __version__, "python": platform.python_version(), "platform": platform.platform()}
     told = f"this is a defect of the runner: {type(error).__name__}: {error}"
-    lines = "".join(traceback.format_exception(error))
-    if console.as_json:
-        body = {"message": told, "hint": "please report it", "exitCode": int(ExitCode.BUG)}
-        console.result("", {"error": body | facts | {"traceback": lines}})
-    console.say(f"{told}\nPlease report it with what follows:\n\n{json.dumps(facts)}\n{lines}")
+    return told, facts, f"{told}\nPlease report it with what follows:\n\n{json.dumps(facts)}\n{_traceback(error)}"
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -50,6 +51,26 @@ def test_a_daemon_says_when_it_starts_what_happens_and_when_it_stops(tmp_path: P
     assert counts is not None, texts[-1]
     assert int(counts[1]) >= 5
     assert int(counts[2]) >= 1
+
+
+def test_a_defect_in_one_round_is_told_with_a_report_and_the_next_round_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
+    rounds: list[int] = []
+
+    def broken(*_: object) -> None:
+        rounds.append(1)
+        if len(rounds) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise KeyError("nobody knows this")
+
+    monkeypatch.setattr("runner.cli.daemon.open_repository", broken)
+    answer = call(world.repo.path, "daemon", "--interval", "0.01s")
+    assert (answer.code, len(rounds)) == (0, 2), answer.err
+    for part in ("this is a defect of the runner: KeyError: ", "Please report it", "Traceback", "trying again in"):
+        assert answer.err.count(part) >= 2
+    assert "stopped after 2 rounds: 0 did something, 2 failed" in answer.err
 
 
 def test_a_single_round_that_fails_does_not_promise_another(tmp_path: Path) -> None:
