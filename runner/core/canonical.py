@@ -94,11 +94,12 @@ def restored(value: Any) -> Any:
     return {key: restored(item) for key, item in value.items()}
 
 
-def _time(text: str) -> datetime.date | datetime.time:
+def _time(text: str) -> datetime.date | str:
+    """A date or a moment; a time of day, which TOML has and YAML has not, stays the text that a lock file can hold."""
     import datetime  # imported late: start-up
 
     if len(text) == len("2000-01-01"):
         return datetime.date.fromisoformat(text)
     if "T" in text:
         return datetime.datetime.fromisoformat(text)
-    return datetime.time.fromisoformat(text)
+    return text

@@ -274,3 +274,16 @@ def _add(world: World, *paths: str) -> None:
     with repo(world.repo.path) as opened:
         opened.add([str(world.repo.path / path) for path in paths])
         opened.push()
+
+
+def test_a_time_of_day_among_parameters_stops_nothing_though_no_lock_file_has_such_a_value(tmp_path: Path) -> None:
+    stages = "stages:\n  a: {cmd: cp in a, deps: [in], params: [x.toml: [at, day]], outs: [a]}\n"
+    values = "at = 07:32:00\nday = 2026-01-31\n"
+    world = World.create(tmp_path, {"dvc.yaml": stages, "in": "1\n", "x.toml": values})
+    assert world.reconcile().ran == ["a"]
+    assert "at: 07:32:00\n" in world.file("dvc.lock").replace("'", "")
+    assert world.reconcile().commit is None
+    world.edit({"x.toml": values.replace("32", "33")})
+    [row] = world.plan_rows()
+    assert row["reasons"][0].endswith(": 07:32:00 → 07:33:00")
+    assert world.reconcile().ran == ["a"]
