@@ -15,7 +15,8 @@ from runner.audit.beside import all_breaks, files_below, later_breaks
 from runner.audit.chain import Base, Chain, Examined, Examiner, check_chain, check_checkpoint, signature_breaks
 from runner.audit.findings import Breach, Breakage
 from runner.audit.lineage import lineage_breaks
-from runner.audit.outside import Adds, outside_breaks
+from runner.audit.made import Adds
+from runner.audit.outside import outside_breaks
 from runner.audit.tip import SEGMENT, agrees, read_entry
 from runner.core.checkpoint import parse_checkpoint
 from runner.core.git_ids import blob_id

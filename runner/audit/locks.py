@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.audit.findings import Breach, Breakage
+from runner.audit.made import Made
 from runner.core.canonical import canonical_bytes, restored
-from runner.core.lock import rooted_rows
-from runner.core.nouns import Address, is_external
+from runner.core.lock import lock_entry, relative, rooted_rows
+from runner.core.nouns import Address, Stage, is_external
 from runner.core.plan import EVIDENCE
 from runner.core.recorded import Entry
 from runner.data.lockfile import dumps
@@ -32,17 +33,24 @@ Rows = Mapping[str, Row]
 
 
 def lock_breaks(
-    reader: Reader, commit: str, entries: Mapping[Address, Entry], desired: str | None = None
+    reader: Reader,
+    commit: str,
+    entries: Mapping[Address, Entry],
+    desired: str | None = None,
+    made: Made | None = None,
 ) -> Iterator[Breakage]:
     """What `dvc.lock` files say of stages that is not what stands; of stages without a result where `desired` is given.
 
     Of a stage without a result a lock file says what it says in the desired commit. Where `desired` is not given the
     file may be one that DVC wrote: which fields it writes beside commands, paths and digests is left to its version.
+    `made` says which lock files there are, and how each row spells its paths, where that is known.
     """
     by_lock: dict[str, dict[str, Entry]] = {}
+    locks = made.locks if made is not None else {}
+    stages = made.stages if made is not None else {}
     for address, entry in sorted(entries.items()):
-        path = _lock_path(reader, commit, address.pipeline)
-        if path is None:
+        path = locks.get(address.pipeline) or _lock_path(reader, commit, address.pipeline)
+        if path is None or reader.tree(commit).get(path) is None:
             yield Breakage(Breach.BYTES, f"{address}", "stands, and there is no dvc.lock that would say so")
             continue
         by_lock.setdefault(path, {})[address.stage] = entry
@@ -54,19 +62,23 @@ def lock_breaks(
         now = reader.file(commit, path) or b""
         older = (reader.file(desired, path) or b"") if desired is not None else None
         read = _read(now, path)
-        if older not in (None, now) and not _is_written(read):
+        if older not in (None, now) and not (_is_written(read) and (made is None or path in locks.values())):
             yield Breakage(Breach.BYTES, path, "is no lock file that the runner writes")
             continue
-        for stage in _wrong_stages(_rows(read), older, standing, path):
+        asked = {address.stage: stage for address, stage in stages.items() if locks[address.pipeline] == path}
+        for stage in _wrong_stages(_rows(read), older, standing, path, asked):
             yield Breakage(Breach.BYTES, path, f"does not say of {stage} what is recorded")
 
 
-def _wrong_stages(rows: Rows, desired: bytes | None, standing: Mapping[str, Entry], path: str) -> Iterator[str]:
-    """The stages of which a lock file with these rows says something else."""
+def _wrong_stages(
+    rows: Rows, desired: bytes | None, standing: Mapping[str, Entry], path: str, asked: Mapping[str, Stage]
+) -> Iterator[str]:
+    """The stages of which a lock file with these rows says something else; `asked`: as the specs have them."""
     others: Rows | None = None
     for stage in sorted(rows.keys() | standing.keys()):
         row, entry = rows.get(stage), standing.get(stage)
-        if row is not None and entry is not None and _is_of(stage, row, entry, exactly=desired is not None):
+        is_of = row is not None and entry is not None and _is_of(stage, row, entry, exactly=desired is not None)
+        if is_of and (stage not in asked or _is_spelled(row or {}, asked[stage], entry)):
             continue
         if others is None:
             others = _rows(_read(desired, path)) if desired is not None else {}
@@ -93,6 +105,20 @@ def _is_of(stage: str, row: Row, entry: Entry, *, exactly: bool) -> bool:
         return now == _compared(_rows(_read(dumps({stage: wanted}).encode(), stage))[stage], ".")
     except (KeyError, TypeError, ValueError, AttributeError):
         return False
+
+
+def _is_spelled(row: Row, stage: Stage, entry: Entry | None) -> bool:
+    """Whether a row that says what stands names each path as the specs do: DVC tells entries apart by spelling."""
+    if entry is None:
+        return False
+    wdir = str(entry.material.get("wdir", "."))
+    paths = {part: entry.material.get(part, {}) for part in ("dep", "out")}
+    wanted = lock_entry(stage, {"cmd": "", "wdir": wdir, **paths}, entry.outs)
+    files = {relative(_rooted(file, wdir), wdir) for file in row.get("params", {})}
+    return files == row.get("params", {}).keys() and all(
+        sorted(one["path"] for one in row.get(part, ())) == sorted(one["path"] for one in wanted.get(part, ()))
+        for part in ("deps", "outs")
+    )
 
 
 def _compared(row: Row, wdir: str) -> bytes:
@@ -146,11 +172,11 @@ def _rooted(path: str, wdir: str) -> str:
 def _lock_path(reader: Reader, commit: str, pipeline: str) -> str | None:
     """The `dvc.lock` of a pipeline: beside an adopted `dvc.yaml`, or of a rendered document."""
     tree = reader.tree(commit)
-    beside = pipeline.removesuffix(".yaml") + ".lock"
+    if posixpath.basename(pipeline) == "dvc.yaml":  # no document can have such a name
+        return path if tree.get(path := pipeline.removesuffix(".yaml") + ".lock") is not None else None
     rendered = f"{layout.PIPELINES}/{layout.encoded(pipeline)}/dvc.lock"
-    for path in (beside, rendered):
-        if tree.get(path) is not None:
-            return path
+    if tree.get(rendered) is not None:
+        return rendered
     return next((path for path in tree.files if path.endswith("/" + rendered)), None)
 
 
@@ -163,10 +189,11 @@ def _read(data: bytes, path: str) -> Any:
 
 
 def _is_written(value: Any) -> bool:
-    """Whether it has the form that the runner writes, and says nothing but of stages."""
+    """Whether it has the form that the runner writes, and says something, and nothing but of stages."""
     try:
-        return value.keys() == {"schema", "stages"} and all(isinstance(row, dict) for row in value["stages"].values())
-    except AttributeError:
+        rows = list(value["stages"].values())
+        return value.keys() == {"schema", "stages"} and bool(rows) and all(isinstance(row, dict) for row in rows)
+    except (AttributeError, KeyError, TypeError):
         return False
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 
 from runner.audit.findings import Breach, Breakage
 from runner.audit.inside import unknown_breaks
 from runner.audit.locks import lock_breaks
+from runner.audit.made import Adds
 from runner.core.digests import folder_digest, md5_hex
 from runner.core.nouns import Address
 from runner.core.recorded import Entry, OutFact
@@ -25,12 +26,7 @@ _OWN = f"{layout.ROOT}/"
 _RENDERED = re.compile(re.escape(layout.PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
 _WORKFLOWS = ".github/"
 _IGNORE_LINE = re.compile(rb"/[^/\n]+")
-_DVC_ROOT = {".dvc/config": b"", ".dvc/.gitignore": layout.DVC_FOLDER_IGNORED}
-
-
-Adds = Callable[[str, str], Mapping[str, bytes] | None]
-"""What the runner itself adds to the files of a desired commit (second) at a state commit (first), whatever stands:
-rendered pipelines and `.gitignore` files. None where that cannot be told: another version of the runner made them."""
+_IGNORES = (".gitignore", ".dvcignore")
 
 
 def outside_breaks(
@@ -58,25 +54,21 @@ def outside_breaks(
                 yield Breakage(Breach.BYTES, path, "is in the desired commit, and is gone")
         elif not _is_of_dvc(reader, path, ours, theirs):
             yield Breakage(Breach.BYTES, path, "is neither the desired commit's nor what the runner adds to it")
-    yield from lock_breaks(reader, commit, entries, desired)
-    added = adds(commit, desired) if adds is not None else None
-    if added is not None:
+    made = adds(commit, desired) if adds is not None else None
+    yield from lock_breaks(reader, commit, entries, desired, made)
+    if made is not None:
         new = {path for path, oid in changed.items() if oid is not None and not _is_below(path, outs)}
-        yield from _added_breaks(reader, ours, new, added)
+        yield from _added_breaks(reader, ours, new, made.files)
 
 
 def _added_breaks(reader: Reader, ours: Tree, new: Collection[str], added: Mapping[str, bytes]) -> Iterator[Breakage]:
     """Files that the runner makes of the desired commit alone, and that are not as it makes them."""
     made = {path for path in new if posixpath.basename(path) == "dvc.yaml" and _is_of_pipeline(path)}
-    made |= {path for path in new if posixpath.basename(path) == ".gitignore" and not _is_in_dvc(path)}
+    made |= {path for path in new if posixpath.basename(path) in _IGNORES or path in layout.DVC_FOLDER}
     for path in sorted(added.keys() | made):
         entry = ours.get(path)
         if entry is None or entry.mode != FILE or reader.blob(entry.oid) != added.get(path):
             yield Breakage(Breach.BYTES, path, "is not what the runner makes of the desired commit")
-
-
-def _is_in_dvc(path: str) -> bool:
-    return posixpath.basename(posixpath.dirname(path)) == ".dvc"  # looked at as a whole before
 
 
 def _is_of_pipeline(path: str) -> bool:
@@ -131,11 +123,12 @@ def _is_of_dvc(reader: Reader, path: str, ours: Tree, theirs: Tree) -> bool:
     now = reader.blob(entry.oid)
     old = reader.blob(before.oid) if before is not None else None
     folder, name = posixpath.split(path)
-    whole = posixpath.join(posixpath.basename(folder), name)
-    if whole in _DVC_ROOT:
-        return old is None and now == _DVC_ROOT[whole]
+    if path in layout.DVC_FOLDER:
+        return old is None and now == layout.DVC_FOLDER[path] and not theirs.is_folder(".dvc")
+    if posixpath.basename(folder) == ".dvc":
+        return False  # anywhere else it would make a DVC project of a folder
     if name == ".dvcignore":
-        return now == (b"" if folder else layout.with_dvcignore_lines(old or b"")) and not (folder and old)
+        return now == old or (not folder and now == layout.with_dvcignore_lines(old or b""))
     if name == ".gitignore":
         kept = (old or b"") + (b"" if not old or old.endswith(b"\n") else b"\n")
         return now.startswith(kept) and all(map(_IGNORE_LINE.fullmatch, now[len(kept) :].splitlines()))

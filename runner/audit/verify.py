@@ -10,7 +10,8 @@ from runner.audit.findings import Breach, Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
 from runner.audit.history import Ids, check_history
 from runner.audit.lineage import lineage_breaks
-from runner.audit.outside import Adds, outside_breaks
+from runner.audit.made import Adds
+from runner.audit.outside import outside_breaks
 from runner.audit.reading import Ledger, read_ledger, read_since
 from runner.audit.tip import Before, check_tip, desired_of, records_in, standing_addresses
 from runner.core.checkpoint import Checkpoint, origin_of

@@ -33,8 +33,15 @@ ASIDE = f"{ROOT}/aside"
 """`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
 """`<md5>`: folder listings and small files that a plan has to look into."""
+RENDER_VERSION = 1
+"""How files are made of specs alone. Each reconcile says it of its commit; an audit compares what is made alike.
+
+Raise it by hand with every change of a rendered `dvc.yaml`, of the lines of ignore files, or of how paths are spelled
+in a `dvc.lock`. `tests/specs/test_rendering.py` fails where such bytes change without it.
+"""
 DVC_FOLDER_IGNORED = b"/config.local\n/tmp\n/cache\n"
-"""The `.gitignore` of a `.dvc/` folder that the desired commit does not have."""
+DVC_FOLDER = {".dvc/config": b"", ".dvc/.gitignore": DVC_FOLDER_IGNORED}
+"""What is added where the desired commit has no DVC project: it is then at the root of the repository."""
 _DVC_IGNORED = (
     f"# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n/{ROOT}/*\n!/{PIPELINES}\n"
 ).encode()

@@ -355,6 +355,7 @@ class Publisher:
             "desired": self.desired.commit,
             "state": self.base.commit if self.base else None,
             "late": late,
+            "rendering": layout.RENDER_VERSION,
             "standing": [] if late else changed,
             "removed": [str(address) for address in standing.removed],
             "open": actions.get(Action.RUN.value, 0) + actions.get(Action.WAIT.value, 0),

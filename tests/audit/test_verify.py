@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -512,3 +513,53 @@ def test_a_lock_file_of_odd_stages_is_no_finding_and_each_value_of_it_counts(tmp
         data = lock.replace(old, new, 1).encode()
         commit_files(repository, {**files_of(world), "dvc.lock": data}, "Reconcile\n\nDesired: x", amend=True)
         assert {one.place for one in findings(repository, STATE)} == {"dvc.lock"}, old
+
+
+NAMED_AS_A_LOCK = """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: uv}
+spec:
+  stages:
+    a: {cmd: echo 1 > out, deps: [src], outs: [out]}
+    b: {cmd: cat out > copy, deps: [./x/../out], outs: [copy: {cache: false}]}
+"""
+
+
+def test_files_that_only_dvc_understands_are_held_against_the_specs(tmp_path: Path) -> None:
+    files = {"runner.yaml": NAMED_AS_A_LOCK, "src/x": "1", "uv.lock": "version = 1\n"}
+    world = World.create(tmp_path / "world", files, dvc=True)
+    world.reconcile()
+    assert findings(world.remote, STATE) == ()
+    lock, rendered = (f".runner/pipelines/uv/dvc.{end}" for end in ("lock", "yaml"))
+    text, empty = shown(world, lock), "schema: '2.0'\nstages: {}\n"
+    assert "./x/../out" in text
+    forgeries: list[dict[str, str]] = [
+        {"src/.dvcignore": ""},
+        {"src/.dvc/config": "", "src/.dvc/.gitignore": layout.DVC_FOLDER_IGNORED.decode()},
+        {lock: text.replace("./x/../out", "out")},
+        {lock: text.replace("path: out", "path: ./out")},
+        {".runner/pipelines/ghost/dvc.lock": empty},
+        {"x/.runner/pipelines/uv/dvc.lock": empty},
+        {"x/.runner/pipelines/uv/dvc.lock": text},
+        {".dvcignore": ""},
+    ]
+    for number, forged in enumerate(forgeries):
+        repository = copy_of(world, tmp_path / str(number))
+        changed = {**files_of(world), **{path: data.encode() for path, data in forged.items()}}
+        commit_files(repository, changed, "Reconcile\n\nDesired: x", amend=True)
+        assert {one.place for one in findings(repository, STATE)} == forged.keys(), forged
+
+    # What a runner that renders otherwise made is not compared: its record says so, or says nothing.
+    record = max(path for path in files_of(world) if path.startswith(layout.RECORDS))
+    envelope = json.loads(shown(world, record))
+    said, payload = f'"rendering":{layout.RENDER_VERSION},', base64.b64decode(envelope["payload"]).decode()
+    evil = shown(world, rendered).replace("echo 1", "echo 2").encode()
+    assert said in payload
+    for number, (new, is_compared) in enumerate({said: True, "": False, '"rendering":9999,': False}.items()):
+        repository = copy_of(world, tmp_path / f"rendered{number}")
+        changed = base64.b64encode(payload.replace(said, new).encode()).decode()
+        record_now = json.dumps({**envelope, "payload": changed}, separators=(",", ":")) + "\n"
+        forged = {record: record_now.encode() if new != said else shown(world, record).encode(), rendered: evil}
+        commit_files(repository, {**files_of(world), **forged}, "Reconcile\n\nDesired: x", amend=True)
+        assert (rendered in {one.place for one in findings(repository, STATE)}) is is_compared
