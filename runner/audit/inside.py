@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from runner.audit.findings import Breach, Breakage
@@ -19,7 +18,6 @@ from runner.ledger.in_place import records_at
 from runner.ledger.state import State
 
 _FOLDERS = tuple(f"{name}/" for name in READ)
-_PIPELINE = re.compile(re.escape(layout.PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
 
 
 def unknown_breaks(reader: Reader, commit: str) -> Iterator[Breakage]:
@@ -30,7 +28,11 @@ def unknown_breaks(reader: Reader, commit: str) -> Iterator[Breakage]:
         entry = tree.get(path)
         if path.startswith(f"{layout.ASIDE}/"):
             aside.setdefault(path.split("/")[2], []).append(path)
-        elif entry is None or entry.mode != FILE or not (path in READ or path.startswith(_FOLDERS) or _is_of_dvc(path)):
+        elif (
+            entry is None
+            or entry.mode != FILE
+            or not (path in READ or path.startswith(_FOLDERS) or layout.is_of_pipeline(path))
+        ):
             yield Breakage(Breach.BYTES, path, "is no file that the runner writes")
     outs = _outs_of_newest(reader, commit) if aside else {}
     for run_id, paths in sorted(aside.items()):
@@ -38,10 +40,6 @@ def unknown_breaks(reader: Reader, commit: str) -> Iterator[Breakage]:
         for path in paths:
             if path not in known:
                 yield Breakage(Breach.BYTES, path, "is not what a run left that the newest records tell of")
-
-
-def _is_of_dvc(path: str) -> bool:
-    return _PIPELINE.fullmatch(path) is not None
 
 
 def _outs_of_newest(reader: Reader, commit: str) -> dict[str, tuple[OutFact, ...]]:

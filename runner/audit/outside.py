@@ -23,7 +23,6 @@ from runner.ledger import layout
 from runner.specs.places import parents
 
 _OWN = f"{layout.ROOT}/"
-_RENDERED = re.compile(re.escape(layout.PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
 _WORKFLOWS = ".github/"
 _IGNORE_LINE = re.compile(rb"/[^/\n]+")
 _IGNORES = (".gitignore", ".dvcignore")
@@ -72,7 +71,7 @@ def _added_breaks(reader: Reader, ours: Tree, new: Collection[str], added: Mappi
 
 
 def _is_of_pipeline(path: str) -> bool:
-    return _RENDERED.fullmatch(path) is not None or _is_rendered(path)
+    return layout.is_of_pipeline(path) or _is_rendered(path)
 
 
 def _is_below(path: str, outs: Container[str]) -> bool:
@@ -82,7 +81,7 @@ def _is_below(path: str, outs: Container[str]) -> bool:
 def _is_rendered(path: str) -> bool:
     """Whether a file is that of a pipeline which the runner renders, where the DVC project is not at the root."""
     place = path.find(f"/{layout.PIPELINES}/")
-    return place >= 0 and _RENDERED.fullmatch(path[place + 1 :]) is not None
+    return place >= 0 and layout.is_of_pipeline(path[place + 1 :])
 
 
 def _is_output(reader: Reader, ours: Tree, theirs: Tree, out: OutFact, entry: Entry) -> bool:

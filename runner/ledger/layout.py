@@ -119,3 +119,11 @@ def with_dvcignore_lines(text: bytes) -> bytes:
     if _DVC_IGNORED in text:
         return text
     return text + (b"\n" if text and not text.endswith(b"\n") else b"") + _DVC_IGNORED
+
+
+_OF_PIPELINE = re.compile(re.escape(PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
+
+
+def is_of_pipeline(path: str) -> bool:
+    """Whether a path below the DVC root is that of a rendered `dvc.yaml`, or of the `dvc.lock` beside it."""
+    return _OF_PIPELINE.fullmatch(path) is not None

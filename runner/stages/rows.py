@@ -15,6 +15,7 @@ from typing import Any
 
 from runner.errors import InputError
 from runner.specs.guesses import nearest
+from runner.stages.tables import no_such_file
 from runner.values import dataclass
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -86,8 +87,7 @@ def read_rows(path: Path) -> Rows:
         with path.open(encoding="utf-8", newline="") as file:
             lines = file.readlines()
     except FileNotFoundError:
-        hint = "name a file that a stage before writes, or that is in git or DVC"
-        raise InputError(f"{path}: there is no such file", hint) from None
+        raise no_such_file(path) from None
     except UnicodeDecodeError as error:
         text = f"{path}: it cannot be read as a table: byte {error.start} is not UTF-8"
         raise InputError(text, "save it as UTF-8") from None

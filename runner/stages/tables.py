@@ -47,8 +47,7 @@ def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
         text = f"{path}: it cannot be read as a table: a row has more values than the header has names"
         raise InputError(text, "give each row as many values as there are columns") from None
     except FileNotFoundError:
-        hint = "name a file that a stage before writes, or that is in git or DVC"
-        raise InputError(f"{path}: there is no such file", hint) from None
+        raise no_such_file(path) from None
     except ImportError:
         raise InputError(f"{path}: pandas needs pyarrow for .parquet", "pip install pyarrow, or use .csv") from None
     except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
@@ -56,6 +55,13 @@ def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
         text = f"{path}: it cannot be read as a table: {reason}"
         raise InputError(text, "check that it is what its ending says") from error
     return table
+
+
+def no_such_file(path: Path) -> InputError:
+    """What is said of an input that is missing."""
+    return InputError(
+        f"{path}: there is no such file", "name a file that a stage before writes, or that is in git or DVC"
+    )
 
 
 def write_table(table: pandas.DataFrame, path: Path) -> None:

@@ -18,17 +18,10 @@ from runner.core.measures import MetricName, found
 from runner.stages import scoring
 from runner.stages.evaluate import main
 from runner.stages.judging import Answers
-from tests.stages.models import caller, made_models, told, write_model
+from tests.stages.models import caller, told, write_model
 
 evaluate = caller(main)
 FAST: dict[str, Any] = {"samples": 0}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models")
-    made_models(path)
-    return path
 
 
 @pytest.fixture(autouse=True)

@@ -12,18 +12,11 @@ from sklearn.inspection import partial_dependence, permutation_importance
 
 from runner import artefacts
 from runner.stages.explain import main
-from tests.stages.models import FEATURES, caller, made_models, told
+from tests.stages.models import FEATURES, caller, told
 
 explain = caller(main)
 OUTS = ("--out=e.json", "--out=e.html", "--plots=i.json", "--plots=d.csv")
 FAST: dict[str, Any] = {"repeats": 3, "grid": 5}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models")
-    made_models(path)
-    return path
 
 
 @pytest.fixture(autouse=True)

@@ -17,16 +17,9 @@ from runner.core.measures import MetricName, found
 from runner.stages.fairness import main
 from tests.repositories import GitRepo
 from tests.specs.readings import DVC_PROJECT, desired_of, findings_of
-from tests.stages.models import caller, made_models, told
+from tests.stages.models import caller, told
 
 fairness = caller(main)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models")
-    made_models(path)
-    return path
 
 
 @pytest.fixture(autouse=True)

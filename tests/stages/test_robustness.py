@@ -11,16 +11,9 @@ import pytest
 from runner import artefacts
 from runner.core.measures import MetricName, found
 from runner.stages.robustness import _CHECKS, main
-from tests.stages.models import caller, made_models, told
+from tests.stages.models import caller, told
 
 robustness = caller(main)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models")
-    made_models(path)
-    return path
 
 
 @pytest.fixture(autouse=True)

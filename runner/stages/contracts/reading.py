@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
 from runner.stages.contracts.contract import NUMBERS, TIMES, Column
-from runner.stages.tables import read_table, write_table
+from runner.stages.tables import no_such_file, read_table, write_table
 from runner.values import dataclass
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def read_typed(path: str | Path, columns: tuple[Column, ...], missing_values: li
                 index_col=False,
             )  # fmt: skip
     except FileNotFoundError:
-        hint = "name a file that a stage before writes, or that is in git or DVC"
-        raise InputError(f"{path}: there is no such file", hint) from None
+        raise no_such_file(path) from None
     except UnicodeDecodeError as error:
         text = f"{path}: it is not in UTF-8: byte {error.object[error.start]:#04x} stands for no letter"
         raise InputError(
@@ -94,8 +93,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except FileNotFoundError:
-        hint = "name a file that a stage before writes, or that is in git or DVC"
-        raise InputError(f"{path}: there is no such file", hint) from None
+        raise no_such_file(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: it cannot be read as a table: {error}", "check that it is what its ending says"
