@@ -2,7 +2,8 @@
 
 `uses: NAME` and `with:` are turned into an ordinary stage here, before anything else looks at it: its inputs become
 `deps`, and `cmd` is the line that a person could type. The programs themselves are in `runner/stages/`; the shape of
-`with` stands in `schemas/stage-NAME.schema.json`, where `#/$defs/input` marks what is an input.
+`with` stands in `schemas/stage-NAME.schema.json`, where `#/$defs/input` marks what is an input, `#/$defs/code` one that
+is Python of the repository, and `#/$defs/notebook` one that is a notebook.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("robustness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
     )
 }
-_INPUT = "#/$defs/input"
+_INPUTS: Mapping[str, str] = {"#/$defs/input": "", "#/$defs/code": "code", "#/$defs/notebook": "notebook"}
+"""Definitions of schemas that mark an input, with what it means: bytes, Python modules, or the cells of a notebook."""
 _LONGEST_COMMAND = 120_000
 """Bytes of the line, which a shell gets as one argument; Linux takes 131,072 (MAX_ARG_STRLEN)."""
 _SECTIONS = (("outs", "--out"), ("metrics", "--metrics"), ("plots", "--plots"))
@@ -76,13 +78,14 @@ def schema_of(name: str) -> Mapping[str, Any]:
 
 def inputs_of(name: str, given: Mapping[str, Any]) -> Iterator[str]:
     """The paths that `with` names as inputs, in the order of the schema; templates as they are written."""
-    yield from _marked(schema_of(name), given)
+    yield from (path for path, _ in _marked(schema_of(name), given))
 
 
-def _marked(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
-    if schema.get("$ref") == _INPUT:
+def _marked(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
+    """Each input with what it means."""
+    if schema.get("$ref") in _INPUTS:
         if isinstance(value, str):
-            yield value
+            yield value, _INPUTS[schema["$ref"]]
     elif isinstance(value, Mapping):
         for key, inner in schema.get("properties", {}).items():
             if key in value:
