@@ -16,6 +16,7 @@ from runner.values import dataclass, field
 
 if TYPE_CHECKING:
     from runner.core.gates import Deployment
+    from runner.core.purpose import Purpose
 
 
 class OutKind(Enum):
@@ -261,8 +262,8 @@ class Project:
     """Shell of every command; None means `bash`, whatever the host's user prefers."""
     protect: bool = False
     """Hold when the watched branch is rewound."""
-    objective: str = ""
-    owners: tuple[str, ...] = ()
+    purpose: Purpose | None = None
+    """What it is for and who answers for it; None where nothing of that is declared."""
 
 
 @dataclass(frozen=True, slots=True)

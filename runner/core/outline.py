@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.core.actions import Action
@@ -14,6 +14,7 @@ from runner.values import dataclass
 if TYPE_CHECKING:
     from runner.core.nouns import Desired
     from runner.core.plan import Plan
+    from runner.core.purpose import Purpose
 
 
 class Line(NamedTuple):
@@ -41,6 +42,8 @@ class Outline:
     not_handled: tuple[Notice, ...]
     has_specs: bool
     """Whether the commit has a `runner.yaml`, or any pipeline."""
+    purpose: Purpose | None = None
+    """What the project is for, where it says so."""
 
     def counts(self) -> Counter[Action]:
         """How many stages each action has."""
@@ -55,12 +58,13 @@ class Outline:
         """The outline as plain JSON for a cache."""
         rows = [[*row.address, row.action.value, list(row.reasons), row.key, row.provenance] for row in self.lines]
         notices, not_handled = ([_notice_row(notice) for notice in kind] for kind in (self.notices, self.not_handled))
-        return [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs]
+        purpose = None if self.purpose is None else self.purpose.as_json()
+        return [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs, purpose]
 
     @staticmethod
     def from_json(row: Sequence[Any]) -> Outline:
-        """The inverse of `as_json`; raises ValueError or TypeError for what it never gives."""
-        desired, state, digest, rows, notices, not_handled, has_specs = row
+        """The inverse of `as_json`; raises ValueError, TypeError or KeyError for what it never gives."""
+        desired, state, digest, rows, notices, not_handled, has_specs, purpose = row
         lines = tuple(
             [
                 Line(Address(pipeline, stage), _ACTIONS[action], tuple(reasons), key, provenance)
@@ -68,7 +72,7 @@ class Outline:
             ]
         )
         told, unhandled = (tuple(map(_notice, kind)) for kind in (notices, not_handled))
-        return Outline(desired, state, digest, lines, told, unhandled, has_specs)
+        return Outline(desired, state, digest, lines, told, unhandled, has_specs, _purpose(purpose))
 
 
 _ACTIONS = {action.value: action for action in Action}
@@ -81,7 +85,16 @@ def outline_of(plan: Plan, desired: Desired, *, has_specs: bool) -> Outline:
         for step in plan.steps
     ]
     kinds = desired.notices, desired.not_handled
-    return Outline(plan.desired, plan.state, plan.recorded_digest, tuple(lines), *kinds, has_specs)
+    purpose = desired.project.purpose
+    return Outline(plan.desired, plan.state, plan.recorded_digest, tuple(lines), *kinds, has_specs, purpose)
+
+
+def _purpose(row: Mapping[str, Any] | None) -> Purpose | None:
+    if row is None:
+        return None
+    from runner.core.purpose import Purpose  # imported late: start-up, and few declare one
+
+    return Purpose.from_json(row)
 
 
 def _notice_row(notice: Notice) -> list[Any]:

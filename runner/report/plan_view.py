@@ -13,6 +13,7 @@ from runner.values import dataclass
 
 if TYPE_CHECKING:
     from runner.core.plan import Plan, Step
+    from runner.core.purpose import Purpose
 
 _SIGN = {
     Action.KEEP: ("=", "dim"),
@@ -68,10 +69,15 @@ def plan_json(plan: Outline, state_age: str | None = None) -> dict[str, Any]:
         "summary": {
             action.value: count for action, count in sorted(plan.counts().items(), key=lambda row: row[0].value)
         },
+        **_purpose_json(plan),
         "stages": [_line_json(line) for line in plan.lines],
         "notices": [notice_json(notice) for notice in plan.notices],
         "notHandled": [notice_json(notice) for notice in plan.not_handled],
     }
+
+
+def _purpose_json(plan: Outline) -> dict[str, Any]:
+    return {"objective": None, "kpis": [], "owners": []} if plan.purpose is None else plan.purpose.as_json()
 
 
 def _line_json(line: Line) -> dict[str, Any]:
@@ -92,7 +98,7 @@ def notice_json(notice: Notice) -> dict[str, Any]:
 
 def plan_text(plan: Outline, style: Style, ground: Ground, *, every: bool = False) -> str:
     """The plan for a terminal: what changes, stage by stage, and one line for what stays."""
-    lines = [*ground_text(plan, ground, style), ""]
+    lines = [*ground_text(plan, ground, style), *_purpose_text(plan.purpose, style), ""]
     shown = [line for line in plan.lines if every or line.action is not Action.KEEP]
     lines.extend(_steps(shown, style))
     if shown:
@@ -113,6 +119,22 @@ def ground_text(plan: Plan | Outline, ground: Ground, style: Style) -> list[str]
     if ground.has_remote and not ground.is_fresh:
         unknown = "nothing known here; `runner plan --fetch` asks the remote"
     return [*lines, _ground_line("recorded", unknown, [], style)]
+
+
+def _purpose_text(purpose: Purpose | None, style: Style) -> Iterable[str]:
+    """What the project is for, and who answers for it: a quiet line each, where it is declared."""
+    if purpose is None:
+        return
+    stated = purpose.objective
+    near = f" ({stated.metric})" if stated is not None and stated.metric else ""
+    aims = [] if stated is None else [f"{stated.statement}{near}"]
+    for kpi in purpose.kpis:
+        aims.append(f"{kpi.name}: {kpi.direction.value} to {kpi.target} {kpi.unit}".rstrip())
+    owners = [f"{owner.name} ({owner.role})" if owner.role else owner.name for owner in purpose.owners]
+    for title, facts in (("purpose", aims), ("owners", owners)):
+        text = f"{title.ljust(8)}  {' · '.join(style.safe(fact) for fact in facts)}"
+        if facts:
+            yield style.dim(text if style.width is None else cut(text, style.width))
 
 
 def summary_line(plan: Outline, style: Style, ground: Ground) -> str:

@@ -35,7 +35,7 @@ _ALL_DATA_FILES_BYTES = 64 << 20
 _ALL_SPECS_BYTES = 64 << 20
 """Of all spec files and `dvc.yaml` files of a commit: a stranger may bring any number of them."""
 _ALL_LOCKS_BYTES = 64 << 20
-_NOT_HANDLED_PROJECT_FIELDS = ("kpis", "cost", "governance", "registry", "security", "docs", "notify")
+_NOT_HANDLED_PROJECT_FIELDS = ("cost", "governance", "registry", "security", "docs", "notify")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.core.nouns import Project
 from runner.specs.parse_cache import ParseCache
@@ -19,11 +19,20 @@ def project_at(reader: Reader, commit: str, cache: ParseCache) -> Project:
     known = cache.get(_NAMESPACE, tree)
     if isinstance(known, dict):
         try:
-            return Project(**{**known, "owners": tuple(known["owners"])})
-        except (TypeError, KeyError):
+            return _project(known)
+        except (TypeError, KeyError, ValueError):
             pass  # a cache may hold anything; it is read again
     from runner.specs.desired import read_project  # imported late: start-up
 
     project = read_project(reader, commit, cache)
-    cache.put(_NAMESPACE, tree, {name: getattr(project, name) for name in Project.__match_args__})
+    row = {name: getattr(project, name) for name in Project.__match_args__}
+    cache.put(_NAMESPACE, tree, row | {"purpose": project.purpose and project.purpose.as_json()})
     return project
+
+
+def _project(known: dict[str, Any]) -> Project:
+    if known["purpose"] is None:
+        return Project(**known)
+    from runner.core.purpose import Purpose  # imported late: start-up, and few declare one
+
+    return Project(**known | {"purpose": Purpose.from_json(known["purpose"])})

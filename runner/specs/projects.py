@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.nouns import Project
 from runner.errors import InputError
@@ -15,9 +15,13 @@ from runner.specs.left_out import Faults
 from runner.specs.places import Locator
 from runner.values import dataclass
 
+if TYPE_CHECKING:
+    from runner.core.purpose import Purpose
+
 _OWN_PREFIX, _STATE = "runner/", "runner/state"
 _SHELL_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")
 _DEFAULT_EVERY_SECONDS = 60.0
+_OF_PURPOSE = frozenset(["objective", "kpis", "owners"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,16 @@ class ProjectReading:
             strict=spec.get("strict", False),
             shell=self._shell(spec.get("shell")),
             protect=spec.get("protect", False),
-            objective=spec.get("objective", ""),
-            owners=tuple(spec.get("owners", ())),
+            purpose=self._purpose(),
         )
+
+    def _purpose(self) -> Purpose | None:
+        locator = self.locator
+        if self.document is None or locator is None or not _OF_PURPOSE & self.document.spec.keys():
+            return None
+        from runner.specs.purposes import read_purpose  # imported late: start-up, and few say so
+
+        return read_purpose(self.document.spec, locator, self.faults)
 
     def _branch_name(self, path: tuple[str, ...], name: str | None) -> str | None:
         if name is None:

@@ -147,3 +147,27 @@ def test_what_a_kept_observation_asks_of_the_host_later_counts_as_well(repo: Git
     first = looks(asks=False)
     assert looks(asks=True) is first
     assert looks(asks=False) is not first
+
+
+def test_what_a_project_is_for_stands_above_its_plan_and_runs_nothing(repo: GitRepo) -> None:
+    more = (
+        "  objective: {statement: Fewer | leave., metric: 'm.json:auc'}\n"
+        "  kpis: [{name: churn, target: 0.03, direction: down}]\n"
+        "  owners: [{name: '@ada', role: model}, growth]\n"
+    )
+    text = FILES["runner.yaml"].replace("spec: {specs: [dvc.yaml]}\n", "spec:\n  specs: [dvc.yaml]\n") + more
+    before = _said(repo)
+    repo.commit({"runner.yaml": text})
+    for _ in ("made", "remembered"):
+        said = _said(repo)
+        assert said["stages"] == before["stages"]
+        assert said["objective"] == {"statement": "Fewer | leave.", "metric": "m.json:auc"}
+        assert said["owners"] == [{"name": "@ada", "role": "model"}, {"name": "growth", "role": ""}]
+        assert call(repo.path, "plan").out.splitlines()[2:4] == [
+            "purpose   Fewer | leave. (m.json:auc) · churn: down to 0.03",
+            "owners    @ada (model) · growth",
+        ]
+    told = call(repo.path, "plan", "--format", "markdown").out
+    assert "Fewer &#124; leave.** (<code>m.json:auc</code>) churn: down to 0.03. Owners: &#64;ada (model), growth." in (
+        " ".join(told.split())
+    )

@@ -11,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from runner.core.nouns import Project
+from runner.core.purpose import Direction, Guard, Kpi, Objective, Owner, Purpose, Series
 from runner.git.read import Reader
 from runner.resources import schemas_folder
 from runner.specs.adopt import initial_specs
@@ -113,8 +114,8 @@ spec:
   shell: /bin/bash
   protect: true
   objective: Keep customers.
-  owners: ['@alice', '@bob']
-  kpis: [{name: churn, source: kpi.csv}]
+  owners: ['@alice', {name: growth, role: product}]
+  cost: {}
 """
 
     desired = desired_of(git_repo({"runner.yaml": text}))
@@ -129,11 +130,49 @@ spec:
         strict=True,
         shell="/bin/bash",
         protect=True,
-        objective="Keep customers.",
-        owners=("@alice", "@bob"),
+        purpose=Purpose(Objective("Keep customers."), (), (Owner("@alice"), Owner("growth", "product"))),
     )
     assert [notice.message for notice in desired.not_handled] == [
-        "`kpis` of the Project is not handled yet",
+        "`cost` of the Project is not handled yet",
+    ]
+
+
+KPIS = """\
+apiVersion: runner/v1
+kind: Project
+spec:
+  objective: {statement: Keep customers., metric: 'm.json:auc'}
+  kpis:
+    - {name: churn, target: 0.03, direction: down, unit: share, guard: 0.05}
+    - name: revenue
+      target: 100
+      direction: up
+      source: {file: kpis/revenue.csv, value: euro}
+      guard: {worseBy: 2.5, within: 14d}
+"""
+
+
+def test_business_figures_have_what_watching_them_needs(git_repo: Callable[..., GitRepo]) -> None:
+    purpose = desired_of(git_repo({"runner.yaml": KPIS})).project.purpose
+
+    churn = Kpi("churn", 0.03, Direction.DOWN, "share", guard=Guard(limit=0.05))
+    series = Series("kpis/revenue.csv", "time", "euro")
+    revenue = Kpi("revenue", 100, Direction.UP, source=series, guard=Guard(None, 2.5, 14 * 86400.0))
+    assert purpose == Purpose(Objective("Keep customers.", "m.json:auc"), (churn, revenue))
+    assert Purpose.from_json(json.loads(json.dumps(purpose.as_json()))) == purpose
+
+
+def test_business_figures_that_say_nothing_sensible_are_findings(git_repo: Callable[..., GitRepo]) -> None:
+    wrong = KPIS.replace("guard: 0.05", "guard: 0.01").replace("name: revenue", "name: churn")
+    wrong = wrong.replace("target: 100", "target: .inf").replace("within: 14d", "within: 0s")
+    assert findings_of(git_repo({"runner.yaml": wrong})) == [
+        (
+            "runner.yaml:6:65: the guard 0.01 is better than the target 0.03, so it would always stop (name the worst "
+            "value that a release may leave)"
+        ),
+        "runner.yaml:7:7: a second business figure is named `churn` (rename one of them)",
+        "runner.yaml:8:7: `target: inf` is no value that a figure can have (write a finite number)",
+        "runner.yaml:11:29: `within: 0s` is no time after a release (write a duration above zero, such as `14d`)",
     ]
 
 
