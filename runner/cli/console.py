@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from runner.errors import ExitCode, Finding, HostError, RunnerError
-from runner.report.style import UNSEEN, Style, plural
+from runner.report.style import Style, plural, without_unseen
 
 _PLAIN = str.maketrans(
     {"▶": ">", "↺": "<", "…": "~", "✗": "x", "✓": "+", "→": "->", "│": "|", "↻": "@", "·": "-", "␣": "_"}
@@ -129,7 +129,7 @@ def _json(value: Any, stream: TextIO, indent: int | None = None) -> str:
     """JSON in which whatever is no plain letter is escaped, also for a terminal or a CI system that shows it."""
     text = json.dumps(value, indent=indent, ensure_ascii=not _speaks_unicode(stream)).replace("##[", "#\\u0023[")
     # Line ends are the only ones that `json.dumps` writes outside of texts.
-    return "\n".join(UNSEEN.sub(_escaped, line) for line in text.split("\n"))
+    return "\n".join(without_unseen(line, _escaped) for line in text.split("\n"))
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 
 _WIDTH = 80
 _MAX_KEY = 100
-_NOT_COVERED = re.compile("[^\n\t -~\u00a1-\u2027\u202a-\ud7ff]")
 _SIMPLE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.@+-]*")
 _KEY = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.@+,=-]*")
 _FOREIGN_TO_PLAIN = re.compile(r"""[#,\[\]{}&*!|>'"%@`]|[?:-](?:\s|$)|---|\.\.\.""")
@@ -132,10 +131,16 @@ def _float(value: float) -> str:
     return repr(value)
 
 
+@functools.cache
+def _not_covered() -> re.Pattern[str]:
+    # Made when it is first needed: most texts are printable ASCII, and so wide a class takes milliseconds to compile.
+    return re.compile("[^\n\t -~\u00a1-\u2027\u202a-\ud7ff]")
+
+
 def _string(text: str, column: int, indent: int) -> str:
     if column + len(text) <= _WIDTH and _is_plain_word(text):
         return text
-    if _NOT_COVERED.search(text):
+    if not (text.isascii() and text.isprintable()) and _not_covered().search(text):
         raise _NotCovered
     if _reads_as_text(text) and not _FOREIGN_TO_PLAIN.match(text) and not _FOREIGN_INSIDE.search(text):
         return _plain(text, column, indent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -27,7 +28,6 @@ _BARE = Strip(_AROUND_LINE_ENDS)
 _RUN = re.compile(b"[" + re.escape(_AROUND_LINE_ENDS) + b"]+")
 _LOWER = bytes(range(256)).lower()
 _DIGITS = Strip(bytes(byte for byte in range(256) if byte not in b"0123456789abcdefABCDEF"), _LOWER)
-_BETWEEN_DIGITS = re.compile(rb"(?:[0-9A-Fa-f]{1,4}(?:[^0-9A-Za-z]|[xXuU]){0,96})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Redactor:
         for mark, spelt in self._spelt.items():
             for form in spelt if mark in data else ():
                 for start, end in digits.spans(form.flat):
-                    if end - start <= form.widest and _BETWEEN_DIGITS.fullmatch(data, start, end):
+                    if end - start <= form.widest and _between_digits().fullmatch(data, start, end):
                         yield start, end, form
 
     def _certain_until(self, data: bytes, spans: Iterable[tuple[int, int, str]]) -> int:
@@ -237,6 +237,12 @@ def _wrapped(bare: Stripped, searched: bytes, group: Iterable[_Form]) -> Iterato
             if end - start <= form.widest and _is_wrapped(there, own):
                 yield start, end, form
                 break
+
+
+@functools.cache
+def _between_digits() -> re.Pattern[bytes]:
+    # Made when it is first needed: it takes milliseconds to compile, and most stages have no secret.
+    return re.compile(rb"(?:[0-9A-Fa-f]{1,4}(?:[^0-9A-Za-z]|[xXuU]){0,96})+")
 
 
 def _runs(text: bytes) -> dict[int, bytes]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.report.style import UNSEEN, short_names
+from runner.report.style import short_names, without_unseen
 from runner.resources import template_file, templates_folder
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def escaped(value: object) -> Markup:
 
     if isinstance(value, Markup):
         return value
-    text = UNSEEN.sub("\ufffd", _BREAK.sub(" ", _short(str(value))))
+    text = without_unseen(_BREAK.sub(" ", _short(str(value))), "\ufffd")
     text = _SPECIAL.sub(_reference, text)
     # A reference inside a scheme or a host keeps viewers from making a link of it.
     return Markup(_ADDRESS.sub(lambda found: f"{found[1]}&#{ord(found[2])};", text))
@@ -62,7 +62,7 @@ def preformatted(value: object) -> Markup:
     from markupsafe import Markup, escape  # imported late: start-up
 
     lines = str(value).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return Markup(escape("\n".join(UNSEEN.sub("\ufffd", line.expandtabs()) for line in lines)))
+    return Markup(escape("\n".join(without_unseen(line.expandtabs(), "\ufffd") for line in lines)))
 
 
 def _short(text: str) -> str:

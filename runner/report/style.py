@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _CODES = {
     "bold": "1",
@@ -18,13 +19,6 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 """Colours and other orders to a terminal (ECMA-48: CSI and OSC sequences, and single ones)."""
 _OBJECT_NAME = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})(?:\+[0-9a-f]{32})?\b")
 """A commit, and behind it the reconcile that was forced to run for it once more."""
-UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
-)
-"""What moves a cursor, ends a line, turns the direction of text around or cannot be seen: Unicode's categories Cc, Cf
-(but the soft hyphen), Zl, Zp and Cs."""
 _ORDER = re.compile(r"#(?=#\[)|^\s*:(?=:)")
 """`::...::` at the beginning of a line and `##[...]` anywhere in it are orders to a runner of GitHub's."""
 
@@ -79,12 +73,30 @@ class Style:
     @staticmethod
     def safe(text: str) -> str:
         """Text from a repository as one line that is only text: it redraws no terminal and is no order to CI."""
-        return _ORDER.sub(r"\g<0> ", UNSEEN.sub("�", text.replace("\t", " ")))
+        return _ORDER.sub(r"\g<0> ", without_unseen(text.replace("\t", " "), "�"))
 
     @staticmethod
     def safe_lines(text: str) -> list[str]:
         """The same of a text of several lines."""
         return [Style.safe(line.expandtabs()) for line in text.rstrip("\n").split("\n")]
+
+
+def without_unseen(text: str, shown: str | Callable[[re.Match[str]], str]) -> str:
+    """The text with `shown` for whatever moves a cursor, ends a line, turns the direction of text or cannot be seen.
+
+    These are Unicode's categories Cc, Cf (but the soft hyphen), Zl, Zp and Cs, none of which Python calls printable.
+    """
+    return text if text.isprintable() else _unseen().sub(shown, text)
+
+
+@functools.cache
+def _unseen() -> re.Pattern[str]:
+    # Made when it is first needed: a class as wide as this one takes milliseconds to compile.
+    return re.compile(
+        "[\x00-\x1f\x7f-\x9f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+        "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+        "\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+    )
 
 
 def command_lines(commands: Iterable[str]) -> list[str]:
