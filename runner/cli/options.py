@@ -386,6 +386,22 @@ def _gate(commands: Any) -> None:
     add_common(parser)
 
 
+def _doctor(commands: Any) -> None:
+    help_ = "say what the project still lacks, with the lines that would add it"
+    more = (
+        "Reads git objects and configuration, runs nothing and asks no network. A practice that you do without is "
+        "declined with `doctor: {skip: {NAME: REASON}}` of the Project."
+    )
+    parser = _command(commands, "doctor", help_, "doctor", "doctor", "doctor", "doctor --strict", more=more)
+    _rev(parser, "commit, branch or tag (default: the files of the working tree, committed or not)")
+    parser.add_argument("--strict", action="store_true", help="end with 3 where anything lacks")
+    parser.add_argument(
+        "--format", choices=("text", "markdown"), default="text", help="text (default), or a Markdown summary"
+    )
+    _trust(parser)
+    add_common(parser)
+
+
 def _log(commands: Any) -> None:
     help_ = "print the log of a stage's last run"
     parser = _command(commands, "log", help_, "history", "log", "log train", "log 17", "log 21 train")
@@ -547,6 +563,21 @@ def _seconds(text: str) -> float:
 _VALUED = ("-C", "--color")
 """Options before the command whose value may be the name of a command."""
 _COMMANDS = (
-    *(_init, _validate, _schema, _plan, _apply, _reconcile, _status, _explain, _runs, _gate, _log, _pull, _replay),
+    *(
+        _init,
+        _validate,
+        _schema,
+        _plan,
+        _apply,
+        _reconcile,
+        _status,
+        _explain,
+        _runs,
+        _gate,
+        _doctor,
+        _log,
+        _pull,
+        _replay,
+    ),
     *(_stage, _contract, _verify, _claims, _daemon, _audit, _keys),
 )

@@ -264,6 +264,8 @@ class Project:
     """Hold when the watched branch is rewound."""
     purpose: Purpose | None = None
     """What it is for and who answers for it; None where nothing of that is declared."""
+    declined: tuple[tuple[str, str], ...] = ()
+    """Practices that `runner doctor` need not ask for, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ class ProjectReading:
             shell=self._shell(spec.get("shell")),
             protect=spec.get("protect", False),
             purpose=self._purpose(),
+            declined=tuple((spec.get("doctor") or {}).get("skip", {}).items()),
         )
 
     def _purpose(self) -> Purpose | None:

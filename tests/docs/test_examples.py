@@ -137,6 +137,7 @@ _CALLS = {
     "runs list": "runs list",
     "runs show": "runs show 1",
     "runs compare": "runs compare 1 2",
+    "doctor": "doctor",
     "log": "log classify",
     "pull": "pull",
     "replay": "replay 1",
