@@ -12,7 +12,7 @@ from records import NONSENSE, as_json, need
 
 KEYS, SEALED_KEYS, VERIFIED = ".runner/keys/", ".runner/keys-sealed/", ".runner/verified/"
 RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
-ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
+ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "forms", "adoptedFrom"}
 
 
 def indexes(files, runs, verified):
@@ -36,9 +36,9 @@ def indexes(files, runs, verified):
 def entry(data, runs, stands):
     """Path and bytes of what stands for the stage that a file names, which is taken out of `stands`."""
     found = json.loads(data)
-    key, record, provenance = stands.pop(f"{found['pipeline']}:{found['stage']}")
-    again = {name: found[name] for name in found.keys() & ENTRY}
-    again |= {"key": key, "record": record, "provenance": provenance}
+    key, record, provenance, forms = stands.pop(f"{found['pipeline']}:{found['stage']}")
+    again = {name: found[name] for name in found.keys() & ENTRY - {"forms"}}
+    again |= {"key": key, "record": record, "provenance": provenance} | ({"forms": forms} if forms else {})
     if record is not None:
         need(runs[record]["key"] == key, runs[record]["outcome"]["succeeded"])
         # Where in git an uncached output lies may become known after its run was recorded.
@@ -64,7 +64,8 @@ def differing(files, runs, stated):
     stands, verified, wanted = {}, {}, {}
     for number, (kind, part) in enumerate(stated, 1):
         if kind == "reconcile":
-            stands |= {row["stage"]: (row["key"], row["record"], row["provenance"]) for row in part["standing"]}
+            for row in part["standing"]:
+                stands[row["stage"]] = row["key"], row["record"], row["provenance"], row.get("forms")
             stands = {stage: says for stage, says in stands.items() if stage not in part["removed"]}
         for row in part["runs"] if kind == "verification" else []:  # the newest one, and the newest with other bytes
             differed = number if row["result"] == "differs" else verified.get(row["key"], (0, "-"))[1]

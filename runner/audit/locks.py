@@ -14,7 +14,7 @@ from typing import Any
 from runner.audit.findings import Breach, Breakage
 from runner.audit.made import Made
 from runner.core.canonical import canonical_bytes, restored
-from runner.core.lock import lock_entry, relative, rooted_rows
+from runner.core.lock import MEANINGS, lock_entry, relative, rooted_rows
 from runner.core.nouns import Address, Stage, is_external
 from runner.core.plan import EVIDENCE
 from runner.core.recorded import Entry
@@ -25,6 +25,7 @@ from runner.ledger import layout
 from runner.specs.yaml12 import DVC_LOCK_BOUNDS, load
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_MEANT = tuple(f"{kind}:" for kind in MEANINGS)
 _PARTS = frozenset(["cmd", "deps", "params", "outs"])
 Row = Mapping[str, Any]
 """One stage of a lock file."""
@@ -97,7 +98,7 @@ def _is_of(stage: str, row: Row, entry: Entry, *, exactly: bool) -> bool:
     wdir = str(entry.material.get("wdir", "."))
     try:
         params = _param_rows(entry.material.get("param", {}), [_rooted(file, wdir) for file in row.get("params", {})])
-        wanted = {**rooted_rows(entry.material, entry.outs, entry.inputs), **({"params": params} if params else {})}
+        wanted = {**rooted_rows(entry.material, entry.outs, entry.sizes), **({"params": params} if params else {})}
         now = _compared(row, wdir)
         if now == _compared(wanted, "."):
             return True
@@ -151,10 +152,15 @@ def _says(row: Row, entry: Entry, *, outs_alone: bool) -> bool:
         return False
     if outs_alone:
         return True
-    deps = {(str(path), str(digest)) for path, digest in entry.material.get("dep", {}).items()}
+    deps = {(str(path), _of_bytes(entry, path, str(digest))) for path, digest in entry.material.get("dep", {}).items()}
     plain = all(_MD5.fullmatch(digest) for _, digest in deps)  # not of an input outside the repository, or of old data
     said = _digests(row, "deps", wdir)
     return row.get("cmd") == entry.material.get("cmd") and (not plain or said == deps)
+
+
+def _of_bytes(entry: Entry, path: str, digest: str) -> str:
+    """The digest that a lock file has of an input, also where it counts by what it says."""
+    return str(entry.sizes.get(path, {}).get("md5")) if digest.startswith(_MEANT) else digest
 
 
 def _digests(row: Row, part: str, wdir: str) -> set[tuple[str, str]]:

@@ -229,18 +229,26 @@ def _index(path: str, data: bytes) -> dict[str, tuple[int, bool]] | None:
     return rows if key_lines(rows) == data and rows else None
 
 
-def standing_after(chain: Chain, before: Before | None = None) -> dict[str, tuple[str, int | None, str]]:
-    """What stands for each stage (key, record, provenance) once every reconcile has said what it changed."""
+Stands = tuple[str, int | None, str, Mapping[str, Any]]
+"""Key, record, provenance, and inputs that have another form than in the record."""
+
+
+def standing_after(chain: Chain, before: Before | None = None) -> dict[str, Stands]:
+    """What stands for each stage once every reconcile has said what it changed."""
     entries = standing_addresses(before.files) if before is not None else {}
-    standing = {str(address): (entry.key, entry.record, entry.provenance) for address, entry in entries.items()}
+    standing = {str(address): _stands(entry) for address, entry in entries.items()}
     for _, record in chain.records():
         if record.kind is RECONCILE:
             stated = record.own["reconcile"]
             for row in stated["standing"]:
-                standing[row["stage"]] = row["key"], row["record"], row["provenance"]
+                standing[row["stage"]] = row["key"], row["record"], row["provenance"], row.get("forms", {})
             for stage in stated["removed"]:
                 standing.pop(stage, None)
     return standing
+
+
+def _stands(entry: Entry) -> Stands:
+    return entry.key, entry.record, entry.provenance, {path: dict(form) for path, form in entry.forms.items()}
 
 
 def standing_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
@@ -254,8 +262,7 @@ def standing_breaks(files: Files, chain: Chain, before: Before | None) -> Iterat
         if entry is None or layout.recorded_path(entry.address) != path:
             yield Breakage(Breach.BYTES, path, "is not an entry in its one form")
             continue
-        says = entry.key, entry.record, entry.provenance
-        if wanted.pop(str(entry.address), None) != says:
+        if wanted.pop(str(entry.address), None) != _stands(entry):
             yield Breakage(Breach.BYTES, path, "is not what the reconciles say stands for the stage")
         elif entry.record is not None and not agrees(entry, runs.get(entry.record) or _run(before, entry.record)):
             yield Breakage(Breach.BYTES, path, f"does not say what record {entry.record} says")

@@ -27,6 +27,8 @@ class Gathered:
 
     deps: dict[str, str] = field(default_factory=dict)
     """Path to digest."""
+    forms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of those deps that count by what they say the `md5` and the `size` of their bytes."""
     params: dict[tuple[str, str], Any] = field(default_factory=dict)
     """File and key (empty for the whole file) to value."""
     environment: str | None = None
@@ -95,6 +97,8 @@ class Gatherer:
                 self._take_dep(found, path)
             except _NotKnown as gap:
                 gap.tell(found)
+        if stage.meanings:
+            self._take_meanings(found, stage)
         for param in stage.params:
             try:
                 self._take_param(found, param)
@@ -132,6 +136,16 @@ class Gatherer:
             found.missing.append(f"dep {path} is neither in git nor tracked by DVC nor made by a stage")
         else:
             found.deps[path] = digest
+
+    def _take_meanings(self, found: Gathered, stage: Stage) -> None:
+        """What code in git says, in place of its bytes."""
+        for path, kind in stage.meanings:
+            if path not in found.deps or self._is_made(path):
+                continue
+            meaning = self._inputs.meaning(path, kind)
+            if meaning is not None:
+                found.forms[path] = {"md5": found.deps[path], "size": meaning[1]}
+                found.deps[path] = meaning[0]
 
     def _take_param(self, found: Gathered, param: Param) -> None:
         asked = (param.file, param.key)

@@ -14,6 +14,9 @@ from runner.core.canonical import restored
 from runner.core.nouns import Stage, is_external
 from runner.core.recorded import InputSizes, OutFact
 
+MEANINGS = ("ast", "cells")
+"""Kinds of digests of what a file says; the MD5 of its bytes, which a lock file has, stands beside its size."""
+
 
 def lock_entry(
     stage: Stage, material: Mapping[str, Any], outs: Sequence[OutFact] | None, sizes: InputSizes | None = None
@@ -91,12 +94,12 @@ def relative(path: str, wdir: str) -> str:
 def _dep(path: str, digest: str, written: str, sizes: InputSizes) -> dict[str, Any]:
     kind, colon, value = digest.rpartition(":")
     row: dict[str, Any] = {"path": written}
+    known = sizes.get(path, {})
     if colon and kind == "md5-dos2unix":
         return row | {"md5": value}
-    if colon:
+    if colon and kind not in MEANINGS:
         return row | {kind: value}
-    row |= {"hash": "md5", "md5": digest}
-    known = sizes.get(path, {})
+    row |= {"hash": "md5", "md5": known.get("md5", "") if colon else digest}
     return row | {name: known[name] for name in ("size", "nfiles", "isexec") if name in known}
 
 

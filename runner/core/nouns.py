@@ -130,6 +130,8 @@ class Stage:
     """What `with` says: sorted names, and values as the arguments of `cmd` have them."""
     training: bool = False
     """The spec says that it trains, so that a sealed hold-out is not for it."""
+    meanings: tuple[tuple[str, str], ...] = ()
+    """Deps that count by what they say where git holds them, with what they are: `code` or `notebook`."""
 
     @property
     def is_beyond_dvc(self) -> bool:

@@ -27,6 +27,8 @@ class Line(NamedTuple):
     """Run key; None while an input is not known."""
     provenance: str | None
     """Whose result stands for the stage afterwards; None where none does."""
+    reformed: bool = False
+    """Whether it is kept though bytes of its inputs changed, since these say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,17 @@ class Outline:
 
     def as_json(self) -> list[Any]:
         """The outline as plain JSON for a cache."""
-        rows = [[*row.address, row.action.value, list(row.reasons), row.key, row.provenance] for row in self.lines]
+        rows = [
+            [
+                *row.address,
+                row.action.value,
+                list(row.reasons),
+                row.key,
+                row.provenance,
+                *([True] if row.reformed else []),
+            ]
+            for row in self.lines
+        ]
         notices, not_handled = ([_notice_row(notice) for notice in kind] for kind in (self.notices, self.not_handled))
         purpose = None if self.purpose is None else self.purpose.as_json()
         return [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs, purpose]
@@ -67,8 +79,8 @@ class Outline:
         desired, state, digest, rows, notices, not_handled, has_specs, purpose = row
         lines = tuple(
             [
-                Line(Address(pipeline, stage), _ACTIONS[action], tuple(reasons), key, provenance)
-                for pipeline, stage, action, reasons, key, provenance in rows
+                Line(Address(pipeline, stage), _ACTIONS[action], tuple(reasons), key, provenance, bool(more))
+                for pipeline, stage, action, reasons, key, provenance, *more in rows
             ]
         )
         told, unhandled = (tuple(map(_notice, kind)) for kind in (notices, not_handled))
@@ -81,7 +93,14 @@ _ACTIONS = {action.value: action for action in Action}
 def outline_of(plan: Plan, desired: Desired, *, has_specs: bool) -> Outline:
     """The outline of a plan for what is desired."""
     lines = [
-        Line(step.address, step.action, step.reasons, step.key, step.entry.provenance if step.entry else None)
+        Line(
+            step.address,
+            step.action,
+            step.reasons,
+            step.key,
+            step.entry.provenance if step.entry else None,
+            step.reformed,
+        )
         for step in plan.steps
     ]
     kinds = desired.notices, desired.not_handled

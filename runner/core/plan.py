@@ -8,7 +8,7 @@ disagree. Actions decide; reasons are for people and nothing branches on them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.core.actions import Action
@@ -19,7 +19,7 @@ from runner.core.nouns import Address, Desired, LockEntry, Stage, Trust
 from runner.core.recorded import Entry, Hit, Inputs, OutFact, Recorded
 from runner.core.runkey import Material, differences, material_of, run_key
 from runner.errors import Finding
-from runner.values import dataclass, field
+from runner.values import dataclass, field, replace
 
 EVIDENCE = "dvc.lock@"
 """Provenance of what a committed lock file vouches for, with the commit."""
@@ -48,6 +48,8 @@ class Step:
     """For unknown: digests of folders and files that would have to be looked into."""
     own_only: bool = False
     """For run: what others made of the same key does not count; it is run, and not restored."""
+    reformed: bool = False
+    """For keep and reuse: inputs say what they said when the result was made, and have other bytes than recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Walk:
             return Step(address, Action.UNKNOWN, tuple(gathered.missing))
         if gathered.action is not None:
             return Step(address, gathered.action, tuple(gathered.reasons), fetch=tuple(gathered.fetch))
-        return self._by_key(stage, self._material(stage, gathered))
+        return _in_form(self._by_key(stage, self._material(stage, gathered)), gathered.forms)
 
     def _missing(self, stage: Stage, what: Sequence[str]) -> None:
         for message in what:
@@ -307,6 +309,24 @@ class Walk:
             [current.key, current.record] if current else None,
             [hit.ref, hit.record, hit.succeeded] if hit else None,
         ]
+
+
+def _in_form(step: Step, now: Mapping[str, Mapping[str, Any]]) -> Step:
+    """The step with the bytes that inputs have now, of those that count by what they say.
+
+    The result stands for them all the same, and whoever compares bytes, as DVC does, has to be told which these are.
+    """
+    entry = step.entry
+    if entry is None or not now:
+        return step
+    forms = {path: {**entry.inputs.get(path, {}), **form} for path, form in now.items()}
+    forms = {path: form for path, form in forms.items() if form != entry.inputs.get(path)}
+    if forms == entry.forms:
+        return step
+    anew = sorted(path for path in {*forms, *entry.forms} if forms.get(path) != entry.forms.get(path))
+    reasons = tuple(f"{path} changed in form only" for path in anew)
+    entry = replace(entry, forms=forms)
+    return replace(step, entry=entry, reasons=step.reasons + reasons, changed=True, reformed=True)
 
 
 def make_plan(walk: Walk, state: str | None) -> Plan:

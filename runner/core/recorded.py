@@ -73,7 +73,10 @@ class OutFact:
 
 
 InputSizes = Mapping[str, Mapping[str, Any]]
-"""Path of an input to its `size` in bytes, `nfiles` and `isexec`, as far as they are known; for `dvc.lock` alone."""
+"""Path of an input to its `size` in bytes, `nfiles` and `isexec`, as far as they are known; for `dvc.lock` alone.
+
+Of one that counts by what it says also the `md5` of its bytes, which the material does not hold.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,14 @@ class Entry:
     adopted_from: str | None = None
     """`<ref>@<sequence>` where the result was recorded first, when it came from another ref."""
     inputs: InputSizes = field(default_factory=dict)
+    """As the run found them."""
+    forms: InputSizes = field(default_factory=dict)
+    """Those inputs that say the same as when it ran, and have other bytes since."""
+
+    @property
+    def sizes(self) -> InputSizes:
+        """The inputs as they are written now."""
+        return {**self.inputs, **self.forms} if self.forms else self.inputs
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON; the address is in the file's name and repeated inside."""
@@ -105,14 +116,15 @@ class Entry:
             "outs": [out.as_json() for out in self.outs],
         }
         row |= {"inputs": {path: dict(sizes) for path, sizes in self.inputs.items()}} if self.inputs else {}
+        row |= {"forms": {path: dict(sizes) for path, sizes in self.forms.items()}} if self.forms else {}
         return row | ({"adoptedFrom": self.adopted_from} if self.adopted_from else {})
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Entry:
         """The inverse of `as_json`; raises ValueError for what it never gives."""
         texts = [row["pipeline"], row["stage"], row["key"], row["provenance"], row.get("adoptedFrom") or ""]
-        inputs = row.get("inputs", {})
-        is_sized = isinstance(inputs, dict) and _all_are(inputs.values(), dict)
+        inputs, forms = row.get("inputs", {}), row.get("forms", {})
+        is_sized = all(isinstance(one, dict) and _all_are(one.values(), dict) for one in (inputs, forms))
         is_whole = isinstance(row.get("record"), (int, type(None))) and isinstance(row["outs"], list)
         if not (_all_are(texts, str) and is_sized and is_whole):
             raise ValueError("not what stands for a stage")
@@ -127,6 +139,7 @@ class Entry:
             record=row.get("record"),
             adopted_from=row.get("adoptedFrom"),
             inputs=inputs,
+            forms=forms,
         )
 
 
@@ -216,6 +229,12 @@ class Inputs(Protocol):
 
     def environment_digest(self, stage_lock: str, python: str | None) -> str | None:
         """Digest of a declared environment; None where the lock file is missing."""
+
+    def meaning(self, path: str, kind: str) -> tuple[str, int] | None:
+        """The digest of what a file in git says as `code` or `notebook`, and its size in bytes.
+
+        None where it counts by its bytes all the same: it cannot be read as that, or there is none.
+        """
 
     def is_executable(self, path: str) -> bool:
         """Whether a file in git may be executed."""

@@ -72,11 +72,12 @@ class Materials:
 
     def sizes(self, stage: Stage, root: Path) -> dict[str, dict[str, Any]]:
         """What `dvc.lock` says of the inputs beside their digests; they are in the worktree `root`."""
-        return {path: sizes for path in stage.deps if (sizes := self._sizes_of(path, root))}
+        return {path: sizes for path in stage.deps if (sizes := self._sizes_of(stage, path, root))}
 
-    def _sizes_of(self, path: str, root: Path) -> dict[str, Any]:
+    def _sizes_of(self, stage: Stage, path: str, root: Path) -> dict[str, Any]:
         if is_external(path):
             return {}
+        row: dict[str, Any]
         if path in self._walk.graph.producers:
             fact = self.fact(self._walk.graph.producers[path], path)
             row = {"size": fact.size_bytes, "nfiles": fact.nfiles, "isexec": fact.isexec or None}
@@ -85,6 +86,9 @@ class Materials:
             row = {"size": data.size, "nfiles": data.nfiles}
         else:
             row = _sizes_on_disk(root, path, self._walk.inputs.is_ignored)
+            kind = dict(stage.meanings).get(path)
+            if kind is not None and self._walk.inputs.meaning(path, kind) is not None:
+                row["md5"] = self._walk.inputs.file_digest(path)
         return {name: value for name, value in row.items() if value is not None}
 
     def place(self, material: Material, tree: Worktree, *, writable: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
 from runner.core.digests import Member, folder_digest, md5_hex
@@ -20,6 +20,9 @@ from runner.git.tree import EXECUTABLE, Tree
 from runner.ledger.state import Memo
 from runner.observe.memo import DigestMemo
 from runner.specs.parse_cache import ParseCache
+
+if TYPE_CHECKING:
+    from runner.specs.modules import Meanings
 
 _RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """What an environment that names no interpreter is built with."""
@@ -57,6 +60,7 @@ class GitInputs:
         self._probed: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._parsed: dict[str, Mapping[str, Any] | None] = {}
+        self._meanings: Meanings | None = None
 
     def prefetch(self, stages: Iterable[Stage]) -> None:
         """Digest every file that these stages read, in few reads."""
@@ -131,6 +135,18 @@ class GitInputs:
         digest = hashlib.sha256(self._reader.blob(entry.oid, _LOCK_LIMIT_BYTES))
         digest.update(f"\0{python or _RUNNING_PYTHON}".encode())
         return digest.hexdigest()
+
+    def meaning(self, path: str, kind: str) -> tuple[str, int] | None:
+        """The digest of what a file says, and its size in bytes; None where it counts by its bytes."""
+        entry = self._tree.get(path)
+        if entry is None or entry.mode in (_SYMLINK, _SUBMODULE):
+            return None
+        if self._meanings is None:
+            from runner.specs.modules import meanings_in  # imported late: few specs name code
+
+            self._meanings = meanings_in(self._reader, self._cache)
+        found = self._meanings.of(entry.oid, kind)
+        return (found.digest, found.size_bytes) if found.digest else None
 
     def is_executable(self, path: str) -> bool:
         """Whether the commit has an executable file there."""

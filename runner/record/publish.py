@@ -340,6 +340,7 @@ class Publisher:
     ) -> dict[str, Any]:
         changed = [
             {"stage": str(address), "key": entry.key, "record": entry.record, "provenance": entry.provenance}
+            | ({"forms": entry.as_json()["forms"]} if entry.forms else {})
             for address, entry in sorted(entries.items())
             if before.get(address) != entry
         ]

@@ -88,7 +88,7 @@ def lock_text(
         elif lock is not None and entry.provenance.startswith("dvc.lock@") and _same_outs(lock.outs, entry.outs):
             rows[stage.address.stage] = dict(lock.raw)
         else:
-            rows[stage.address.stage] = lock_entry(stage, entry.material, entry.outs, entry.inputs)
+            rows[stage.address.stage] = lock_entry(stage, entry.material, entry.outs, entry.sizes)
     return sources.dumps_lock(rows) if rows else None
 
 

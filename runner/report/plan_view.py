@@ -99,7 +99,7 @@ def notice_json(notice: Notice) -> dict[str, Any]:
 def plan_text(plan: Outline, style: Style, ground: Ground, *, every: bool = False) -> str:
     """The plan for a terminal: what changes, stage by stage, and one line for what stays."""
     lines = [*ground_text(plan, ground, style), *_purpose_text(plan.purpose, style), ""]
-    shown = [line for line in plan.lines if every or line.action is not Action.KEEP]
+    shown = [line for line in plan.lines if every or line.reformed or line.action is not Action.KEEP]
     lines.extend(_steps(shown, style))
     if shown:
         lines.append("")

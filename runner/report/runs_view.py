@@ -101,6 +101,8 @@ def _fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in facts.items():
         if name == "standing":
             rows.append((name, plural(len(value), "stage")))
+            forms = sorted({path for row in value for path in row.get("forms", ())})
+            rows += [("forms", shown(f"{', '.join(forms)} changed in form only"))] if forms else []
         elif name == "host" and isinstance(value, Mapping):
             rows.append((name, shown(value.get("name", "?"))))
         elif value not in ([], {}, None):

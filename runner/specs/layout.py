@@ -15,6 +15,7 @@ from runner.specs.parse_cache import ParseCache
 if TYPE_CHECKING:
     from runner.git.read import Reader
     from runner.git.tree import Tree
+    from runner.specs.modules import Finder
 
 PROJECT_FILE = "runner.yaml"
 RUNNER_FOLDER = ".runner"
@@ -140,6 +141,13 @@ class Layout:
         with self._reader.each_blob(list(dict.fromkeys(named.values())), limit_bytes=LFS_POINTER_BYTES) as found:
             pointers = {oid for oid, blob in found if blob is not None and is_lfs_pointer(blob.data or b"")}
         return frozenset(path for path, oid in named.items() if oid in pointers)
+
+    @cached_property
+    def modules(self) -> Finder:
+        """The Python modules of the commit."""
+        from runner.specs.modules import Finder, meanings_in  # imported late: few specs name code
+
+        return Finder(self.tree, meanings_in(self._reader, self._cache))
 
     def runner_folder_findings(self) -> list[Finding]:
         """A finding if the commit holds a `.runner/` folder (or a file of that name) of the user's own."""

@@ -2,8 +2,8 @@
 
 `uses: NAME` and `with:` are turned into an ordinary stage here, before anything else looks at it: its inputs become
 `deps`, and `cmd` is the line that a person could type. The programs themselves are in `runner/stages/`; the shape of
-`with` stands in `schemas/stage-NAME.schema.json`, where `#/$defs/input` marks what is an input, `#/$defs/code` one that
-is Python of the repository, and `#/$defs/notebook` one that is a notebook.
+`with` stands in `schemas/stage-NAME.schema.json`, where `#/$defs/input` marks what is an input, and `#/$defs/code`,
+`#/$defs/notebook` and `#/$defs/function` mark code of the repository (`runner/specs/stage_code.py`).
 """
 
 from __future__ import annotations
@@ -60,10 +60,15 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("fairness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
         Builtin("explain", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
         Builtin("robustness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
+        Builtin("python", 1, outs=(0, MANY), metrics=(0, MANY), plots=(0, MANY)),
     )
 }
-_INPUTS: Mapping[str, str] = {"#/$defs/input": "", "#/$defs/code": "code", "#/$defs/notebook": "notebook"}
-"""Definitions of schemas that mark an input, with what it means: bytes, Python modules, or the cells of a notebook."""
+_MARKS: Mapping[str, str] = {
+    "#/$defs/input": "",
+    **{f"#/$defs/{kind}": kind for kind in ("code", "notebook", "function")},
+}
+"""Definitions of schemas that mark what a stage reads, with what that is: bytes, a Python module or a folder of them,
+a notebook, or a function of a module (`src.features:build`)."""
 _LONGEST_COMMAND = 120_000
 """Bytes of the line, which a shell gets as one argument; Linux takes 131,072 (MAX_ARG_STRLEN)."""
 _SECTIONS = (("outs", "--out"), ("metrics", "--metrics"), ("plots", "--plots"))
@@ -77,15 +82,32 @@ def schema_of(name: str) -> Mapping[str, Any]:
 
 
 def inputs_of(name: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """The paths that `with` names as inputs, in the order of the schema; templates as they are written."""
-    yield from (path for path, _ in _marked(schema_of(name), given))
+    """The paths that `with` names as inputs which count by their bytes, in the order of the schema.
+
+    Templates stand in them as they are written.
+    """
+    yield from (path for path, kind in marked(name, given) if not kind)
+
+
+def marked(name: str, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All that `with` names to be read, each with what it is: `code`, `notebook`, `function`, or empty for bytes."""
+    yield from _marked(schema_of(name), given)
+
+
+@functools.cache
+def _marks_code(name: str) -> bool:
+    return any(f'"{mark}"' in json.dumps(schema_of(name)) for mark, kind in _MARKS.items() if kind)
+
+
+def uses_code(name: Any) -> bool:
+    """Whether what `uses` says is a stage of the library that can use code of the repository."""
+    return isinstance(name, str) and name in BUILTINS and _marks_code(name)
 
 
 def _marked(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
-    """Each input with what it means."""
-    if schema.get("$ref") in _INPUTS:
+    if schema.get("$ref") in _MARKS:
         if isinstance(value, str):
-            yield value, _INPUTS[schema["$ref"]]
+            yield value, _MARKS[schema["$ref"]]
     elif isinstance(value, Mapping):
         for key, inner in schema.get("properties", {}).items():
             if key in value:

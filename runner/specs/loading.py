@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Notice, Pipeline, Stage, is_external
@@ -26,6 +26,9 @@ from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwri
 from runner.specs.places import Locator
 from runner.specs.stage_rows import row_of, stages_of
 from runner.values import dataclass, field
+
+if TYPE_CHECKING:
+    from runner.specs.stage_code import StageCode
 
 _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"
@@ -196,7 +199,14 @@ def _digest(key: str, consulted: list[Any], layout: Layout, cache: ParseCache) -
 
 
 def _state(item: Any, layout: Layout, cache: ParseCache) -> list[Any]:
-    """What a pipeline's result depends on of a file: its blob, or for `[path]` only whether DVC can load it."""
+    """What a pipeline's result depends on of a file: its blob, or for `[path]` only whether DVC can load it.
+
+    Of code that a stage uses: which files that is.
+    """
+    if isinstance(item, dict):
+        from runner.specs import stage_code  # imported late: few specs name code
+
+        return stage_code.code_of(item, layout).as_json()
     path = item if isinstance(item, str) else item[0]
     entry = layout.tree.get(path)
     if entry is None:
@@ -241,10 +251,11 @@ def _make(
     files = _git_files(layout, cache)
     bounds = yaml12.DVC_YAML_BOUNDS if source.adopted else yaml12.SPEC_BOUNDS
     resolved, problems = resolve(definition, source.base, files, parsing, source.locator, bounds)
+    codes, requests = ({}, []) if source.adopted else _with_code(source, layout, resolved, marks)
     faults.findings.extend(problems)
     groups = definition.get("stages") or {}
     faults.left_out.extend(left_out.by_stages(source.file, [groups[name]]) for name in resolved.failed)
-    stages = _read_stages(source, layout, definition, resolved, marks)
+    stages = _read_stages(source, layout, definition, resolved, marks, codes)
     metrics = _top_metrics(source, resolved)
     text = None
     if not source.adopted and not faults.findings:
@@ -260,7 +271,30 @@ def _make(
     }
     # Without a template the values of parameters do not matter: the commonest edit then costs no resolution.
     plain = not uses_templates(definition)
-    return value, [[path] if plain else path for path in resolved.consulted]
+    return value, [*([path] if plain else path for path in resolved.consulted), *requests]
+
+
+def _with_code(
+    source: _Source, layout: Layout, resolved: Resolved, marks: Mapping[str, Any]
+) -> tuple[dict[str, StageCode], list[dict[str, Any]]]:
+    """Give stages the code that they use as dependencies; returns it by stage, and what was asked for it."""
+    codes: dict[str, StageCode] = {}
+    requests: list[dict[str, Any]] = []
+    named = [(name, stage) for name, stage in resolved.stages.items() if library.uses_code(stage.get("uses"))]
+    if not named:
+        return codes, requests
+    from runner.specs import stage_code  # imported late: few specs name code
+
+    asked = {name: stage_code.request_of(stage, source.base) for name, stage in named}
+    found = {name: stage_code.code_of(request, layout) for name, request in asked.items() if request is not None}
+    for name, code in stage_code.levelled(found, resolved.groups).items():
+        request = asked[name] or {}
+        requests.append(request)
+        resolved.stages[name], codes[name] = stage_code.with_code(resolved.stages[name], code, request["wdir"])
+        mark = marks.get(resolved.groups.get(name, name), (0, 0))
+        notices = [(notice, *mark) for notice in code.notices]
+        resolved.notices.extend(notice for notice in notices if notice not in resolved.notices)
+    return codes, requests
 
 
 def _without_odd_names(source: _Source, definition: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -291,7 +325,12 @@ def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
 
 
 def _read_stages(
-    source: _Source, layout: Layout, definition: Mapping[str, Any], resolved: Resolved, marks: Mapping[str, Any]
+    source: _Source,
+    layout: Layout,
+    definition: Mapping[str, Any],
+    resolved: Resolved,
+    marks: Mapping[str, Any],
+    codes: Mapping[str, StageCode],
 ) -> list[Stage]:
     reading = StageReading(
         pipeline=source.name,
@@ -301,6 +340,7 @@ def _read_stages(
         locator=source.locator,
         defaults={} if source.adopted else {name: definition[name] for name in DEFAULTED_FIELDS if name in definition},
         findings=source.faults.findings,
+        codes=codes,
     )
     for name in definition.get("stages") or {}:
         check_handwritten_name(reading, str(name))

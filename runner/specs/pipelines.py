@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
@@ -14,6 +14,9 @@ from runner.specs import library, places, schemas, units, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
 from runner.values import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from runner.specs.stage_code import StageCode
 
 RUNNER_FIELDS = (
     "resources",
@@ -54,6 +57,8 @@ class StageReading:
     locator: Locator
     defaults: Mapping[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    codes: Mapping[str, StageCode] = field(default_factory=dict)
+    """By stage the code of the repository that it uses, beside what it names in `deps`."""
 
     def add(self, path: yaml12.Path, message: str, hint: str = "") -> None:
         """Note a finding at a path of the document."""
@@ -98,6 +103,7 @@ class _StageReader:
         self._wdir = "."
         self._runner_path: yaml12.Path = ()
         self._spelled: dict[str, str] = {}
+        self._code = reading.codes.get(name)
         self._runner = self._runner_fields()
 
     def read(self, mark: tuple[int, int]) -> Stage | None:
@@ -131,6 +137,7 @@ class _StageReader:
             seed=self._quantity("seed", units.whole_of, "a whole number"),
             deterministic=self._truth("deterministic", default=True),
             training=self._truth("training", default=False),
+            meanings=tuple((path, kind) for path, kind in self._code.files if kind) if self._code else (),
             uses=builtin.label if builtin else "",
             given=library.given_of(self._data) if builtin else (),
             not_handled=not_handled,
@@ -203,7 +210,8 @@ class _StageReader:
         if not isinstance(self._data.get("with") or {}, Mapping):
             return None
         given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
-        for path, message, hint in library.problems_of(builtin.name, self._data, given):
+        of_code = self._code.problems if self._code and len(self._reading.findings) == count else ()
+        for path, message, hint in (*library.problems_of(builtin.name, self._data, given), *of_code):
             self._add(path, message, hint)
         return builtin if len(self._reading.findings) == count else None
 

@@ -52,6 +52,7 @@ def _rest_of(stage: Stage) -> dict[str, Any]:
         "spelled": [list(pair) for pair in stage.spelled],
         "uses": stage.uses,
         "given": [list(pair) for pair in stage.given],
+        "meanings": [list(pair) for pair in stage.meanings],
     }
     stated = {key: value for key, value in rest.items() if value or (key == "timeout_seconds" and value is not None)}
     if not stage.deterministic:
@@ -104,6 +105,7 @@ def _stage(row: list[Any], pipeline: str, file: str) -> Stage:
         more.get("uses", ""),
         tuple([(name, text) for name, text in more.get("given", ())]),
         more.get("training", False),
+        tuple([(path, kind) for path, kind in more.get("meanings", ())]),
     )
 
 

@@ -151,5 +151,7 @@ def help_of(name: str) -> str:
 def _type_of(schema: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
     if inner.get("$ref") == "#/$defs/input":
         return "PATH"
+    if inner.get("$ref") == "#/$defs/function":
+        return "MODULE:NAME"
     kind = _meant(schema, inner).get("type", "JSON")
     return "|".join(kind) if isinstance(kind, list) else str(kind).upper()

@@ -65,6 +65,9 @@ class FakeInputs:
     def environment_digest(self, stage_lock: str, python: str | None) -> str | None:
         return md5_hex(self.files[stage_lock]) if stage_lock in self.files else None
 
+    def meaning(self, path: str, kind: str) -> tuple[str, int] | None:
+        return None
+
     def is_executable(self, path: str) -> bool:
         return False
 

@@ -42,6 +42,8 @@ def test_a_spec_on_a_page_is_valid_once_its_inputs_are_there(
         files["dvc.yaml"] = "stages: {}\n"
     if "pipelines/" in example.text:
         files["pipelines/more.yaml"] = "# nothing yet\n"
+    if "src.features:build" in example.text:
+        files["src/features.py"] = "def build(data, window, out): ...\n"  # as the page says
     repo = git_repo(files)
     found = _findings(repo, tmp_path)
     inputs = {m[1]: "" for f in found if (m := re.match(r"`([^`]+)` is neither in git", f))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.hostile.kinds import MECHANISMS, every_case
 from tests.hostile.mechanisms import (
     clones,
+    code,
     dvc_files,
     library,
     objects,
@@ -17,6 +18,6 @@ from tests.hostile.mechanisms import (
 )  # fmt: skip
 
 __all__ = [
-    "MECHANISMS", "clones", "dvc_files", "every_case", "library", "objects", "paths", "plans", "spec_text", "states",
-    "templates", "words",
+    "MECHANISMS", "clones", "code", "dvc_files", "every_case", "library", "objects", "paths", "plans", "spec_text",
+    "states", "templates", "words",
 ]  # fmt: skip

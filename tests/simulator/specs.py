@@ -58,6 +58,9 @@ class SimulatedInputs:
     def params(self, file: str) -> Mapping[str, Any] | None:
         return None
 
+    def meaning(self, path: str, kind: str) -> tuple[str, int] | None:
+        return None
+
     def is_executable(self, path: str) -> bool:
         return False
 
