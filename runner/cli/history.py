@@ -46,6 +46,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
 def explain(arguments: argparse.Namespace, console: Console) -> int:
     """Everything that decides about one stage."""
     from runner.report.explain_view import explain_json, explain_text
+    from runner.wiring.estimates import time_of
     from runner.wiring.history import find_planned, record_of_step, verification_of_step
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
@@ -60,7 +61,8 @@ def explain(arguments: argparse.Namespace, console: Console) -> int:
         raise InputError(error.message, hint) from error
     step = next(step for step in plan.steps if step.address == address)
     verified = verification_of_step(step, observation)
-    value = explain_json(step, observation, record_of_step(step, observation), verified)
+    time = time_of(address, observation)
+    value = explain_json(step, observation, record_of_step(step, observation), verified, time)
     console.result(explain_text(value, console.out), value)
     return ExitCode.DONE
 

@@ -249,14 +249,14 @@ def _plan(commands: Any) -> None:
         default="text",
         help="text (default), a Markdown summary, or text with annotations of bad specs for GitHub",
     )
+    _jobs(parser)
+    _budget(parser)
     _trust(parser)
     add_common(parser)
 
 
 def _running(parser: Parser) -> None:
-    parser.add_argument(
-        "--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores that the runner may use)"
-    )
+    _jobs(parser)
     _where(parser)
     _trust(parser)
 
@@ -264,6 +264,23 @@ def _running(parser: Parser) -> None:
 def _running_once(parser: Parser) -> None:
     _running(parser)
     parser.add_argument("--markdown", metavar="FILE", help="also append a Markdown summary to a file")
+    _budget(parser)
+    parser.add_argument("--over-budget", action="store_true", help="run it although it is over its budget")
+
+
+def _budget(parser: Parser) -> None:
+    parser.add_argument(
+        "--budget",
+        type=_seconds,
+        metavar="TIME",
+        help="how long it may take by estimate, such as 30m or 2h (default: what the Project says, else any time)",
+    )
+
+
+def _jobs(parser: Parser) -> None:
+    parser.add_argument(
+        "--jobs", "-j", type=_positive, metavar="N", help="stages at once (default: the cores that the runner may use)"
+    )
 
 
 def _trust(parser: Parser) -> None:
@@ -341,28 +358,9 @@ def _explain(commands: Any) -> None:
 
 
 def _runs(commands: Any) -> None:
-    help_ = "list, show and compare recorded runs"
-    parser, actions = _group(commands, "runs", help_, "runs list", "runs show 17", "runs compare 12 17")
-    help_ = "list recorded runs, the newest first"
-    calls = ("runs list", "runs list --stage train --failed", "runs list --ref runner/proposed/my-branch")
-    listing = _command(actions, "list", help_, "runs", "list_runs", *calls)
-    listing.add_argument("--stage", metavar="STAGE", help="only runs of this stage")
-    listing.add_argument("--failed", action="store_true", help="only failed runs")
-    listing.add_argument("--limit", "-n", type=_positive, default=20, metavar="N", help="how many (default: 20)")
-    listing.add_argument("--ref", metavar="REF", help="another state branch, such as runner/proposed/BRANCH")
-    show = _command(actions, "show", "show one record", "runs", "show_run", "runs show 17", "runs show 3f8a11")
-    show.add_argument("record", metavar="RECORD", help="number of the record, or the first digits of its run key")
-    help_ = "compare parameters, inputs, outputs and metrics of two runs, or of two commits"
-    sides = ("runs compare", "runs compare 12 17", "runs compare main my-branch", "runs compare --stage train")
-    compare = _command(actions, "compare", help_, "runs", "compare_runs", *sides)
-    compare.add_argument(
-        "sides", metavar="A B", nargs="*", help="two records, or two revisions (default: HEAD~1 and HEAD)"
-    )
-    compare.add_argument(
-        "--stage", metavar="STAGE", help="the last two runs of this stage, or only it of two revisions"
-    )
-    for inner in (parser, listing, show, compare):
-        add_common(inner)
+    from runner.cli.runs_options import add_runs  # imported late: the other commands do without
+
+    add_runs(commands)
 
 
 def _gate(commands: Any) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.cli.console import Console
 from runner.cli.ground import ground_of
@@ -15,6 +15,10 @@ from runner.report.plan_view import plan_json, plan_text
 from runner.values import replace
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.rewritten import rewritten_states
+
+if TYPE_CHECKING:
+    from runner.core.estimates import Price
+    from runner.core.outline import Outline
 
 
 def plan(arguments: argparse.Namespace, console: Console) -> int:
@@ -30,9 +34,11 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     rewritten = rewritten_states(clone, aim, before)
     outline = clone.told_of(outline, *map(str, rewritten))
     is_markdown = arguments.format == "markdown" and not console.as_json
+    price = _price(outline, arguments.jobs)
+    budget = arguments.budget or outline.budget_seconds
     value: dict[str, Any] = {}
     if console.as_json or arguments.out or is_markdown:
-        value = plan_json(outline, clone.state_age(outline.state))
+        value = plan_json(outline, clone.state_age(outline.state), price, budget)
         value |= {"rev": aim.request, "rewritten": [row.as_json() for row in rewritten]}
     if arguments.out:
         _write(folder / arguments.out, value)
@@ -43,10 +49,20 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     else:
         ground = ground_of(clone, outline, outline.has_specs, aim, arguments.rev)
         ground = replace(ground, is_fresh=before is not None)
-        console.result(plan_text(outline, console.out, ground, every=arguments.all), value)
+        console.result(plan_text(outline, console.out, ground, price, budget, every=arguments.all), value)
     if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))
     return ExitCode.DONE if outline.is_empty else ExitCode.CHANGES
+
+
+def _price(outline: Outline, jobs: int | None) -> Price | None:
+    """What the plan costs in time; None where nothing is to run."""
+    if not outline.work:
+        return None
+    from runner.core.estimates import price_of  # imported late: only where something may run
+    from runner.wiring.capacity import here
+
+    return price_of(outline.work, here(jobs))
 
 
 def _write(file: Path, value: dict[str, Any]) -> None:

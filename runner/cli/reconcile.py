@@ -104,6 +104,8 @@ def _run(
         wait=request.expected is None and not arguments.no_wait,
         watch=watch_of(os.environ),
         trust=_trust_file(arguments),
+        budget_seconds=arguments.budget,
+        over_budget=arguments.over_budget,
     )
     summary = _summary_file(arguments)
     progress = Progress(console.err, console.say, live=console.interactive)

@@ -268,6 +268,8 @@ class Project:
     """What it is for and who answers for it; None where nothing of that is declared."""
     declined: tuple[tuple[str, str], ...] = ()
     """Practices that `runner doctor` need not ask for, each with the reason."""
+    budget_seconds: float | None = None
+    """How long what one reconcile runs may take by estimate; None for as long as it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from runner.errors import Place
 from runner.values import dataclass
 
 if TYPE_CHECKING:
+    from runner.core.estimates import Work
     from runner.core.nouns import Desired
     from runner.core.plan import Plan
     from runner.core.purpose import Purpose
@@ -46,6 +47,10 @@ class Outline:
     """Whether the commit has a `runner.yaml`, or any pipeline."""
     purpose: Purpose | None = None
     """What the project is for, where it says so."""
+    work: tuple[Work, ...] = ()
+    """Stages that may run, with what their time depends on."""
+    budget_seconds: float | None = None
+    """How long a reconcile may take; None where nothing says so."""
 
     def counts(self) -> Counter[Action]:
         """How many stages each action has."""
@@ -71,12 +76,14 @@ class Outline:
         ]
         notices, not_handled = ([_notice_row(notice) for notice in kind] for kind in (self.notices, self.not_handled))
         purpose = None if self.purpose is None else self.purpose.as_json()
-        return [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs, purpose]
+        work = [row.as_json() for row in self.work]
+        facts = [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs]
+        return [*facts, purpose, work, self.budget_seconds]
 
     @staticmethod
     def from_json(row: Sequence[Any]) -> Outline:
         """The inverse of `as_json`; raises ValueError, TypeError or KeyError for what it never gives."""
-        desired, state, digest, rows, notices, not_handled, has_specs, purpose = row
+        desired, state, digest, rows, notices, not_handled, has_specs, purpose, work, budget = row
         lines = tuple(
             [
                 Line(Address(pipeline, stage), _ACTIONS[action], tuple(reasons), key, provenance, bool(more))
@@ -84,14 +91,15 @@ class Outline:
             ]
         )
         told, unhandled = (tuple(map(_notice, kind)) for kind in (notices, not_handled))
-        return Outline(desired, state, digest, lines, told, unhandled, has_specs, _purpose(purpose))
+        facts = desired, state, digest, lines, told, unhandled, has_specs
+        return Outline(*facts, _purpose(purpose), _work(work), budget)
 
 
 _ACTIONS = {action.value: action for action in Action}
 
 
-def outline_of(plan: Plan, desired: Desired, *, has_specs: bool) -> Outline:
-    """The outline of a plan for what is desired."""
+def outline_of(plan: Plan, desired: Desired, work: tuple[Work, ...], *, has_specs: bool) -> Outline:
+    """The outline of a plan for what is desired; `work` is what its stages that may run depend on in time."""
     lines = [
         Line(
             step.address,
@@ -103,9 +111,9 @@ def outline_of(plan: Plan, desired: Desired, *, has_specs: bool) -> Outline:
         )
         for step in plan.steps
     ]
-    kinds = desired.notices, desired.not_handled
-    purpose = desired.project.purpose
-    return Outline(plan.desired, plan.state, plan.recorded_digest, tuple(lines), *kinds, has_specs, purpose)
+    project = desired.project
+    facts = plan.desired, plan.state, plan.recorded_digest, tuple(lines), desired.notices, desired.not_handled
+    return Outline(*facts, has_specs, project.purpose, work, project.budget_seconds)
 
 
 def _purpose(row: Mapping[str, Any] | None) -> Purpose | None:
@@ -114,6 +122,14 @@ def _purpose(row: Mapping[str, Any] | None) -> Purpose | None:
     from runner.core.purpose import Purpose  # imported late: start-up, and few declare one
 
     return Purpose.from_json(row)
+
+
+def _work(rows: Sequence[Any]) -> tuple[Work, ...]:
+    if not rows:
+        return ()
+    from runner.core.estimates import Work  # imported late: only where something may run
+
+    return tuple(map(Work.from_json, rows))
 
 
 def _notice_row(notice: Notice) -> list[Any]:

@@ -235,6 +235,13 @@ class State:
                     found |= dict(enumerate(self._segment(path), begin))
             return [found[number] for number in names]
 
+    def records_at(self, numbers: Sequence[int]) -> list[Record]:
+        """The records with these numbers that are files of their own, in this order; raises BadRecord."""
+        tree = self._reader.tree(self.commit)
+        oids = [entry.oid for number in numbers if (entry := tree.get(layout.record_path(number))) is not None]
+        blobs = self._reader.blobs(oids, _FILE_LIMIT_BYTES)
+        return [parse_record(blobs[oid]) for oid in oids]
+
     def end(self) -> End:
         """The end of the ledger; raises Held where state, checkpoint, frontier and last record do not agree."""
         head = self.summary.head
@@ -295,6 +302,24 @@ class State:
                     return
                 left = None if left is None else left - 1
                 yield parse_record(line)
+
+    def shares_record(self, other: State, sequence: int) -> bool:
+        """Whether both ledgers have the same record under a number, as a file of its own."""
+        path = layout.record_path(sequence)
+        one, two = (self._reader.tree(state.commit).get(path) for state in (self, other))
+        return one is not None and two is not None and one.oid == two.oid
+
+    def records_beyond(self, other: State) -> Iterator[Record]:
+        """Records, the newest first; of a ledger that began as a copy of another one only what it has beyond that."""
+        tree, theirs = self._reader.tree(self.root_tree), self._reader.tree(other.root_tree).files
+        paths = tree.below(layout.RECORDS.removeprefix(layout.ROOT + "/"))[::-1]
+        own = [path for path in paths if path not in theirs or theirs[path].oid != tree.files[path].oid]
+        if len(own) == len(paths):  # it is no copy, or one of long ago
+            yield from self.records()
+            return
+        blobs = self._reader.blobs([tree.files[path].oid for path in own], _FILE_LIMIT_BYTES)
+        for path in own:
+            yield parse_record(blobs[tree.files[path].oid])
 
     def _summary(self) -> Summary:
         try:

@@ -1,12 +1,14 @@
-"""Two runs, or everything that stands recorded for two commits, side by side where they differ."""
+"""Runs, or everything that stands recorded for commits, side by side where they differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.core.leaves import difference, leaves
 from runner.core.runkey import shown, shown_apart
+from runner.report.experiments_view import csv_text
 from runner.report.style import Style, change, table
 from runner.values import dataclass, field
 
@@ -39,7 +41,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that are compared."""
+    """One of those that are compared."""
 
     name: str
     """As it was asked for: `HEAD~1`, `record 3`."""
@@ -47,57 +49,75 @@ class Side:
     subject: str
     """What else people know it by: the stage, the first line of the commit's message."""
     results: Mapping[str, Result]
-    """By stage; of two runs of different stages both stand under one name."""
+    """By stage; of runs of different stages all stand under one name."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Stages of the commit of which nothing is recorded, and why not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value on both sides."""
+    """One value on all sides."""
 
     stage: str
     kind: str
     name: str
-    before: Any
-    after: Any
+    values: tuple[Any, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is not the same everywhere."""
+        return any(value != self.values[0] for value in self.values)
 
     @property
     def delta(self) -> float | None:
-        """The difference of two numbers."""
-        return difference(self.before, self.after)
+        """The difference of two numbers, the last and the first."""
+        return difference(self.values[0], self.values[-1])
+
+    @property
+    def percent(self) -> float | None:
+        """The same in hundredths of the first one; None where that is zero."""
+        return _percent(self.values[0], self.delta)
 
 
-def compare_json(one: Side, other: Side) -> dict[str, Any]:
-    """What differs, and every metric, as plain JSON."""
-    rows = list(_rows(one, other))
+def compare_json(sides: Sequence[Side]) -> dict[str, Any]:
+    """What differs, and every metric, as plain JSON; `from` and `to` are the first side and the last."""
+    rows = list(_rows(sides))
     return {
         "schema": 1,
-        "from": _side_json(one),
-        "to": _side_json(other),
+        "from": _side_json(sides[0]),
+        "to": _side_json(sides[-1]),
+        "sides": [_side_json(side) for side in sides],
         "metrics": [_row_json(row) for row in rows if row.kind == "metric"],
-        "differences": [_row_json(row) for row in rows if row.before != row.after],
+        "differences": [_row_json(row) for row in rows if row.differs],
     }
 
 
-def compare_text(one: Side, other: Side, style: Style) -> str:
+def compare_csv(sides: Sequence[Side]) -> str:
+    """Every metric and what else differs as CSV, a line each."""
+    rows = [row for row in _rows(sides) if row.kind == "metric" or row.differs]
+    header = ["stage", "kind", "name", *(side.name for side in sides), "delta", "percent"]
+    return csv_text(header, ([row.stage, row.kind, row.name, *row.values, row.delta, row.percent] for row in rows))
+
+
+def compare_text(sides: Sequence[Side], style: Style) -> str:
     """The same as tables."""
-    names = _short(one), _short(other)
-    lines = [_head(side, title, style) for side, title in ((one, "from"), (other, "to"))]
-    rows = list(_rows(one, other))
+    names = [_short(side) for side in sides]
+    titles = ["from", *[""] * (len(sides) - 2), "to"]
+    lines = [_head(side, title, style) for side, title in zip(sides, titles, strict=True)]
+    rows = list(_rows(sides))
     several = len({row.stage for row in rows}) > 1
     for kind, title, every in _SECTIONS:
-        found = [row for row in rows if row.kind == kind and (every or row.before != row.after)]
+        found = [row for row in rows if row.kind == kind and (every or row.differs)]
         if found:
             lines += ["", _section(title, found, names, several, style)]
-    if not any(row.before != row.after for row in rows):
+    if not any(row.differs for row in rows):
         lines += ["", "Nothing differs."]
-    lines += list(_notes(one, other, style))
+    lines += list(_notes(sides, style))
     return "\n".join(lines) + "\n"
 
 
-def _section(title: str, rows: list[Row], names: tuple[str, str], several: bool, style: Style) -> str:
-    has_change = any(row.delta is not None for row in rows)
+def _section(title: str, rows: list[Row], names: Sequence[str], several: bool, style: Style) -> str:
+    has_change = len(names) == 2 and any(row.delta is not None for row in rows)
     header = [title, *(["stage"] if several else []), *names, *(["change"] if has_change else [])]
     cells = []
     for row in rows:
@@ -105,12 +125,12 @@ def _section(title: str, rows: list[Row], names: tuple[str, str], several: bool,
         changed = [_change(row)] if has_change else []
         cells.append([row.name or row.kind, *([row.stage] if several else []), *values, *changed])
     first = 2 if several else 1
-    numbers = range(first, first + 3) if rows[0].kind == "metric" else ()
+    numbers = range(first, first + len(names) + 1) if rows[0].kind == "metric" else ()
     return table(header, cells, style, numbers=tuple(numbers))
 
 
-def _notes(one: Side, other: Side, style: Style) -> Iterable[str]:
-    for side in (one, other):
+def _notes(sides: Sequence[Side], style: Style) -> Iterable[str]:
+    for side in sides:
         rows = [f"{name} ({why})" for name, why in side.missing.items()]
         if rows:
             more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
@@ -128,11 +148,11 @@ def _short(side: Side) -> str:
     return side.name if len(side.name) <= 20 else f"{side.name[:19]}…"
 
 
-def _rows(one: Side, other: Side) -> Iterable[Row]:
-    for stage in dict.fromkeys([*one.results, *other.results]):
-        left, right = _facts(one.results.get(stage)), _facts(other.results.get(stage))
-        for kind, name in dict.fromkeys([*left, *right]):
-            yield Row(stage, kind, name, left.get((kind, name)), right.get((kind, name)))
+def _rows(sides: Sequence[Side]) -> Iterable[Row]:
+    for stage in dict.fromkeys(stage for side in sides for stage in side.results):
+        facts = [_facts(side.results.get(stage)) for side in sides]
+        for kind, name in dict.fromkeys(fact for found in facts for fact in found):
+            yield Row(stage, kind, name, tuple(found.get((kind, name)) for found in facts))
 
 
 def _facts(result: Result | None) -> dict[tuple[str, str], Any]:
@@ -153,8 +173,8 @@ def _facts(result: Result | None) -> dict[tuple[str, str], Any]:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    both = {"from": row.before, "to": row.after, "delta": row.delta}
-    return {"stage": row.stage, "kind": row.kind, "name": row.name} | both
+    ends = {"from": row.values[0], "to": row.values[-1], "delta": row.delta, "percent": row.percent}
+    return {"stage": row.stage, "kind": row.kind, "name": row.name, **ends, "values": list(row.values)}
 
 
 def _side_json(side: Side) -> dict[str, Any]:
@@ -167,10 +187,15 @@ def _side_json(side: Side) -> dict[str, Any]:
 
 
 def _cells(row: Row) -> list[str]:
-    cells = [_cell(row.before), _cell(row.after)]
-    if cells[0] != cells[1] or row.before == row.after or isinstance(row.before, float):
+    """The values; of more than two sides each number with how far it is from the first one."""
+    cells = [_cell(value) for value in row.values]
+    first = row.values[0]
+    if len(cells) > 2:
+        deltas = [difference(first, value) for value in row.values]
+        return [f"{cell} ({change(delta)})" if delta else cell for cell, delta in zip(cells, deltas, strict=True)]
+    if cells[0] != cells[1] or not row.differs or isinstance(first, float):
         return cells
-    return list(shown_apart(row.before, row.after))
+    return list(shown_apart(first, row.values[1]))
 
 
 def _cell(value: Any) -> str:
@@ -182,4 +207,13 @@ def _cell(value: Any) -> str:
 
 
 def _change(row: Row) -> str:
-    return change(row.delta) if row.delta else ""
+    if not row.delta:
+        return ""
+    return change(row.delta) + (f" ({row.percent:+.3g} %)" if row.percent is not None else "")
+
+
+def _percent(before: Any, delta: float | None) -> float | None:
+    """How much of a number a difference is, in hundredths; None where that says nothing."""
+    if delta is None or not before or not math.isfinite(before) or not math.isfinite(delta):
+        return None
+    return round(100 * float(delta) / abs(float(before)), 6)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.core.actions import Action
+from runner.core.leaves import leaves as metric_leaves
 from runner.core.nouns import Stage
 from runner.core.plan import Step
 from runner.core.records import Record, RunFacts
@@ -13,8 +14,19 @@ from runner.core.runkey import shown
 from runner.core.verification import SAME
 from runner.observe.observation import Observation
 from runner.report.plan_view import sign
-from runner.report.style import Style, command_lines, duration, fields, reason_text, size, wrapped
+from runner.report.style import (
+    Style,
+    command_lines,
+    duration,
+    fields,
+    plural,
+    reason_text,
+    shown_value,
+    size,
+    wrapped,
+)
 
+_MOST_METRICS = 8
 _SAYS = {
     Action.KEEP: "is up to date: what is recorded is what the specs ask for",
     Action.REUSE: "ran before with the same inputs: a reconcile takes the result over and runs nothing",
@@ -28,9 +40,13 @@ _SAYS = {
 
 
 def explain_json(
-    step: Step, observation: Observation, record: Record | None, verification: Record | None
+    step: Step,
+    observation: Observation,
+    record: Record | None,
+    verification: Record | None,
+    time: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything that decides about one stage as plain JSON."""
+    """Everything that decides about one stage as plain JSON; `time` is what it may take."""
     stage = observation.graph.stages[step.address]
     run = record.run if record else None
     return {
@@ -55,6 +71,7 @@ def explain_json(
         "record": record.sequence if record else None,
         "run": _run_summary(run) if run else None,
         "verified": _verified(verification, step) if verification else None,
+        "time": time,
     }
 
 
@@ -79,6 +96,7 @@ def explain_text(value: Mapping[str, Any], style: Style) -> str:
         lines += _section(title, [f"    {Style.safe(other)}" for other in value[key]], style)
     lines += _section("run key", [f"    {value['key']}"] if value["key"] else [], style)
     lines += _section("recorded", fields(_record(value, action), style), style)
+    lines += _section("time", fields(_time(value["time"]), style), style) if value["time"] else []
     undeclared = value["run"]["undeclared"] if value["run"] else []
     lines += _section(
         "wrote beside its outputs; undone", [f"    {Style.safe(path)}" for path in undeclared[:20]], style
@@ -136,10 +154,30 @@ def _record(value: Mapping[str, Any], action: Action) -> list[tuple[str, str]]:
     took = f"{run['startedAt'][:19].replace('T', ' ')} UTC, took {duration(run['seconds'])}"
     rows = [("record", str(value["record"])), ("ran", took)]
     rows.append(("by", f"{run['actor']} on {run['host'].get('name', '?')} ({run['isolation']})"))
+    rows.append(("for commit", f"{run['desired'][:12]}"))
+    leaves = [leaf for file, values in run["metrics"].items() for leaf in metric_leaves(file, values, ":")]
+    texts = [f"{name.rpartition(':')[2]} {shown_value(item)}" for name, item in leaves[:_MOST_METRICS]]
+    more = len(leaves) - len(texts)
+    rows += [("metrics", ", ".join(texts) + (f" and {more} more" if more else ""))] if texts else []
     if action is Action.FAILED:
         rows.append(("log", f"`runner log {value['stage']}`"))
     if value["adoptedFrom"]:
         rows.append(("taken from", str(value["adoptedFrom"])))
+    return rows
+
+
+def _time(time: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What it may take, and how far off the last such word was; without figures where it takes no time at all."""
+    if time["high"] < 1:
+        return [("takes", f"less than a second, as in {plural(time['runs'], 'run')} before")]
+    low, usual, high = (duration(time[name]) for name in ("low", "seconds", "high"))
+    spread = "" if low == high else f", {low} to {high}"
+    rows = [("takes", f"about {usual}{spread}, as in {plural(time['runs'], 'run')} before")]
+    if time["lastError"] is not None:
+        off = abs(time["lastError"])
+        rows.append(
+            ("last estimate", f"{off:.0%} too {'long' if time['lastError'] > 0 else 'short'}" if off else "exact")
+        )
     return rows
 
 
@@ -175,6 +213,7 @@ def _run_summary(run: RunFacts) -> dict[str, Any]:
         "succeeded": run.succeeded,
         "outcome": run.reason,
         "message": run.message,
+        "desired": run.desired,
         "startedAt": run.started_at,
         "seconds": run.seconds,
         "actor": run.actor,

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from runner.core.actions import Action
 from runner.core.nouns import Desired, Notice
 from runner.core.outline import Line, Outline
-from runner.report.style import Style, cell_width, cut, padded, plural, reason_text, wrapped
+from runner.report.style import Style, cell_width, cut, duration, padded, plural, reason_text, wrapped
 from runner.values import dataclass
 
 if TYPE_CHECKING:
+    from runner.core.estimates import Price
+    from runner.core.nouns import Address
     from runner.core.plan import Plan, Step
     from runner.core.purpose import Purpose
 
@@ -38,6 +40,8 @@ _PHRASE = {
 _ORDER = tuple(_PHRASE)
 _MOST_REASONS = 4
 _LONGEST_NAME = 60
+_SHORT_SECONDS = 1.0
+"""What takes less is not told in figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ class Ground:
     """Whether the remote was asked just now."""
 
 
-def plan_json(plan: Outline, state_age: str | None = None) -> dict[str, Any]:
+def plan_json(
+    plan: Outline, state_age: str | None = None, price: Price | None = None, budget_seconds: float | None = None
+) -> dict[str, Any]:
     """The plan as plain JSON; what `apply` reads and the Action's summary is rendered from."""
     return {
         "schema": 1,
@@ -70,7 +76,9 @@ def plan_json(plan: Outline, state_age: str | None = None) -> dict[str, Any]:
             action.value: count for action, count in sorted(plan.counts().items(), key=lambda row: row[0].value)
         },
         **_purpose_json(plan),
-        "stages": [_line_json(line) for line in plan.lines],
+        "stages": [_line_json(line, price) for line in plan.lines],
+        "estimate": None if price is None else price.as_json() | {"text": estimate_text(price)},
+        "budget": _budget_json(price, budget_seconds),
         "notices": [notice_json(notice) for notice in plan.notices],
         "notHandled": [notice_json(notice) for notice in plan.not_handled],
     }
@@ -80,7 +88,12 @@ def _purpose_json(plan: Outline) -> dict[str, Any]:
     return {"objective": None, "kpis": [], "owners": []} if plan.purpose is None else plan.purpose.as_json()
 
 
-def _line_json(line: Line) -> dict[str, Any]:
+def _budget_json(price: Price | None, seconds: float | None) -> dict[str, Any] | None:
+    return None if seconds is None else {"seconds": seconds, "over": price is not None and price.seconds > seconds}
+
+
+def _line_json(line: Line, price: Price | None) -> dict[str, Any]:
+    estimate = None if price is None else price.estimates.get(line.address)
     return {
         "pipeline": line.address.pipeline,
         "stage": line.address.stage,
@@ -88,6 +101,7 @@ def _line_json(line: Line) -> dict[str, Any]:
         "reasons": list(line.reasons),
         "key": line.key,
         "provenance": line.provenance,
+        "estimate": None if estimate is None else estimate.as_json(),
     }
 
 
@@ -96,14 +110,23 @@ def notice_json(notice: Notice) -> dict[str, Any]:
     return {"message": notice.message, "file": notice.place.file, "line": notice.place.line}
 
 
-def plan_text(plan: Outline, style: Style, ground: Ground, *, every: bool = False) -> str:
-    """The plan for a terminal: what changes, stage by stage, and one line for what stays."""
+def plan_text(
+    plan: Outline,
+    style: Style,
+    ground: Ground,
+    price: Price | None = None,
+    budget_seconds: float | None = None,
+    *,
+    every: bool = False,
+) -> str:
+    """The plan for a terminal: what changes, stage by stage with the time it may take, and one line for what stays."""
     lines = [*ground_text(plan, ground, style), *_purpose_text(plan.purpose, style), ""]
     shown = [line for line in plan.lines if every or line.reformed or line.action is not Action.KEEP]
-    lines.extend(_steps(shown, style))
+    lines.extend(_steps(shown, style, price))
     if shown:
         lines.append("")
     lines.append(summary_line(plan, style, ground))
+    lines.extend(_price_lines(price, budget_seconds, style))
     lines.extend(after_failures(plan.lines, style))
     lines.extend(notices_text(plan, style))
     return "\n".join(lines) + "\n"
@@ -148,6 +171,33 @@ def summary_line(plan: Outline, style: Style, ground: Ground) -> str:
     return style.bold(", ".join(parts)) + "."
 
 
+def estimate_text(price: Price) -> str:
+    """What a plan costs in time, in a sentence."""
+    if not price.estimates:
+        return "How long it takes is not known: no run of these stages is recorded."
+    if price.high < _SHORT_SECONDS and not price.unknown:
+        return "Takes less than a second, as runs before did."
+    least = "at least " if price.unknown else ""
+    spread = "" if _alike(price.low, price.high) else f" ({duration(price.low)} to {duration(price.high)})"
+    text = f"Takes {least}about {duration(price.seconds)}{spread} with {plural(price.jobs, 'job')}, if all of it runs"
+    if not _alike(price.work, price.seconds):
+        text += f": {duration(price.work)} of work, {duration(price.longest_way)} of it one after the other"
+    return text + (f"; nothing is known of {price.names_unknown()}." if price.unknown else ".")
+
+
+def _price_lines(price: Price | None, budget_seconds: float | None, style: Style) -> Iterable[str]:
+    if price is None:
+        return
+    yield style.safe(estimate_text(price))
+    if budget_seconds is not None and price.seconds > budget_seconds:
+        text = f"Over its budget of {duration(budget_seconds)}: "
+        yield style.yellow(text) + "`runner reconcile` holds it, unless you say --over-budget."
+
+
+def _alike(one: float, other: float) -> bool:
+    return duration(one) == duration(other)
+
+
 def no_stages(ground: Ground) -> str:
     """What to do where there is nothing to plan."""
     if ground.has_specs:
@@ -185,8 +235,10 @@ def _ground_line(title: str, name: str, facts: Sequence[str], style: Style) -> s
     return f"{style.dim(title.ljust(8))}  {style.bold(name)}  {text}".rstrip()
 
 
-def _steps(steps: Sequence[Line], style: Style) -> Iterable[str]:
+def _steps(steps: Sequence[Line], style: Style, price: Price | None) -> Iterable[str]:
     """A line for each step and each of its reasons; below the names of pipelines where there are several."""
+    times = _times(price)
+    longest = max((cell_width(text) for text in times.values()), default=0)
     groups: dict[str, list[Line]] = {}
     for step in steps:
         groups.setdefault(step.address.pipeline, []).append(step)
@@ -196,19 +248,27 @@ def _steps(steps: Sequence[Line], style: Style) -> Iterable[str]:
         if len(groups) > 1:
             yield f"  {style.bold(style.safe(pipeline))}"
         for step in group:
-            yield from _step_lines(step, "    " if len(groups) > 1 else "  ", verb, width, style)
+            time = padded(times.get(step.address, ""), longest) if longest else ""
+            yield from _step_lines(step, "    " if len(groups) > 1 else "  ", verb, width, time, style)
 
 
-def _step_lines(step: Line, indent: str, verb: int, width: int, style: Style) -> Iterable[str]:
+def _times(price: Price | None) -> dict[Address, str]:
+    """What each stage may take, where any takes so long that people ask."""
+    if price is None or all(estimate.seconds < _SHORT_SECONDS for estimate in price.estimates.values()):
+        return {}
+    return {address: f"~{duration(estimate.seconds)}" for address, estimate in price.estimates.items()}
+
+
+def _step_lines(step: Line, indent: str, verb: int, width: int, time: str, style: Style) -> Iterable[str]:
     colour = _SIGN[step.action][1]
     label = sign(step.action, style) + " " + style.paint(colour, step.action.value.ljust(verb))
     name = padded(style.safe(step.address.stage), width)
-    start = len(indent) + 2 + verb + 2 + max(width, cell_width(name)) + 2
+    start = len(indent) + 2 + verb + 2 + max(width, cell_width(name)) + 2 + (cell_width(time) + 2 if time else 0)
     more = len(step.reasons) - _MOST_REASONS
     reasons = [*step.reasons[:_MOST_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
     texts = [line for reason in reasons for line in wrapped(reason_text(reason), style, start)] or [""]
     is_dim = step.action in (Action.KEEP, Action.WAIT)
     painted = [style.dim(text) if is_dim else text for text in texts]
-    yield f"{indent}{label}  {name}  {painted[0]}".rstrip()
+    yield f"{indent}{label}  {name}  {time + '  ' if time else ''}{painted[0]}".rstrip()
     for text in painted[1:]:
         yield " " * start + text

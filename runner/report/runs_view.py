@@ -1,8 +1,8 @@
-"""Recorded runs, one or many, for people and for programs."""
+"""One recorded run, or another record, for people and for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from runner.core.leaves import leaves
@@ -10,36 +10,7 @@ from runner.core.predicates import VERIFICATION
 from runner.core.recorded import RUNNER
 from runner.core.records import Record, RunFacts
 from runner.core.runkey import shown
-from runner.report.style import Style, command_lines, duration, fields, plural, size, table
-
-Rows = Sequence[tuple[Record, RunFacts]]
-
-
-def list_json(rows: Rows) -> dict[str, Any]:
-    """Runs as plain JSON, the newest first."""
-    return {"schema": 1, "runs": [{"record": record.sequence, **run.as_json()} for record, run in rows]}
-
-
-def list_text(rows: Rows, style: Style) -> str:
-    """Runs as a table."""
-    if not rows:
-        return "There are no such recorded runs.\n"
-    pipelines = {run.address.pipeline for _, run in rows}
-    cells = [
-        [
-            str(record.sequence),
-            str(run.address) if len(pipelines) > 1 else run.address.stage,
-            "ok" if run.succeeded else run.reason,
-            run.started_at[:16].replace("T", " "),
-            duration(run.seconds),
-            run.desired[:8],
-            _metrics(run),
-        ]
-        for record, run in rows
-    ]
-    colours = {(number, 2): "green" if run.succeeded else "red" for number, (_, run) in enumerate(rows)}
-    header = ("record", "stage", "outcome", "started (UTC)", "took", "commit", "metrics")
-    return table(header, cells, style, numbers=(0, 4), colours=colours) + "\n"
+from runner.report.style import Style, command_lines, duration, fields, plural, size
 
 
 def show_json(record: Record) -> dict[str, Any]:
@@ -136,12 +107,6 @@ def _part(title: str, rows: list[tuple[str, str]], style: Style) -> list[str]:
 
 def _leaves(run: RunFacts) -> list[tuple[str, Any]]:
     return [leaf for file, values in run.metrics.items() for leaf in leaves(file, values, ":")]
-
-
-def _metrics(run: RunFacts) -> str:
-    leaves = _leaves(run)
-    texts = [f"{name.rpartition(':')[2]} {_cell(value)}" for name, value in leaves[:3]]
-    return ", ".join(texts) + (f" and {len(leaves) - 3} more" if len(leaves) > 3 else "")
 
 
 def _cell(value: Any) -> str:

@@ -103,6 +103,7 @@ class ProjectReading:
             protect=spec.get("protect", False),
             purpose=self._purpose(),
             declined=tuple((spec.get("doctor") or {}).get("skip", {}).items()),
+            budget_seconds=self._budget_seconds((spec.get("budget") or {}).get("time")),
         )
 
     def _purpose(self) -> Purpose | None:
@@ -135,6 +136,13 @@ class ProjectReading:
             )
             return _DEFAULT_EVERY_SECONDS
         return seconds
+
+    def _budget_seconds(self, value: Any) -> float | None:
+        seconds = units.seconds_of(value)
+        if value is not None and not seconds:
+            message, hint = f"`time: {str(value)[:60]}` is no length of time", "write one above zero, such as `2h`"
+            self._add(("budget", "time"), message, hint)
+        return seconds or None
 
     def _shell(self, value: str | None) -> str | None:
         """A shell is any program that takes `-c COMMAND`: by its name on the `PATH`, or by an absolute path."""

@@ -32,6 +32,7 @@ from runner.wiring.states import PLACES, StateRefs, clone_states, opened
 from runner.wiring.trust_file import trust_file
 
 if TYPE_CHECKING:
+    from runner.core.estimates import Work
     from runner.core.records import RunFacts
     from runner.ledger.state import State
     from runner.observe.checks import HostLimits
@@ -120,6 +121,10 @@ class Clone:
         """The recorded state that counts for `rev`, None where none is known."""
         return self._opened(aimed(self.reader, self.states, rev, self.policy.watched).state)
 
+    def own_ref(self) -> str | None:
+        """The state branch that counts for HEAD; None where none is known."""
+        return aimed(self.reader, self.states, None, self.policy.watched).state
+
     def observation(self, rev: str | None = None) -> Observation:
         """Desired at `rev` (HEAD by default) against what is recorded."""
         return self.observed(rev)[0]
@@ -146,7 +151,12 @@ class Clone:
     def _outlined(self, aim: Aim, outside: Outside) -> Outline:
         observation = self._observed(aim, outside)
         plan, _ = observation.plan()
-        return outline_of(plan, observation.desired, has_specs=observation.has_specs)
+        work: tuple[Work, ...] = ()
+        if not plan.is_empty:
+            from runner.wiring.estimates import work_of  # imported late: only where something may run
+
+            work = work_of(plan, observation)
+        return outline_of(plan, observation.desired, work, has_specs=observation.has_specs)
 
     def _question(self, aim: Aim) -> Question:
         tips = self.states.tips

@@ -1,4 +1,4 @@
-"""The two sides of `runner runs compare`: records by their numbers, or all that stands recorded for two revisions."""
+"""The sides of `runner runs compare`: records by their numbers, or all that stands recorded for revisions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from runner.errors import InputError
 from runner.observe.observation import Observation
 from runner.report.compare_view import Result, Side
 from runner.wiring.clone import Clone
-from runner.wiring.history import find_run, last_two_runs, record_of_step
+from runner.wiring.experiments import is_named_record, run_named
+from runner.wiring.history import last_two_runs, record_of_step
 
+_MOST_SIDES = 20
 _WORDS = {
     Action.RUN: "to run",
     Action.WAIT: "waits for an input",
@@ -24,26 +26,26 @@ _WORDS = {
 }
 
 
-def compared(clone: Clone, names: Sequence[str], stage: str | None) -> tuple[Side, Side]:
-    """Two records, else two revisions, else the last two runs of a stage; raises InputError."""
+def compared(clone: Clone, names: Sequence[str], stage: str | None) -> list[Side]:
+    """Records, else revisions, two or more, else the last two runs of a stage; raises InputError."""
     if not names and stage is not None:
-        (one, run), (other, other_run) = last_two_runs(clone, stage)
-        return _of_run(clone, one, run), _of_run(clone, other, other_run)
-    if len(names) > 2:
-        raise InputError("two sides are compared, not more", "say two records, or two revisions")
-    first, second = _sides(clone, names)
-    if _is_record(first) and _is_record(second):
-        one, run = find_run(clone, first)
-        other, other_run = find_run(clone, second)
-        return _of_run(clone, one, run), _of_run(clone, other, other_run)
-    if _is_record(first) or _is_record(second):
-        raise InputError(f"{first} and {second} are not of one kind", "say two records, or two revisions")
-    return _of_revision(clone, first, stage), _of_revision(clone, second, stage)
+        return [_of_run(clone, str(record.sequence), record, run) for record, run in last_two_runs(clone, stage)]
+    if len(names) > _MOST_SIDES:
+        raise InputError(
+            f"{len(names)} sides are too many to look at", f"say {_MOST_SIDES} at most, or `runner runs list`"
+        )
+    sides = _sides(clone, names)
+    records = [is_named_record(clone, name) for name in sides]
+    if all(records):
+        return [_of_record(clone, name) for name in sides]
+    if any(records):
+        raise InputError(f"{', '.join(sides)} are not of one kind", "say records, or revisions")
+    return [_of_revision(clone, name, stage) for name in sides]
 
 
-def _sides(clone: Clone, names: Sequence[str]) -> tuple[str, str]:
-    if len(names) == 2:
-        return names[0], names[1]
+def _sides(clone: Clone, names: Sequence[str]) -> Sequence[str]:
+    if len(names) >= 2:
+        return names
     if names:
         return names[0], "HEAD"
     if not clone.reader.commit(clone.reader.resolve("HEAD")).parents:
@@ -51,17 +53,20 @@ def _sides(clone: Clone, names: Sequence[str]) -> tuple[str, str]:
     return "HEAD~1", "HEAD"
 
 
-def _is_record(name: str) -> bool:
-    return name.isascii() and name.isdecimal() and len(name) < 7
+def _of_record(clone: Clone, name: str) -> Side:
+    _, record, run = run_named(clone, name)
+    if run is None:
+        raise InputError(f"record {name} is of no run", "`runner runs list` shows the runs")
+    return _of_run(clone, str(int(name)) if name.isdecimal() else name, record, run)
 
 
-def _of_run(clone: Clone, record: Record, run: RunFacts) -> Side:
+def _of_run(clone: Clone, name: str, record: Record, run: RunFacts) -> Side:
     known = clone.reader.exists(run.desired)
     message = clone.reader.commit(run.desired).message.strip().partition("\n")[0] if known else ""
     subject = " · ".join(text for text in (str(run.address), message) if text)
     # Under one name, so that runs of two stages (a renamed one, two members of a group) can be compared too.
     results = {"": _result(record.sequence, run)}
-    return Side(f"record {record.sequence}", run.desired, subject, results)
+    return Side(f"record {name}", run.desired, subject, results)
 
 
 def _of_revision(clone: Clone, rev: str, stage: str | None) -> Side:

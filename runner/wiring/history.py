@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from runner.core.actions import Action
 from runner.core.naming import find_stage, find_stages
@@ -52,22 +53,29 @@ def the_state(clone: Clone, ref: str | None = None) -> State:
     return state
 
 
-def recorded_runs(
-    clone: Clone, stage: str | None, failed: bool, limit: int, ref: str | None
-) -> list[tuple[Record, RunFacts]]:
-    """Runs, the newest first, of one stage or of all; raises InputError for a stage that never was."""
-    if ref is None and clone.state() is None:
-        return []
-    state = the_state(clone, ref)
-    found: list[tuple[Record, RunFacts]] = []
-    for record, run in runs_of(state):
-        if _is_wanted(run, stage) and not (failed and run.succeeded):
-            found.append((record, run))
-        if len(found) >= limit:
-            break
-    if not found and stage is not None:
-        find_stages(stage, sorted({*_known_stages(clone, state), *_planned(clone)}))
-    return found
+def is_of_stage(run: RunFacts, stage: str | None) -> bool:
+    """Whether a run is of the stage, or of a member of the group, that a name stands for; None stands for all."""
+    if stage is None:
+        return True
+    name, group = run.address.stage, run.address.stage.partition("@")[0]
+    return stage in (str(run.address), name, group, f"{run.address.pipeline}:{group}")
+
+
+def check_stage(clone: Clone, stage: str, state: State) -> None:
+    """Raises InputError for the name of a stage that never was."""
+    find_stages(stage, sorted({*_known_stages(clone, state), *_planned(clone)}))
+
+
+def key_of_stage(clone: Clone, name: str) -> str:
+    """The run key that the plan of HEAD gives a stage; raises InputError where it gives none."""
+    observation = clone.observation()
+    plan, _ = observation.plan()
+    address = find_planned(observation, name)
+    step = next(step for step in plan.steps if step.address == address)
+    if step.key is None:
+        hint = f"`runner explain {name}` says what it needs; say a record instead"
+        raise InputError(f"{name} has no run key yet: {'; '.join(step.reasons[:1])}", hint)
+    return step.key
 
 
 def find_recorded(clone: Clone, name: str, recorded: Iterable[Address]) -> list[Address]:
@@ -117,9 +125,12 @@ def find_planned(observation: Observation, name: str) -> Address:
     )
 
 
-def find_record(clone: Clone, name: str) -> tuple[Record, RunFacts | None]:
-    """The record with this number, or of the run whose key or id starts so; raises InputError."""
-    state = the_state(clone)
+def find_record(clone: Clone, name: str, ref: str | None = None) -> tuple[Record, RunFacts | None]:
+    """The record with this number, or of the run whose key or id starts so; raises InputError.
+
+    `ref` is the state branch that it is on; None for the one that counts for HEAD.
+    """
+    state = the_state(clone, ref)
     if name.isascii() and name.isdecimal() and len(name) < 10:
         record = _checked(state, int(name))
         if record is None:
@@ -132,14 +143,6 @@ def find_record(clone: Clone, name: str) -> tuple[Record, RunFacts | None]:
     if any(name in (str(address), address.stage) for address in known):
         raise InputError(f"{name} is a stage, not a record", f"`runner runs list --stage {name}` shows its records")
     raise InputError(f"there is no record {name}", _LISTED)
-
-
-def find_run(clone: Clone, name: str) -> tuple[Record, RunFacts]:
-    """The same for a record that states a run; raises InputError for one of another kind."""
-    record, run = find_record(clone, name)
-    if run is None:
-        raise InputError(f"record {record.sequence} is of no run", "`runner runs list` shows the runs")
-    return record, run
 
 
 def record_of_step(step: Step, observation: Observation) -> Record | None:
@@ -186,8 +189,12 @@ def were_recorded(state: State, wanted: Mapping[str, str]) -> set[str]:
 
 def last_two_runs(clone: Clone, stage: str) -> tuple[tuple[Record, RunFacts], tuple[Record, RunFacts]]:
     """The last two runs of a stage, the older first; raises InputError where there are fewer."""
-    rows = recorded_runs(clone, stage, False, 2, None)
+    state = clone.state()
+    found = (row for row in runs_of(state) if is_of_stage(row[1], stage)) if state is not None else iter(())
+    rows = list(islice(found, 2))
     if len(rows) < 2:
+        if state is not None and not rows:
+            check_stage(clone, stage, state)
         raise InputError(f"{stage} has fewer than two recorded runs", "`runner runs list` shows the runs")
     return rows[1], rows[0]
 
@@ -260,13 +267,24 @@ def _last_run(clone: Clone, name: str) -> tuple[int | None, RunFacts]:
 
 def runs_of(state: State) -> Iterator[tuple[Record, RunFacts]]:
     """Runs of a ledger, the newest first; few are read as long as few are asked for."""
+    for record in records_of(state):
+        if record.run is not None:
+            yield record, record.run
+
+
+def records_of(state: State, beyond: State | None = None) -> Iterator[Record]:
+    """Records of a ledger, the newest first; few are read as long as few are asked for.
+
+    `beyond` is a ledger whose records are known: of one that began as its copy only the others are read.
+    """
     seen = 0
     try:
+        if beyond is not None:
+            yield from state.records_beyond(beyond)
+            return
         for limit in (_FIRST_PAGE, _SEARCHED):
             records = list(state.records(limit))
-            for record in records[seen:]:
-                if record.run is not None:
-                    yield record, record.run
+            yield from records[seen:]
             seen = len(records)
             if seen < limit:
                 return
@@ -318,10 +336,3 @@ def _not_run(clone: Clone, name: str, step: Step) -> InputError:
 def _one(name: str, found: Sequence[Address]) -> str:
     """What to say in a command for one stage, where a name may stand for a group."""
     return name if len(found) == 1 else found[0].stage
-
-
-def _is_wanted(run: RunFacts, stage: str | None) -> bool:
-    if stage is None:
-        return True
-    name, group = run.address.stage, run.address.stage.partition("@")[0]
-    return stage in (str(run.address), name, group, f"{run.address.pipeline}:{group}")

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.core.actions import Action
-from runner.core.claims import EXPIRY_SECONDS, Claim, Watch
+from runner.core.claims import Claim, Watch
 from runner.core.nouns import Address, Project, Trust
-from runner.core.own_refs import Refusal
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
 from runner.core.turns import Patience
-from runner.core.variables import seconds_of
 from runner.core.verification import Checked
 from runner.data.cache import Cache
 from runner.data.damage import THIS_HOST, Damage
@@ -63,9 +61,10 @@ from runner.values import dataclass, field, replace
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.data import check_is_there, remotes_at
 from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs
-from runner.wiring.looked import Looked
 from runner.wiring.lost import lost_stages
 from runner.wiring.outlines import Outside, Question
+from runner.wiring.settings import Settings as Settings
+from runner.wiring.settings import watch_of as watch_of
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
@@ -74,42 +73,6 @@ from runner.wiring.waiting import said_if_slow
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a person chose for this reconcile."""
-
-    jobs: int | None = None
-    """Stages at once; None for the number of cores."""
-    branch: str | None = None
-    """Watched branch; None for the project's, else the remote's default."""
-    isolate: bool = True
-    trigger: str = "command"
-    run_cache: bool = True
-    """Whether DVC's run-cache may stand for a run."""
-    accepted_state: str | None = None
-    """A rewritten state branch's commit that a person accepted."""
-    claims: bool = True
-    """Whether others' claims count, and what runs is claimed."""
-    wait: bool = True
-    """Whether to wait for what other runners run; else it is left to the next reconcile."""
-    watch: Watch = field(default_factory=Watch)
-    """What this process has seen of others' claims."""
-    refusal: Refusal = field(default_factory=Refusal)
-    """What this process has seen of whether the remote takes turns, and lets them be removed."""
-    looked: Looked = field(default_factory=Looked)
-    """What this process found the last time."""
-    trust: Path | None = None
-    """The trust file; None where nobody says whom to trust."""
-
-
-def watch_of(environ: Mapping[str, str]) -> Watch:
-    """The watch over others' claims; `RUNNER_CLAIM_EXPIRY` says after how many seconds one is over.
-
-    All runners of a repository need the same, since it also says how often a claim is renewed. Raises InputError.
-    """
-    return Watch(seconds_of("RUNNER_CLAIM_EXPIRY", environ.get("RUNNER_CLAIM_EXPIRY"), EXPIRY_SECONDS))
 
 
 @dataclass
@@ -431,11 +394,16 @@ class RealParts:
         )
 
     def planned(self, plan: Plan, observation: Observation) -> None:
-        """Tell who watches."""
+        """Tell who watches; raises Held where it would take longer than it may."""
         self._tell_doubts()
         if self._wishes is not None:
             self.settings.looked.found(self._question, observation, self._wishes, plan, self._outside)
         self.on_plan(plan, observation)
+        budget = self.settings.budget_seconds or observation.desired.project.budget_seconds
+        if budget is not None and not self.settings.over_budget:
+            from runner.wiring.estimates import check_budget  # imported late: rare
+
+            check_budget(plan, observation, budget, self.settings.jobs)
 
     def insists(self, observation: Observation) -> bool:
         """Whether a person accepted a rewritten state, or results have a new place that lacks the old ones."""

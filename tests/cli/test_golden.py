@@ -72,7 +72,8 @@ def test_nothing_recorded_is_said_in_words(git_repo: Callable[..., GitRepo]) -> 
 
 
 def _names(team: Team) -> dict[str, str]:
-    return {team.first: "<first>", team.deeper: "<deeper>", team.broken: "<broken>"}
+    proposed = team.repo.git("rev-parse", "feature").strip()
+    return {team.first: "<first>", team.deeper: "<deeper>", team.broken: "<broken>", proposed: "<proposed>"}
 
 
 def test_golden_files_are_not_written_by_accident() -> None:

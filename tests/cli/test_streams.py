@@ -153,7 +153,7 @@ def test_tables_fit_the_terminal(words: list[str], columns: int, team: Team) -> 
 def test_nothing_is_cut_where_there_is_room(team: Team) -> None:
     assert "…" not in in_terminal(team.path, ["runs", "list"], columns=300, env={})
     answer = spawn(team.path, "runs", "list", env={"COLUMNS": "40"})
-    assert "acc.de 0.75, acc.us 0.5, auc 0.85" in answer.out
+    assert "train.depth  evaluate.threshold" in answer.out
 
 
 def test_the_log_of_a_stage_cannot_move_the_cursor_of_a_terminal(team: Team, tmp_path: Path) -> None:

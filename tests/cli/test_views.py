@@ -135,8 +135,8 @@ def _side(name: str, **changes: object) -> Side:
 
 
 def test_two_sides_that_are_alike_say_so() -> None:
-    assert "Nothing differs." in compare_text(_side("a"), _side("b"), PLAIN)
-    assert compare_json(_side("a"), _side("b"))["differences"] == []
+    assert "Nothing differs." in compare_text([_side("a"), _side("b")], PLAIN)
+    assert compare_json([_side("a"), _side("b")])["differences"] == []
 
 
 def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
@@ -144,16 +144,16 @@ def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
     other = _side(
         "b", metrics={"m.json": {"auc": 0.75, "n": {"rows": 3}, "same": 1}}, seconds=1.01, outs={"o": "1" * 32}
     )
-    assert compare_text(one, other, PLAIN).splitlines()[3:] == [
-        "metrics          a     b  change",
-        "m.json:auc     0.5  0.75   +0.25",
+    assert compare_text([one, other], PLAIN).splitlines()[3:] == [
+        "metrics          a     b         change",
+        "m.json:auc     0.5  0.75  +0.25 (+50 %)",
         "m.json:n.rows    3     3",
         "m.json:same      1     1",
         "",
         "outputs  a  b",
         "o        -  111111111111",
     ]
-    value = compare_json(one, other)
+    value = compare_json([one, other])
     assert [row["name"] for row in value["metrics"]] == ["m.json:auc", "m.json:n.rows", "m.json:same"]
     assert [(row["kind"], row["name"], row["delta"]) for row in value["differences"]] == [
         ("metric", "m.json:auc", 0.25),
@@ -163,14 +163,14 @@ def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
 
 def test_commands_that_look_alike_are_told_apart() -> None:
     one, other = (_side(name, material={"cmd": cmd}) for name, cmd in (("a", "x y"), ("b", "x  y")))
-    assert compare_text(one, other, PLAIN).splitlines()[-1] == 'cmd       "x y"  "x␣␣y"'
+    assert compare_text([one, other], PLAIN).splitlines()[-1] == 'cmd       "x y"  "x␣␣y"'
 
 
 def test_a_stage_that_is_recorded_on_one_side_only_is_named() -> None:
     empty = Side("HEAD", "d" * 40, "", {}, {"train": "to run"})
-    text = compare_text(_side("HEAD~1"), empty, PLAIN)
+    text = compare_text([_side("HEAD~1"), empty], PLAIN)
     assert "Not recorded for HEAD: train (to run)." in text
-    assert compare_json(_side("HEAD~1"), empty)["to"]["missing"] == {"train": "to run"}
+    assert compare_json([_side("HEAD~1"), empty])["to"]["missing"] == {"train": "to run"}
 
 
 def test_a_change_of_whole_numbers_is_shown_to_the_unit() -> None:

@@ -1,0 +1,223 @@
+"""How long what a plan runs may take: estimates from the records of earlier runs, and the time of all with some jobs.
+
+A stage is taken to need the median of what its last runs took, and as little or as much as the shortest and the longest
+of them. Runs on hosts of the same class (system, machine, cores) count alone where there are any. A stage that never
+ran has no estimate, unless others of its group ran.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from runner.core.nouns import Address, Resources, Stage
+from runner.core.schedule import Queue
+from runner.values import dataclass
+
+MOST_SAMPLES = 5
+"""Earlier runs of a stage that count, the newest."""
+_UNKNOWN_SHOWN = 3
+
+
+class Work(NamedTuple):
+    """A stage that a plan may run, as far as its time depends on it."""
+
+    address: Address
+    needs: tuple[Address, ...]
+    """Of the others that may run."""
+    cpu: float
+    memory_bytes: int
+    mutex: tuple[str, ...]
+    samples: tuple[tuple[float, str], ...]
+    """Seconds and class of host of earlier runs, the newest first."""
+    of_group: bool
+    """Whether these are runs of other members of its group."""
+
+    def as_json(self) -> list[Any]:
+        """Plain JSON for a cache."""
+        needs = [list(address) for address in self.needs]
+        samples = [list(sample) for sample in self.samples]
+        return [list(self.address), needs, self.cpu, self.memory_bytes, list(self.mutex), samples, self.of_group]
+
+    @staticmethod
+    def from_json(row: Sequence[Any]) -> Work:
+        """The inverse of `as_json`; raises ValueError or TypeError for what it never gives."""
+        address, needs, cpu, memory_bytes, mutex, samples, of_group = row
+        runs = tuple((float(seconds), str(host)) for seconds, host in samples)
+        own, others = Address(*address), tuple(Address(*need) for need in needs)
+        return Work(own, others, cpu, memory_bytes, tuple(mutex), runs, of_group)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a stage is taken to need."""
+
+    seconds: float
+    low: float
+    high: float
+    runs: int
+    """How many earlier runs it is from."""
+    of_group: bool
+    """Whether they are of other members of its group."""
+    same_class: bool
+    """Whether they were on hosts of the class of this one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON; times in seconds."""
+        times = {"seconds": round(self.seconds, 3), "low": round(self.low, 3), "high": round(self.high, 3)}
+        return {**times, "runs": self.runs, "of": "group" if self.of_group else "stage", "sameHost": self.same_class}
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Where stages run: what limits how many do so at once."""
+
+    jobs: int
+    cpu: float
+    memory_bytes: int
+    host_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a plan costs in time, if all that may run does."""
+
+    estimates: Mapping[Address, Estimate]
+    """By stage; without those that nothing is known of."""
+    seconds: float
+    """From the begin to the end, with so many jobs; stages that nothing is known of count as nothing."""
+    low: float
+    high: float
+    work: float
+    """The sum over all stages."""
+    longest_way: float
+    """Of stages that wait for each other: no number of jobs makes it shorter."""
+    jobs: int
+    unknown: tuple[Address, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON; times in seconds."""
+        is_known = bool(self.estimates)
+        times = {
+            "seconds": self.seconds,
+            "low": self.low,
+            "high": self.high,
+            "work": self.work,
+            "longestWay": self.longest_way,
+        }
+        said = {name: round(value, 3) if is_known else None for name, value in times.items()}
+        return {**said, "jobs": self.jobs, "unknown": [str(address) for address in self.unknown]}
+
+    def names_unknown(self) -> str:
+        """The stages that nothing is known of, in a few words."""
+        names = [address.stage for address in self.unknown[:_UNKNOWN_SHOWN]]
+        more = len(self.unknown) - len(names)
+        return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def host_class(host: Mapping[str, Any]) -> str:
+    """What decides how fast a host is, as far as a record tells: system, machine and cores."""
+    words = str(host.get("platform", "")).split()
+    cores = host.get("cores")
+    return " ".join([*words[:1], *words[-1:], f"{cores:g}" if isinstance(cores, (int, float)) else "?"])
+
+
+def estimate_of(samples: Sequence[tuple[float, str]], here: str, *, of_group: bool = False) -> Estimate | None:
+    """The estimate from earlier runs, the newest first; None without any."""
+    alike = [seconds for seconds, kind in samples if kind == here]
+    chosen = (alike or [seconds for seconds, _ in samples])[:MOST_SAMPLES]
+    if not chosen:
+        return None
+    return Estimate(_median(chosen), min(chosen), max(chosen), len(chosen), of_group, bool(alike))
+
+
+def last_error(samples: Sequence[tuple[float, str]], here: str) -> float | None:
+    """By how much the estimate of the newest run, from those before it, was wrong: a part of what the run took."""
+    before = estimate_of(samples[1:], here)
+    if before is None or samples[0][0] <= 0:
+        return None
+    return (before.seconds - samples[0][0]) / samples[0][0]
+
+
+def price_of(work: Sequence[Work], room: Capacity) -> Price:
+    """What all of it costs in time."""
+    found = {row.address: estimate_of(row.samples, room.host_class, of_group=row.of_group) for row in work}
+    known = {address: estimate for address, estimate in found.items() if estimate is not None}
+    unknown = tuple(row.address for row in work if row.address not in known)
+    if not known:
+        return Price({}, 0.0, 0.0, 0.0, 0.0, 0.0, room.jobs, unknown)
+
+    def lasting(which: Callable[[Estimate], float]) -> dict[Address, float]:
+        return {row.address: which(known[row.address]) if row.address in known else 0.0 for row in work}
+
+    usual = lasting(lambda estimate: estimate.seconds)
+    return Price(
+        estimates=known,
+        seconds=_span(work, usual, room),
+        low=_span(work, lasting(lambda estimate: estimate.low), room),
+        high=_span(work, lasting(lambda estimate: estimate.high), room),
+        work=sum(usual.values()),
+        longest_way=_longest_way(work, usual),
+        jobs=room.jobs,
+        unknown=unknown,
+    )
+
+
+def _span(work: Sequence[Work], seconds: Mapping[Address, float], room: Capacity) -> float:
+    """The time from the begin to the end, in the order in which a reconcile would start these stages."""
+    waiting = {row.address: len(row.needs) for row in work}
+    after = _after(work)
+    stages = {
+        row.address: Stage(row.address, (), resources=Resources(row.cpu, row.memory_bytes), mutex=row.mutex)
+        for row in work
+    }
+    heights = _heights(work, after)
+    queue = Queue(jobs=room.jobs, cpu=room.cpu, memory_bytes=room.memory_bytes, heights=heights)
+    for row in work:
+        if not row.needs:
+            queue.push(stages[row.address])
+    now = 0.0
+    running: list[tuple[float, int, Address]] = []
+    started = 0
+    while not queue.idle:
+        for stage in queue.take():
+            started += 1
+            heapq.heappush(running, (now + seconds[stage.address], started, stage.address))
+        if not running:
+            break  # what is left asks for more than this host has: it cannot run here
+        now, _, done = heapq.heappop(running)
+        queue.done(done)
+        for address in after[done]:
+            waiting[address] -= 1
+            if not waiting[address]:
+                queue.push(stages[address])
+    return now
+
+
+def _longest_way(work: Sequence[Work], seconds: Mapping[Address, float]) -> float:
+    ends: dict[Address, float] = {}
+    for row in work:  # each after all that it needs
+        ends[row.address] = seconds[row.address] + max((ends[need] for need in row.needs), default=0.0)
+    return max(ends.values(), default=0.0)
+
+
+def _heights(work: Sequence[Work], after: Mapping[Address, Sequence[Address]]) -> dict[Address, int]:
+    found: dict[Address, int] = {}
+    for row in reversed(work):
+        found[row.address] = 1 + max((found[address] for address in after[row.address]), default=0)
+    return found
+
+
+def _after(work: Sequence[Work]) -> dict[Address, list[Address]]:
+    after: dict[Address, list[Address]] = {row.address: [] for row in work}
+    for row in work:
+        for need in row.needs:
+            after[need].append(row.address)
+    return after
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

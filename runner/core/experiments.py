@@ -1,0 +1,272 @@
+"""Recorded runs as the rows of a table: what there is to show of each, which columns tell them apart, in what order."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from runner.core.leaves import leaves
+from runner.core.nouns import Address
+from runner.core.records import RunFacts
+from runner.values import dataclass
+
+PARAMS, METRICS = "params.", "metrics."
+"""How the names of columns of parameters and of metrics begin."""
+
+FACTS = (
+    *("record", "branch", "pipeline", "stage", "status", "started", "duration", "commit", "author", "subject"),
+    *("actor", "host", "key"),
+)
+"""Columns that every run has."""
+USUAL = ("record", "stage", "status", "started", "duration", "commit")
+OF_COMMITS = ("author", "subject")
+"""Columns that the commit tells which a run was made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A recorded run, and where."""
+
+    ref: str
+    """The state branch."""
+    branch: str
+    """The branch that people know it by."""
+    record: int
+    name: str
+    """What `runner runs show` takes for it: a number, with the branch before it where the ledger is another one."""
+    run: RunFacts
+    params: Mapping[str, Any]
+    """Its own and those of the runs that made its inputs, each leaf under its name."""
+    metrics: Mapping[str, Any]
+    """Its metrics in the same way."""
+    author: str = ""
+    """Of the commit that it was made for."""
+    subject: str = ""
+
+    def cell(self, column: str) -> Any:
+        """What stands in a column: a number, a text, True or False; None where there is nothing."""
+        if column.startswith(PARAMS):
+            return self.params.get(column.removeprefix(PARAMS))
+        if column.startswith(METRICS):
+            return self.metrics.get(column.removeprefix(METRICS))
+        run = self.run
+        facts: dict[str, Any] = {
+            "record": self.record,
+            "branch": self.branch,
+            "pipeline": run.address.pipeline,
+            "stage": run.address.stage,
+            "status": "ok" if run.succeeded else run.reason,
+            "started": run.started_at,
+            "duration": run.seconds,
+            "commit": run.desired,
+            "author": self.author or None,
+            "subject": self.subject or None,
+            "actor": run.actor or None,
+            "host": run.host.get("name"),
+            "key": run.key,
+        }
+        return facts[column]
+
+
+def metrics_of(run: RunFacts) -> dict[str, Any]:
+    """The metrics of a run as `file:dotted.key` to value."""
+    return {name: value for file, values in run.metrics.items() for name, value in leaves(file, values, ":")}
+
+
+def own_params(address: Address, material: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a run was given: of files as `file:dotted.key`, of a stage of the library as
+    `stage:with.name`, and its seed."""
+    found: dict[str, Any] = {}
+    for name, value in material.get("param", {}).items():
+        found |= dict(leaves(name, value, "." if ":" in name else ":"))
+    for name, text in material.get("with", {}).items():
+        found[f"{address.stage}:with.{name}"] = _meant(text)
+    if "seed" in material:
+        found[f"{address.stage}:seed"] = material["seed"]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A result, as far as what made it matters to what was built on it."""
+
+    address: Address
+    material: Mapping[str, Any]
+    commit: str = ""
+    """What it was made for; empty where that is not known."""
+    at: str = ""
+    """When it began, as a record has it."""
+    ref: str = ""
+    """The state branch that it stood on."""
+
+
+class Lineage:
+    """Finds the parameters of the runs that made what a run reads, by path and digest."""
+
+    def __init__(self) -> None:
+        self._makers: dict[tuple[str, str], list[Made]] = {}
+
+    def add(self, made: Made, outs: Iterable[tuple[str, str]]) -> None:
+        """A result that was recorded, with its outputs as path and digest."""
+        for out in outs:
+            self._makers.setdefault(out, []).append(made)
+
+    def params(self, run: Made) -> dict[str, Any]:
+        """A run's own parameters and those behind its inputs; the nearer ones count."""
+        found: dict[str, Any] = {}
+        seen: set[tuple[str, str]] = set()
+        level = [run]
+        while level:
+            later: list[Made] = []
+            for made in level:
+                found = own_params(made.address, made.material) | found
+                for dep in made.material.get("dep", {}).items():
+                    if dep not in seen and dep in self._makers:
+                        seen.add(dep)
+                        later.append(self._maker(dep, run))
+            level = later
+        return found
+
+    def _maker(self, dep: tuple[str, str], run: Made) -> Made:
+        """Of several that left the same bytes the one for the same commit, else the last one before the run."""
+        makers = self._makers[dep]
+        same = [made for made in makers if made.commit and made.commit == run.commit]
+        before = sorted((made for made in makers if made.at and made.at <= run.at), key=lambda made: made.at)
+        there = [made for made in before if made.ref == run.ref]
+        return (same or there[-1:] or before[-1:] or makers)[0]
+
+
+class UnknownColumn(ValueError):
+    """A name that stands for no column, or for several: what to say, and what there is."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Columns:
+    """The columns that some runs have, and how they are found by names that people type."""
+
+    def __init__(self, rows: Sequence[Ran]) -> None:
+        self._leaves: dict[str, dict[str, list[Any]]] = {PARAMS: {}, METRICS: {}}
+        for row in rows:
+            for kind, values in ((PARAMS, row.params), (METRICS, row.metrics)):
+                for name, value in values.items():
+                    self._leaves[kind].setdefault(name, []).append(value)
+        self._count = len(rows)
+
+    def all(self) -> list[str]:
+        """Every column, the facts first."""
+        return [*FACTS, *self.of(METRICS), *self.of(PARAMS)]
+
+    def of(self, kind: str) -> list[str]:
+        """Columns of parameters, or of metrics."""
+        return [kind + name for name in self._leaves[kind]]
+
+    def varying(self, kind: str) -> list[str]:
+        """Those of them with more than one value among the runs that have one."""
+        return [kind + name for name, values in self._leaves[kind].items() if any(one != values[0] for one in values)]
+
+    def find(self, name: str) -> str:
+        """The one column of a name; raises UnknownColumn."""
+        found = self.found(name)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            more = ", ..." if len(found) > 6 else ""
+            raise UnknownColumn(f"`{name}` may be one of {len(found)} columns", f"say {', or '.join(found[:6])}{more}")
+        raise self._unknown(name)
+
+    def select(self, names: Iterable[str]) -> list[str]:
+        """The columns of several names, in which `*` stands for anything; raises UnknownColumn."""
+        chosen: dict[str, None] = {}
+        for name in names:
+            matching = self._matching(name) if "*" in name else self.found(name)
+            if not matching:
+                raise self._unknown(name)
+            chosen |= dict.fromkeys(matching)
+        return list(chosen)
+
+    def found(self, name: str) -> list[str]:
+        """The columns that a name stands for: as it is, without the file before it, or by its last parts alone."""
+        if name in FACTS:
+            return [name]
+        for kind in (PARAMS, METRICS):
+            if name.startswith(kind):
+                return self._leaf(kind, name.removeprefix(kind))
+        return self._leaf(METRICS, name) or self._leaf(PARAMS, name)
+
+    def labels(self, columns: Sequence[str]) -> list[str]:
+        """Names for people: as short as leaves them different."""
+        short = [column.partition(".")[2].rpartition(":")[2] or column for column in columns]
+        short = [column if column in FACTS else text for column, text in zip(columns, short, strict=True)]
+        return [text if short.count(text) == 1 else column for column, text in zip(columns, short, strict=True)]
+
+    def _leaf(self, kind: str, name: str) -> list[str]:
+        known = self._leaves[kind]
+        if name in known:
+            return [kind + name]
+        behind = [leaf for leaf in known if leaf.rpartition(":")[2] == name]
+        ends = behind or [leaf for leaf in known if leaf.rpartition(":")[2].endswith(f".{name}")]
+        return [kind + leaf for leaf in ends]
+
+    def _matching(self, pattern: str) -> list[str]:
+        def short(column: str) -> str:
+            kind, dot, name = column.partition(".")
+            return f"{kind}{dot}{name.rpartition(':')[2]}"
+
+        return [
+            column
+            for column in self.all()
+            if fnmatch.fnmatchcase(column, pattern) or (dotted(column) and fnmatch.fnmatchcase(short(column), pattern))
+        ]
+
+    def _unknown(self, name: str) -> UnknownColumn:
+        import difflib  # imported late: start-up
+
+        if not self._count:
+            return UnknownColumn(f"no run has a column `{name}`", "there are no such runs")
+        known = self.all()
+        shorts = {column: column for column in known} | {column.rpartition(":")[2]: column for column in known}
+        close = difflib.get_close_matches(name, shorts, n=1) or difflib.get_close_matches(
+            name.partition(".")[2], shorts, n=1
+        )
+        if close:
+            return UnknownColumn(f"no run has a column `{name}`", f"did you mean `{shorts[close[0]]}`?")
+        some = [*USUAL, *self.of(METRICS)[:4], *self.of(PARAMS)[:4]]
+        return UnknownColumn(f"no run has a column `{name}`", f"there are {', '.join(some)} and others")
+
+
+def dotted(column: str) -> bool:
+    """Whether a column is of a parameter or a metric."""
+    return column.startswith((PARAMS, METRICS))
+
+
+def sorted_rows(rows: Sequence[Ran], columns: Sequence[tuple[str, bool]]) -> list[Ran]:
+    """The rows by these columns, each with whether it goes down; what is missing comes last either way."""
+    found = list(rows)
+    for column, down in reversed(columns):
+        found.sort(key=lambda row: _rank(row.cell(column)), reverse=down)
+        found.sort(key=lambda row: row.cell(column) is None)
+    return found
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    if isinstance(value, bool):
+        return 1, str(value)
+    if isinstance(value, (int, float)):
+        return 0, value
+    return 2, "" if value is None else str(value)
+
+
+def _meant(text: str) -> Any:
+    """An argument of a stage of the library: JSON where it is that, a text elsewhere."""
+    import json  # imported late: only where a stage of the library ran
+
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (str, int, float, bool, list)) else text

@@ -1,0 +1,135 @@
+"""What a plan costs in time: which records are read for it, how long it takes here, and whether a budget allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from runner.core.actions import Action
+from runner.core.estimates import MOST_SAMPLES, Price, Work, estimate_of, host_class, last_error, price_of
+from runner.core.nouns import Address
+from runner.core.plan import Plan
+from runner.core.recorded import RUNNER
+from runner.core.records import BadRecord, RunFacts
+from runner.errors import Held
+from runner.ledger.state import State
+from runner.observe.observation import Observation
+from runner.report.style import duration
+from runner.wiring.capacity import here
+
+RUNNABLE = (Action.RUN, Action.WAIT, Action.PROBE)
+"""Actions of stages that may run."""
+_NEWEST = 100
+"""Newest records that are read, beside those of what stands."""
+_MOST_OTHERS = 2
+"""Other state branches that are asked where this one knows nothing."""
+
+Samples = dict[Address, list[tuple[float, str]]]
+
+
+def work_of(plan: Plan, observation: Observation) -> tuple[Work, ...]:
+    """The stages that a plan may run, with what their earlier runs took; nothing is read where there are none."""
+    wanted = [step.address for step in plan.steps if step.action in RUNNABLE]
+    if not wanted:
+        return ()
+    samples = _samples(wanted, observation)
+    groups = _groups(samples)
+    chosen = set(wanted)
+    found = []
+    for address in wanted:
+        stage = observation.graph.stages[address]
+        own = samples.get(address, [])
+        group = _group(address)
+        others = groups.get(group, []) if group is not None and not own else []
+        found.append(
+            Work(
+                address=address,
+                needs=tuple(need for need in observation.graph.upstream[address] if need in chosen),
+                cpu=stage.resources.cpu,
+                memory_bytes=stage.resources.memory_bytes,
+                mutex=stage.mutex,
+                samples=tuple((own or others)[: 2 * MOST_SAMPLES]),
+                of_group=not own and bool(others),
+            )
+        )
+    return tuple(found)
+
+
+def check_budget(plan: Plan, observation: Observation, seconds: float, jobs: int | None) -> None:
+    """Raises Held where what the plan runs is estimated to take longer than this."""
+    price = price_of(work_of(plan, observation), here(jobs))
+    if price.seconds <= seconds:
+        return
+    raise Held(
+        f"the plan is over its budget: about {duration(price.seconds)} of {duration(seconds)}{_unknown(price)}",
+        "`runner plan` shows what takes how long; `--over-budget` runs it all the same, `--only STAGE` a part of it",
+    )
+
+
+def time_of(address: Address, observation: Observation) -> dict[str, Any] | None:
+    """What a stage may take, and by which part of it the estimate before its last run was wrong; None if unknown."""
+    samples = _samples([address], observation).get(address, [])
+    kind = here(None).host_class
+    estimate = estimate_of(samples, kind)
+    if estimate is None:
+        return None
+    error = last_error(samples, kind)
+    return {**estimate.as_json(), "lastError": None if error is None else round(error, 3)}
+
+
+def samples_of(state: State, wanted: Iterable[Address]) -> Samples:
+    """What earlier runs of stages took, the newest first: of the newest records, and of what stands.
+
+    So a plan reads a bounded number of records, however many there are. A record that is damaged tells nothing here.
+    """
+    chosen = set(wanted)
+    files = state.record_files()
+    standing = {entry.record for address, entry in state.entries().items() if address in chosen and entry.record}
+    numbers = sorted({*files[-_NEWEST:], *standing.intersection(files)}, reverse=True)
+    found: Samples = {}
+    for run in _runs(state, numbers):
+        if run.address in chosen or _group(run.address):
+            found.setdefault(run.address, []).append((run.seconds, host_class(run.host)))
+    return found
+
+
+def _samples(wanted: list[Address], observation: Observation) -> Samples:
+    states = [] if observation.state is None else [observation.state]
+    found = samples_of(states[0], wanted) if states else {}
+    for state in observation.others[:_MOST_OTHERS]:
+        left = [address for address in wanted if address not in found]
+        if not left:
+            break
+        found = samples_of(state, left) | found
+    return found
+
+
+def _runs(state: State, numbers: list[int]) -> Iterable[RunFacts]:
+    """The runs among these records that took their time: not those that failed, or were restored."""
+    try:
+        records = state.records_at(numbers)
+        for record in records:
+            run = record.run
+            if run is not None and run.succeeded and run.reason == "ok" and run.provenance == RUNNER:
+                yield run
+    except BadRecord:
+        return
+
+
+def _groups(samples: Mapping[Address, list[tuple[float, str]]]) -> Samples:
+    found: Samples = {}
+    for address, rows in samples.items():
+        group = _group(address)
+        if group is not None:
+            found.setdefault(group, []).extend(rows[:1])
+    return found
+
+
+def _group(address: Address) -> Address | None:
+    """The group that a stage is a member of; None for a stage by itself."""
+    name, at, _ = address.stage.partition("@")
+    return Address(address.pipeline, name) if at else None
+
+
+def _unknown(price: Price) -> str:
+    return f", and nothing is known of {price.names_unknown()}" if price.unknown else ""

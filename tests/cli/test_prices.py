@@ -1,0 +1,102 @@
+"""What a plan costs in time, and budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.core.records import parse_record
+from tests.cli.command import call, reconciled
+from tests.counted import calls
+from tests.repositories import GitRepo
+
+STAGES = """\
+stages:
+  a: {cmd: cp in a, deps: [in], outs: [a]}
+  b: {cmd: sleep 1.05; cat a in p > b, deps: [a, in, p], outs: [b]}
+  each:
+    foreach: [x, y]
+    do: {cmd: "cat b > ${item}", deps: [b], outs: ["${item}"]}
+"""
+PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: p}\nspec: {specs: [dvc.yaml]}\n"
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
+    """Reconciled once, with a home of its own."""
+    monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
+    return reconciled(tmp_path / "p", {"runner.yaml": PROJECT, "dvc.yaml": STAGES, "in": "1\n", "p": "1\n"})
+
+
+def _plan(repo: GitRepo, *words: str) -> dict[str, Any]:
+    plan: dict[str, Any] = call(repo.path, "plan", "--json", *words).json
+    return plan
+
+
+def test_a_plan_says_how_long_its_stages_took_before(repo: GitRepo) -> None:
+    assert _plan(repo)["estimate"] is None
+    repo.commit({"p": "2\n", "dvc.yaml": STAGES.replace("[x, y]", "[x, y, z]")})
+    plan = _plan(repo, "--jobs", "2")
+    rows = {row["stage"]: row["estimate"] for row in plan["stages"]}
+    assert rows["a"] is None
+    assert rows["b"]["seconds"] >= 1.05
+    assert (rows["b"]["runs"], rows["b"]["of"], rows["b"]["sameHost"]) == (1, "stage", True)
+    assert rows["each@z"]["of"] == "group"
+    whole = plan["estimate"]
+    assert (whole["jobs"], whole["unknown"]) == (2, [])
+    assert whole["longestWay"] <= whole["seconds"] < whole["work"]
+    assert plan == _plan(repo, "--jobs", "2") | {"stateAge": plan["stateAge"]}  # as it is kept
+    text = call(repo.path, "plan").out
+    assert "~1.1 s" in text or "~1." in text
+    assert "Takes about" in text
+    assert "nothing is known" not in text
+
+
+def test_what_never_ran_is_named(repo: GitRepo) -> None:
+    repo.commit({"dvc.yaml": STAGES + "  new: {cmd: cp in n, deps: [in], outs: [n]}\n", "p": "2\n"})
+    assert _plan(repo)["estimate"]["unknown"] == ["dvc.yaml:new"]
+    assert "nothing is known of new." in call(repo.path, "plan").out
+
+
+def test_a_plan_reads_records_only_where_something_may_run(repo: GitRepo) -> None:
+    repo.commit({"README": "words\n"})
+    with calls(parse_record) as called:
+        assert call(repo.path, "plan").code == 0
+    assert called == {}
+    repo.commit({"p": "2\n"})
+    with calls(parse_record) as called:
+        assert call(repo.path, "plan").code == 2
+    assert called == {"parse_record": 5}  # all that there are: four runs, and a reconcile
+    with calls(parse_record) as called:
+        assert call(repo.path, "plan").code == 2
+    assert called == {}
+
+
+def test_a_plan_over_its_budget_is_held_before_anything_runs(repo: GitRepo) -> None:
+    repo.commit({"p": "2\n"})
+    repo.push()
+    assert _plan(repo, "--budget", "0.5s")["budget"] == {"seconds": 0.5, "over": True}
+    assert "Over its budget of 0.5 s: `runner reconcile` holds it" in call(repo.path, "plan", "--budget", "0.5s").out
+    held = call(repo.path, "reconcile", "--budget", "0.5s")
+    assert held.code == 6
+    assert "the plan is over its budget: about 1." in held.err
+    assert {row["action"] for row in _plan(repo)["stages"]} == {"keep", "run", "wait"}
+    repo.commit({"runner.yaml": PROJECT.replace("[dvc.yaml]", "[dvc.yaml], budget: {time: 500ms}")})
+    repo.push()
+    assert _plan(repo)["budget"] == {"seconds": 0.5, "over": True}
+    assert call(repo.path, "reconcile").code == 6
+    assert call(repo.path, "reconcile", "--over-budget").code == 0
+    assert call(repo.path, "reconcile").code == 0  # nothing is to run, so nothing is over
+    explained = call(repo.path, "explain", "b", "--json").json["time"]
+    assert explained["runs"] == 2
+    assert explained["lastError"] is not None
+
+
+def test_what_nothing_is_known_of_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
+    project = PROJECT.replace("[dvc.yaml]", "[dvc.yaml], budget: {time: 1ms}")
+    stages = "stages: {a: {cmd: cp in a, deps: [in], outs: [a]}}\n"
+    made = reconciled(tmp_path / "p", {"runner.yaml": project, "dvc.yaml": stages, "in": "1\n"})
+    assert _plan(made)["budget"] == {"seconds": 0.001, "over": False}

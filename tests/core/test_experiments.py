@@ -1,0 +1,127 @@
+"""Runs as rows: parameters behind inputs, names of columns, order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.core.experiments import Columns, Lineage, Made, Ran, UnknownColumn, metrics_of, own_params, sorted_rows
+from runner.core.nouns import Address
+from runner.core.records import RunFacts
+
+
+def _run(stage: str, material: dict[str, Any], metrics: dict[str, Any] | None = None) -> RunFacts:
+    return RunFacts(
+        run_id=stage,
+        address=Address("p", stage),
+        key="a" * 64,
+        material=material,
+        succeeded=True,
+        reason="ok",
+        message="",
+        desired="c" * 40,
+        started_at="2026-11-01T10:00:00Z",
+        seconds=1.0,
+        metrics=metrics or {},
+    )
+
+
+def _row(record: int, params: dict[str, Any], metrics: dict[str, Any]) -> Ran:
+    run = _run("train", {}, metrics)
+    return Ran("runner/state", "main", record, str(record), run, params, metrics_of(run))
+
+
+ROWS = (
+    _row(1, {"params.yaml:train.depth": 3, "params.yaml:rate": 0.1}, {"m.json": {"auc": 0.8, "us": {"f1": 0.5}}}),
+    _row(2, {"params.yaml:train.depth": 4, "params.yaml:rate": 0.1}, {"m.json": {"auc": 0.9}, "n.json": {"loss": 2}}),
+    _row(3, {"other.yaml:train.depth": "deep"}, {"n.json": {"loss": 1}}),
+)
+
+
+def test_parameters_of_the_runs_that_made_an_input_stand_beside_a_runs_own() -> None:
+    lineage = Lineage()
+    prepared = {"param": {"params.yaml:rows": 10, "params.yaml:near": "far"}}
+    lineage.add(Made(Address("p", "prepare"), prepared), [("a.csv", "1")])
+    for data, depth, model in (("1", 3, "2"), ("9", 7, "3")):
+        trained = {"dep": {"a.csv": data}, "param": {"params.yaml:train": {"depth": depth}}}
+        lineage.add(Made(Address("p", "train"), trained), [("m", model)])
+    own = {"dep": {"m": "2", "x": "0"}, "param": {"params.yaml:near": "here"}}
+    assert lineage.params(Made(Address("p", "evaluate"), own)) == {
+        "params.yaml:near": "here",
+        "params.yaml:train.depth": 3,
+        "params.yaml:rows": 10,
+    }
+
+
+def test_of_runs_that_left_the_same_bytes_the_one_for_the_same_commit_counts() -> None:
+    lineage = Lineage()
+    for depth, commit, at in ((3, "one", "2026-01-01"), (4, "two", "2026-01-02"), (5, "three", "2026-01-04")):
+        lineage.add(Made(Address("p", "train"), {"param": {"p:depth": depth}}, commit, at), [("m", "1")])
+
+    def depth_behind(commit: str, at: str) -> int:
+        return int(lineage.params(Made(Address("p", "evaluate"), {"dep": {"m": "1"}}, commit, at))["p:depth"])
+
+    assert [depth_behind(commit, "2026-01-05") for commit in ("one", "two", "three")] == [3, 4, 5]
+    assert depth_behind("another", "2026-01-03") == 4
+    assert depth_behind("another", "2025-01-01") == 3
+
+
+def test_arguments_of_a_stage_of_the_library_are_parameters() -> None:
+    material = {"with": {"folds": "5", "estimator": "sklearn.svm.SVC"}, "seed": 7}
+    assert own_params(Address("p", "train"), material) == {
+        "train:with.folds": 5,
+        "train:with.estimator": "sklearn.svm.SVC",
+        "train:seed": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("stage", "stage"),
+        ("metrics.m.json:auc", "metrics.m.json:auc"),
+        ("metrics.auc", "metrics.m.json:auc"),
+        ("auc", "metrics.m.json:auc"),
+        ("f1", "metrics.m.json:us.f1"),
+        ("metrics.us.f1", "metrics.m.json:us.f1"),
+        ("rate", "params.params.yaml:rate"),
+        ("params.params.yaml:train.depth", "params.params.yaml:train.depth"),
+    ],
+)
+def test_a_column_is_found_by_as_much_of_its_name_as_is_clear(name: str, column: str) -> None:
+    assert Columns(ROWS).find(name) == column
+
+
+def test_a_name_that_is_not_clear_or_not_there_is_refused_with_what_there_is() -> None:
+    columns = Columns(ROWS)
+    with pytest.raises(UnknownColumn) as error:
+        columns.find("depth")
+    assert error.value.hint == "say params.params.yaml:train.depth, or params.other.yaml:train.depth"
+    with pytest.raises(UnknownColumn) as error:
+        columns.find("metrics.auk")
+    assert error.value.hint == "did you mean `metrics.m.json:auc`?"
+
+
+def test_columns_may_be_chosen_by_patterns_and_those_that_vary_are_known() -> None:
+    columns = Columns(ROWS)
+    assert columns.select(["record", "metrics.*", "params.rate"]) == [
+        "record",
+        "metrics.m.json:auc",
+        "metrics.m.json:us.f1",
+        "metrics.n.json:loss",
+        "params.params.yaml:rate",
+    ]
+    assert columns.varying("params.") == ["params.params.yaml:train.depth"]
+    assert columns.labels(["record", "metrics.m.json:auc"]) == ["record", "auc"]
+    both = ["params.params.yaml:train.depth", "params.other.yaml:train.depth"]
+    assert columns.labels(both) == both
+
+
+def test_rows_are_sorted_by_value_and_what_is_missing_comes_last_either_way() -> None:
+    def order(column: str, down: bool) -> list[int]:
+        return [row.record for row in sorted_rows(ROWS, [(column, down)])]
+
+    assert order("metrics.m.json:auc", False) == [1, 2, 3]
+    assert order("metrics.m.json:auc", True) == [2, 1, 3]
+    assert [row.record for row in sorted_rows(ROWS, [("stage", False), ("record", True)])] == [3, 2, 1]
