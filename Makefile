@@ -17,7 +17,7 @@ TEST_JOBS = $(if $(filter auto,$(JOBS)),$(shell echo $$(( $$(nproc) + 2 ))),$(JO
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test oracle hostile fuzz limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test example-pytorch oracle hostile fuzz limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --quiet --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+example-pytorch: $(READY) ## Install PyTorch (large) into .venv and run examples/pytorch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'torch>=2.4' 'safetensors>=0.4'
+	@$(BIN)/python -m pytest --quiet tests/packaging/test_example_pytorch.py $(PYTEST_ARGS)
 
 audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (17 minutes on two cores; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)

@@ -17,7 +17,8 @@ from runner.specs.layout import PROJECT_FILE
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.first_files import example_files, write_first
 
-_EMPTY, _QUICKSTART = "empty", "quickstart"
+_EMPTY, _QUICKSTART, _LIBRARY = "empty", "quickstart", "library"
+_TEMPLATES = (_QUICKSTART, _LIBRARY, _EMPTY)
 
 
 def init(arguments: argparse.Namespace, console: Console) -> int:
@@ -50,7 +51,7 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _of_template(name: str) -> dict[str, str]:
-    return example_files(name) if name == _QUICKSTART else {PROJECT_FILE: initial_specs([])}
+    return {PROJECT_FILE: initial_specs([])} if name == _EMPTY else example_files(name)
 
 
 def _asked(console: Console, root: Path, paths: Sequence[str]) -> tuple[dict[str, str], str | None]:
@@ -60,10 +61,11 @@ def _asked(console: Console, root: Path, paths: Sequence[str]) -> tuple[dict[str
     )
     command = console.ask("Command of its first stage, such as `python src/train.py`", "start from a template")
     if not command:
-        names = f"Template: {_QUICKSTART} (a small model that runs at once) or {_EMPTY} (a commented skeleton)"
-        name = console.ask(names, _QUICKSTART) or _QUICKSTART
-        while name not in (_QUICKSTART, _EMPTY):
-            name = console.ask(f"There is no template {name}; {_QUICKSTART} or {_EMPTY}", _QUICKSTART) or _QUICKSTART
+        runs = f"{_QUICKSTART} (a small model that runs at once), {_LIBRARY} (one of ten lines, without code)"
+        name = console.ask(f"Template: {runs} or {_EMPTY} (a commented skeleton)", _QUICKSTART) or _QUICKSTART
+        while name not in _TEMPLATES:
+            asked = f"There is no template {name}; {_QUICKSTART}, {_LIBRARY} or {_EMPTY}"
+            name = console.ask(asked, _QUICKSTART) or _QUICKSTART
         return _of_template(name), name
     folder = as_name(root.name, "main")
     pipeline = console.ask("Name of the pipeline", folder) or folder

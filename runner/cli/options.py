@@ -185,8 +185,9 @@ def _init(commands: Any) -> None:
     parser = _command(commands, "init", help_, "init", "init", *calls, more=more)
     parser.add_argument(
         "--template",
-        choices=("empty", "quickstart"),
-        help="start from a commented skeleton, or from an example that runs as it is; asks nothing",
+        choices=("empty", "quickstart", "library"),
+        help="start from a commented skeleton, or from an example that runs as it is: one with code of its own, or ten "
+        "lines with stages of the library; asks nothing",
     )
     parser.add_argument("--yes", "-y", action="store_true", help="ask nothing; without a dvc.yaml: --template empty")
     parser.add_argument("--force", action="store_true", help="replace files that are there, such as a runner.yaml")

@@ -59,10 +59,10 @@ def test_the_wheel_holds_every_schema_and_template_and_no_test(wheel: Path) -> N
         expected = {f"runner/_{folder}/{file.name}" for file in (ROOT / folder).iterdir() if file.is_file()}
         assert expected
         assert expected <= names
-    example = ROOT / "examples/quickstart"
-    files = [file for file in example.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    assert len(files) >= 6
-    assert {f"runner/_examples/quickstart/{file.relative_to(example)}" for file in files} <= names
+    for example, least in ((ROOT / "examples/quickstart", 6), (ROOT / "examples/library", 3)):
+        files = [file for file in example.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        assert len(files) >= least
+        assert {f"runner/_examples/{example.name}/{file.relative_to(example)}" for file in files} <= names
     assert not any(name.startswith(("tests/", "examples/", "benchmarks/")) or "__pycache__" in name for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 

@@ -1,0 +1,31 @@
+"""The small examples run as they are, and come to what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.examples import Example
+from tests.packaging.workflows import ROOT
+
+
+@pytest.mark.slow
+def test_ten_lines_with_stages_of_the_library_make_a_model_and_measure_it(tmp_path: Path) -> None:
+    text = (ROOT / "examples/library/runner.yaml").read_text()
+    assert len(text.splitlines()) <= 10
+    example = Example("library", tmp_path)
+    assert example.metrics("metrics.json")["accuracy"] > 0.9
+    assert example.json("plan")["summary"] == {"keep": 3}
+    assert {"contract", "holdout", "gates", "objective"} < example.lacks()
+
+
+@pytest.mark.slow
+def test_texts_are_sorted_by_what_they_are_about_and_the_gates_pass(tmp_path: Path) -> None:
+    example = Example("text", tmp_path)
+    assert set(example.gates().values()) == {"pass"}
+    # Nine of ten are about what their team does, and of the others a quarter by chance.
+    assert 0.8 < example.metrics("metrics.json")["accuracy"] < 0.99
+    example.edit("most: 300", "most: 4")
+    example.says("reconcile")
+    assert set(example.json("gate", code=3)["deployments"][0]["gates"][0]["verdict"].split()) == {"fail"}
