@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import numpy
     import pandas
 
-SIGNATURE, EXAMPLE, ENVIRONMENT, REFERENCE, FACTS = (
+SIGNATURE, EXAMPLE, EXPECTED, ENVIRONMENT, REFERENCE, FACTS = (
     "signature.json",
     mlmodel.EXAMPLE,
+    "expected.json",
     "environment.txt",
     "reference.json",
     "facts.json",
@@ -49,6 +50,12 @@ class Artefact:
     """Of a classifier, in the order of the columns of `predict_proba`; else None."""
     features: tuple[str, ...]
     """Names of the columns that it needs, in its order."""
+    example: Mapping[str, Any]
+    """Rows of input, as pandas calls it `split`: example.json."""
+    expected: Mapping[str, Any] | None
+    """What the model said of the example when it was written: expected.json; None in an older folder."""
+    manifest: str
+    """The SHA-256 of manifest.json, which names the whole folder."""
 
     def aligned(self, table: pandas.DataFrame, where: str = "the table") -> pandas.DataFrame:
         """The columns that the model needs, as it saw them in training; raises InputError where that cannot be."""
@@ -135,6 +142,7 @@ def files_of(
         chosen.file: saved,
         SIGNATURE: document(told),
         EXAMPLE: document(rows_of(features.head(_EXAMPLE_ROWS))),
+        EXPECTED: document(said_of(model, seen.head(_EXAMPLE_ROWS), task)),
         ENVIRONMENT: environment_of([*chosen.types(saved), f"{type(model).__module__}.{type(model).__name__}"]),
         REFERENCE: document(reference_of(seen, table, seed)),
         FACTS: document(facts),
@@ -152,7 +160,7 @@ def read(
     format that can run code is read at all. digest: the SHA-256 that manifest.json must have, where a record tells it.
     Raises InputError: a file is missing or other than recorded, or the model holds a type that is not allowed.
     """
-    name, files = manifest.checked(folder, digest)
+    name, files, own = manifest.checked(folder, digest)
     chosen = format_of(name, str(folder / manifest.NAME))
     if chosen.runs_code and not allow_pickle:
         text = f"{folder / chosen.file}: the format {name} can run code when it is loaded, and nobody allowed that"
@@ -171,7 +179,28 @@ def read(
         target=signature["target"],
         classes=None if classes is None else tuple(classes),
         features=tuple(signature["features"]),
+        example=_json(folder, files, EXAMPLE),
+        expected=_json(folder, files, EXPECTED) if EXPECTED in files else None,
+        manifest=own,
     )
+
+
+def said_of(model: Any, table: pandas.DataFrame, task: str) -> dict[str, Any]:
+    """What a model says of rows that it can read: the document that whoever serves it later compares with."""
+    import numpy
+
+    told: dict[str, Any] = {"version": 1, "prediction": _rounded(numpy.asarray(model.predict(table)))}
+    if task == "classification" and hasattr(model, "predict_proba"):
+        told["probabilities"] = _rounded(numpy.asarray(model.predict_proba(table)))
+    return told
+
+
+def _rounded(values: numpy.ndarray[Any, Any]) -> list[Any]:
+    """As JSON has it, with twelve digits: the last ones are another processor's."""
+    if values.ndim > 1:
+        return [_rounded(row) for row in values]
+    told = [columns.plain(value) for value in values.tolist()]
+    return [float(f"{value:.12g}") if isinstance(value, float) else value for value in told]
 
 
 def _classes(model: Any, task: str) -> list[Any] | None:

@@ -26,8 +26,8 @@ def manifest_of(files: Mapping[str, bytes], format: str) -> bytes:
     return document({"version": VERSION, "format": format, "files": told})
 
 
-def checked(folder: Path, digest: str | None) -> tuple[str, dict[str, bytes]]:
-    """The format of the model and every file of a folder, each held against the manifest first.
+def checked(folder: Path, digest: str | None) -> tuple[str, dict[str, bytes], str]:
+    """The format of the model, every file of a folder, held against the manifest first, and the manifest's SHA-256.
 
     digest: the SHA-256 that the manifest itself must have, from a record; None where nobody knows one.
     Raises InputError: the folder is none of ours, of a newer version, or a file is missing, damaged or not named.
@@ -35,14 +35,15 @@ def checked(folder: Path, digest: str | None) -> tuple[str, dict[str, bytes]]:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder", "name the folder that the stage `train` wrote")
     raw = _read(folder, NAME, _MOST_BYTES)
-    if digest is not None and hashlib.sha256(raw).hexdigest() != digest:
+    own = hashlib.sha256(raw).hexdigest()
+    if digest is not None and own != digest:
         raise InputError(f"{folder / NAME}: its SHA-256 is not {digest}", _AGAIN)
     manifest = _parsed(folder, raw)
     named = manifest["files"]
     extra = sorted(path.name for path in folder.iterdir() if path.name not in named and path.name != NAME)
     if extra:
         raise InputError(f"{folder / extra[0]}: the manifest does not name this file", "take it out of the folder")
-    return manifest["format"], {name: _file(folder, name, told) for name, told in named.items()}
+    return manifest["format"], {name: _file(folder, name, told) for name, told in named.items()}, own
 
 
 def _parsed(folder: Path, raw: bytes) -> Any:

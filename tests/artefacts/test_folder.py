@@ -100,6 +100,11 @@ def test_a_model_comes_back_as_it_was_with_all_that_is_known_of_it(
     found = artefacts.read(folder)
     assert (found.task, found.target, found.classes) == ("classification", "churned", ("no", "yes"))
     assert (found.features, found.facts) == (("x", "n", "city", "paid", "note"), {"why": "a test"})
+    assert found.manifest == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    assert found.expected is not None
+    assert found.expected["prediction"] == model.predict(found.aligned(table.head())).tolist()
+    example = pandas.DataFrame(found.example["data"], columns=found.example["columns"])
+    numpy.testing.assert_allclose(found.expected["probabilities"], found.predict_proba(example), rtol=1e-11)
     assert found.predict(table).tolist() == model.predict(table).tolist()
     numpy.testing.assert_array_equal(found.predict_proba(table), model.predict_proba(table))
     table.iloc[::-1].assign(more=1).to_csv(tmp_path / "t.csv", index=False)
