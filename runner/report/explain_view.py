@@ -27,6 +27,8 @@ from runner.report.style import (
 )
 
 _MOST_METRICS = 8
+_NOTABLE = 0.005
+"""A part by which an estimate may be wrong and is called right."""
 _SAYS = {
     Action.KEEP: "is up to date: what is recorded is what the specs ask for",
     Action.REUSE: "ran before with the same inputs: a reconcile takes the result over and runs nothing",
@@ -175,9 +177,8 @@ def _time(time: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("takes", f"about {usual}{spread}, as in {plural(time['runs'], 'run')} before")]
     if time["lastError"] is not None:
         off = abs(time["lastError"])
-        rows.append(
-            ("last estimate", f"{off:.0%} too {'long' if time['lastError'] > 0 else 'short'}" if off else "exact")
-        )
+        wrong = f"{off:.0%} too {'long' if time['lastError'] > 0 else 'short'}"
+        rows.append(("last estimate", wrong if off >= _NOTABLE else "right to the percent"))
     return rows
 
 

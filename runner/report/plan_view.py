@@ -177,9 +177,9 @@ def estimate_text(price: Price) -> str:
         return "How long it takes is not known: no run of these stages is recorded."
     if price.high < _SHORT_SECONDS and not price.unknown:
         return "Takes less than a second, as runs before did."
-    least = "at least " if price.unknown else ""
+    least = "at least" if price.unknown else "about"
     spread = "" if _alike(price.low, price.high) else f" ({duration(price.low)} to {duration(price.high)})"
-    text = f"Takes {least}about {duration(price.seconds)}{spread} with {plural(price.jobs, 'job')}, if all of it runs"
+    text = f"Takes {least} {duration(price.seconds)}{spread} with {plural(price.jobs, 'job')}, if all of it runs"
     if not _alike(price.work, price.seconds):
         text += f": {duration(price.work)} of work, {duration(price.longest_way)} of it one after the other"
     return text + (f"; nothing is known of {price.names_unknown()}." if price.unknown else ".")
@@ -256,7 +256,10 @@ def _times(price: Price | None) -> dict[Address, str]:
     """What each stage may take, where any takes so long that people ask."""
     if price is None or all(estimate.seconds < _SHORT_SECONDS for estimate in price.estimates.values()):
         return {}
-    return {address: f"~{duration(estimate.seconds)}" for address, estimate in price.estimates.items()}
+    return {
+        address: f"~{duration(estimate.seconds)}" if estimate.seconds >= _SHORT_SECONDS else "<1 s"
+        for address, estimate in price.estimates.items()
+    }
 
 
 def _step_lines(step: Line, indent: str, verb: int, width: int, time: str, style: Style) -> Iterable[str]:
