@@ -70,6 +70,7 @@ def test_an_edit_of_form_runs_nothing_and_is_recorded_and_an_edit_of_a_helper_ru
     reasons = ["src/features.py changed in form only", "src/helpers.py changed in form only"]
     done = world.runner("plan", "--fetch")
     assert all(reason in done.stdout for reason in reasons)
+    assert "Nothing to run: 2 stages; a reconcile records the new form." in done.stdout
     [row] = [row for row in world.plan_rows() if row["stage"] == "build"]
     assert (row["action"], row["reasons"]) == ("keep", reasons)
     told = world.reconcile()
