@@ -61,6 +61,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("explain", 1, outs=(1, 2), metrics=(0, 1), plots=(0, 2)),
         Builtin("robustness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
         Builtin("python", 1, outs=(0, MANY), metrics=(0, MANY), plots=(0, MANY)),
+        Builtin("skew", 1, outs=(0, 0), metrics=(1, 1)),
     )
 }
 _MARKS: Mapping[str, str] = {
@@ -255,6 +256,8 @@ def problems_of(
 
 PAGES = (".html", ".md")
 """How names of pages for people end."""
+
+
 _SOURCES = ("file", "url", "url_env", "query")
 
 

@@ -13,7 +13,7 @@ from runner.core.nouns import Holdout
 from runner.errors import Place
 from runner.git.read import Reader
 from runner.specs import library
-from runner.specs.deployments import DeploymentReading, Evidence, Ground, read_deployment
+from runner.specs.deployments import EVIDENCE, DeploymentReading, Evidence, Ground, read_deployment
 from runner.specs.documents import Document, locator_of
 from runner.specs.layout import Layout
 from runner.specs.left_out import Faults
@@ -128,17 +128,21 @@ def test_a_gate_on_what_was_left_out_is_not_told_of(git_repo: Callable[..., GitR
 
 
 def test_evidence_needs_a_stage_that_the_library_has(git_repo: Callable[..., GitRepo]) -> None:
-    missing = [kind for kind in ("fairness", "robustness", "skew") if kind not in library.BUILTINS]
-    gates = {"fairness": "{fairness: dp, sensitive: [s], max: 1}", "robustness": "{robustness: noise, min: 1}"}
-    gates["skew"] = "{skew: true}"
-    found = findings_of(git_repo(files(STAGES + SEALED, *(gates[kind] for kind in missing))))
-    assert [text.partition(": ")[2].partition(" (")[0] for text in found] == [
-        f"`{kind}` needs the stage `{kind}` of the library, which this version does not have" for kind in missing
-    ]
+    repo = git_repo(files(STAGES, "{skew: true}"))
+    _, found = _evidence(repo, {"skew": True}, [], uses="later")
+    assert found == ["`skew` needs the stage `later` of the library, which this version does not have"]
+
+
+def test_every_kind_of_evidence_has_its_stage(git_repo: Callable[..., GitRepo]) -> None:
+    gates = ["{fairness: accuracy_ratio, sensitive: [s], min: 1}", "{robustness: noise, max: 1}", "{skew: {rows: 9}}"]
+    assert {evidence.uses for evidence in EVIDENCE.values()} <= library.BUILTINS.keys()
+    stages = desired_of(git_repo(files(STAGES + SEALED, *gates))).pipelines[-1].stages
+    assert [stage.uses.partition("@")[0] for stage in stages] == ["fairness", "robustness", "skew"]
+    assert dict(stages[2].given) == {"data": "data/holdout.csv", "model": "model", "rows": "9"}
 
 
 def _evidence(
-    repo: GitRepo, gate: Mapping[str, object], holdouts: list[Holdout]
+    repo: GitRepo, gate: Mapping[str, object], holdouts: list[Holdout], uses: str = "split"
 ) -> tuple[DeploymentReading, list[str]]:
     """What a gate becomes of a kind that the stage `split` is evidence for, and findings."""
     with Reader.discover(repo.path) as reader:
@@ -149,7 +153,7 @@ def _evidence(
         document = Document("Deployment", "api", file, oid, 0, 1, 1, spec, {})
         faults = Faults()
         locator = locator_of(document, layout)
-        ground = Ground(".", (), ("churn",), holdouts, faults, {"skew": Evidence("split", default_max=0.0)})
+        ground = Ground(".", (), ("churn",), holdouts, faults, {"skew": Evidence(uses, default_max=0.0)})
         return read_deployment(document, locator, ground), [finding.message for finding in faults.findings]
 
 
