@@ -129,7 +129,7 @@ class _Reader:
             pipelines: list[LoadedPipeline] = []
         else:
             self._note_sub_projects()
-            pipelines = self._pipelines(adopted, every, kept)
+            pipelines = self._pipelines(adopted, every, kept, project.told)
         nouns = project.project()
         holdouts = self._holdouts(kept)
         deployments = self._deployments(kept, pipelines, holdouts) if root is not None else []
@@ -240,7 +240,13 @@ class _Reader:
 
     # ----- Pipelines
 
-    def _pipelines(self, adopted: tuple[str, ...], every: list[Document], kept: list[Document]) -> list[LoadedPipeline]:
+    def _pipelines(
+        self,
+        adopted: tuple[str, ...],
+        every: list[Document],
+        kept: list[Document],
+        said: Callable[[], Mapping[str, Any]],
+    ) -> list[LoadedPipeline]:
         """The pipelines; those of documents that are not kept are only read for what is wrong with them."""
         parsing = self._parsing()
         found: list[LoadedPipeline] = []
@@ -250,7 +256,7 @@ class _Reader:
             if isinstance(source, str):
                 loaded = loading.load_adopted(self._layout, source, self._cache, parsing, self._faults)
             else:
-                loaded = loading.load_document(self._layout, source, self._cache, parsing, self._faults)
+                loaded = loading.load_document(self._layout, source, self._cache, parsing, self._faults, said)
             if loaded is None:
                 continue
             room -= len(loaded.pipeline.stages)

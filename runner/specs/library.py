@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -34,6 +34,8 @@ class Builtin:
     """How many `metrics` it writes."""
     plots: tuple[int, int] = (0, 0)
     """How many `plots` it writes."""
+    from_project: tuple[str, ...] = ()
+    """Keys of `with` that have the Project's words where a stage says none."""
 
     @property
     def label(self) -> str:
@@ -62,6 +64,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("robustness", 1, outs=(0, 0), metrics=(1, 1), plots=(0, 1)),
         Builtin("python", 1, outs=(0, MANY), metrics=(0, MANY), plots=(0, MANY)),
         Builtin("skew", 1, outs=(0, 0), metrics=(1, 1)),
+        Builtin("card", 1, outs=(1, 4), from_project=("objective", "kpis", "owners")),
     )
 }
 _MARKS: Mapping[str, str] = {
@@ -145,6 +148,29 @@ def _with_inputs(stage: Any) -> Any:
     deps = list(stage.get("deps") or ())
     more = [path for path in dict.fromkeys(inputs_of(stage["uses"], given)) if path not in deps]
     return {**stage, "deps": [*deps, *more]} if more else stage
+
+
+def asks_project(definition: Mapping[str, Any]) -> bool:
+    """Whether some stage of a pipeline has words of the Project in its `with`."""
+    stages = (stage for stage in (definition.get("stages") or {}).values() if isinstance(stage, Mapping))
+    named = (stage["do"] if isinstance(stage.get("do"), Mapping) else stage for stage in stages)
+    return any(
+        isinstance(uses := stage.get("uses"), str) and uses in BUILTINS and BUILTINS[uses].from_project
+        for stage in named
+    )
+
+
+def with_project(stage: Any, said: Mapping[str, Any]) -> Any:
+    """A resolved stage with the Project's words in its `with`, where it asks for them and says none of its own.
+
+    So they stand in the run key and on the command line like any other argument.
+    """
+    builtin = BUILTINS.get(stage["uses"]) if isinstance(stage.get("uses"), str) else None
+    given = stage.get("with") or {}
+    if builtin is None or not isinstance(given, Mapping):
+        return stage
+    more = {name: said[name] for name in builtin.from_project if name in said and name not in given}
+    return {**stage, "with": {**given, **more}} if more else stage
 
 
 def command_of(stage: Mapping[str, Any]) -> str:
@@ -247,6 +273,8 @@ def problems_of(
         for index, out in enumerate(outs):
             if not out.lower().endswith((".json", ".html")):
                 yield ("outs", index), f"`{out}`: a profile is written as .json or .html", "name it so"
+    if name == "card":
+        yield from cards_of(outs, has_data="data" in given)
     if name == "fetch":
         yield from ((("with", *where), message, hint) for where, message, hint in sources_of(given))
         for where, secret in secrets_of(given):
@@ -256,6 +284,23 @@ def problems_of(
 
 PAGES = (".html", ".md")
 """How names of pages for people end."""
+
+
+def cards_of(outs: Sequence[str], *, has_data: bool) -> Iterator[tuple[yaml12.Path, str, str]]:
+    """What is wrong with the `outs` of a `card`: path, message, hint.
+
+    The first output with an ending is the model card, the second one with the same ending the data card.
+    """
+    for index, out in enumerate(outs):
+        ending = out.lower().rpartition(".")[2]
+        if f".{ending}" not in PAGES:
+            yield ("outs", index), f"`{out}`: a card is written as .md or .html", "name it so"
+            continue
+        before = sum(other.lower().endswith(f".{ending}") for other in outs[:index])
+        if before == 1 and not has_data:
+            yield ("outs", index), f"`{out}` would be the data card, and there is no `data`", "name the data in `with`"
+        elif before > 1:
+            yield ("outs", index), f"`{out}` is a third card with this ending", "name a model card and a data card"
 
 
 _SOURCES = ("file", "url", "url_env", "query")

@@ -25,7 +25,7 @@ from runner.specs.parse_cache import ParseCache
 from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
 from runner.specs.places import Locator
 from runner.specs.stage_rows import row_of, stages_of
-from runner.values import dataclass, field
+from runner.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from runner.specs.stage_code import StageCode
@@ -67,6 +67,8 @@ class _Source:
     is_whole: bool = True
     """Whether nothing of it was left out before."""
     faults: Faults = field(default_factory=Faults)
+    project: Mapping[str, Any] = field(default_factory=dict)
+    """What the Project says of its purpose, where a stage tells it on."""
 
 
 def load_adopted(
@@ -122,20 +124,30 @@ def _stage_marks(document: yaml12.YamlDocument) -> dict[str, Any]:
 
 
 def load_document(
-    layout: Layout, document: Document, cache: ParseCache, parsing: Mapping[str, Any], faults: Faults
+    layout: Layout,
+    document: Document,
+    cache: ParseCache,
+    parsing: Mapping[str, Any],
+    faults: Faults,
+    project: Callable[[], Mapping[str, Any]] = dict,
 ) -> LoadedPipeline | None:
-    """The pipeline of a Pipeline document, without the stages that cannot be read; None where nothing can."""
+    """The pipeline of a Pipeline document, without the stages that cannot be read; None where nothing can.
+
+    `project` gives what the Project says of its purpose, which some stages of the library tell on.
+    """
+    said = project() if library.asks_project(document.spec) else {}
     source = _Source(
         name=document.name,
         file=document.file,
         base=layout.dvc_root,
         adopted=False,
-        identity=[document.oid, document.index],
+        identity=[document.oid, document.index, said] if said else [document.oid, document.index],
         locator=locator_of(document, layout),
         definition=lambda: (document.spec, document.stage_marks),
         place=Place(document.file, document.line, document.column),
         origin=f"the Pipeline {document.name}",
         is_whole=document.is_whole,
+        project=said,
     )
     return _load(source, layout, cache, parsing, faults)
 
@@ -253,6 +265,9 @@ def _make(
     resolved, problems = resolve(definition, source.base, files, parsing, source.locator, bounds)
     codes, requests = ({}, []) if source.adopted else _with_code(source, layout, resolved, marks)
     faults.findings.extend(problems)
+    if source.project:
+        told = {name: library.with_project(stage, source.project) for name, stage in resolved.stages.items()}
+        resolved = replace(resolved, stages=told)
     groups = definition.get("stages") or {}
     faults.left_out.extend(left_out.by_stages(source.file, [groups[name]]) for name in resolved.failed)
     stages = _read_stages(source, layout, definition, resolved, marks, codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.core.nouns import Project
@@ -52,6 +53,14 @@ class ProjectReading:
         """The globs of `specs`, None where there are none."""
         globs = self.document.spec.get("specs") if self.document else None
         return list(globs) if isinstance(globs, list) else None
+
+    def told(self) -> Mapping[str, Any]:
+        """What it says of its purpose, as a card tells it."""
+        if self.document is None or not _OF_PURPOSE & self.document.spec.keys():
+            return {}
+        from runner.specs.purposes import told_of  # imported late: start-up, and few cards ask for it
+
+        return told_of(self.document.spec)
 
     @property
     def records_on_branch(self) -> bool:

@@ -24,6 +24,31 @@ def read_purpose(spec: Mapping[str, Any], locator: Locator, faults: Faults) -> P
     )
 
 
+def told_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Project says in the words of a card: texts, and business figures without their guards; what is there.
+
+    Those are not in it whose target is no number: they are findings.
+    """
+    objective = _objective(spec.get("objective"))
+    kpis = [_told_kpi(row) for row in spec.get("kpis", ()) if math.isfinite(row["target"])]
+    owners = [row if isinstance(row, str) else _told_owner(**row) for row in spec.get("owners", ())]
+    told: dict[str, Any] = {"owners": list(dict.fromkeys(owners)), "kpis": kpis}
+    if objective is not None:
+        told["objective"] = objective.statement + (f" ({objective.metric})" if objective.metric else "")
+    return {name: value for name, value in told.items() if value}
+
+
+def _told_kpi(row: Mapping[str, Any]) -> dict[str, Any]:
+    source = row.get("source")
+    told = {"source": source["file"] if isinstance(source, Mapping) else source, "unit": row.get("unit")}
+    stated = {name: row[name] for name in ("name", "target", "direction")}
+    return stated | {name: value for name, value in told.items() if value}
+
+
+def _told_owner(name: str, role: str = "") -> str:
+    return f"{name} ({role})" if role else name
+
+
 def _objective(stated: Any) -> Objective | None:
     if stated is None:
         return None

@@ -14,6 +14,12 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069
 _SPECIAL = re.compile(r"[&<>\"'`*_\[\]\\|~#]")
 
 
+def in_markdown(text: str) -> str:
+    """Text that means itself wherever it stands in a line of Markdown, also in the cell of a table."""
+    plain = re.sub(r"\s+", " ", _UNSEEN.sub("\ufffd", text))
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", plain)
+
+
 def rendered(template: str, document: Mapping[str, Any]) -> str:
     """A template such as `validation.html.j2`, filled; every value means itself, in HTML as in Markdown."""
     import jinja2  # imported late: start-up
@@ -25,10 +31,7 @@ def rendered(template: str, document: Mapping[str, Any]) -> str:
     def escaped(value: object) -> object:
         if isinstance(value, (Markup, jinja2.Undefined)):
             return value
-        text = _UNSEEN.sub("\ufffd", str(value))
-        if is_markdown:
-            return Markup(_SPECIAL.sub(lambda found: f"&#{ord(found[0])};", re.sub(r"\s+", " ", text)))
-        return text
+        return Markup(in_markdown(str(value))) if is_markdown else _UNSEEN.sub("\ufffd", str(value))
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()), autoescape=True, finalize=escaped,

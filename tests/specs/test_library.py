@@ -192,3 +192,54 @@ def test_items_of_a_group_that_are_equal_and_not_the_same_stay_apart(git_repo: C
     assert {found.split("`stratify` ")[1].split(" (")[0] for found in findings_of(repo)} == {
         "must be text, not the number 1", "must be text, not true",
     }  # fmt: skip
+
+
+def test_a_card_has_the_words_of_the_project_where_it_says_none(git_repo: Callable[..., GitRepo]) -> None:
+    pipeline = """\
+  stages:
+    one: {uses: card, with: {model: m}, outs: [c.md]}
+    two: {uses: card, with: {model: m, owners: ["@bob"]}, outs: [d.md]}
+    three:
+      foreach: [a, b]
+      do: {uses: card, with: {model: m, title: "${item}"}, outs: ["${item}.md"]}
+"""
+    project = """\
+---
+apiVersion: runner/v1
+kind: Project
+spec:
+  objective: {statement: %s, metric: "m.json:a"}
+  owners: [{name: "@alice", role: model}, "@eve"]
+  kpis: [{name: churn, target: 0.5, direction: down, source: {file: k.csv}, guard: 1}]
+"""
+
+    def stages(objective: str, name: str) -> dict[str, Stage]:
+        files = {"runner.yaml": HEAD + pipeline + project % json.dumps(objective), "m/x": "1"}
+        repo = git_repo({**DVC_PROJECT, **files}, name=name)
+        desired = desired_of(repo)
+        assert as_dvc_sees_the_rendered(repo, str(desired.pipelines[0].rendered)) == {
+            stage.address.stage: seen_by_runner(stage) for stage in desired.stages()
+        }
+        return {stage.address.stage: stage for stage in desired.stages()}
+
+    first = stages("save ${money}", "first")
+    given = {name: value_of(text) for name, text in first["one"].given}
+    assert given == {
+        "model": "m",
+        "objective": "save ${money} (m.json:a)",
+        "owners": ["@alice (model)", "@eve"],
+        "kpis": [{"name": "churn", "target": 0.5, "direction": "down", "source": "k.csv"}],
+    }
+    assert dict(first["two"].given)["owners"] == '["@bob"]'
+    assert dict(first["three@b"].given)["objective"] == "save ${money} (m.json:a)"
+    other = stages("save time", "other")
+    assert differences(_key(first["one"]), _key(other["one"])) == [
+        "with objective: save ${money} (m.json:a) → save time (m.json:a)"
+    ]
+
+
+def test_a_card_without_a_project_has_no_words_of_one(git_repo: Callable[..., GitRepo]) -> None:
+    spec = "  stages:\n    one: {uses: card, with: {model: m}, outs: [c.md, d.md, e.txt]}\n"
+    repo = git_repo({"runner.yaml": HEAD + spec, "m/x": "1"})
+    found = findings_of(repo)
+    assert [word in line for word, line in zip(("the data card", ".md or .html"), found, strict=True)] == [True, True]
