@@ -48,8 +48,7 @@ def _asked(arguments: argparse.Namespace, limit: int | None) -> Asked:
     return Asked(
         stage=arguments.stage,
         failed=arguments.failed,
-        branch=arguments.branch,
-        ref=arguments.ref,
+        ref=arguments.branch or arguments.ref,
         where=arguments.where,
         same_as=arguments.same_as,
         sort=arguments.sort,

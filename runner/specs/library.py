@@ -65,6 +65,7 @@ BUILTINS: Mapping[str, Builtin] = {
         Builtin("python", 1, outs=(0, MANY), metrics=(0, MANY), plots=(0, MANY)),
         Builtin("skew", 1, outs=(0, 0), metrics=(1, 1)),
         Builtin("card", 1, outs=(1, 4), from_project=("objective", "kpis", "owners")),
+        Builtin("notebook", 1, outs=(0, MANY), metrics=(0, MANY), plots=(0, MANY)),
     )
 }
 _MARKS: Mapping[str, str] = {
@@ -273,6 +274,8 @@ def problems_of(
         for index, out in enumerate(outs):
             if not out.lower().endswith((".json", ".html")):
                 yield ("outs", index), f"`{out}`: a profile is written as .json or .html", "name it so"
+    if name == "notebook" and not given.get("notebook", ".ipynb").lower().endswith(".ipynb"):
+        yield ("with", "notebook"), f"`{given['notebook']}` is no notebook by its name", "name a file .ipynb"
     if name == "card":
         yield from cards_of(outs, has_data="data" in given)
     if name == "fetch":
@@ -301,6 +304,12 @@ def cards_of(outs: Sequence[str], *, has_data: bool) -> Iterator[tuple[yaml12.Pa
             yield ("outs", index), f"`{out}` would be the data card, and there is no `data`", "name the data in `with`"
         elif before > 1:
             yield ("outs", index), f"`{out}` is a third card with this ending", "name a model card and a data card"
+
+
+def notebook_outs(outs: Sequence[str]) -> tuple[str | None, str | None]:
+    """The executed copy and the page among the `outs` of a `notebook`: the first .ipynb, and the first .html."""
+    copy, page = (next((out for out in outs if out.lower().endswith(end)), None) for end in (".ipynb", ".html"))
+    return copy, page
 
 
 _SOURCES = ("file", "url", "url_env", "query")

@@ -11,7 +11,13 @@ from runner.resources import template_file, templates_folder
 from runner.specs.library import PAGES
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff]")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SPECIAL = re.compile(r"[&<>\"'`*_\[\]\\|~#]")
+
+
+def without_controls(text: str) -> str:
+    """Text of others for a terminal or a log: without colours, and without what is not seen."""
+    return _UNSEEN.sub("\ufffd", _COLOURS.sub("", text))
 
 
 def in_markdown(text: str) -> str:
