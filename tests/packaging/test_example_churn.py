@@ -40,7 +40,7 @@ def test_what_drives_customers_away_is_what_the_model_says(churn: Example) -> No
 @pytest.mark.slow
 def test_every_gate_passes_and_the_sealed_rows_are_counted(churn: Example) -> None:
     assert set(churn.gates().values()) == {"pass"}
-    assert len(churn.gates()) == 5
+    assert len(churn.gates()) == 6
     (holdout,) = churn.json("gate")["holdouts"]
     assert (holdout["uses"], holdout["maxUses"]) == (2, 50)
     sealed = "with: {model: models/churn, data: data/holdout.csv"
@@ -52,14 +52,27 @@ def test_every_gate_passes_and_the_sealed_rows_are_counted(churn: Example) -> No
 
 
 @pytest.mark.slow
-def test_nothing_is_to_do_the_second_time_and_another_purpose_runs_nothing(churn: Example) -> None:
+def test_nothing_is_to_do_the_second_time_and_another_purpose_writes_another_card_alone(churn: Example) -> None:
     assert set(churn.json("plan")["summary"]) == {"keep"}
     assert "purpose   Call customers before they leave." in churn.says("plan")
     churn.edit("target: 0.03", "target: 0.02")
-    assert set(churn.json("plan")["summary"]) == {"keep"}
+    plan = churn.json("plan", code=2)
+    assert [step["stage"] for step in plan["stages"] if step["action"] != "keep"] == ["card"]
+
+
+@pytest.mark.slow
+def test_the_cards_tell_the_purpose_and_what_was_measured_and_nothing_personal(churn: Example) -> None:
+    churn.says("pull", "card")
+    card, data = ((churn.repo.path / f"reports/{name}.md").read_text() for name in ("card", "data"))
+    value = churn.metrics("reports/metrics.json")["roc_auc"]
+    assert f"| roc&#95;auc | {value:.6g} |" in card
+    assert "Call customers before they leave." in card
+    assert "monthly churn" in card
+    assert "C-0" not in card + data
+    assert "Nothing that this card asks for." in data
 
 
 @pytest.mark.slow
 def test_what_the_example_lacks_is_a_place_for_its_data_a_key_and_a_lock_file(churn: Example) -> None:
-    assert churn.lacks() <= {"storage", "environment", "signing", "card"}
+    assert churn.lacks() <= {"storage", "environment", "signing"}
     assert json.loads(churn.says("doctor", "--json"))["declined"] == []
