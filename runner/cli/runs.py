@@ -48,7 +48,8 @@ def _asked(arguments: argparse.Namespace, limit: int | None) -> Asked:
     return Asked(
         stage=arguments.stage,
         failed=arguments.failed,
-        ref=arguments.branch or arguments.ref,
+        branch=arguments.branch,
+        ref=arguments.ref,
         where=arguments.where,
         same_as=arguments.same_as,
         sort=arguments.sort,

@@ -20,6 +20,7 @@ FACTS = (
 )
 """Columns that every run has."""
 USUAL = ("record", "stage", "status", "started", "duration", "commit")
+_WITH = ":with."
 OF_COMMITS = ("author", "subject")
 """Columns that the commit tells which a run was made for."""
 
@@ -81,7 +82,7 @@ def own_params(address: Address, material: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in material.get("param", {}).items():
         found |= dict(leaves(name, value, "." if ":" in name else ":"))
     for name, text in material.get("with", {}).items():
-        found[f"{address.stage}:with.{name}"] = _meant(text)
+        found |= dict(leaves(f"{address.stage}{_WITH}{name}", _meant(text)))
     if "seed" in material:
         found[f"{address.stage}:seed"] = material["seed"]
     return found
@@ -166,8 +167,25 @@ class Columns:
         return [kind + name for name in self._leaves[kind]]
 
     def varying(self, kind: str) -> list[str]:
-        """Those of them with more than one value among the runs that have one."""
-        return [kind + name for name, values in self._leaves[kind].items() if any(one != values[0] for one in values)]
+        """Those of them with more than one value among the runs that have one.
+
+        An argument of a stage of the library that only some runs of it were given differs, too.
+        """
+        given: dict[str, int] = {}
+        for name, values in self._leaves[kind].items():
+            stage = name.partition(_WITH)[0]
+            given[stage] = max(len(values), given.get(stage, 0))
+
+        def differs(name: str, values: list[Any]) -> bool:
+            stage, is_argument, _ = name.partition(_WITH)
+            return any(one != values[0] for one in values) or bool(is_argument and len(values) < given[stage])
+
+        return [kind + name for name, values in self._leaves[kind].items() if differs(name, values)]
+
+    def metrics(self) -> list[str]:
+        """Columns of metrics, first those that differ, of these first those that are not nested deep."""
+        varying = set(self.varying(METRICS))
+        return sorted(self.of(METRICS), key=lambda name: (name not in varying, name.rpartition(":")[2].count(".")))
 
     def find(self, name: str) -> str:
         """The one column of a name; raises UnknownColumn."""
@@ -269,4 +287,4 @@ def _meant(text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
-    return value if isinstance(value, (str, int, float, bool, list)) else text
+    return text if value is None else value

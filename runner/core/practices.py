@@ -285,16 +285,18 @@ def _format(_facts: Facts, place: Place) -> Remedy | None:
     lines, names = [], []
     for pipeline, stage in place.stages():
         given = dict(stage.given)
-        if library(stage) in ("train", "tune") and given.get("format") == "joblib":
+        opened: dict[str, object] = {"format": "skops"} if given.get("format") == "joblib" else {}
+        opened |= {"allow_pickle": False} if given.get("allow_pickle") == "true" else {}
+        if library(stage) and opened:
             names.append(stage.address.stage)
-            row = place.stage(pipeline, stage, (f"with: {flow({'format': 'skops'})}",), beyond_dvc=False)
+            row = place.stage(pipeline, stage, (f"with: {flow(opened)}",), beyond_dvc=False)
             lines += [] if row is None else [row]
         elif any(out.kind is OutKind.OUT and out.path.lower().endswith(PICKLES) for out in stage.outs):
             names.append(stage.address.stage)
     if not names:
         return None
     return Remedy(
-        f"{', '.join(f'`{name}`' for name in names)}: a model is kept as pickle (.joblib, .pkl, .pt).",
+        f"{', '.join(f'`{name}`' for name in names)}: a model is kept or opened as pickle (.joblib, .pkl, .pt).",
         "Opening such a file runs whatever its writer put in. `uses: train` writes skops; else keep safetensors, ONNX.",
         (),
         tuple(lines),
@@ -306,7 +308,8 @@ def _card(facts: Facts, place: Place) -> Remedy | None:
     if "card" not in facts.library or place.uses("card") or not models:
         return None
     name, model = place.stage_name("card"), models[0]
-    given = {"model": place.shown(model.path)}
+    metrics = [place.shown(path) for path in place.metrics()]
+    given: dict[str, object] = {"model": place.shown(model.path)} | ({"evaluation": metrics[:1]} if metrics else {})
     body = _stages(name, "card", given, ("outs: [reports/model-card.md]",))
     return Remedy(
         "The model has no card.",

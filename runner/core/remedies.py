@@ -114,9 +114,9 @@ class Place:
 
     def tables(self) -> list[str]:
         """Tables that stages read and none makes, in the order in which they are named."""
-        made = [out for _, stage in self.stages() for out in stage.out_paths]
+        made = {out for _, stage in self.stages() for out in stage.out_paths}
         deps = dict.fromkeys(path for _, stage in self.stages() for path in stage.deps if is_table(path))
-        return [path for path in deps if not any(_is_in(path, out) for out in made)]
+        return [path for path in deps if not made.intersection((path, *_folders(path)))]
 
     def unseen(self, model: Model) -> str | None:
         """A table that a model is read together with, and that nothing it builds on reads."""
@@ -145,14 +145,19 @@ class Place:
 
     def _before(self, last: Stage) -> list[Stage]:
         """A stage and all that it builds on."""
+        makers = {out: stage for _, stage in self.stages() for out in stage.out_paths}
+        below: dict[str, list[Stage]] = {}
+        for out, stage in makers.items():
+            for folder in _folders(out):
+                below.setdefault(folder, []).append(stage)
         found, todo = {last.address: last}, [last]
         while todo:
-            needed = todo.pop().deps
-            for _, stage in self.stages():
-                makes = any(_is_in(path, out) or _is_in(out, path) for out in stage.out_paths for path in needed)
-                if makes and stage.address not in found:
-                    found[stage.address] = stage
-                    todo.append(stage)
+            for path in todo.pop().deps:
+                above = [makers[one] for one in (path, *_folders(path)) if one in makers]
+                for stage in [*above, *below.get(path, ())]:
+                    if stage.address not in found:
+                        found[stage.address] = stage
+                        todo.append(stage)
         return list(found.values())
 
     # ----- what to add
@@ -223,5 +228,7 @@ def _moved(words: Sequence[str], depth: int) -> str:
     return "".join(f"{' ' * depth}{word}\n" for word in words)
 
 
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
+def _folders(path: str) -> list[str]:
+    """The folders that a path lies in."""
+    parts = path.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]

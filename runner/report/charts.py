@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 30, 46
 _MOST_COLOURS = 8
 _MOST_TICKS = 7
+_MARKS_OF_LINE = 6
+"""On a line of many points."""
 _LONGEST_LABEL = 22
 _LEGEND_ROW = 16
 _LARGEST = 1e100
@@ -113,6 +115,9 @@ def svg(picture: Chart | Parallel, *, alone: bool = True) -> str:
     )
 
 
+_Placed = tuple[float, float, Point]
+
+
 class _Axis:
     """Places values between two ends of the paper."""
 
@@ -158,11 +163,17 @@ def _chart(chart: Chart) -> tuple[list[str], float]:
             path = " ".join(f"{x:g},{y:g}" for x, y, _ in places)
             title = f"<title>{_text(series.name)}</title>" if series.name else ""
             body.append(f'<polyline class="way" stroke="{colour}"{dash} points="{path}">{title}</polyline>')
-        if chart.marks or len(places) == 1:
-            body += [_mark(number, x, y, colour, point.title) for x, y, point in places]
+        marked = places if chart.marks else _some(places, number, len(chart.series))
+        body += [_mark(number, x, y, colour, point.title) for x, y, point in marked]
     if not points:
         body.append(f'<text class="soft" x="{WIDTH / 2:g}" y="{HEIGHT / 2:g}" text-anchor="middle">no values</text>')
     return [*body, *legend], HEIGHT + rows * _LEGEND_ROW
+
+
+def _some(places: Sequence[_Placed], number: int, count: int) -> Sequence[_Placed]:
+    """A few places along a line, so that its marks tell it from others; at other places than theirs."""
+    step = max(1, len(places) // _MARKS_OF_LINE)
+    return places[number * step // max(1, count) :: step]
 
 
 def _dash(number: int) -> str:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runner.core.experiments import METRICS, PARAMS, Columns, Ran, dotted
+from runner.core.experiments import PARAMS, Columns, Ran, dotted
 from runner.core.runkey import shown
 from runner.report.style import Style, duration, plural, table
 
@@ -24,8 +24,7 @@ def usual_columns(rows: Sequence[Ran], columns: Columns) -> tuple[list[str], int
     """
     several = len({row.run.address.pipeline for row in rows}) > 1
     facts = ["record", *(["pipeline"] if several else []), "stage", "status", "started", "duration", "commit"]
-    varying = columns.varying(METRICS)
-    metrics = [*varying, *(name for name in columns.of(METRICS) if name not in set(varying))]
+    metrics = columns.metrics()
     params = columns.varying(PARAMS)
     more = max(0, len(metrics) - _MOST_METRICS) + max(0, len(params) - _MOST_PARAMS)
     return [*facts, *metrics[:_MOST_METRICS], *params[:_MOST_PARAMS]], more

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.core.leaves import leaves
 from runner.report.style import short_names, without_unseen
 from runner.resources import template_file, templates_folder
 
@@ -37,6 +38,7 @@ def rendered(template: str, document: Mapping[str, Any]) -> str:
     )
     environment.filters["preformatted"] = preformatted
     environment.filters["short_names"] = short_names
+    environment.filters["leaves"] = _leaves
     text = environment.get_template(template).render(document=document)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -63,6 +65,11 @@ def preformatted(value: object) -> Markup:
 
     lines = str(value).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return Markup(escape("\n".join(without_unseen(line.expandtabs(), "\ufffd") for line in lines)))
+
+
+def _leaves(value: object) -> list[tuple[str, object]]:
+    """The values inside nested mappings, each with its dotted name; a value by itself has none."""
+    return [(name.removeprefix("."), found) for name, found in leaves("", value)]
 
 
 def _short(text: str) -> str:

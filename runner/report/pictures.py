@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.core.experiments import METRICS, PARAMS, Columns, Ran, dotted
+from runner.core.experiments import PARAMS, Columns, Ran, dotted
 from runner.errors import InputError
 from runner.report.charts import Chart, Parallel, Point, Series, Way, is_number
 from runner.report.experiments_view import cell_text
@@ -83,9 +83,7 @@ def parallel_picture(rows: Sequence[Ran], columns: Columns, y: Sequence[str]) ->
 
 def usual_metrics(rows: Sequence[Ran], columns: Columns) -> list[str]:
     """The metrics to draw where nobody names any: those that differ first; numbers alone."""
-    varying = columns.varying(METRICS)
-    names = [*varying, *(name for name in columns.of(METRICS) if name not in set(varying))]
-    return [name for name in names if any(is_number(row.cell(name)) for row in rows)][:MOST_PICTURES]
+    return [name for name in columns.metrics() if any(is_number(row.cell(name)) for row in rows)][:MOST_PICTURES]
 
 
 def curves_picture(curves: Sequence[Curve], path: str, x: str | None, y: str | None) -> Chart:

@@ -165,6 +165,10 @@ def summary_line(plan: Outline, style: Style, ground: Ground) -> str:
     if not plan.lines:
         return no_stages(ground)
     counts = plan.counts()
+    if plan.is_empty and any(line.reformed for line in plan.lines):
+        return (
+            style.green("Nothing to run: ") + f"{plural(len(plan.lines), 'stage')}; a reconcile records the new form."
+        )
     if plan.is_empty:
         return style.green("Nothing to do: ") + f"{plural(len(plan.lines), 'stage')}, all as recorded."
     parts = [f"{counts[action]} {_PHRASE[action]}" for action in _ORDER if counts[action]]

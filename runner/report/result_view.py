@@ -13,6 +13,8 @@ from runner.parts import Result
 from runner.report.plan_view import after_failures
 from runner.report.style import Style, plural, reason_text, shown_value, size
 
+_MOST_METRICS = 12
+"""Of a file that are shown; `runner runs show` has all of them."""
 _NOT_RETRIED = {
     Action.KEEP: "it is up to date",
     Action.REUSE: "its work succeeded before",
@@ -89,7 +91,10 @@ def result_text(result: Result, style: Style) -> str:
         lines.append(f"{style.red('not run')}  {Style.safe(str(address))}  {Style.safe(error.line)}")
     for run in result.runs:
         for file, values in run.metrics.items():
-            numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in _leaves(values))
+            found = _leaves(values)
+            numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in found[:_MOST_METRICS])
+            more = len(found) - _MOST_METRICS
+            numbers += f" and {more} more" if more > 0 else ""
             lines.append(f"{style.dim('metrics')}  {Style.safe(f'{run.address.stage} {file}: {numbers}')}")
     for row in result.dropped:
         why = f"the same work is record {row['acceptedRecord']} already; this run was not recorded"

@@ -57,6 +57,7 @@ def problems_of(call: str, file: str, module: Module, request: Mapping[str, Any]
         return
     where = f"see {file}, line {definition.line}"
     named = {parameter.name: parameter for parameter in definition.parameters}
+    meant: set[str | None] = set()
     takes_all = any(parameter.kind == "rest" for parameter in definition.parameters)
     for section, names in (("inputs", inputs), ("args", args)):
         for name in names:
@@ -66,12 +67,13 @@ def problems_of(call: str, file: str, module: Module, request: Mapping[str, Any]
                 yield ("with", section, name), text, f"take the `/` out of its parameters: {where}"
             elif (parameter is None or parameter.kind == "rest") and not takes_all:
                 close = nearest(name, named)
+                meant.add(close)
                 hint = f"did you mean `{close}`? {where}" if close else _has(definition.parameters, where)
                 yield ("with", section, name), f"`{call}` has no parameter `{name}`", hint
     outs, metrics, plots = (["?"] * count for count in request["counts"])
     given = {*inputs, *args, *offered(outs, metrics, plots, 0)}
     for parameter in definition.parameters:
-        if not parameter.optional and parameter.name not in given:
+        if not parameter.optional and parameter.name not in given and parameter.name not in meant:
             yield ("with", "call"), *_missing(call, parameter, request["counts"], where)
 
 

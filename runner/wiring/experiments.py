@@ -43,8 +43,10 @@ class Asked:
 
     stage: str | None = None
     failed: bool = False
+    branch: str | None = None
+    """The branch that runs were recorded for first; None for all."""
     ref: str | None = None
-    """A state branch, or the branch that it is of; None for all."""
+    """The state branch to look into; None for all."""
     where: str | None = None
     same_as: str | None = None
     sort: str | None = None
@@ -69,6 +71,7 @@ def table_of(clone: Clone, asked: Asked) -> Table:
     states = _states(clone, asked.ref)
     is_whole = query is not None or asked.sort is not None
     is_wanted = _chooses(clone, asked)
+    only = None if asked.branch is None else state_ref(clone, asked.branch)
     found: list[Found] = []
     read: list[tuple[str, Record]] = []
     enough = None if is_whole else asked.limit
@@ -79,7 +82,7 @@ def table_of(clone: Clone, asked: Asked) -> Table:
         if run is None or run.run_id in seen:  # a copy that another branch took over is no other run
             continue
         seen.add(run.run_id)
-        if is_wanted(run) and (enough is None or len(found) < enough):
+        if only in (None, ref) and is_wanted(run) and (enough is None or len(found) < enough):
             found.append((ref, record, run))
         if enough is not None and len(found) >= enough and len(read) >= _FIRST_ROWS:
             break
@@ -228,12 +231,13 @@ def _rows(
         return ref == own or (here is not None and there is not None and here.shares_record(there, number))
 
     branches = {ref: branch_of(clone, ref) for ref in dict.fromkeys(ref for ref, _, _ in found)}
+    called = {ref: name if _ref_of(clone, name) == ref else ref for ref, name in branches.items()}
     return [
         Ran(
             ref=ref,
             branch=branches[ref],
             record=record.sequence,
-            name=str(record.sequence) if is_own(ref, record.sequence) else f"{branches[ref]}@{record.sequence}",
+            name=str(record.sequence) if is_own(ref, record.sequence) else f"{called[ref]}@{record.sequence}",
             run=run,
             params=lineage.params(_made(ref, run)),
             metrics=metrics_of(run),

@@ -25,6 +25,12 @@ spec:
       with: {data: data/raw.csv, target: churned, estimator: sklearn.svm.SVC, format: joblib}
       outs: [models/churn]
 """
+EVALUATE = """\
+    evaluate:
+      uses: evaluate
+      with: {model: models/churn, data: d.csv, allow_pickle: true}
+      metrics: [m.json]
+"""
 OWN = """\
 stages:
   prepare: {cmd: prepare, deps: [data/raw.csv], outs: [data/train.csv, data/test.csv]}
@@ -130,6 +136,21 @@ def test_all_lines_of_one_report_can_be_added_from_top_to_bottom(tmp_path: Path)
     assert answer.code == 0, answer.out + answer.err
     new = {"environment"}  # of the pipeline that these lines begin
     assert set(practices(repo.path)) <= FOUND_HERE | new
+
+
+def test_a_group_of_stages_and_a_pickle_are_told_without_lines_that_would_be_wrong(tmp_path: Path) -> None:
+    stages = (
+        "stages:\n  train:\n    foreach: [a, b]\n    do: {cmd: 'x ${item}', deps: [d.csv], outs: ['${item}.joblib']}\n"
+    )
+    repo = new_repository(tmp_path / "p", {"dvc.yaml": stages, "d.csv": TABLE, ".dvc/config": ""})
+    rows = {row["practice"]: row for row in doctor(repo.path)}
+    assert rows["seed"]["message"] == "No seed is stated for `train@a`, `train@b`."
+    assert rows["seed"]["lines"] == rows["format"]["lines"] == []
+    repo.commit({"runner.yaml": LIBRARY.replace("data/raw.csv", "d.csv") + EVALUATE})
+    rows = {row["practice"]: row for row in doctor(repo.path)}
+    texts = "".join(row["text"] for row in rows["format"]["lines"])
+    assert "format: skops" in texts
+    assert "allow_pickle: false" in texts
 
 
 def test_what_is_worth_most_stands_first(tmp_path: Path) -> None:

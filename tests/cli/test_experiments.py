@@ -31,8 +31,10 @@ def test_runs_of_all_branches_are_in_one_table_each_once(team: Team) -> None:
     proposed = [row["name"] for row in rows if row["branch"] == "feature"]
     assert proposed
     assert all(name.startswith("feature@") for name in proposed)
-    assert [row["name"] for row in _listed(team, "--branch", "feature", "--limit", str(len(proposed)))]
+    assert [row["name"] for row in _listed(team, "--branch", "feature")] == proposed
     assert {row["ref"] for row in _listed(team, "--branch", "main")} == {"runner/state"}
+    # What the proposal began with is on its state branch as well, and is not its own.
+    assert len(_listed(team, "--ref", "runner/proposed/feature")) > len(proposed)
     assert rows == sorted(rows, key=lambda row: str(row["startedAt"]), reverse=True)
     shown = call(team.path, "runs", "show", proposed[0], "--json")
     assert shown.json["record"] == int(proposed[0].partition("@")[2])

@@ -68,10 +68,11 @@ def test_of_runs_that_left_the_same_bytes_the_one_for_the_same_commit_counts() -
 
 
 def test_arguments_of_a_stage_of_the_library_are_parameters() -> None:
-    material = {"with": {"folds": "5", "estimator": "sklearn.svm.SVC"}, "seed": 7}
+    material = {"with": {"folds": "5", "estimator": "sklearn.svm.SVC", "params": '{"C": 0.1}'}, "seed": 7}
     assert own_params(Address("p", "train"), material) == {
         "train:with.folds": 5,
         "train:with.estimator": "sklearn.svm.SVC",
+        "train:with.params.C": 0.1,
         "train:seed": 7,
     }
 
@@ -116,6 +117,18 @@ def test_columns_may_be_chosen_by_patterns_and_those_that_vary_are_known() -> No
     assert columns.labels(["record", "metrics.m.json:auc"]) == ["record", "auc"]
     both = ["params.params.yaml:train.depth", "params.other.yaml:train.depth"]
     assert columns.labels(both) == both
+
+
+def test_an_argument_that_only_some_runs_were_given_differs() -> None:
+    given = [{"train:with.data": "a.csv"}, {"train:with.data": "a.csv", "train:with.params.C": 1}, {"p.yaml:x": 1}]
+    columns = Columns([_row(number, params, {}) for number, params in enumerate(given)])
+    assert columns.varying("params.") == ["params.train:with.params.C"]
+
+
+def test_metrics_that_differ_come_first_and_nested_ones_last() -> None:
+    values = ({"m.json": {"a": {"b": 1}, "same": 1, "z": 1}}, {"m.json": {"a": {"b": 2}, "same": 1, "z": 2}})
+    columns = Columns([_row(number, {}, metrics) for number, metrics in enumerate(values)])
+    assert columns.metrics() == ["metrics.m.json:z", "metrics.m.json:a.b", "metrics.m.json:same"]
 
 
 def test_rows_are_sorted_by_value_and_what_is_missing_comes_last_either_way() -> None:

@@ -147,6 +147,13 @@ def test_a_reconcile_tells_runs_metrics_and_the_end_of_the_log_of_a_failure() ->
     assert "1 ran, 1 failed." in page.text
 
 
+def test_of_many_metrics_the_first_are_shown_and_the_others_counted() -> None:
+    values = {f"m{number}": number for number in range(200)}
+    page = _Page(rendered("reconcile.md.j2", result_document(runs=[run("train", metrics={"m.json": values})])))
+    shown = ", ".join(f"m{number} = {number}" for number in range(12))
+    assert ["tumour:train", "m.json", f"{shown} and 188 more"] in page.rows
+
+
 def test_a_reconcile_lists_what_waits_and_not_a_failure_twice() -> None:
     stages = [step("train", "failed", "exit code 1"), step("evaluate", "wait", "train failed")]
     page = _Page(rendered("reconcile.md.j2", result_document(stages=stages, runs=[run("train", succeeded=False)])))

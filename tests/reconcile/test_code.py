@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.reconcile.audits import findings
+from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
 from tests.reconcile.worlds import STATE, World, dvc_status
 from tests.repositories import git
@@ -69,6 +70,7 @@ def test_an_edit_of_form_runs_nothing_and_is_recorded_and_an_edit_of_a_helper_ru
     reasons = ["src/features.py changed in form only", "src/helpers.py changed in form only"]
     done = world.runner("plan", "--fetch")
     assert all(reason in done.stdout for reason in reasons)
+    assert "Nothing to run: 2 stages; a reconcile records the new form." in done.stdout
     [row] = [row for row in world.plan_rows() if row["stage"] == "build"]
     assert (row["action"], row["reasons"]) == ("keep", reasons)
     told = world.reconcile()
@@ -98,18 +100,32 @@ def test_an_edit_of_form_runs_nothing_and_is_recorded_and_an_edit_of_a_helper_ru
     check_ledger(world.remote)
 
 
-def test_what_is_recorded_of_a_form_is_held_against_the_records(tmp_path: Path) -> None:
-    world = World.create(tmp_path / "world", FILES)
+def test_what_is_recorded_of_a_form_is_built_on_and_held_against_the_records(tmp_path: Path) -> None:
+    world, keys = World.create(tmp_path / "world", FILES, dvc=True), Keys(tmp_path)
+    keys.trusted(world, {"runner": ""})
+    keys.signs(world, "runner")
+    world.environ["RUNNER_TRUST"] = str(keys.trust)
     world.reconcile()
     world.edit(REFORMATTED, "Reformat")
-    world.reconcile()
+    assert world.reconcile().ran == []
+    for host in ("a", "fresh"):
+        world.edit({"src/unused.py": f"x = '{host}'\n"}, "Touch what nobody uses")
+        assert world.reconcile(host=host).commit is None
+    world.runner("verify", "build")
+    world.runner("replay", "1")
+    world.edit({"src/helpers.py": HELPERS + "# After a verification\n"}, "Reformat again")
+    assert world.reconcile().commit is not None
+    check_ledger(world.remote)
+
     clone = world.clone("forged")
     file = clone / ".runner/recorded/p/build.json"
     said = json.loads(file.read_text())
-    del said["forms"]
+    said["forms"]["src/helpers.py"]["md5"] = "0" * 32
     file.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
     git(clone, "commit", "--quiet", "--all", "--message", "Forge")
     git(clone, "push", "--quiet", "origin", "HEAD:runner/state")
-    assert "is not what the reconciles say stands for the stage" in {
-        one.message for one in findings(world.remote, STATE)
-    }
+    wrong = "is not what the reconciles say stands for the stage"
+    assert wrong in {one.message for one in findings(world.remote, STATE)}
+    world.edit({"src/unused.py": "x = 9\n"}, "Ask again")
+    for host in ("a", "fresh", "new"):
+        world.reconcile(host=host, ok=(6,))

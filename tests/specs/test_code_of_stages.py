@@ -141,6 +141,10 @@ FUNCTION = {"src/f.py": "def build(data, window=3, *, out): ...\ndef lists(outs,
             "`src.f:build` has no parameter `windw` (did you mean `window`? see src/f.py, line 1)",
         ),
         (
+            "{call: 'src.f:build', args: {dat: 3}}", 42,
+            "`src.f:build` has no parameter `dat` (did you mean `data`? see src/f.py, line 1)",
+        ),
+        (
             "{call: 'src.f:build', inputs: {data: src/f.py}, args: {data: 3}}", 68,
             "`data` stands in both `inputs` and `args` (keep one of them)",
         ),
