@@ -178,7 +178,10 @@ def test_the_same_inputs_are_the_same_bytes_in_any_folder(tmp_path: Path, monkey
 
 
 def test_values_of_hidden_and_personal_columns_are_nowhere() -> None:
-    given = ALL | {"hidden": ["city"]}
+    points = [{"feature": name, "value": value, "fall": 1} for name, value in (("age", 67.25), ("orders", 3.5))]
+    Path("dependence.json").write_text(json.dumps([*points, {"feature": "orders", "value": 4.5, "fall": 2}]))
+    curves = [{"file": "dependence.json", "x": "value", "y": "fall", "by": "feature"}]
+    given = ALL | {"hidden": ["city"], "curves": [*ALL["curves"], *curves]}
     assert _write(given, *CARDS) == 0
     table = pandas.read_csv("t.csv")
     for name in ("c.md", "c.html", "d.md", "d.html"):
@@ -187,6 +190,8 @@ def test_values_of_hidden_and_personal_columns_are_nowhere() -> None:
         assert not [city for city in ("Bonn", "Köln", "Ulm") if city in "".join(page.texts)]
         assert not {str(table["age"].max()), f"{table['age'].max():g}"} & set(cells)
         assert cells.count("hidden") == 2
+        assert "67.25" not in "".join(page.texts)
+    assert "over value from 3.5 to 4.5" in "".join(_page("c.html").texts)
     assert _write({key: value for key, value in ALL.items() if key != "contract"}, *CARDS) == 0
     assert all(city in "".join(_page(name).texts) for city in ("Bonn", "Ulm") for name in ("c.md", "d.html"))
 

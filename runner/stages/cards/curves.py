@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,28 @@ from runner.stages.cards.figures import shown
 from runner.stages.cards.parts import Curves, Part, Text
 from runner.stages.tables import read_table
 
+_CLASS, _FEATURE = "class", "feature"
+"""The columns by which the library tells whose points they are."""
 _WIDTH, _HEIGHT, _EDGE = 100, 60, 2
 _MOST_LINES, _MOST_POINTS = 20, 5_000
 
 
-def curves_of(plot: Mapping[str, Any]) -> tuple[Part, ...]:
+def curves_of(plot: Mapping[str, Any], hidden: Collection[str], target: str) -> tuple[Part, ...]:
     """The lines of a plot: `y` over `x`, one line for each value of `by`.
 
+    Points about a hidden feature are left out, and classes of a hidden target have no names.
     Raises InputError where the file holds no such points.
     """
-    path, x, y, by = plot["file"], plot["x"], plot["y"], plot.get("by", "class")
+    path, x, y, by = plot["file"], plot["x"], plot["y"], plot.get("by", _CLASS)
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in _rows(path)[:_MOST_POINTS]:
+        if str(row.get(_FEATURE)) in hidden or {x, y} & set(hidden):
+            continue
         across, up = _number(row.get(x)), _number(row.get(y))
         if across is not None and up is not None:
-            lines.setdefault(str(row.get(by, "")), []).append((across, up))
+            lines.setdefault("" if row.get(by) is None else str(row[by]), []).append((across, up))
+    if not lines and hidden:
+        return (Text("What it shows is about hidden columns."),)
     if not lines:
         raise InputError(f"{path}: it has no points with numbers in `{x}` and `{y}`", "name its columns in `x` and `y`")
     points = [point for line in lines.values() for point in line]
@@ -38,7 +45,10 @@ def curves_of(plot: Mapping[str, Any]) -> tuple[Part, ...]:
         up = _HEIGHT - _EDGE - (_HEIGHT - 2 * _EDGE) * (point[1] - low_y) / ((high_y - low_y) or 1)
         return f"{across:.2f},{up:.2f}"
 
-    drawn = tuple((name, " ".join(map(placed, line))) for name, line in list(lines.items())[:_MOST_LINES])
+    nameless = by in hidden or (by == _CLASS and target in hidden)
+    drawn = tuple(
+        ("" if nameless else name, " ".join(map(placed, line))) for name, line in list(lines.items())[:_MOST_LINES]
+    )
     told = f"{y} from {shown(low_y)} to {shown(high_y)}, over {x} from {shown(low_x)} to {shown(high_x)}."
     return Text(told), Curves(drawn, str(x), str(y))
 

@@ -236,7 +236,10 @@ def _explanation(material: Material) -> Section:
 
 
 def _plots(material: Material) -> list[Section]:
-    drawn = [Section(source.path, curves_of(plot), (source,)) for source, plot in material.plots]
+    drawn = [
+        Section(source.path, curves_of(plot, material.hidden, material.model.target), (source,))
+        for source, plot in material.plots
+    ]
     return [Section("Plots", inner=tuple(drawn))] if drawn else []
 
 

@@ -58,8 +58,16 @@ def _heading(title: str) -> str:
     return (in_markdown(title).strip() or "none").replace("/", "\\/")
 
 
+def _number(source: Source) -> int:
+    return source.number
+
+
 def _from(section: Section) -> list[str]:
-    named = [] if not section.parts else [f"[{source.number}](#{_SOURCES.lower()})" for source in section.sources]
+    named = (
+        []
+        if not section.parts
+        else [f"[{source.number}](#{_SOURCES.lower()})" for source in sorted(section.sources, key=_number)]
+    )
     return [f"From {', '.join(named)}."] if named else []
 
 
@@ -106,7 +114,7 @@ def _page(card: Card) -> dict[str, Any]:
             "title": section.title,
             "anchor": _SOURCES.lower() if section.title == _SOURCES and not around else "",
             "folded": section.folded,
-            "sources": [source.number for source in section.sources if section.parts],
+            "sources": sorted(source.number for source in section.sources if section.parts),
             "parts": [_shown(part) for part in section.parts],
         }
         for around, section in card.walk()
