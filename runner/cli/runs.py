@@ -33,6 +33,8 @@ def list_runs(arguments: argparse.Namespace, console: Console) -> int:
     chosen, hidden = (columns.all(), 0) if is_whole else usual_columns(rows, columns)
     if arguments.columns is not None and rows:
         chosen, hidden = selected(found, arguments.columns), 0
+    for doubt in found.doubts:
+        console.say(console.err.yellow("notice: ") + Style.safe(doubt))
     if arguments.csv:
         console.result(list_csv(rows, chosen), None)
     elif console.as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from runner.core.nouns import Address
 from runner.core.plan import Plan
 from runner.core.recorded import RUNNER
 from runner.core.records import BadRecord, RunFacts
-from runner.errors import Held
+from runner.errors import Held, RunnerError
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.report.style import duration
@@ -19,6 +20,8 @@ from runner.wiring.capacity import here
 
 RUNNABLE = (Action.RUN, Action.WAIT, Action.PROBE)
 """Actions of stages that may run."""
+_LONGEST = 1e9
+"""Seconds that no run takes."""
 _NEWEST = 100
 """Newest records that are read, beside those of what stands."""
 _MOST_OTHERS = 2
@@ -100,7 +103,8 @@ def _samples(wanted: list[Address], observation: Observation) -> Samples:
         left = [address for address in wanted if address not in found]
         if not left:
             break
-        found = samples_of(state, left) | found
+        with contextlib.suppress(RunnerError):  # anybody's proposal may be damaged; whoever uses it is told
+            found = samples_of(state, left) | found
     return found
 
 
@@ -110,9 +114,10 @@ def _runs(state: State, numbers: list[int]) -> Iterable[RunFacts]:
         records = state.records_at(numbers)
         for record in records:
             run = record.run
-            if run is not None and run.succeeded and run.reason == "ok" and run.provenance == RUNNER:
+            took_its_time = run is not None and run.succeeded and run.reason == "ok" and run.provenance == RUNNER
+            if run is not None and took_its_time and type(run.seconds) in (int, float) and 0 <= run.seconds < _LONGEST:
                 yield run
-    except BadRecord:
+    except (BadRecord, KeyError, TypeError, ValueError):
         return
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from urllib.parse import unquote
 
 from runner.core.experiments import (
     OF_COMMITS,
     Columns,
     Lineage,
-    Made,
     Ran,
     UnknownColumn,
     metrics_of,
     sorted_rows,
 )
-from runner.core.predicates import RECONCILE
 from runner.core.query import BadQuery, Query, parse_query
 from runner.core.records import Record, RunFacts
 from runner.errors import InputError
@@ -25,11 +23,14 @@ from runner.ledger.state import State
 from runner.observe import refs
 from runner.values import dataclass, replace
 from runner.wiring.clone import Clone
-from runner.wiring.history import check_stage, find_record, is_of_stage, key_of_stage, records_of
+from runner.wiring.history import check_stage, find_record, is_of_stage, key_of_stage
+from runner.wiring.ledgers import Read, check_record, lineage_of, made_by, merged
 from runner.wiring.states import opened
 
 _FIRST_ROWS = 200
 """So many are read where no more are asked for: a ledger gives them at once."""
+_READ_FOR_NAMED = 2_000
+"""Newest records that are looked through for what made the inputs of runs that somebody named."""
 _WITHIN = re.compile(r"(?P<branch>.+)@(?P<record>[0-9]{1,9})", re.ASCII)
 
 
@@ -63,6 +64,8 @@ class Table:
     """What they have to show."""
     more: int | None
     """How many others there are; None where that was not counted."""
+    doubts: tuple[str, ...] = ()
+    """What was left out, and why."""
 
 
 def table_of(clone: Clone, asked: Asked) -> Table:
@@ -73,20 +76,21 @@ def table_of(clone: Clone, asked: Asked) -> Table:
     is_wanted = _chooses(clone, asked)
     only = None if asked.branch is None else state_ref(clone, asked.branch)
     found: list[Found] = []
-    read: list[tuple[str, Record]] = []
+    read: list[Read] = []
+    doubts: dict[str, None] = {}
     enough = None if is_whole else asked.limit
     seen: set[str] = set()
-    for ref, record in _merged(states):
-        read.append((ref, record))
-        run = record.run
-        if run is None or run.run_id in seen:  # a copy that another branch took over is no other run
+    for row in merged(states, lambda text: doubts.update({text: None})):
+        read.append(row)
+        if row.run is None or row.run.run_id in seen:  # a copy that another branch took over is no other run
             continue
-        seen.add(run.run_id)
-        if only in (None, ref) and is_wanted(run) and (enough is None or len(found) < enough):
-            found.append((ref, record, run))
+        seen.add(row.run.run_id)
+        if only in (None, row.ref) and is_wanted(row.run) and (enough is None or len(found) < enough):
+            found.append((row.ref, row.record, row.run))
         if enough is not None and len(found) >= enough and len(read) >= _FIRST_ROWS:
             break
-    rows = _rows(clone, found, read, states)
+    lineage = lineage_of(read, states if found else (), lambda text: doubts.update({text: None}))
+    rows = _rows(clone, found, lineage, states)
     if not rows and asked.stage is not None and states:
         check_stage(clone, asked.stage, states[0])
     rows = _with_commits(clone, rows, query, asked)
@@ -99,7 +103,8 @@ def table_of(clone: Clone, asked: Asked) -> Table:
     elif asked.reverse:
         rows = rows[::-1]
     shown = rows if asked.limit is None else rows[: asked.limit]
-    return Table(tuple(shown), columns if len(shown) == len(rows) else Columns(shown), _left(rows, shown, enough))
+    columns = columns if len(shown) == len(rows) else Columns(shown)
+    return Table(tuple(shown), columns, _left(rows, shown, enough), tuple(doubts))
 
 
 def selected(table: Table, names: str) -> list[str]:
@@ -117,6 +122,7 @@ def run_named(clone: Clone, name: str) -> tuple[str, Record, RunFacts | None]:
     if within is not None:
         ref = state_ref(clone, within["branch"])
         record, run = find_record(clone, within["record"], ref)
+        check_record(ref, record)
         return ref, record, run
     record, run = find_record(clone, name)
     return _own_ref(clone), record, run
@@ -158,7 +164,9 @@ def named_rows(clone: Clone, names: Sequence[str]) -> list[Ran]:
         found.append((ref, record, run))
     refs_of = {_own_ref(clone), *(ref for ref, _, _ in found)}
     states = [state for state in _states(clone, None) if state.ref in refs_of]
-    return _with_commits(clone, _rows(clone, found, [(ref, record) for ref, record, _ in found], states), None, Asked())
+    read = list(islice(merged(states, lambda text: None), _READ_FOR_NAMED))
+    lineage = lineage_of(read, states, lambda text: None)
+    return _with_commits(clone, _rows(clone, found, lineage, states), None, Asked())
 
 
 def _ref_of(clone: Clone, name: str) -> str | None:
@@ -185,19 +193,6 @@ def _states(clone: Clone, name: str | None) -> list[State]:
     return opened(clone.reader, clone.states, names, clone.cache)
 
 
-def _merged(states: Sequence[State]) -> Iterator[tuple[str, Record]]:
-    """The records of all ledgers, the newest first; of two alike that of the first ledger comes first."""
-
-    def of(state: State) -> Iterator[tuple[str, Record]]:
-        records = records_of(state, None if state is states[0] else states[0])
-        return ((state.ref, record) for record in records)
-
-    if len(states) == 1:
-        yield from of(states[0])
-    else:
-        yield from heapq.merge(*map(of, states), key=lambda row: row[1].recorded_at, reverse=True)
-
-
 def _chooses(clone: Clone, asked: Asked) -> Callable[[RunFacts], bool]:
     """Whether a run is one of those that are asked for by name; raises InputError for what there is not."""
     key = None if asked.same_as is None else _key_named(clone, asked.same_as)
@@ -219,10 +214,7 @@ def _key_named(clone: Clone, name: str) -> str:
     return key_of_stage(clone, name)
 
 
-def _rows(
-    clone: Clone, found: Sequence[Found], read: Sequence[tuple[str, Record]], states: Sequence[State]
-) -> list[Ran]:
-    lineage = _lineage(read, states if found else ())
+def _rows(clone: Clone, found: Sequence[Found], lineage: Lineage, states: Sequence[State]) -> list[Ran]:
     own = _own_ref(clone)
     opened_as = {state.ref: state for state in states}
 
@@ -239,36 +231,11 @@ def _rows(
             record=record.sequence,
             name=str(record.sequence) if is_own(ref, record.sequence) else f"{called[ref]}@{record.sequence}",
             run=run,
-            params=lineage.params(_made(ref, run)),
+            params=lineage.params(made_by(ref, run)),
             metrics=metrics_of(run),
         )
         for ref, record, run in found
     ]
-
-
-def _lineage(read: Sequence[tuple[str, Record]], states: Sequence[State]) -> Lineage:
-    """What left which bytes: the runs that were read, what reconciles took over of them, and what stands."""
-    lineage = Lineage()
-    runs = {(ref, record.sequence): run for ref, record in read if (run := record.run) is not None and run.succeeded}
-    shared = {number: run for (_, number), run in reversed(runs.items())}
-    for ref, record in reversed(read):
-        if (run := runs.get((ref, record.sequence))) is not None:
-            lineage.add(_made(ref, run), ((out.path, out.md5) for out in run.outs))
-        for row in record.own["reconcile"]["standing"] if record.kind is RECONCILE else ():
-            # A ledger that began as a copy has the records before under the same numbers.
-            took = runs.get((ref, row["record"])) or shared.get(row["record"])
-            if took is not None and took.key == row["key"]:
-                made = Made(took.address, took.material, record.own["reconcile"]["desired"], record.recorded_at, ref)
-                lineage.add(made, ((out.path, out.md5) for out in took.outs))
-    for state in states:  # what stands may have been recorded long before
-        for entry in state.entries().values():
-            made = Made(entry.address, entry.material, ref=state.ref)
-            lineage.add(made, ((out.path, out.md5) for out in entry.outs))
-    return lineage
-
-
-def _made(ref: str, run: RunFacts) -> Made:
-    return Made(run.address, run.material, run.desired, run.started_at, ref)
 
 
 def _with_commits(clone: Clone, rows: list[Ran], query: Query | None, asked: Asked) -> list[Ran]:

@@ -135,7 +135,10 @@ def find_record(clone: Clone, name: str, ref: str | None = None) -> tuple[Record
         record = _checked(state, int(name))
         if record is None:
             raise InputError(f"there is no record {int(name)}", f"the newest one is {state.summary.head.sequence}")
-        return record, record.run
+        try:
+            return record, record.run
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(state, error) from error
     for record, run in runs_of(state):
         if len(name) >= 4 and (run.key.startswith(name) or run.run_id.startswith(name)):
             return record, run
@@ -299,7 +302,7 @@ def _checked(state: State, sequence: int) -> Record | None:
         raise _damaged(state, error) from error
 
 
-def _damaged(state: State, error: BadRecord) -> Held:
+def _damaged(state: State, error: Exception) -> Held:
     return Held(
         f"a record of {state.ref or state.commit[:12]} is damaged: {error}",
         "compare the state branch with a clone that is known to be good",

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.cli.command import Answer, call, reconciled
-from tests.cli.worlds import Team
+from tests.cli.worlds import Team, copy_of
 from tests.repositories import GitRepo
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -118,6 +118,26 @@ def test_any_number_of_sides_are_compared(team: Team) -> None:
     (row,) = [row for row in rows if row["name"] == "metrics.json:auc"]
     assert (row["record 4"], row["record 9"], row["delta"], row["percent"]) == ("0.81", "0.85", "0.04", "4.938272")
     assert call(team.path, "runs", "compare", "4", "HEAD").code == 1
+
+
+def test_a_proposal_that_anybody_damaged_hides_no_other_runs(team: Team, tmp_path: Path) -> None:
+    team = copy_of(team, tmp_path)
+    git = team.repo.git
+    before = call(team.path, "runs", "list").out
+    for number, odd in enumerate(['{"payload": 1}\n', "[]", "\x00"]):
+        (tmp_path / "odd").write_text(odd)
+        blob = git("hash-object", "-w", str(tmp_path / "odd"))
+        git("read-tree", "refs/remotes/origin/runner/proposed/feature")
+        git("update-index", "--add", "--cacheinfo", f"100644,{blob},.runner/ledger/records/000000099.json")
+        parents = ("-p", "refs/remotes/origin/runner/proposed/feature")
+        commit = git("commit-tree", git("write-tree"), *parents, "-m", "evil")
+        git("update-ref", f"refs/remotes/origin/runner/proposed/evil{number}", commit)
+    git("read-tree", "HEAD")
+    answer = call(team.path, "runs", "list")
+    assert answer.code == 0
+    assert answer.out == before
+    assert answer.err.count("is left out from where it cannot be read") == 3
+    assert call(team.path, "plan").code == 2
 
 
 # ----- pictures
