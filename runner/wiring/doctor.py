@@ -22,7 +22,7 @@ from runner.git.command import environment, run
 from runner.git.read import Reader, small_file
 from runner.ledger.state import State
 from runner.process import secrets
-from runner.process.isolation import Isolation, available_isolation
+from runner.process.isolation import OVERRIDE, Isolation, wanted_isolation
 from runner.process.signing import KEY, KEY_DATA
 from runner.report.style import size
 from runner.specs import yaml12
@@ -38,6 +38,12 @@ _LEAST_GIT = (2, 36)
 _LEAST_FREE_BYTES = 2 << 30
 _LOCK_FILE = re.compile(r"(?:^|/)requirements[\w.-]*(?:\.lock|[.-]lock\.txt)$")
 _CONFIG_LIMIT_BYTES = 1 << 20
+_NAMESPACES = (
+    ("user.max_user_namespaces", b"0"),
+    ("kernel.unprivileged_userns_clone", b"0"),
+    ("kernel.apparmor_restrict_unprivileged_userns", b"1"),
+)
+"""Settings of the kernel, each with the value that keeps users from having namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +168,18 @@ def _host_lacks(environ: Mapping[str, str], shell: str | None) -> Iterator[str]:
         free = shutil.disk_usage(place).free
         if free < _LEAST_FREE_BYTES:
             yield f"Only {size(free)} are free in {place}, where results are kept."
-    yield from _isolation_lacks(place, environ)
+    yield from _isolation_lacks(environ)
 
 
-def _isolation_lacks(place: Path, environ: Mapping[str, str]) -> Iterator[str]:
+def _isolation_lacks(environ: Mapping[str, str]) -> Iterator[str]:
+    """What keeps stages from being kept apart; the kernel's own words, since trying it would start processes."""
     try:
-        level = available_isolation(place if os.access(place, os.W_OK) else None, environ)
-    except (HostError, InputError) as error:
+        wanted = wanted_isolation(environ)
+    except InputError as error:
         yield f"{error.line}."
         return
-    if level is Isolation.PID:
-        yield "Stages have no overlay file system here (isolation: pid), so each reconcile writes out all files anew."
-    elif level is Isolation.GROUP:
-        yield "Stages have no namespaces of their own here (isolation: group), so they see other processes and the key."
+    if wanted in (Isolation.PID, Isolation.GROUP):
+        yield f"{OVERRIDE} asks for less isolation of stages than there is (isolation: {wanted})."
+    for name, refused in _NAMESPACES if wanted is None and os.geteuid() != 0 else ():
+        if small_file(Path("/proc/sys") / name.replace(".", "/")).strip() == refused:
+            yield f"Stages have no namespaces of their own: {name} is {refused.decode()}."

@@ -39,7 +39,7 @@ def test_no_command_of_a_clone_runs_where_its_working_tree_is_looked_at(name: st
             for variable, value in ground.environment().items():
                 patch.setenv(variable, value)
             patch.setattr("tempfile.tempdir", None)
-            for words in (["validate"], ["explain", "a"]):
+            for words in (["validate"], ["explain", "a"], ["doctor"]):
                 answer = call(ground.clone, *words)
                 ground.check(answer, f"{case.name}: {words}\n{answer.err}")
 
@@ -58,3 +58,5 @@ def _check(mechanism: Mechanism, case: Case, ground: Ground, *, every_view: bool
     if every_view:
         for words in (["plan", "--json"], ["plan", "--format", "markdown"]):
             assert ground.run(*words, rev, looks_into_cache=case.looks_into_cache).code in case.ends, where
+        diagnosed = ground.run("doctor", rev)
+        assert diagnosed.code in {0, *case.ends, validated.code}, f"{where}: {diagnosed.err[-1500:]}"
