@@ -309,8 +309,9 @@ def _card(facts: Facts, place: Place) -> Remedy | None:
         return None
     name, model = place.stage_name("card"), models[0]
     metrics = [place.shown(path) for path in place.metrics()]
-    given: dict[str, object] = {"model": place.shown(model.path)} | ({"evaluation": metrics[:1]} if metrics else {})
-    body = _stages(name, "card", given, ("outs: [reports/model-card.md]",))
+    known: dict[str, object] = {"evaluation": metrics[:1]} if metrics else {}
+    given = {"model": place.shown(model.path), **known}
+    body = _stages(name, "card", given, (f"outs: [cards/{name}.md: {flow(_UNCACHED)}]",))
     return Remedy(
         "The model has no card.",
         "A card says what a model is for, how good it is and where it fails, from what is recorded.",
@@ -438,7 +439,7 @@ PRACTICES: tuple[Practice, ...] = (
     Practice("environment", "docs/specs.md#a-stage-in-the-runners-words", _environment),
     Practice("seed", "docs/specs.md#a-stage-in-the-runners-words", _seed),
     Practice("format", "docs/artefacts.md", _format),
-    Practice("card", "docs/stages.md", _card),
+    Practice("card", "docs/stages.md#card", _card),
     Practice("signing", "docs/audit.md#set-up-a-key", _signing),
     Practice("trust", "docs/audit.md#say-whom-you-trust", _trust),
     Practice("fairness", "docs/stages.md#fairness", _fairness),
