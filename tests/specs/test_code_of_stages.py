@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from runner.core.nouns import Stage
+from tests.reconcile.worlds import World
 from tests.repositories import Content, GitRepo
 from tests.specs.readings import DVC_PROJECT, desired_of, findings_of, seen_by_runner
 from tests.specs.test_render import HEAD, as_dvc_sees_the_rendered
@@ -202,3 +204,22 @@ def test_a_link_in_place_of_a_module_is_refused_as_any_other_is(git_repo: Make) 
     repo.commit({}, "A link")
     [found] = findings_of(repo)
     assert "`src/near.py` is a symbolic link, which no stage can read" in found
+
+
+def test_a_notebook_counts_by_its_cells_and_what_they_import_is_a_dependency(tmp_path: Path) -> None:
+    spec = HEAD + "  stages:\n    eda: {uses: notebook, with: {notebook: nb/eda.ipynb}, outs: [eda.html]}\n"
+    code = {"cell_type": "code", "metadata": {}, "source": "%time\nfrom src import near", "outputs": [], "id": "a"}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [code]}
+    world = World.create(
+        tmp_path, {"runner.yaml": spec, "nb/eda.ipynb": json.dumps(notebook), "src/near.py": "x = 1\n"}
+    )
+    [first] = world.plan_rows()
+    code |= {"outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}], "execution_count": 1}
+    world.edit({"nb/eda.ipynb": json.dumps(notebook, indent=1), "src/near.py": "x = (1)\n"})
+    assert [row["key"] for row in world.plan_rows()] == [first["key"]]
+    world.edit({"src/near.py": "x = 2\n"})
+    [imported] = world.plan_rows()
+    code["source"] = "from src import near\nnear.x"
+    world.edit({"nb/eda.ipynb": json.dumps(notebook)})
+    [edited] = world.plan_rows()
+    assert len({first["key"], imported["key"], edited["key"]}) == 3
