@@ -31,6 +31,8 @@ _LOCK = "requirements.lock"
 _PARTS = ("data/develop.csv", "data/holdout.csv")
 _UNCACHED = {"cache": False}
 _KEY = "~/runner.key"
+_MOST_LINES = 8
+"""Of one kind, for stages that lack the same."""
 
 
 def diagnosis(facts: Facts) -> Diagnosis:
@@ -254,12 +256,13 @@ def _environment(facts: Facts, place: Place) -> Remedy | None:
         rows = [place.stage(home, s, (f"environment: {lock}",), beyond_dvc=True) for p, s in lacking if p is home]
         lines += [row for row in rows if row is not None]
     names = [stage.address.stage for _, stage in lacking]
+    more = f" Lines for {_MOST_LINES} of them stand below." if len(lines) > _MOST_LINES else ""
     what = f"`{names[0]}` says" if len(names) == 1 else f"{len(names)} stages say"
     return Remedy(
-        f"{what} nothing of the packages that {'it runs' if len(names) == 1 else 'they run'} with.",
+        f"{what} nothing of the packages that {'it runs' if len(names) == 1 else 'they run'} with.{more}",
         "Another version of a library may give other numbers, and the run key does not see it.",
         () if known else (f"pip freeze > {_LOCK}",),
-        tuple(lines),
+        tuple(lines[:_MOST_LINES]),
     )
 
 
@@ -271,13 +274,12 @@ def _seed(_facts: Facts, place: Place) -> Remedy | None:
     if not lacking:
         return None
     rows = [place.stage(pipeline, stage, ("seed: 0",), beyond_dvc=True) for pipeline, stage in lacking]
-    names = ", ".join(f"`{stage.address.stage}`" for _, stage in lacking)
     return Remedy(
-        f"No seed is stated for {names}.",
+        f"No seed is stated for {_named([stage.address.stage for _, stage in lacking])}.",
         "Trainings that differ by chance cannot be told from those that differ by what you changed. The command finds "
         "the seed in RUNNER_SEED; a stage that cannot have one says `deterministic: false`.",
         (),
-        tuple(row for row in rows if row is not None),
+        tuple(row for row in rows if row is not None)[:_MOST_LINES],
     )
 
 
@@ -296,10 +298,10 @@ def _format(_facts: Facts, place: Place) -> Remedy | None:
     if not names:
         return None
     return Remedy(
-        f"{', '.join(f'`{name}`' for name in names)}: a model is kept or opened as pickle (.joblib, .pkl, .pt).",
+        f"{_named(names)}: a model is kept or opened as pickle (.joblib, .pkl, .pt).",
         "Opening such a file runs whatever its writer put in. `uses: train` writes skops; else keep safetensors, ONNX.",
         (),
-        tuple(lines),
+        tuple(lines[:_MOST_LINES]),
     )
 
 
@@ -382,6 +384,12 @@ def _stages(name: str, uses: str, given: Mapping[str, object], more: tuple[str, 
     """Lines of a pipeline with one more stage of the library."""
     rows = (f"uses: {uses}", f"with: {flow(given)}", *more)
     return f"{_SPEC}  stages:\n    {said(name)}:\n" + "".join(f"      {row}\n" for row in rows)
+
+
+def _named(stages: list[str]) -> str:
+    """The names of stages, or of the first of them."""
+    shown = ", ".join(f"`{name}`" for name in stages[:_MOST_LINES])
+    return shown if len(stages) <= _MOST_LINES else f"{shown} and {len(stages) - _MOST_LINES} more"
 
 
 def _stem(path: str) -> str:

@@ -135,6 +135,14 @@ def test_files_that_are_there_are_not_replaced_unasked(git_repo: Callable[..., G
     assert (blocked.code, "is in the way" in blocked.err) == (1, True)
 
 
+def test_the_template_of_ten_lines_is_valid_as_it_is(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo({"README.md": "Mine\n"})
+    answer = call(repo.path, "init", "--template", "library", "--json")
+    assert answer.json["files"] == [".gitignore", "data/iris.csv", "runner.yaml"]
+    assert len(answer.json["text"].splitlines()) <= 10
+    assert call(repo.path, "validate").out == "Valid: iris (3 stages).\n"
+
+
 @pytest.mark.slow
 def test_the_quickstart_is_planned_and_reconciled_by_the_commands_that_init_says(
     git_repo: Callable[..., GitRepo], bare_remote: Callable[..., Path]
