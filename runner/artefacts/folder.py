@@ -137,7 +137,7 @@ def files_of(
     table: Any = outputs.to_frame(target) if isinstance(outputs, pandas.Series) else outputs
     told = signature_of(features, table, task=task, target=target, classes=_classes(model, task))
     seen = columns.aligned(features, kinds_in(told))
-    saved = chosen.dump(model)
+    saved = chosen.dump(model, seen)
     files = {
         chosen.file: saved,
         SIGNATURE: document(told),

@@ -1,18 +1,21 @@
-"""The formats in which a model is kept: skops by default, joblib for those who ask for it in writing and in reading.
+"""The formats in which a model is kept: skops by default, ONNX where a model says the same in it, joblib for those who
+ask for it in writing and in reading.
 
-Each is a row of `FORMATS`. ONNX and safetensors belong here as rows of their own: both hold numbers and no types, so
-what reads them needs no list of allowed ones.
+Each is a row of `FORMATS`.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.artefacts import skops_file
+from runner.artefacts import onnx_file, skops_file
 from runner.errors import InputError
 from runner.values import dataclass
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class Format:
     file: str
     runs_code: bool
     """Whether reading a file of this format can run what its maker wanted; then the reader has to allow it."""
-    dump: Callable[[Any], bytes]
+    dump: Callable[[Any, pandas.DataFrame], bytes]
+    """From the model, and rows of its training in the form in which it saw them."""
     load: Callable[[bytes, Sequence[str], str], Any]
     """From the bytes, the types that the reader trusts beside the usual ones, and the file's name for messages."""
     types: Callable[[bytes], Sequence[str]]
@@ -36,7 +40,11 @@ def format_of(name: str, where: str) -> Format:
     return FORMATS[name]
 
 
-def _joblib_dump(model: Any) -> bytes:
+def _skops_dump(model: Any, _seen: pandas.DataFrame) -> bytes:
+    return skops_file.dump(model)
+
+
+def _joblib_dump(model: Any, _seen: pandas.DataFrame) -> bytes:
     import joblib
 
     buffer = io.BytesIO()
@@ -58,6 +66,7 @@ def _joblib_types(_data: bytes) -> Sequence[str]:
 
 
 FORMATS: Mapping[str, Format] = {
-    "skops": Format("model.skops", False, skops_file.dump, skops_file.load, skops_file.types),
+    "skops": Format("model.skops", False, _skops_dump, skops_file.load, skops_file.types),
+    "onnx": Format("model.onnx", False, onnx_file.dump, onnx_file.load, onnx_file.types),
     "joblib": Format("model.joblib", True, _joblib_dump, _joblib_load, _joblib_types),
 }

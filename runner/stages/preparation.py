@@ -19,13 +19,21 @@ _ALL = 1_000_000_000
 
 
 def columns_of(
-    features: pandas.DataFrame, kinds: Mapping[str, str], stated: Mapping[str, Any], estimator: Any, *, reduced: bool
+    features: pandas.DataFrame,
+    kinds: Mapping[str, str],
+    stated: Mapping[str, Any],
+    estimator: Any,
+    *,
+    reduced: bool,
+    filled: bool,
 ) -> dict[str, dict[str, Any]]:
     """How each column is prepared, with everything that the spec left open decided: it stands in the facts of a model.
 
+    filled: whether gaps are filled also where the estimator can do with them.
     Raises InputError: the spec prepares a column in a way that its kind does not allow.
     """
-    gaps = _tags(estimator).allow_nan and not reduced  # a selection cannot do with gaps
+    # What can do with gaps is made of trees, which also need no scale; a selection cannot do with gaps.
+    trees = _tags(estimator).allow_nan and not reduced
     plan: dict[str, dict[str, Any]] = {}
     for name, kind in kinds.items():
         said = stated.get(name, {})
@@ -37,9 +45,8 @@ def columns_of(
         if said["as"] == "text" and kind != "string":
             raise InputError(f"`columns`: `{name}` holds no text", "use number, onehot or ordinal")
         if said["as"] == "number":
-            # What can do with gaps is made of trees, which also need no scale.
-            said.setdefault("impute", "none" if gaps else "median")
-            said.setdefault("scale", "none" if gaps else "standard")
+            said.setdefault("impute", "none" if trees and not filled else "median")
+            said.setdefault("scale", "none" if trees else "standard")
         plan[name] = said
     return plan
 
@@ -135,8 +142,6 @@ def _imputer(said: Mapping[str, Any]) -> Any:
     strategy = said.get("impute", "none")
     if strategy == "none":
         return None
-    if strategy in ("mean", "median") and said["as"] != "number":
-        raise InputError(f"`columns`: `impute: {strategy}` is for numbers", "use most_frequent or constant")
     fill = said.get("fill", "missing" if said["as"] != "number" else 0)
     options = {"fill_value": fill} if strategy == "constant" else {}
     return SimpleImputer(strategy=strategy, keep_empty_features=True, **options)
