@@ -1,6 +1,7 @@
 """A first contract for people to review: what a table is, with room for what it will be, and what was seen beside it.
 
-The text depends on the table alone. Ranges are wider than what was seen, since new rows are never quite the old ones.
+The text depends on the table alone. New rows are never quite the old ones: what is written holds for another table of
+the same kind as well, and what too few rows speak for is left out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,18 @@ _MOST_CATEGORIES = 30
 _ROWS_EACH = 10
 """A text is a category where each of its values comes so many times, on average."""
 _FEW_ROWS = 200
+_SEEN_OFTEN = 3
+"""Where each category was seen so many times, there is hardly one that was not seen at all (Good and Turing)."""
+_SECOND = 20
+"""A column is not constant by chance where its second value comes so many times: half as many rows have some of it."""
+_FEW_IN_ORDER = 20
+"""Fewer rows are in order by chance, or by the habit of whoever wrote them."""
+_TWICE = 5
+"""Numbers drawn at random would be twice there so many times; none that is says that they are names."""
+_TAIL = 10
+"""How many of the outermost values tell how far a tail reaches."""
+_UNKNOWN_TAIL = 2.0
+_PSI, _ONCE_IN_A_MILLION = 0.25, 4.75
 _LARGEST = sys.float_info.max
 _MOST_PLACES = 300
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -127,7 +140,17 @@ def empties_of(values: pandas.Series, kind: str) -> list[str]:
 
 
 def _is_key(values: pandas.Series, kind: str) -> bool:
-    return kind in ("integer", "text") and len(values) > 1 and bool(values.notna().all()) and values.is_unique
+    return bool(values.notna().all()) and _is_unique(values, kind)
+
+
+def _is_unique(values: pandas.Series, kind: str) -> bool:
+    """Whether values are names of rows, in contrast to ones of which none came twice by chance."""
+    if len(values) < 2 or kind not in ("integer", "text") or not values.is_unique:
+        return False
+    if kind == "text":
+        return not values.astype("str").str.contains(r"\s").any()
+    wide = float(values.max()) - float(values.min()) + 1
+    return len(values) ** 2 / (2 * wide) >= _TWICE or wide <= 2 * len(values)
 
 
 def _column(values: pandas.Series, kind: str, *, is_key: bool) -> Iterator[str]:
@@ -142,11 +165,11 @@ def _column(values: pandas.Series, kind: str, *, is_key: bool) -> Iterator[str]:
     if there.empty:
         yield "# no value was seen"
         return
-    if len(there) > 1 and there.is_unique and kind in ("integer", "text") and not is_key:
-        yield "unique: true"
-    distinct = int(there.nunique())
-    if distinct > 1:
-        yield "distinct: {min: 2}" + f"  # seen: {distinct}"
+    if _is_unique(there, kind) and not is_key:
+        yield "unique: true" if kind == "integer" else "# unique: true  # so it is here; say so if it has to be"
+    counts = there.value_counts()
+    if len(counts) > 1 and (len(there) < _SECOND or len(there) - int(counts.iloc[0]) >= _SECOND):
+        yield f"distinct: {{min: 2}}  # seen: {len(counts)}"
     writers = {"integer": _numbers, "number": _numbers, "text": _text, "date": _times, "datetime": _times}
     if kind in writers:
         yield from writers[kind](there, kind)
@@ -155,13 +178,13 @@ def _column(values: pandas.Series, kind: str, *, is_key: bool) -> Iterator[str]:
 def _numbers(there: pandas.Series, kind: str) -> Iterator[str]:
     numbers = there.astype(float)
     low, high = float(numbers.min()), float(numbers.max())
-    wide = high - low
-    least, most = _below(max(low - wide / 2, -_LARGEST)), _above(min(high + wide / 2, _LARGEST))
+    before, behind = (_reach(one) for one in (-numbers, numbers))
+    least, most = _below(max(-before, -_LARGEST)), _above(min(behind, _LARGEST))
     least = 0.0 if low >= 0 > least else least  # most of what is never below zero cannot be
     if kind == "integer":
         least, most = math.floor(least), math.ceil(most)
-    is_name = kind == "integer" and numbers.is_unique  # of a row: new ones go on where these end
-    if is_name and len(there) > 1:
+    is_name = _is_unique(there, kind)  # of a row: new ones go on where these end
+    if is_name:
         yield f"min: {_number(min(0.0, low))}  # seen: {_number(low)} to {_number(high)}"
     else:
         half = f"half of them up to {numbers.median():g}"
@@ -173,11 +196,42 @@ def _numbers(there: pandas.Series, kind: str) -> Iterator[str]:
         classes = spread.classes_of(numbers.to_numpy())
         edges = ", ".join(_number(edge) for edge in classes.edges)
         shares = ", ".join(f"{share:.4g}" for share in classes.shares)
+        rows = _rows_to_compare(len(there), len(classes.shares))
+        if rows is None:
+            return
         yield "distribution:"
-        yield "  psi: 0.25"
+        yield f"  psi: {_PSI}"
         yield "  ks: 0.2"
+        yield from rows
         yield f"  edges: [{edges}]"
         yield f"  shares: [{shares}]"
+
+
+def _reach(numbers: pandas.Series) -> float:
+    """The greatest number that may come: half as wide again, and as much further as the tail suggests.
+
+    How far the outermost of n values lies from the middle, in relation to the tenth, tells how heavy a tail is: for one
+    that falls as a power, n more values go beyond the cube of it once in a thousand times.
+    """
+    high, low, middle = float(numbers.max()), float(numbers.min()), float(numbers.median())
+    inner = float(numbers.quantile(1 - min(_TAIL / len(numbers), 0.1))) - middle
+    ratio = (high - middle) / inner if inner > 0 else _UNKNOWN_TAIL
+    return max(high + (high - low) / 2, middle + (high - middle) * ratio * ratio * ratio)
+
+
+def _rows_to_compare(seen: int, classes: int) -> list[str] | None:
+    """From how many rows on the stability index of equal tables stays below its bound; None where these are too few.
+
+    Of n rows and m the index is about chi-square with as many degrees of freedom as there are classes but one, divided
+    by nm / (n + m); it goes beyond the bound once in a million times (the quantile by Wilson and Hilferty).
+    """
+    free = max(classes - 1, 1)
+    quantile = free * (1 - 2 / (9 * free) + _ONCE_IN_A_MILLION * math.sqrt(2 / (9 * free))) ** 3
+    needed = quantile / _PSI
+    if needed >= seen:
+        return None
+    rows = math.ceil(1 / (1 / needed - 1 / seen))
+    return [] if rows <= _FEW_ROWS else [f"  rows: {_rounded_up(rows)}"]
 
 
 def _text(there: pandas.Series, kind: str) -> Iterator[str]:
@@ -188,12 +242,17 @@ def _text(there: pandas.Series, kind: str) -> Iterator[str]:
     else:
         yield "text: clean"
     if len(seen) <= _MOST_CATEGORIES and len(texts) >= _ROWS_EACH * len(seen):
-        yield f"categories: {_flow(seen)}"
-        if len(texts) >= _FEW_ROWS and len(seen) > 1:
+        if int(texts.value_counts().min()) >= _SEEN_OFTEN:
+            yield f"categories: {_flow(seen)}"
+        else:
+            yield f"# categories: {_flow(seen)}  # some were seen once or twice, so there may be others"
+        rows = _rows_to_compare(len(texts), len(seen)) if len(texts) >= _FEW_ROWS and len(seen) > 1 else None
+        if rows is not None:
             shares = ", ".join(f"{_name(name)}: {share:.4g}" for name, share in spread.category_shares(texts).items())
             yield "distribution:"
-            yield "  psi: 0.25"
+            yield f"  psi: {_PSI}"
             yield "  share: 0.15"
+            yield from rows
             yield f"  shares: {{{shares}}}"
         return
     shapes = {_shape(text) for text in seen}
@@ -220,9 +279,10 @@ def _shape(text: str) -> str:
 def _times(there: pandas.Series, kind: str) -> Iterator[str]:
     text = "%Y-%m-%d" if kind == "date" else "%Y-%m-%dT%H:%M:%SZ"
     low, high = there.min(), there.max()
-    yield f'min: "{low.year}-01-01"  # seen: {low.strftime(text)} to {high.strftime(text)}'
+    earliest = low - (high - low) / 2
+    yield f'min: "{earliest.year}-01-01"  # seen: {low.strftime(text)} to {high.strftime(text)}'
     yield "past: true  # asked where the stage has `as_of`"
-    if len(there) > 1 and there.is_monotonic_increasing:
+    if len(there) >= _FEW_IN_ORDER and there.is_monotonic_increasing:
         yield "increasing: true"
 
 

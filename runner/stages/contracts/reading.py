@@ -151,7 +151,7 @@ def _times(raw: pandas.Series, column: Column) -> Typed:
 
 def _booleans(raw: pandas.Series) -> Typed:
     if raw.dtype.kind == "b":
-        return Typed(raw.astype("boolean"), raw.isna().to_numpy())
+        return Typed(raw.astype("boolean"), raw.isna().to_numpy() & False)
     values = raw.map({**dict.fromkeys((*_TRUE, True), True), **dict.fromkeys((*_FALSE, False), False)})
     if raw.dtype.kind in "iuf":  # 1 is the same key as True
         values = values.mask(raw.notna())
