@@ -1,7 +1,8 @@
 """Checks of plain JSON against a JSON Schema, compiled once and fast: thousands of records are checked in a second.
 
 It knows the few keywords that the schemas in `schemas/` use and refuses any other, so that nothing is overlooked.
-Stricter than JSON Schema in two points: `1.0` is no integer, and the end of a pattern is the end of the text.
+Stricter than JSON Schema in three points: `1.0` is no integer, a number is finite, and the end of a pattern is the end
+of the text.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "number": (int, float),
 }
 """What `json.loads` makes of each type; `bool` is no number, since the type itself is compared."""
+_NO_NUMBERS = (float("inf"), float("-inf"))
 
 
 def _anything(_value: Any) -> str | None:
@@ -188,6 +190,8 @@ def _type(names: str | list[str]) -> Check:
     wanted = [names] if isinstance(names, str) else names
     said = f" is not of type {' or '.join(wanted)}"
     types = frozenset(kind for name in wanted for kind in _TYPES[name])
+    if float in types:
+        return lambda value: None if type(value) in types and value not in _NO_NUMBERS and value == value else said
     return lambda value: None if type(value) in types else said
 
 

@@ -274,7 +274,7 @@ def problems_of(
         for index, out in enumerate(outs):
             if not out.lower().endswith((".json", ".html")):
                 yield ("outs", index), f"`{out}`: a profile is written as .json or .html", "name it so"
-    if name == "notebook" and not given.get("notebook", ".ipynb").lower().endswith(".ipynb"):
+    if name == "notebook" and not str(given.get("notebook", ".ipynb")).lower().endswith(".ipynb"):
         yield ("with", "notebook"), f"`{given['notebook']}` is no notebook by its name", "name a file .ipynb"
     if name == "card":
         yield from cards_of(outs, has_data="data" in given)

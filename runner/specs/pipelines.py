@@ -13,6 +13,7 @@ from runner.git.tree import LONGEST_PATH
 from runner.specs import library, places, schemas, units, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
+from runner.specs.stage_rules import faults_of
 from runner.values import dataclass, field, replace
 
 if TYPE_CHECKING:
@@ -205,10 +206,14 @@ class _StageReader:
                 ("with", *unsayable[0]), unsayable[1], "write text, numbers, lists, and mappings with text as keys"
             )
             return None
-        for problem in schemas.check(builtin.kind, library.plain(self._data.get("with") or {}), locator, "in `with`"):
-            self._reading.findings.append(problem.finding)
-        if not isinstance(self._data.get("with") or {}, Mapping):
+        stated = library.plain(self._data.get("with") or {})
+        problems = schemas.check(builtin.kind, stated, locator, "in `with`")
+        self._reading.findings.extend(problem.finding for problem in problems)
+        if not isinstance(stated, Mapping):
             return None
+        outs = library.paths_of(self._data, "outs")
+        for path, message, hint in () if problems else faults_of(builtin.name, stated, outs):
+            self._add(path, message, hint)
         given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
         of_code = self._code.problems if self._code and len(self._reading.findings) == count else ()
         for path, message, hint in (*library.problems_of(builtin.name, self._data, given), *of_code):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -48,8 +49,19 @@ def _fast(kind: str) -> Check:
 def _validator(kind: str) -> Any:
     # imported late: start-up, and only where something is wrong
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(_schema(kind))
+    if not kind.startswith("stage-"):
+        return Draft202012Validator(_schema(kind))
+    # Arguments are used as they are: `5.0` folds cannot be dealt out, and with `.nan` every comparison is false.
+    exact = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: type(value) is int or (type(value) is float and math.isfinite(value)),
+        }
+    )
+    strict: Any = extend(Draft202012Validator, type_checker=exact)  # type: ignore[no-untyped-call]
+    return strict(_schema(kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,21 +34,10 @@ def one_blas_thread() -> Iterator[None]:
 def import_code(files: Sequence[str]) -> None:
     """Make modules of the repository importable under the names that their paths have, and no other file of it.
 
-    Raises InputError: a file is missing, is no Python, or would stand in the way of a library.
+    Raises InputError: a file is missing, cannot be imported, or would stand in the way of a library.
     """
     for file in files:
-        path = PurePosixPath(file)
-        if path.suffix != ".py" or ".." in path.parts or path.is_absolute() or not all(map(_is_name, _parts(path))):
-            raise InputError(f"`code`: {file} cannot be imported", "name a file such as src/models.py")
-        _import_file(file, _parts(path))
-
-
-def _parts(path: PurePosixPath) -> tuple[str, ...]:
-    return path.with_suffix("").parts
-
-
-def _is_name(part: str) -> bool:
-    return part.isidentifier()
+        _import_file(file, PurePosixPath(file).with_suffix("").parts)
 
 
 def _import_file(file: str, parts: Sequence[str]) -> None:

@@ -12,9 +12,6 @@ from runner.values import dataclass
 if TYPE_CHECKING:
     import pandas
 
-_GROUPED = ("group", "stratified_group")
-_REPEATED = ("kfold", "stratified")
-
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -34,20 +31,10 @@ class Design:
 
 
 def design_of(said: Mapping[str, Any], task: str) -> Design:
-    """The design that a spec means; raises InputError where its fields do not go together."""
+    """The design that a spec means, whose fields go together; raises InputError where it is not for the task."""
     groups, time = said.get("groups"), said.get("time")
     usual = "group" if groups else "time" if time else "stratified" if task == "classification" else "kfold"
     kind = said.get("kind", usual)
-    if (kind in _GROUPED) != (groups is not None):
-        hint = "name the column in `groups`" if kind in _GROUPED else "leave `groups` out, or say `kind: group`"
-        raise InputError(f"`cv`: {kind} and `groups` do not go together", hint)
-    if (kind == "time") != (time is not None):
-        hint = "name the column in `time`" if kind == "time" else "leave `time` out, or say `kind: time`"
-        raise InputError(f"`cv`: {kind} and `time` do not go together", hint)
-    if said.get("repeats", 1) > 1 and kind not in _REPEATED:
-        raise InputError(f"`cv`: {kind} cannot be repeated with other parts", "leave `repeats` out")
-    if said.get("gap") and kind != "time":
-        raise InputError(f"`cv`: `gap` means nothing in {kind}", "leave `gap` out, or say `kind: time`")
     if kind.startswith("stratified") and task != "classification":
         raise InputError(f"`cv`: {kind} is for classes, and the target holds numbers", "say `kind: kfold`")
     return Design(kind, said.get("folds", 5), said.get("repeats", 1), groups, time, said.get("gap", 0))
@@ -129,7 +116,7 @@ def scores_of(
 def interval_of(
     scores: Sequence[float], splits: Sequence[tuple[Any, Any]], confidence: float
 ) -> dict[str, float | None]:
-    """Mean, deviation and interval of the scores of folds; None where the scores are not finite.
+    """Mean, deviation and interval of the scores of folds, and its level; None where the scores are not finite.
 
     The interval is Student's, with the variance of Nadeau and Bengio (2003, "Inference for the generalization error"):
     folds share training rows, so their scores vary less than those of independent data would.
@@ -141,9 +128,9 @@ def interval_of(
 
     values = numpy.asarray(scores, dtype=float)
     if not numpy.isfinite(values).all():
-        return {"mean": None, "std": None, "low": None, "high": None}
+        return {"mean": None, "std": None, "low": None, "high": None, "level": confidence}
     share = float(numpy.mean([len(test) / len(train) for train, test in splits]))
     std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * std * math.sqrt(1 / len(values) + share)
     mean = float(values.mean())
-    return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach}
+    return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "level": confidence}

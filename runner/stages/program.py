@@ -17,6 +17,7 @@ from runner.specs import schemas
 from runner.specs.guesses import nearest
 from runner.specs.library import BUILTINS, MANY, schema_of, value_of
 from runner.specs.places import Locator
+from runner.specs.stage_rules import faults_of
 from runner.values import dataclass
 
 _OUTPUTS = ("out", "metrics", "plots")
@@ -80,6 +81,10 @@ def call_of(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Call
         told = [f"{problem.finding.message} ({problem.finding.hint})" for problem in problems]
         raise InputError("\n  ".join(told), f"`runner stage {name} --help` shows what it takes")
     _check_counts(name, outputs)
+    faults = [(message, hint) for _, message, hint in faults_of(name, given, outputs["out"])]
+    if faults:
+        *others, (last, hint) = faults
+        raise InputError("\n  ".join([*(f"{message} ({todo})" for message, todo in others), last]), hint)
     out, metrics, plots = (tuple(map(Path, outputs[option])) for option in _OUTPUTS)
     return Call(name, given, out, metrics, plots, _seed(environ))
 

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from runner.errors import InputError
+from runner.specs.stage_rules import is_whole, name_of, step_of, steps_of
 from runner.values import dataclass
 
 _CANDIDATE = "candidate"
 _STARTUP = 10
 """Random trials before one is learnt from, and before one is ended early."""
-_MOST_POINTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +44,10 @@ class Choice:
 
 
 def candidates_of(said: Sequence[Mapping[str, Any]]) -> tuple[Candidate, ...]:
-    """The candidates of a spec; raises InputError where two have one name, or a range is none."""
-    found = tuple(
-        Candidate(
-            item.get("name") or item["estimator"].rpartition(".")[2],
-            item["estimator"],
-            item.get("params", {}),
-            item.get("space", {}),
-        )
-        for item in said
+    """The candidates of a spec."""
+    return tuple(
+        Candidate(name_of(item), item["estimator"], item.get("params", {}), item.get("space", {})) for item in said
     )
-    names = [candidate.name for candidate in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two of `candidates` are called `{name}`", "give each a `name` of its own")
-    for candidate in found:
-        for parameter, span in candidate.space.items():
-            _check(candidate, parameter, span)
-    return found
-
-
-def _check(candidate: Candidate, parameter: str, span: Any) -> None:
-    where = f"`space` of {candidate.name}: `{parameter}`"
-    if parameter in candidate.params:
-        raise InputError(f"{where} stands in `params`, too", "leave it out of one of them")
-    if isinstance(span, list):
-        return
-    if span["low"] >= span["high"]:
-        raise InputError(f"{where}: low is {span['low']}, and high {span['high']}", "give a range from low to high")
-    if span.get("log") and (span["low"] <= 0 or "step" in span):
-        raise InputError(f"{where}: `log` goes with a range above 0 and without `step`", "leave `log` or the other out")
-    if _is_whole(span) and not isinstance(span.get("step", 1), int):
-        raise InputError(f"{where}: a step between whole numbers is one, too", "write low and high with a point: 1.0")
-
-
-def _is_whole(span: Mapping[str, Any]) -> bool:
-    return isinstance(span["low"], int) and isinstance(span["high"], int)
 
 
 def distributions_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
@@ -94,7 +61,7 @@ def distributions_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
         for parameter, span in sorted(candidate.space.items()):
             if isinstance(span, list):
                 made: Any = kinds.CategoricalDistribution([json.dumps(value, sort_keys=True) for value in span])
-            elif _is_whole(span):
+            elif is_whole(span):
                 made = kinds.IntDistribution(span["low"], _last(span), span.get("log", False), span.get("step", 1))
             else:
                 low, high = float(span["low"]), float(_last(span))
@@ -105,20 +72,13 @@ def distributions_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
 
 def _last(span: Mapping[str, Any]) -> Any:
     """The greatest value of a range that its steps come to; `high` itself without steps."""
-    step = span.get("step")
-    return span["high"] if step is None else _stepped(span, step, _steps(span, step) - 1)
+    return span["high"] if span.get("step") is None else _stepped(span, steps_of(span) - 1)
 
 
-def _steps(span: Mapping[str, Any], step: float) -> int:
-    """How many values a range has."""
-    low, high, wide = (Decimal(str(number)) for number in (span["low"], span["high"], step))
-    return int((high - low) / wide) + 1
-
-
-def _stepped(span: Mapping[str, Any], step: float, number: int) -> Any:
+def _stepped(span: Mapping[str, Any], number: int) -> Any:
     """A value of a range, computed in decimals: 0.1 and three steps of 0.3 are 1.0, and not nearly so."""
-    value = Decimal(str(span["low"])) + number * Decimal(str(step))
-    return int(value) if _is_whole(span) else float(value)
+    value = Decimal(str(span["low"])) + number * Decimal(str(step_of(span)))
+    return int(value) if is_whole(span) else float(value)
 
 
 class Search:
@@ -132,9 +92,7 @@ class Search:
         self.distributions = distributions_of(candidates)
         self._way, self._seed = way, seed
         self.study = optuna.create_study(direction="maximize", pruner=_pruner(way, prune))
-        self._points = list(itertools.islice(_points(candidates), _MOST_POINTS + 1)) if way == "grid" else []
-        if len(self._points) > _MOST_POINTS:
-            raise InputError(f"the grid has more than {_MOST_POINTS:,} points", "give fewer values, or search: tpe")
+        self._points = list(_points(candidates)) if way == "grid" else []
 
     @property
     def most(self) -> int | None:
@@ -233,11 +191,7 @@ def _values(candidate: Candidate, parameter: str) -> list[Any]:
     span = candidate.space[parameter]
     if isinstance(span, list):
         return [json.dumps(value, sort_keys=True) for value in span]
-    step = span.get("step", 1 if _is_whole(span) and not span.get("log") else None)
-    if step is None:
-        text = f"`space` of {candidate.name}: `{parameter}` has no end of values in a grid"
-        raise InputError(text, "give a list or a `step`, or another `search`")
-    return [_stepped(span, step, number) for number in range(min(_steps(span, step), _MOST_POINTS + 1))]
+    return [_stepped(span, number) for number in range(steps_of(span))]
 
 
 def importance_of(search: Search, lines: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:

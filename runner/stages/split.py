@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import InputError
 from runner.stages.program import Call, program
 from runner.stages.rows import Rows, is_of_rows, read_rows
-from runner.stages.tables import ENDINGS, column, read_table, sortable, write_table
+from runner.stages.tables import column, read_table, sortable, write_table
 
 if TYPE_CHECKING:
     import numpy
     import pandas
 
-_TOLERANCE = 1e-9
 _WAYS = ("stratify", "groups", "time")
 
 
 def run(call: Call) -> None:
     """Cut the table `data` into `parts`; raises InputError where that cannot be."""
     fractions = [float(part) for part in call.given["parts"]]
-    _check(call, fractions)
     path = Path(call.given["data"])
     source: Rows | _Frame = read_rows(path) if is_of_rows(path) else _Frame(path, read_table(path))
     count = len(source.rows)
@@ -53,23 +51,6 @@ class _Frame:
 
     def write(self, path: Path, numbers: Sequence[int]) -> None:
         write_table(self.rows.iloc[list(numbers)], path)
-
-
-def _check(call: Call, fractions: Sequence[float]) -> None:
-    if abs(sum(fractions) - 1) > _TOLERANCE:
-        raise InputError(f"the parts add up to {sum(fractions):g}, not to 1", "give each row to one part")
-    if len(fractions) != len(call.outs):
-        raise InputError(
-            f"there are {len(fractions)} parts and {len(call.outs)} outputs", "name an output for each part"
-        )
-    ending = Path(call.given["data"]).suffix.lower()
-    for out in call.outs if ending in ENDINGS else ():
-        if out.suffix.lower() != ending:
-            text = f"{out}: a part is written as the table is, which ends with `{ending}`"
-            raise InputError(text, f"call it {out.with_suffix(ending)}")
-    ways = [way for way in _WAYS if way in call.given]
-    if len(ways) > 1:
-        raise InputError(f"{' and '.join(f'`{way}`' for way in ways)} exclude each other", "choose one way to cut")
 
 
 def _numbers(call: Call, source: Rows | _Frame, count: int, fractions: Sequence[float]) -> numpy.ndarray[Any, Any]:

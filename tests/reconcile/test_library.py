@@ -65,10 +65,10 @@ def test_a_stage_of_the_library_is_work_like_any_other_and_dvc_runs_it_to_the_sa
 
 
 def test_what_goes_wrong_in_a_stage_of_the_library_is_told_in_its_words(tmp_path: Path) -> None:
-    spec = SPEC.replace('parts: "${parts}"', "parts: [0.8, 0.3]")
+    spec = SPEC.replace('parts: "${parts}"', 'parts: "${parts}", groups: b')
     world = World.create(tmp_path / "world", {**FILES, "runner.yaml": spec})
     told = world.reconcile(ok=(3,))
-    assert "split: the parts add up to 1.1, not to 1" in told.err
+    assert "split: raw.csv: there is no column `b`" in told.err
     assert "Traceback" not in told.err
 
 

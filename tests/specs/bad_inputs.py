@@ -942,6 +942,7 @@ spec:
             "runner.yaml:22:7: `splitt` is no stage of the library (did you mean `split`?)",
             "runner.yaml:26:37: item 2 of `parts` must be a number, not `x` (A fraction of the rows)",
             "runner.yaml:26:41: unknown key `startify` in `with` (did you mean `stratify`?)",
+            "runner.yaml:32:26: the parts add up to 0.5, not to 1 (give each row to one part)",
             "runner.yaml:32:34: item 1 of `parts` must be at most 1, not 2 (A fraction of the rows)",
             (
                 "runner.yaml:34:5: `split` writes at least 1 of `outs`, and 0 are named "

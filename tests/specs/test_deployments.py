@@ -176,7 +176,7 @@ def test_a_gate_that_needs_data_becomes_a_stage_of_a_pipeline_of_its_own(git_rep
 
 def test_the_stages_that_gates_ask_for_are_planned_and_rendered_as_any_other(git_repo: Callable[..., GitRepo]) -> None:
     repo = git_repo(files(STAGES))
-    stage = {"uses": "split", "with": {"data": "data/raw.csv", "parts": [1, 1]}, "outs": ["a.csv", "b.csv"]}
+    stage = {"uses": "split", "with": {"data": "data/raw.csv", "parts": [0.5, 0.5]}, "outs": ["a.csv", "b.csv"]}
     with Reader.discover(repo.path) as reader:
         layout = Layout(reader, reader.resolve("HEAD"), ParseCache(None))
         locator = Locator("deployments/api.yaml", lambda: repo.path.joinpath("deployments/api.yaml").read_text())

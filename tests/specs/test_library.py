@@ -86,7 +86,11 @@ def test_name_version_and_each_argument_are_in_the_key_and_the_order_they_are_wr
     git_repo: Callable[..., GitRepo],
 ) -> None:
     one, other, third = (
-        _key(_stages(git_repo, f"  stages:\n    s: {{uses: split, with: {{{given}}}, outs: [o, p]}}\n", given)[1]["s"])
+        _key(
+            _stages(git_repo, f"  stages:\n    s: {{uses: split, with: {{{given}}}, outs: [o.csv, p.csv]}}\n", given)[
+                1
+            ]["s"]
+        )
         for given in (
             "data: raw.csv, parts: [0.8, 0.2]",
             "parts: [0.8, 0.2], data: raw.csv",
