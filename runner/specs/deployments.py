@@ -273,11 +273,12 @@ class _Gates:
         self, at: yaml12.Path, row: Mapping[str, Any], kind: str
     ) -> tuple[tuple[str, ...], Mapping[str, Any]] | None:
         """The key that the gate reads, and what it says in `with` of its stage."""
+        level = {"confidence": row["confidence"]} if "confidence" in row else {}
         if kind == "fairness":
             if "sensitive" not in row:
                 self._add(at, "`fairness` needs the columns that name the groups", "say `sensitive: [COLUMN]`")
                 return None
-            given = {"sensitive": row["sensitive"], "measures": [row["fairness"]]}
+            given = {"sensitive": row["sensitive"], "measures": [row["fairness"]], **level}
             return (row["fairness"],), given | ({"min_group": row["minGroup"]} if "minGroup" in row else {})
         if kind == "skew":
             return ("mismatches",), row["skew"] if isinstance(row["skew"], dict) else {}
@@ -285,7 +286,7 @@ class _Gates:
         if len(checks) != 1:
             self._add((*at, "robustness"), "a gate is of one check", "make a gate of each")
             return None
-        return (str(next(iter(checks))),), {"checks": checks}
+        return (str(next(iter(checks))),), {"checks": checks, **level}
 
     def _data(self, at: yaml12.Path, row: Mapping[str, Any], kind: str) -> str | None:
         if "data" in row:

@@ -9,14 +9,13 @@ from typing import Any
 
 from runner.errors import InputError
 from runner.stages import estimators, scoring
-from runner.stages.judging import Answers, Array, Judged, judged, texts_of
+from runner.stages.judging import Answers, Array, Judged, bootstrap_of, judged, texts_of
 from runner.stages.program import Call, program
 from runner.stages.tables import column, sortable, write_table
-from runner.stages.train import write_metrics
+from runner.stages.written import write_json, write_points
 
 _MOST_SLICES = 200
 """Values of one column; more of them are no slices."""
-_MANY_ROWS = 100_000
 _POINTS = 500
 """Of one curve."""
 _PLOTTED = 2_000
@@ -32,10 +31,7 @@ def run(call: Call) -> None:
     task = _task(call, known)
     rows = _rows(call, known, task)
     units = _units(call, known)
-    bootstrap = {
-        "samples": call.get("samples", 1000 if len(known.table) <= _MANY_ROWS else 200),
-        "level": call.get("confidence", 0.95),
-    }
+    bootstrap = bootstrap_of(call, len(known.table))
 
     def told(mask: Array) -> dict[str, Any]:
         return told_of(rows.taken(mask), task, units[mask], seed=call.seed, **bootstrap)
@@ -54,9 +50,9 @@ def run(call: Call) -> None:
     if slices:
         metrics["slices"] = slices
     curves = _curves(call, known, rows, task)
-    write_metrics(call.metrics, metrics)
+    write_json(call.metrics, metrics)
     for path, curve in zip(call.plots, curves, strict=False):
-        write_curve(path, curve)
+        write_points(path, curve)
     for path in call.outs:
         _write_predictions(path, known, rows.told)
 
@@ -75,7 +71,7 @@ def told_of(rows: scoring.Rows, task: str, units: Array, *, samples: int, level:
         told["undefined"] = undefined
     if samples:
         units = numpy.unique(units, return_inverse=True)[1]
-        found = scoring.intervals(measure, units, samples=samples, level=level, seed=seed)
+        found = scoring.intervals(measure, scoring.of_units(units, seed), samples=samples, level=level)
         told["intervals"] = {
             name: {"value": told[name], "low": low, "high": high, "level": level}
             for name, (low, high) in found.items()
@@ -99,8 +95,6 @@ def _task(call: Call, known: Judged) -> str:
     task = str(call.get("task", own))
     if task not in (own, "ranking"):
         raise InputError(f"`task` is {task}, and the model is one of {own}", "leave it out")
-    if task == "ranking" and "groups" not in call.given:
-        raise InputError("a ranking is judged within groups", "name the column of the groups in `groups`")
     for name, tasks in (("bins", ["classification"]), ("quantile", ["regression"]), ("top", ["ranking"])):
         if name in call.given and task not in tasks:
             raise InputError(f"`{name}` means nothing for a {task}", "leave it out")
@@ -162,7 +156,6 @@ def _classes(known: Judged, rows: scoring.Rows) -> dict[str, Any]:
 
 def _slices(call: Call, known: Judged) -> Iterator[tuple[str, str, Array]]:
     """Column and value, or `where` and a name, and which rows are meant."""
-    seen = set()
     for said in call.get("slices", ()):
         if isinstance(said, str):
             if said == WHERE:
@@ -180,9 +173,6 @@ def _slices(call: Call, known: Judged) -> Iterator[tuple[str, str, Array]]:
         mask = _where(said[WHERE], known)
         if not mask.any():
             raise InputError(f"{known.path}: the slice `{said['name']}` has no rows", "change its `where`")
-        if said["name"] in seen:
-            raise InputError(f"two slices are named `{said['name']}`", "rename one of them")
-        seen.add(said["name"])
         yield WHERE, said["name"], mask
 
 
@@ -296,16 +286,6 @@ def _thinned(count: int, most: int = _POINTS) -> Sequence[int]:
 
 
 # ----- files
-
-
-def write_curve(path: Path, curve: Sequence[Mapping[str, Any]]) -> None:
-    """Write the points of a plot, as JSON or as a table by the ending of its name."""
-    import pandas
-
-    if path.suffix.lower() == ".json":
-        write_metrics([path], curve)
-    else:
-        write_table(pandas.DataFrame(curve), path)
 
 
 def _write_predictions(path: Path, known: Judged, told: Answers) -> None:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
 from runner.stages import estimators
-from runner.stages.evaluate import write_curve
 from runner.stages.judging import Array, Judged, judged, text_of
 from runner.stages.pages import is_page, write_page
 from runner.stages.program import Call, program
 from runner.stages.tables import column
-from runner.stages.train import write_metrics
+from runner.stages.written import write_json, write_points
 
 if TYPE_CHECKING:
     import pandas
@@ -27,9 +26,6 @@ _WIDTH, _HEIGHT = 100, 60
 def run(call: Call) -> None:
     """Explain the model by the table `data`; raises InputError where that cannot be."""
     known = judged(call)
-    for out in call.outs:
-        if out.suffix.lower() not in (".json", ".html"):
-            raise InputError(f"{out}: an explanation is written as .json or .html", "name it so")
     for name in call.get("features", ()):
         if name not in known.artefact.features:
             column(known.table[list(known.artefact.features)], name, "the model's columns")
@@ -50,13 +46,13 @@ def run(call: Call) -> None:
         if is_page(out):
             write_page("explain", _page(call, whole), out)
         else:
-            write_metrics([out], whole)
-    write_metrics(call.metrics, told)
+            write_json([out], whole)
+    write_json(call.metrics, told)
     points = [{"feature": name, **point} for name, found in dependence.items() for point in found]
     for path, curve in zip(
         call.plots, ([{"feature": name, **importance[name]} for name in ranked], points), strict=False
     ):
-        write_curve(path, curve)
+        write_points(path, curve)
 
 
 def sampled(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:

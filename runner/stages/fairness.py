@@ -8,20 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
-from runner.stages import estimators
-from runner.stages.evaluate import write_curve
-from runner.stages.judging import Array, Judged, judged, texts_of
+from runner.stages import estimators, scoring
+from runner.stages.judging import Array, Judged, bootstrap_of, judged, texts_of
+from runner.stages.parity import OF_FAIRLEARN, WAYS, Grouped, base_of, compared
 from runner.stages.program import Call, program
 from runner.stages.tables import column
-from runner.stages.train import write_metrics
+from runner.stages.written import write_json, write_points
 
 if TYPE_CHECKING:
     import pandas
 
 Metric = Callable[..., Any]
 _MOST_GROUPS = 200
-_OF_FAIRLEARN = ("demographic_parity", "equalized_odds", "equal_opportunity")
-_WAYS = ("difference", "ratio", "group_min", "group_max")
 
 
 @estimators.one_blas_thread()
@@ -39,18 +37,50 @@ def run(call: Call) -> None:
     truth, said = _coded(known)
     values: dict[str, float] = {}
     by_group: Any = {}
+    intervals: dict[str, Any] = {}
+    bootstrap = bootstrap_of(call, len(known.table))
     if counts.size - len(small) > 1:
-        shown = [name for name in metrics if name in call.get("custom", {}) or _is_shown(name, measures, known)]
+        shown = [name for name in metrics if name in call.get("custom", {}) or _is_shown(name, measures)]
         frame = _framed({name: metrics[name] for name in shown}, truth[stays], said[stays], groups[stays])
         values = {name: _measured(name, frame, truth[stays], said[stays], groups[stays]) for name in measures}
         for name in call.get("custom", {}):
-            values |= {f"{name}_{way}": _way(frame, name, way) for way in _WAYS}
+            values |= {f"{name}_{way}": _way(frame, name, way) for way in WAYS}
         by_group = frame.by_group
+        intervals = _intervals(call, known, (truth[stays], said[stays], groups[stays]), values, bootstrap)
     told = _told(values, measures, by_group, counts, small)
-    told["sensitive"] = call.given["sensitive"]
-    write_metrics(call.metrics, told)
+    told |= {"sensitive": call.given["sensitive"], "intervals": intervals, "bootstrap": bootstrap}
+    write_json(call.metrics, told)
     for path in call.plots:
-        write_curve(path, [{"group": name, **row} for name, row in told["groups"].items()])
+        write_points(path, [{"group": name, **row} for name, row in told["groups"].items()])
+
+
+def _intervals(
+    call: Call, known: Judged, rows: tuple[Array, Array, pandas.Series], values: Mapping[str, float], bootstrap: Any
+) -> dict[str, Any]:
+    """What samples of the rows of each group come to.
+
+    Chance sets groups apart and never together, so samples lie on the worse side of the value; it is taken in.
+    """
+    import pandas
+
+    if not bootstrap["samples"]:
+        return {}
+    truth, said, names = rows
+    codes = pandas.factorize(names, sort=True)[0]
+    grouped = Grouped(truth, said, codes, len(known.names), known.positive >= 0, _custom(call))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of metrics of the user's own
+        found = scoring.intervals(compared(grouped, list(values)), scoring.within(codes, call.seed), **bootstrap)
+    return {
+        name: {
+            "value": values[name],
+            "low": min(low, values[name]),
+            "high": max(high, values[name]),
+            "level": bootstrap["level"],
+        }
+        for name, (low, high) in found.items()
+        if math.isfinite(values[name])
+    }
 
 
 def _groups(call: Call, known: Judged) -> pandas.Series:
@@ -120,25 +150,17 @@ def _usual(known: Judged) -> list[str]:
 
 def _check(measures: list[str], metrics: Mapping[str, Metric], known: Judged) -> None:
     for name in measures:
-        of_fairlearn = name.startswith(_OF_FAIRLEARN)
-        if known.positive < 0 if of_fairlearn else _base(name) not in metrics:
+        base = base_of(name)
+        if known.positive < 0 if base in OF_FAIRLEARN else base not in metrics:
             what = "a regression" if not known.classifies else f"{len(known.names)} classes"
             hint = f"compare: {', '.join(f'{metric}_difference' for metric in metrics)}"
             raise InputError(f"`{name}` is not for {what}", hint)
 
 
-def _base(measure: str) -> str:
-    way = next(way for way in _WAYS if measure.endswith(f"_{way}"))
-    return measure.removesuffix(f"_{way}")
-
-
-def _is_shown(metric: str, measures: list[str], known: Judged) -> bool:
+def _is_shown(metric: str, measures: list[str]) -> bool:
     """Whether a metric stands in the table of groups: what is measured, and what its measures are made of."""
-    if metric in [_base(name) for name in measures]:
-        return True
-    made_of = {"demographic_parity": ["selection_rate"], "equal_opportunity": ["true_positive_rate"]}
-    made_of["equalized_odds"] = ["true_positive_rate", "false_positive_rate"]
-    return any(metric in made_of.get(_base(name), []) for name in measures)
+    bases = [base_of(name) for name in measures]
+    return metric in bases or any(metric in OF_FAIRLEARN.get(base, ()) for base in bases)
 
 
 def _framed(metrics: Mapping[str, Metric], truth: Array, said: Array, groups: pandas.Series) -> Any:
@@ -154,8 +176,9 @@ def _framed(metrics: Mapping[str, Metric], truth: Array, said: Array, groups: pa
 
 
 def _measured(name: str, frame: Any, truth: Array, said: Array, groups: pandas.Series) -> float:
-    if not name.startswith(_OF_FAIRLEARN):
-        return _way(frame, _base(name), name.removeprefix(f"{_base(name)}_"))
+    base = base_of(name)
+    if base not in OF_FAIRLEARN:
+        return _way(frame, base, name.removeprefix(f"{base}_"))
     import fairlearn.metrics
 
     measure = getattr(fairlearn.metrics, name)

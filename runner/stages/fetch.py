@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from runner.specs.units import bytes_of, seconds_of
 from runner.stages.program import Call, program
 from runner.stages.sources.bounds import Bounds
 from runner.stages.sources.hidden import Hidden
+from runner.stages.written import write_json
 
 _BLOCK = 1 << 20
 
@@ -40,14 +40,12 @@ def run(call: Call) -> None:
     with _beside(out) as (path, file):
         _bring(call, file, bounds, hidden, out)
         file.close()
-        facts = {"bytes": path.stat().st_size, "sha256": _digest(path), "rows": _rows(path, out)}
+        facts = {"bytes": path.stat().st_size, "rows": _rows(path, out), "sha256": _digest(path)}
         wanted = call.get("sha256")
         if wanted not in (None, facts["sha256"]):
             raise InputError(f"the bytes have the SHA-256 {facts['sha256']}, not {wanted}", "look at what changed")
         path.replace(out)
-    for metrics in call.metrics:
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        metrics.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(call.metrics, facts)
 
 
 def _bring(call: Call, file: BinaryIO, bounds: Bounds, hidden: Hidden, out: Path) -> None:

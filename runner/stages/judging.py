@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Array = Any
 """A numpy array, one value or line for each row."""
+_MANY_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,14 @@ def judged(call: Call) -> Judged:
     if threshold is not None and positive < 0:
         raise InputError("`threshold` is for two classes", "leave it out")
     return Judged(path, table, artefact, numpy.asarray(truth), names, classes, positive, threshold)
+
+
+def bootstrap_of(call: Call, rows: int) -> dict[str, Any]:
+    """How many samples intervals are made of, and their level."""
+    return {
+        "samples": call.get("samples", 1000 if rows <= _MANY_ROWS else 200),
+        "level": call.get("confidence", 0.95),
+    }
 
 
 def text_of(value: Any) -> str:

@@ -22,6 +22,9 @@ _FEW_ROWS = 20
 _MOST_ROWS = 20_000
 """Rows on which single features are tried, the first ones of a random order."""
 _WORDS_OF_TEXT = 3
+_MOST_WORDS = 200
+"""Of a text that the target is looked for in: the most frequent ones, as a copy of a class is frequent."""
+_NUMBER = r"([-+]?[0-9]+(?:[.,][0-9]+)?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ def _of_feature(
     score = _alone(codes, target, task, seed)
     if score >= NEARLY_PERFECT:
         return Suspicion("predicts alone", name, f"`{name}` alone predicts the target ({score:.4f} of 1)", leak=True)
+    if kind == "string" and _tells_in_words(values, target, task, seed):
+        return Suspicion("words", name, f"the target stands in the text of `{name}`", leak=True)
     missing = values.isna().to_numpy()
     if 0 < missing.sum() < len(missing) and _is_copy(missing.astype(float), target, task):
         return Suspicion("missing", name, f"`{name}` is missing exactly where the target says so", leak=True)
@@ -83,6 +88,32 @@ def _codes(values: pandas.Series, kind: str) -> Any:
     numbers = values.to_numpy(dtype=float)
     present = numbers[numpy.isfinite(numbers)]
     return numpy.where(numpy.isfinite(numbers), numbers, (present.min() if len(present) else 0.0) - 1.0)
+
+
+def _tells_in_words(values: pandas.Series, target: pandas.Series, task: str, seed: int) -> bool:
+    """Whether the target can be read off a text: as the number in it, or as a word for each class.
+
+    Many words that only together tell the class are what a text is for, so there may be two for each class at most.
+    """
+    import numpy
+
+    texts = values.fillna("").map(str)
+    found = texts.str.extract(_NUMBER, expand=False).str.replace(",", ".", regex=False)
+    numbers = found.astype(float).fillna(-1.0).to_numpy()
+    if len(set(numbers)) > 1 and (
+        _is_copy(numbers, target, task) or _alone(numbers, target, task, seed) >= NEARLY_PERFECT
+    ):
+        return True
+    if task != "classification":
+        return False
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    try:
+        words = CountVectorizer(token_pattern=r"[^\W_]+", binary=True, max_features=_MOST_WORDS).fit_transform(texts)
+    except ValueError:
+        return False  # there is no word
+    leaves = 2 * int(target.nunique())
+    return _alone(words.toarray().astype(numpy.float32), target, task, seed, leaves) >= NEARLY_PERFECT
 
 
 def _is_copy(codes: Any, target: pandas.Series, task: str) -> bool:
@@ -108,17 +139,16 @@ def _ranks_agree(codes: Any, target: pandas.Series) -> bool:
     return bool(abs(stats.spearmanr(codes, target.to_numpy(dtype=float)).statistic) > 1 - 1e-9)
 
 
-def _alone(codes: Any, target: pandas.Series, task: str, seed: int) -> float:
+def _alone(codes: Any, target: pandas.Series, task: str, seed: int, leaves: int = _LEAVES) -> float:
     """How well a small tree on this feature alone does on rows that it was not fitted to."""
     from sklearn.metrics import balanced_accuracy_score, r2_score
     from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     kind = DecisionTreeClassifier if task == "classification" else DecisionTreeRegressor
-    leaves = _LEAVES if task == "classification" else None
-    tree = kind(max_leaf_nodes=leaves, random_state=seed)
+    tree = kind(max_leaf_nodes=leaves if task == "classification" else None, random_state=seed)
     guess = cross_val_predict(
-        tree, codes.reshape(-1, 1), target.to_numpy(), cv=KFold(3, shuffle=True, random_state=seed)
+        tree, codes.reshape(len(codes), -1), target.to_numpy(), cv=KFold(3, shuffle=True, random_state=seed)
     )
     if task != "classification":
         return float(r2_score(target, guess))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from runner.stages.contracts.reading import as_written, is_text, typed
 from runner.stages.pages import write_page
 from runner.stages.program import Call, program
 from runner.stages.tables import column as column_of
+from runner.stages.written import write_json
 
 if TYPE_CHECKING:
     import numpy
@@ -47,9 +47,8 @@ def run(call: Call) -> None:
         if out.suffix.lower() == ".html":
             write_page("profile", _page(profile, path), out)
         else:
-            _write_json(profile, out)
-    for out in call.metrics:
-        _write_json({name: profile[name] for name in ("rows", "duplicates", "missing_share")}, out)
+            write_json([out], profile)
+    write_json(call.metrics, {name: profile[name] for name in ("rows", "duplicates", "missing_share")})
 
 
 def profile_of(table: pandas.DataFrame, *, is_text: bool, bins: int, top: int, hidden: list[str]) -> dict[str, Any]:
@@ -152,12 +151,6 @@ def _correlations(numbers: Mapping[str, pandas.Series]) -> dict[str, Any]:
 def _number(value: Any, digits: int = _DIGITS) -> float | None:
     """A finite number of so many digits: the last ones depend on the processor."""
     return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
-
-
-def _write_json(value: Mapping[str, Any], out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    out.write_text(text + "\n", encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`robustness`: how much worse a model gets when its inputs are a little wrong, within what it saw in training."""
+"""`robustness`: how much worse a model gets when its inputs are a little wrong, and what it must not depend on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from runner.artefacts import columns as kinds
 from runner.errors import InputError
 from runner.stages import estimators
-from runner.stages.evaluate import write_curve
 from runner.stages.explain import sampled, usual_score
 from runner.stages.judging import Array, Judged, judged
 from runner.stages.program import Call, program
-from runner.stages.train import write_metrics
+from runner.stages.written import write_json, write_points
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +20,11 @@ if TYPE_CHECKING:
 Seen = Mapping[str, Any]
 """What the signature says of a column."""
 _USUAL = 0.1
+_FAR = 0.5
+_UNSEEN = "\x1fnever seen"
+_INVARIANCE = "invariance"
+_USUAL_CHECKS = ("missing", "noise", "swap")
+"""Those that stay within what was seen in training: a model may refuse the others."""
 
 
 @estimators.one_blas_thread()
@@ -31,7 +35,7 @@ def run(call: Call) -> None:
     scoring = call.get("scoring", usual_score(known))
     score = _score(known, scoring, seen, truth)
     answers = known.artefact.model.predict(seen)
-    checks = call.get("checks", {name: {} for name in _CHECKS if _columns(known, name, {})})
+    checks = call.get("checks", {name: {} for name in _USUAL_CHECKS if _columns(known, name, {})})
     told: dict[str, Any] = {"score": score, "scoring": scoring, "support": len(seen)}
     for name in sorted(checks):
         chosen = _columns(known, name, checks[name])
@@ -42,12 +46,15 @@ def run(call: Call) -> None:
             spoilt = _spoilt(name, checks[name], chosen, seen, (call.seed, repeat))
             falls.append(score - _score(known, scoring, spoilt, truth))
             flips.append(_moved(known, answers, _said(known, spoilt)))
-        told[name] = {**_interval(falls, call.get("confidence", 0.95)), "flips": sum(flips) / len(flips)}
+        judged_by = flips if name == _INVARIANCE else falls
+        told[name] = {**_interval(judged_by, call.get("confidence", 0.95)), "flips": sum(flips) / len(flips)}
         told[name] |= {"columns": sorted(chosen), "support": len(seen)}
-    write_metrics(call.metrics, told)
+    write_json(call.metrics, told)
     for path in call.plots:
-        points = [{"check": name, "fall": told[name]["value"], "flips": told[name]["flips"]} for name in sorted(checks)]
-        write_curve(path, points)
+        points = [
+            {"check": name, "value": told[name]["value"], "flips": told[name]["flips"]} for name in sorted(checks)
+        ]
+        write_points(path, points)
 
 
 def _said(known: Judged, table: pandas.DataFrame) -> Array:
@@ -140,11 +147,40 @@ def _swap(values: pandas.Series, told: Seen, options: Mapping[str, Any], chance:
     return values.mask(hit, others)
 
 
+def _outside(values: pandas.Series, told: Seen, options: Mapping[str, Any], chance: Any) -> pandas.Series:
+    """Numbers beyond either end of what was seen, in a share of the rows; whole numbers stay whole."""
+    import numpy
+
+    low, high = told["x-seen"]["minimum"], told["x-seen"]["maximum"]
+    reach = options.get("size", _FAR) * (high - low or 1.0)
+    hit, is_above = chance.random(len(values)) < options.get("share", _USUAL), chance.random(len(values)) < _FAR
+    beyond = numpy.where(is_above, high + reach, low - reach)
+    if _kind(told) == kinds.INTEGER:
+        beyond = numpy.where(is_above, numpy.ceil(beyond), numpy.floor(beyond))
+    return values.astype(float).mask(hit & values.notna().to_numpy(), beyond)
+
+
+def _unseen(values: pandas.Series, told: Seen, options: Mapping[str, Any], chance: Any) -> pandas.Series:
+    """A text that was not there in training, in a share of the rows."""
+    hit = (chance.random(len(values)) < options.get("share", _USUAL)) & values.notna().to_numpy()
+    return values.mask(hit, _UNSEEN)
+
+
+def _shuffled(values: pandas.Series, told: Seen, options: Mapping[str, Any], chance: Any) -> pandas.Series:
+    """The same values, in other rows."""
+    import pandas
+
+    return pandas.Series(values.to_numpy()[chance.permutation(len(values))], index=values.index)
+
+
 Spoil = Callable[..., Any]
 _CHECKS: Mapping[str, tuple[Callable[[Seen], bool], Spoil]] = {
     "missing": (lambda told: True, _missing),
     "noise": (_has_range, _noise),
     "swap": (_has_categories, _swap),
+    "outside": (_has_range, _outside),
+    "unseen": (lambda told: _kind(told) == kinds.STRING, _unseen),
+    _INVARIANCE: (lambda told: True, _shuffled),
 }
 """By name: which columns a check is for, and what it does to them."""
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import InputError
-from runner.specs.guesses import nearest
-from runner.stages.tables import no_such_file
+from runner.stages.tables import no_such_column, no_such_file
 from runner.values import dataclass
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -40,11 +39,10 @@ class Rows:
         if not self.header:
             return self._of_objects(name)
         names = self._fields(self.header)
-        if names.count(name) != 1:
-            what = "is no column" if name not in names else "are two columns"
-            close = nearest(name, names) if name not in names else None
-            hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(names[:20])}"
-            raise InputError(f"{self.path}: there {what} `{name}`", hint)
+        if name not in names:
+            raise no_such_column(self.path, name, names)
+        if names.count(name) > 1:
+            raise InputError(f"{self.path}: there are two columns `{name}`", f"it has: {', '.join(names[:20])}")
         place = names.index(name)
         values = self._parsed("".join(self.rows))
         return [fields[place] if place < len(fields) else "" for fields in values]
@@ -53,9 +51,7 @@ class Rows:
         objects = [json.loads(row) for row in self.rows]
         if not any(name in found for found in objects):
             names = list(dict.fromkeys(key for found in objects[:100] for key in found))
-            close = nearest(name, names)
-            hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(names[:20])}"
-            raise InputError(f"{self.path}: there is no column `{name}`", hint)
+            raise no_such_column(self.path, name, names)
         return [found.get(name) for found in objects]
 
     def _fields(self, row: str) -> list[str]:

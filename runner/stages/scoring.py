@@ -269,20 +269,17 @@ def _of_group(relevance: Array, score: Array, top: int | None) -> tuple[float, f
 
 
 def intervals(
-    measure: Measure, units: Array, *, samples: int, level: float, seed: int
+    measure: Measure, draw: Callable[[], Array], *, samples: int, level: float
 ) -> Mapping[str, tuple[float, float]]:
-    """The middle part of what bootstrap samples come to: units are drawn, with all of their rows.
+    """The middle part of what bootstrap samples come to, each of which is a draw of weights.
 
     A measure that less than half of the samples define has no interval. Memory is a number for each measure and sample.
     """
     import numpy
 
-    chance = numpy.random.default_rng(seed)
-    count = int(units.max()) + 1
     drawn: dict[str, list[float]] = {}
     for _ in range(samples):
-        weights = numpy.bincount(chance.integers(0, count, count), minlength=count).astype(float)[units]
-        for name, value in measure(weights).items():
+        for name, value in measure(draw()).items():
             drawn.setdefault(name, []).append(value)
     tail = 100 * (1 - level) / 2
     found = {}
@@ -292,3 +289,30 @@ def intervals(
             low, high = numpy.percentile(finite, [tail, 100 - tail])
             found[name] = (float(low), float(high))
     return found
+
+
+def of_units(units: Array, seed: int) -> Callable[[], Array]:
+    """Draws of units, each with all of its rows: how often a row comes."""
+    import numpy
+
+    chance, count = numpy.random.default_rng(seed), int(units.max()) + 1
+
+    def draw() -> Array:
+        return numpy.bincount(chance.integers(0, count, count), minlength=count).astype(float)[units]
+
+    return draw
+
+
+def within(groups: Array, seed: int) -> Callable[[], Array]:
+    """Draws of rows within their groups, which stay as large as they are."""
+    import numpy
+
+    chance, members = numpy.random.default_rng(seed), [numpy.flatnonzero(groups == one) for one in numpy.unique(groups)]
+
+    def draw() -> Array:
+        weights = numpy.zeros(len(groups))
+        for rows in members:
+            weights[rows] = numpy.bincount(chance.integers(0, len(rows), len(rows)), minlength=len(rows))
+        return weights
+
+    return draw

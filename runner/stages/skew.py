@@ -19,7 +19,7 @@ from runner.stages import estimators
 from runner.stages.drift import drift_of
 from runner.stages.program import Call, program
 from runner.stages.tables import read_table
-from runner.stages.train import write_metrics
+from runner.stages.written import write_json
 
 if TYPE_CHECKING:
     import pandas
@@ -60,7 +60,7 @@ def run(call: Call) -> None:
         "support": len(trained),
         "columns": _columns(artefact, table, trained, served),
     }
-    write_metrics(call.metrics, told | drift)
+    write_json(call.metrics, told | drift)
 
 
 def _chosen(count: int, call: Call, path: str) -> Array:

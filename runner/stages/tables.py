@@ -6,11 +6,12 @@ CSV is written as UTF-8 with `\\n`, floats in their shortest exact form, so that
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
+from runner.specs.guesses import nearest
 
 if TYPE_CHECKING:
     import pandas
@@ -80,22 +81,25 @@ def write_table(table: pandas.DataFrame, path: Path) -> None:
 def column(table: pandas.DataFrame, name: str, path: str | Path) -> pandas.Series:
     """A column by name; raises InputError that names those there are."""
     if name not in table.columns:
-        from runner.specs.guesses import nearest
-
-        close = nearest(name, [str(known) for known in table.columns])
-        known = ", ".join(map(str, table.columns[:20]))
-        raise InputError(
-            f"{path}: there is no column `{name}`", f"did you mean `{close}`?" if close else f"it has: {known}"
-        )
+        raise no_such_column(path, name, list(map(str, table.columns)))
     return table[name]
+
+
+def no_such_column(path: str | Path, name: str, known: Sequence[str]) -> InputError:
+    """What is said of a column that is missing: one that is close, or those there are."""
+    close = nearest(name, known)
+    hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(known[:20])}"
+    return InputError(f"{path}: there is no column `{name}`", hint)
 
 
 def sortable(times: pandas.Series, name: str, path: str) -> Any:
     """A column as numbers or else as moments, which sort; raises InputError that names a row that is neither."""
     import pandas
 
-    values = pandas.to_numeric(times.replace("", None), errors="coerce")
-    if values.isna().any():
+    # A column of moments would come out as a count of nanoseconds.
+    are_moments = pandas.api.types.is_datetime64_any_dtype(times.dtype)
+    values = times if are_moments else pandas.to_numeric(times.replace("", None), errors="coerce")
+    if are_moments or values.isna().any():
         values = pandas.to_datetime(times, utc=True, format="ISO8601", errors="coerce")
     if values.isna().any():
         row = int(values.isna().to_numpy().argmax())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,13 @@ from runner.errors import InputError
 from runner.stages import estimators, folds, leakage, preparation
 from runner.stages.program import Call, program
 from runner.stages.tables import column, read_table
+from runner.stages.written import write_json
 from runner.values import dataclass
 
 if TYPE_CHECKING:
     import pandas
+
+_SEEDS = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,12 @@ def run(call: Call) -> None:
     estimator = estimators.made(call.given["estimator"], call.get("params", {}), call.seed)
     material = material_of(call, estimators.task_of(estimator, call.get("task")))
     plan = preparation.columns_of(
-        material.features, material.kinds, call.get("columns", {}), estimator, reduced="reduce" in call.given
+        material.features,
+        material.kinds,
+        call.get("columns", {}),
+        estimator,
+        reduced="reduce" in call.given,
+        filled=call.get("format") == "onnx",
     )
     model = pipeline_of(plan, estimator, call.get("reduce"), material.task, call.seed)
     found = suspicions_of(call, material)
@@ -54,6 +61,7 @@ def run(call: Call) -> None:
     scores = (
         folds.scores_of(model, material.features, material.target, material.splits, scorers) if material.splits else {}
     )
+    seeds = _under_seeds(call, material, plan, scores)
     fitted(model, material)
     facts = {
         "estimator": call.given["estimator"],
@@ -64,7 +72,26 @@ def run(call: Call) -> None:
         "leakage": [suspicion.as_json() for suspicion in found],
     }
     write_model(call, call.outs[0], model, material, facts)
-    write_metrics(call.metrics, metrics_of(facts, scores))
+    write_json(call.metrics, metrics_of(facts, scores) | ({"seeds": seeds} if seeds else {}))
+
+
+def _under_seeds(call: Call, material: Material, plan: Any, scores: Mapping[str, list[float]]) -> dict[str, Any]:
+    """The mean of each score under the stage's own seed and those that follow it, folds and all; none without `seeds`.
+
+    It is what the stage would come to with another `seed`: the noise that a gate has to bear.
+    """
+    count = call.get("seeds", 1)
+    if count == 1:
+        return {}
+    found = {name: [sum(values) / len(values)] for name, values in scores.items()}
+    for seed in range(call.seed + 1, call.seed + count):
+        estimator = estimators.made(call.given["estimator"], call.get("params", {}), seed % _SEEDS)
+        model = pipeline_of(plan, estimator, call.get("reduce"), material.task, seed % _SEEDS)
+        target = material.target.to_numpy()
+        splits = folds.splits_of(material.design, material.table, target, material.path, seed % _SEEDS)
+        for name, values in folds.scores_of(model, material.features, target, splits, list(scores)).items():
+            found[name].append(sum(values) / len(values))
+    return {name: [kinds_of_columns.plain(value) for value in values] for name, values in found.items()}
 
 
 def material_of(call: Call, task: str) -> Material:
@@ -88,8 +115,6 @@ def _feature_names(call: Call, table: pandas.DataFrame, design: folds.Design, pa
     dropped = {name for name, said in stated.items() if (said if isinstance(said, str) else said["as"]) == "drop"}
     left_out = {call.given["target"], *dropped, *(() if "features" in call.given else design.columns)}
     names = [str(name) for name in call.get("features", list(table.columns)) if name not in left_out]
-    if call.given["target"] in call.get("features", ()):
-        raise InputError(f"`features` names the target `{call.given['target']}`", "take it out")
     for name in set(stated) - set(names) - dropped:
         raise InputError(f"`columns` prepares `{name}`, which is no feature", "take it out, or name it in `features`")
     if not names:
@@ -202,7 +227,7 @@ def metrics_of(facts: Any, scores: Any) -> dict[str, Any]:
     """The metrics file: what gates and comparisons look at."""
     told = facts["cv"]["scores"]
     return {
-        "cv": {name: {key: told[name][key] for key in ("mean", "std", "low", "high")} for name in scores},
+        "cv": {name: {key: told[name][key] for key in ("mean", "std", "low", "high", "level")} for name in scores},
         "folds": {name: told[name]["folds"] for name in scores},
         "rows": facts["rows"],
         "features": facts["features"],
@@ -226,13 +251,6 @@ def write_model(call: Call, folder: Path, model: Any, material: Material, facts:
         format=call.get("format", "skops"),
         facts=facts,
     )
-
-
-def write_metrics(paths: Sequence[Path], value: Any) -> None:
-    """A metrics file, where one is asked for."""
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 main = program("train", run)

@@ -20,11 +20,12 @@ from runner.stages.journal import Journal, opened
 from runner.stages.program import Call, program
 from runner.stages.search import Candidate, Choice, Search, candidates_of, importance_of
 from runner.stages.tables import write_table
+from runner.stages.written import write_json
 
 _TRIALS = 50
 _SAME = 1e-6
 """How far a score may be from itself: threads add up in any order."""
-_NOT_OF_THE_SEARCH = {"trials", "time", "journal", "scoring", "confidence", "leakage", "unseen", "format"}
+_NOT_OF_THE_SEARCH = {"trials", "time", "journal", "scoring", "confidence", "leakage", "unseen"}
 """Arguments that change no trial: a search with more trials goes on where one with fewer ended."""
 
 
@@ -73,7 +74,12 @@ class Bench:
         self.call, self.material, self.candidates = call, material, candidates
         self.plans = {
             name: preparation.columns_of(
-                material.features, material.kinds, call.get("columns", {}), estimator, reduced="reduce" in call.given
+                material.features,
+                material.kinds,
+                call.get("columns", {}),
+                estimator,
+                reduced="reduce" in call.given,
+                filled=call.get("format") == "onnx",
             )
             for name, estimator in tried.items()
         }
@@ -207,9 +213,9 @@ def _write(call: Call, search: Search, bench: Bench, lines: Sequence[Any], found
     importance = importance_of(search, lines, call.seed)
     train.write_model(call, call.outs[0], model, material, facts)
     _write_trials(call.outs[1:], rows)
-    train.write_metrics(call.metrics, train.metrics_of(facts, scores) | facts["search"])
+    write_json(call.metrics, train.metrics_of(facts, scores) | facts["search"])
     for path, value in zip(call.plots, (importance, _history(lines)), strict=False):
-        train.write_metrics([path], value)
+        write_json([path], value)
 
 
 def _told_search(call: Call, bench: Bench, lines: Sequence[Any], best: Any, confidence: float) -> dict[str, Any]:

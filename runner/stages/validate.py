@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from runner.stages.contracts.checks import Asked, outcomes
 from runner.stages.contracts.contract import OF_ROWS, Contract, read_contract, time_of
 from runner.stages.pages import is_page, write_page
 from runner.stages.program import Call, program
+from runner.stages.written import write_json
 
 _TOLD = 30
 
@@ -33,10 +33,7 @@ def run(call: Call) -> None:
     )
     most = call.get("max_quarantined", 0.1)
     verdict = report.judged(contract, outcomes(asked), asked.table.shape, on_fail, most)
-    for path in call.metrics:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report.figures(verdict), indent=2, sort_keys=True, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+    write_json(call.metrics, report.figures(verdict))
     for page in pages:
         write_page("validation", report.document(verdict, str(data), contract.file), page)
     told = report.lines(verdict)
@@ -53,9 +50,6 @@ def run(call: Call) -> None:
 
 
 def _check_outs(contract: Contract, on_fail: str, tables: list[Path], pages: list[Path]) -> None:
-    if len(tables) > 2 or len(pages) > 1:
-        message = f"there are {len(tables)} tables and {len(pages)} pages to write"
-        raise InputError(message, "name at most a table of good rows, one of bad rows, and a page .html or .md")
     if len(tables) == 2 or on_fail == "warn":
         return
     words = {contract.severity(check, column) for check in OF_ROWS for column in (None, *contract.columns)}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import numpy
 import pandas
 
@@ -25,3 +29,8 @@ def customers(rows: int = 150, seed: int = 0) -> pandas.DataFrame:
     table.loc[3:9, "age"] = numpy.nan
     table.loc[20:22, "city"] = None
     return table
+
+
+def words_of(given: Mapping[str, Any]) -> list[str]:
+    """What `with` says, as the arguments of a command."""
+    return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from runner import artefacts
-from tests.stages.data import customers
+from tests.stages.data import customers, words_of
 
 FEATURES = ["age", "orders", "city", "paid"]
 
@@ -66,10 +66,9 @@ def caller(main: Callable[..., int]) -> Callable[..., int]:
     """A function that calls a stage with what `with` says, a seed and its outputs."""
 
     def call(given: dict[str, Any], *outputs: str, seed: int = 0) -> int:
-        words = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("RUNNER_SEED", str(seed))
-            return main(["--data=t.csv", *words, "--metrics=m.json", *outputs])
+            return main(["--data=t.csv", *words_of(given), "--metrics=m.json", *outputs])
 
     return call
 

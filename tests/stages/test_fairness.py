@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import fairlearn.metrics
+import numpy
 import pandas
 import pytest
 from sklearn import metrics
 
 from runner import artefacts
 from runner.core.measures import MetricName, found
-from runner.stages.fairness import main
+from runner.specs.library import schema_of
+from runner.stages.fairness import _coded, main
+from runner.stages.judging import judged
+from runner.stages.parity import Grouped, compared
+from runner.stages.program import call_of
 from tests.repositories import GitRepo
 from tests.specs.readings import DVC_PROJECT, desired_of, findings_of
 from tests.stages.models import caller, told
@@ -111,6 +116,63 @@ def test_a_small_group_is_named_left_out_and_seen_by_a_gate(table: pandas.DataFr
     assert "fewer than two groups" in told()["undefined"]["demographic_parity_difference"]
 
 
+_ALL = schema_of("fairness")["$defs"]["measure"]["enum"]
+
+
+@pytest.mark.parametrize("model", ["two", "three", "number"])
+def test_what_intervals_are_made_of_are_the_values_of_fairlearn(model: str) -> None:
+    fitting = {"two": lambda name: not name.startswith(("mae", "rmse", "r2", "mean_")), "three": _of_three}
+    measures = [name for name in _ALL if fitting.get(model, _of_numbers)(name)]
+    custom = {"share": "sklearn.metrics.accuracy_score"} if model != "number" else {}
+    given = {"model": model, "sensitive": ["region", "paid"], "measures": measures, "custom": custom, "samples": 60}
+    assert fairness(given) == 0
+    result = told()
+    for name in measures:
+        interval = result["intervals"][name]
+        assert interval["low"] <= interval["value"] == result[name] <= interval["high"]
+        assert interval["low"] < interval["high"] or "ratio" in name
+    # The very function that samples go through, with every row once.
+    known = judged(
+        call_of("fairness", [f"--model={model}", "--data=t.csv", '--sensitive=["region"]', "--metrics=m"], {})
+    )
+    rows = known.table
+    names = rows["region"].map(str) + ", " + rows["paid"].map({True: "true", False: "false"})
+    truth, said = _coded(known)
+    grouped = Grouped(truth, said, pandas.factorize(names, sort=True)[0], len(known.names), known.positive >= 0)
+    found = compared(grouped, measures)(numpy.ones(len(rows)))
+    assert found == pytest.approx({name: result[name] for name in measures}, abs=1e-12)
+
+
+def _of_three(name: str) -> bool:
+    return name.startswith(("accuracy", "balanced_accuracy"))
+
+
+def _of_numbers(name: str) -> bool:
+    return name.startswith(("mae", "rmse", "r2", "mean_"))
+
+
+def test_an_interval_is_as_wide_as_theory_says_the_same_for_a_seed_and_of_the_level_that_a_gate_asks_for(
+    table: pandas.DataFrame,
+) -> None:
+    table.assign(region=(table["age"] > 40).map({True: "old", False: "young"})).to_csv("t.csv", index=False)
+    given = {"model": "two", "sensitive": ["region"], "measures": ["selection_rate_group_min"], "confidence": 0.9}
+    assert fairness(given, seed=1) == 0
+    first, result = Path("m.json").read_bytes(), told()
+    share, interval = result["selection_rate_group_min"], result["intervals"]["selection_rate_group_min"]
+    (rows,) = (row["support"] for row in result["groups"].values() if row["selection_rate"] == share)
+    reach = 1.645 * (share * (1 - share) / rows) ** 0.5
+    assert (interval["low"], interval["high"]) == pytest.approx((share - reach, share + reach), abs=0.012)
+    (measure,) = found({"m.json": result}, MetricName("m.json", ("selection_rate_group_min",))).values()
+    assert measure.interval(0.9) == (interval["low"], interval["high"])  # type: ignore[union-attr]
+    assert "its interval is of level 0.9" in measure.interval(0.95)  # type: ignore[operator, union-attr]
+    assert fairness(given, seed=1) == 0
+    assert Path("m.json").read_bytes() == first
+    assert fairness(given | {"measures": ["f1_ratio"]}, seed=1) == 0
+    first = Path("m.json").read_bytes()
+    assert fairness(given | {"measures": ["f1_ratio"]}, seed=2) == 0
+    assert Path("m.json").read_bytes() != first
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -134,7 +196,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
 
 
 def test_a_gate_on_fairness_plans_the_stage_and_its_arguments_are_right(git_repo: Callable[..., GitRepo]) -> None:
-    gate = "{fairness: equalized_odds_difference, sensitive: [region], minGroup: 30, max: 0.1}"
+    gate = "{fairness: equalized_odds_difference, sensitive: [region], minGroup: 30, max: 0.1, confidence: 0.9}"
     files = {
         "runner.yaml": f"""\
 apiVersion: runner/v1
@@ -158,4 +220,5 @@ spec:
     assert findings_of(repo) == []
     (stage,) = [stage for stage in desired_of(repo).stages() if stage.uses == "fairness@1"]
     assert set(stage.deps) == {"model", "h.csv"}
+    assert "--confidence=0.9 " in stage.cmd[0]
     assert "--min_group=30" in stage.cmd[0]

@@ -20,7 +20,9 @@ robustness = caller(main)
 def table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pandas.DataFrame:
     monkeypatch.chdir(folder)
     Path("m.json").unlink(missing_ok=True)
-    return pandas.read_csv("t.csv")
+    made = pandas.read_csv("t.csv")
+    made.assign(city="Bonn").to_csv("same.csv", index=False)
+    return made
 
 
 def test_a_model_loses_more_the_more_is_spoilt_and_gates_find_it(table: pandas.DataFrame) -> None:
@@ -69,6 +71,40 @@ def test_faults_stay_within_what_was_seen(table: pandas.DataFrame) -> None:
     assert _CHECKS["missing"][1](seen["orders"], columns["orders"], {"share": 1}, chance).isna().all()
 
 
+def test_beyond_what_was_seen_and_what_must_not_matter_is_judged_where_it_is_asked_for(table: pandas.DataFrame) -> None:
+    import numpy
+
+    checks: dict[str, Any] = {
+        "outside": {"share": 1},
+        "unseen": {"share": 1},
+        "invariance": {"columns": ["city", "paid"]},
+    }
+    assert robustness({"model": "two", "checks": checks}) == 0
+    result = told()
+    assert result["outside"]["columns"] == ["age", "orders"]
+    assert result["unseen"]["columns"] == ["city"]
+    assert result["unseen"]["value"] > 0
+    invariance = result["invariance"]
+    assert invariance["value"] == pytest.approx(invariance["flips"])
+    assert 0 < invariance["low"] < invariance["value"] < invariance["high"] < 1
+    model = artefacts.read(Path("two"))
+    seen, columns = model.aligned(table), model.signature["input"]["properties"]
+    chance = numpy.random.default_rng(0)
+    ends = columns["orders"]["x-seen"]
+    orders = _CHECKS["outside"][1](seen["orders"], columns["orders"], {"share": 1}, chance)
+    assert set(orders) == {ends["minimum"] - 15, ends["maximum"] + 15}
+    assert not set(_CHECKS["unseen"][1](seen["city"], columns["city"], {"share": 1}, chance).dropna()) & {"Bonn", "Ulm"}
+    moved = _CHECKS["invariance"][1](seen["city"], columns["city"], {}, chance)
+    assert moved.value_counts(dropna=False).equals(seen["city"].value_counts(dropna=False))
+
+
+def test_a_model_that_ignores_a_column_is_invariant_to_it() -> None:
+    assert robustness({"model": "two", "checks": {"invariance": {"columns": ["age", "orders", "city", "paid"]}}}) == 0
+    assert told()["invariance"]["value"] > 0.2
+    assert robustness({"model": "two", "data": "same.csv", "checks": {"invariance": {"columns": ["city"]}}}) == 0
+    assert told()["invariance"]["value"] == 0
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -77,6 +113,7 @@ def test_faults_stay_within_what_was_seen(table: pandas.DataFrame) -> None:
             "`noise` is not for the column `city`\n  it is for: age, orders",
         ),
         ({"checks": {"nose": {}}}, "nose"),
+        ({"checks": {"invariance": {}}}, "the key `columns` is missing in `invariance`"),
         ({"checks": {"missing": {"share": 2}}}, "share"),
         ({"scoring": "neg_mean_poisson_deviance"}, "cannot be scored by neg_mean_poisson_deviance"),
     ],

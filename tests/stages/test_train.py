@@ -20,13 +20,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from runner import artefacts
+from runner.core import measures
 from runner.errors import InputError
 from runner.stages import folds
 from runner.stages.tables import read_table
 from runner.stages.train import main
 from tests.repositories import GitRepo
 from tests.specs.readings import DVC_PROJECT, findings_of
-from tests.stages.data import customers
+from tests.stages.data import words_of
 
 LOGISTIC, TREES = "sklearn.linear_model.LogisticRegression", "sklearn.ensemble.HistGradientBoostingClassifier"
 DROPPED = {"spent": "drop", "owner": "drop", "month": "drop"}
@@ -34,18 +35,14 @@ QUICK: dict[str, Any] = {"target": "left", "estimator": LOGISTIC, "columns": DRO
 
 
 @pytest.fixture(autouse=True)
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pandas.DataFrame:
-    monkeypatch.chdir(tmp_path)
-    made = customers()
-    made.to_csv("t.csv", index=False)
-    return made
+def table(customers_here: pandas.DataFrame) -> pandas.DataFrame:
+    return customers_here
 
 
 def train(given: dict[str, Any], seed: int = 0, out: str = "m") -> int:
-    words = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNNER_SEED", str(seed))
-        return main([*([] if "data" in given else ["--data=t.csv"]), *words, f"--out={out}", "--metrics=m.json"])
+        return main([*words_of({"data": "t.csv"} | given), f"--out={out}", "--metrics=m.json"])
 
 
 def metrics() -> Any:
@@ -101,14 +98,32 @@ def test_the_scores_are_those_of_cross_validate_on_the_same_folds(
         assert told["low"] < told["mean"] < told["high"]
 
 
+def test_the_noise_of_the_seed_is_what_other_seeds_come_to_and_a_gate_finds_it() -> None:
+    given = QUICK | {"cv": {"folds": 3}, "scoring": ["roc_auc"]}
+    means = []
+    for seed in (4, 5, 6):
+        assert train(given, seed) == 0
+        means.append(metrics()["cv"]["roc_auc"]["mean"])
+    assert train(given | {"seeds": 3}, seed=4) == 0
+    found = metrics()
+    assert found["seeds"] == {"roc_auc": pytest.approx(means)}
+    assert len(set(means)) == 3
+    assert (
+        measures.numbers({"train.json": found}, measures.MetricName("train.json", ("seeds", "roc_auc")))
+        == found["seeds"]["roc_auc"]
+    )
+    assert found["cv"]["roc_auc"]["level"] == 0.95
+
+
 def test_the_interval_is_students_with_the_variance_of_folds_that_share_rows() -> None:
     splits = [(numpy.arange(20), numpy.arange(10))] * 3
     found = folds.interval_of([0.7, 0.8, 0.9], splits, 0.95)
     reach = 4.302652729696142 * 0.1 * math.sqrt(1 / 3 + 1 / 2)  # the quantile of two degrees of freedom, from a table
     assert found == {
-        name: pytest.approx(value) for name, value in zip(found, (0.8, 0.1, 0.8 - reach, 0.8 + reach), strict=True)
+        name: pytest.approx(value)
+        for name, value in zip(found, (0.8, 0.1, 0.8 - reach, 0.8 + reach, 0.95), strict=True)
     }
-    assert set(folds.interval_of([0.7, math.nan], splits[:2], 0.95).values()) == {None}
+    assert set(folds.interval_of([0.7, math.nan], splits[:2], 0.95).values()) == {None, 0.95}
 
 
 def test_the_model_takes_tables_as_they_are_with_gaps_and_with_what_it_never_saw(table: pandas.DataFrame) -> None:
@@ -202,9 +217,25 @@ def _missing(table: pandas.DataFrame) -> pandas.DataFrame:
     return table.assign(status=numpy.where(table["left"] == "yes", numpy.nan, chance.normal(size=len(table)).round(3)))
 
 
+def _through_a_category(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Codes of a hundred reasons, each of one class alone."""
+    chance = numpy.random.default_rng(0)
+    reasons = chance.permutation(20)
+    return table.assign(
+        status=[f"R{reasons[2 * (row % 10) + (left == 'yes')]:02d}" for row, left in enumerate(table["left"])]
+    )
+
+
+def _in_words(table: pandas.DataFrame) -> pandas.DataFrame:
+    told = table["left"].map({"yes": "account closed on request", "no": "called about the invoice"})
+    return table.assign(status=[f"case {row * 7919 % 1000} of {row}: {text}, done" for row, text in enumerate(told)])
+
+
 @pytest.mark.parametrize(
     ("hide", "told"),
     [
+        (_through_a_category, "`status` alone predicts the target (1.0000 of 1)"),
+        (_in_words, "the target stands in the text of `status`"),
         (_copied, "`status` is a copy of the target, by another name or coding"),
         (_nearly, "`status` alone predicts the target (1.0000 of 1)"),
         (_missing, "`status` alone predicts the target"),
@@ -240,9 +271,17 @@ def test_a_copy_of_a_number_is_reported_and_honest_tables_are_not(
     assert train(given) == 0
     assert capsys.readouterr().err == ""
     assert metrics()["cv"]["r2"]["mean"] > 0.2
-    table.assign(cents=table["spent"] * 100 + 7).to_csv("t.csv", index=False)
-    assert train(given) == 1
-    assert "`cents` is a copy of the target" in capsys.readouterr().err
+    noise = numpy.random.default_rng(0).normal(size=len(table))
+    copies: dict[str, Any] = {
+        "is a copy of the target": table["spent"] * 100 + 7,
+        "is a copy of the target, by": numpy.exp(-table["spent"] / 20),
+        "alone predicts the target": table["spent"] + noise / 50,
+        "the target stands in the text of `hidden`": table["spent"].map("paid {:.2f} EUR in all".format),
+    }
+    for told, hidden in copies.items():
+        table.assign(hidden=hidden).to_csv("t.csv", index=False)
+        assert train(given) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_rows_that_are_numbered_or_in_two_places_are_reported(

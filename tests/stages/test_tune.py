@@ -17,7 +17,7 @@ from sklearn import model_selection
 
 from runner import artefacts
 from runner.stages.tune import main
-from tests.stages.data import customers
+from tests.stages.data import words_of
 from tests.stages.test_train import DROPPED, LOGISTIC, by_hand
 
 TREE = "sklearn.tree.DecisionTreeClassifier"
@@ -41,20 +41,12 @@ OUTPUTS = ["--out=m", "--out=trials.csv", "--metrics=m.json", "--plots=importanc
 
 
 @pytest.fixture(autouse=True)
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pandas.DataFrame:
-    monkeypatch.chdir(tmp_path)
-    made = customers()
-    made.to_csv("t.csv", index=False)
-    return made
-
-
-def words_of(given: dict[str, Any]) -> list[str]:
-    told = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]
-    return ["--data=t.csv", *told, *OUTPUTS]
+def table(customers_here: pandas.DataFrame) -> pandas.DataFrame:
+    return customers_here
 
 
 def tune(given: dict[str, Any]) -> int:
-    return main(words_of(given))
+    return main([*words_of({"data": "t.csv"} | given), *OUTPUTS])
 
 
 def results() -> dict[str, bytes]:
@@ -89,7 +81,7 @@ from sklearn.naive_bayes import GaussianNB
 class Fragile(GaussianNB):
     def fit(self, X, y):
         count = Path(os.environ["FITS"])
-        number = int(count.read_text()) + 1
+        number = int(count.read_text()) + 1 if count.exists() else 1
         count.write_text(str(number))
         if str(number) in os.environ["KILLED_AT"].split():
             os.kill(os.getpid(), signal.SIGKILL)
@@ -97,41 +89,64 @@ class Fragile(GaussianNB):
 """
 
 
-def test_a_search_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
+LIVES = """\
+import json, os, sys
+from pathlib import Path
+from runner.stages.tune import main
+
+for name, words in json.loads(sys.argv[1]).items():
+    Path(name).mkdir()
+    Path(name, "fragile.py").write_bytes(Path("fragile.py").read_bytes())
+    codes = []
+    while not codes or codes[-1] < 0:
+        child = os.fork()
+        if child == 0:
+            os.chdir(name)
+            os._exit(main(words))
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        assert Path(name, "m").exists() == (codes[-1] == 0)
+    print(json.dumps(codes))
+"""
+"""One process that has imported everything, and has a child for each life of a search."""
+
+
+def test_a_search_that_is_killed_in_any_trial_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     Path("fragile.py").write_text(FRAGILE)
-    fragile = BAYES | {"estimator": "fragile.Fragile"}
     given = QUICK | {
-        "candidates": [fragile, TREES],
+        "data": "../t.csv",
+        "candidates": [BAYES | {"estimator": "fragile.Fragile"}, {**TREES, "space": GRID["candidates"][0]["space"]}],
         "features": ["age", "orders"],
         "columns": {},
         "code": ["fragile.py"],
+        "journal": "j",
     }
+    words = {}
+    for search in ("tpe", "halving", "grid"):
+        own = given | {"search": search}
+        if search == "grid":
+            own["candidates"] = [
+                {**given["candidates"][0], "space": {"var_smoothing": [0.001, 0.01, 0.1, 1.0]}},
+                given["candidates"][1],
+            ]
+        for name in (f"{search}-alone", f"{search}-killed"):
+            words[name] = [*words_of(own), *OUTPUTS]
+    kills = [1, 2, 4, 5, 9, 11, 12]
 
-    def run(folder: str, killed_at: str) -> list[int]:
-        """The exit codes of all processes that it takes."""
-        where = tmp_path / folder
-        where.mkdir()
-        for name in ("t.csv", "fragile.py"):
-            (where / name).write_bytes(Path(name).read_bytes())
-        (where / "fits").write_text("0")
+    def lives(chosen: str, killed_at: str) -> list[list[int]]:
         environ = {**os.environ, "FITS": "fits", "KILLED_AT": killed_at, "PYTHONPATH": os.pathsep.join(sys.path)}
-        own = given | {"journal": str(tmp_path / f"journal-{folder}")}
-        command = [sys.executable, "-P", "-c", "import sys; from runner.stages.tune import main; sys.exit(main())"]
-        codes: list[int] = []
-        while not codes or codes[-1] == -signal.SIGKILL:
-            done = subprocess.run([*command, *words_of(own)], cwd=where, env=environ, capture_output=True, check=False)
-            codes.append(done.returncode)
-            assert (where / "m").exists() == (codes[-1] == 0), done.stderr.decode()
-        return codes
+        environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        asked = json.dumps({name: told for name, told in words.items() if name.endswith(chosen)})
+        done = subprocess.run([sys.executable, "-P", "-c", LIVES, asked], env=environ, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
-    Path("fits").write_text("0")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FITS", "fits")
-        patch.setenv("KILLED_AT", "")
-        assert tune(given) == 0
-    assert run("killed", "2 9") == [-signal.SIGKILL, -signal.SIGKILL, 0]
-    for name in ("trials.csv", "m.json", "importance.json", "history.json", "m/manifest.json"):
-        assert Path(name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    assert lives("alone", "") == [[0]] * 3
+    for codes in lives("killed", " ".join(map(str, kills))):
+        assert codes == [*[-signal.SIGKILL] * len(kills), 0]
+    for search in ("tpe", "halving", "grid"):
+        alone, killed = (tmp_path / f"{search}-{how}" for how in ("alone", "killed"))
+        for name in ("trials.csv", "m.json", "importance.json", "history.json", "m/manifest.json"):
+            assert (alone / name).read_bytes() == (killed / name).read_bytes(), (search, name)
 
 
 def test_a_grid_has_the_scores_of_scikit_learn_on_the_same_folds(table: pandas.DataFrame) -> None:
