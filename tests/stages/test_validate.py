@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
+import sklearn.datasets
 
 from runner.specs import yaml12
 from runner.stages.contracts.infer import inferred
@@ -45,6 +46,47 @@ def validated(data: bytes, *words: str) -> tuple[int, dict[str, str]]:
 @pytest.mark.parametrize("seed", range(1, 13))
 def test_nothing_is_said_of_clean_data(seed: int) -> None:
     assert validated(text_of(customers(seed))) == (0, {})
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "diabetes"])
+def test_one_half_of_real_data_keeps_the_contract_of_the_other(name: str) -> None:
+    table = getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame
+    for seed in range(2):
+        order = numpy.random.default_rng(seed).permutation(len(table))
+        half = len(table) // 2
+        table.iloc[order[:half]].to_csv("seen.csv", index=False)
+        Path(CONTRACT).write_text(inferred("seen.csv"))
+        assert validated(text_of(table.iloc[order[half:]])) == (0, {})
+
+
+def odd(seed: int, rows: int) -> pandas.DataFrame:
+    """Heavy tails, rare values, numbers that are different by chance."""
+    chance = numpy.random.default_rng(seed)
+    return pandas.DataFrame(
+        {
+            "paid": chance.lognormal(0, 2, rows),
+            "waited": chance.exponential(3, rows),
+            "cents": chance.integers(0, 10**9, rows),
+            "fraud": numpy.where(chance.random(rows) < 0.004, "yes", "no"),
+            "reason": chance.choice(
+                [f"r{at}" for at in range(25)], rows, p=1 / numpy.arange(1, 26) / 3.8159581777535074
+            ),
+            "born": pandas.Timestamp("1980-01-01")
+            + pandas.to_timedelta(chance.normal(0, 3000, rows), unit="D").round("D"),
+        }
+    )
+
+
+@pytest.mark.parametrize("rows", [800, 6000])
+def test_what_is_rare_or_far_out_is_no_fault(rows: int) -> None:
+    for seed in range(3):
+        Path("seen.csv").write_bytes(text_of(odd(seed, 1500)))
+        Path(CONTRACT).write_text(inferred("seen.csv"))
+        assert validated(text_of(odd(seed + 100, rows))) == (0, {})
+    text = Path(CONTRACT).read_text()
+    assert "unique" not in text
+    assert "primary_key" not in text
+    assert "psi: 0.25" in text
 
 
 def _with(change: Callable[[pandas.DataFrame], pandas.DataFrame]) -> Callable[[pandas.DataFrame], bytes]:
