@@ -485,6 +485,16 @@ def _daemon(commands: Any) -> None:
     add_common(parser)
 
 
+def _serve(commands: Any) -> None:
+    from runner.cli.serve_options import add_serve_options  # imported late: start-up
+
+    help_ = "serve a model folder over HTTP"
+    calls = ("serve --model models/churn", "serve --model models/churn --listen 127.0.0.1:9000 --log predictions")
+    parser = _command(commands, "serve", help_, "serve", "serve", *calls, more="SIGTERM or SIGINT ends it.")
+    add_serve_options(parser)
+    add_common(parser)
+
+
 def _audit(commands: Any) -> None:
     help_ = "verify the ledger, show it, prove a record, export runs"
     parser, actions = _group(
@@ -578,5 +588,5 @@ _COMMANDS = (
         _pull,
         _replay,
     ),
-    *(_stage, _contract, _verify, _claims, _daemon, _audit, _keys),
+    *(_stage, _contract, _verify, _claims, _daemon, _serve, _audit, _keys),
 )

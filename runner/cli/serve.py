@@ -1,0 +1,144 @@
+"""`runner serve`: a model over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from runner.cli.console import Console
+from runner.cli.stopping import stopping
+from runner.errors import ExitCode, HostError, InputError
+from runner.report.style import Style
+from runner.serve.settings import Limits, LogSettings, Served, Settings
+from runner.serve.supervisor import Event, Supervisor
+
+_MOST_KEY_BYTES = 4096
+
+
+def serve(arguments: argparse.Namespace, console: Console) -> int:
+    """Serve one model folder until SIGTERM or SIGINT."""
+    _check_installed()
+    if arguments.model is None:
+        raise InputError("no model is named", "say which folder: runner serve --model models/churn")
+    folder = Path(arguments.folder or ".") / arguments.model
+    settings = Settings(
+        served=Served(
+            folder=str(folder.absolute()),
+            name=arguments.name or folder.absolute().name,
+            version=arguments.model_version,
+            digest=arguments.digest,
+            formats=tuple(dict.fromkeys(["skops", *arguments.allow_format])),
+            trusted=tuple(arguments.trusted),
+            strict=arguments.strict,
+            extra=arguments.extra_columns == "ignore",
+        ),
+        limits=Limits(
+            body_bytes=arguments.max_body * 1024 * 1024,
+            bodies_bytes=arguments.max_body * 8 * 1024 * 1024,
+            connections=arguments.max_connections,
+            queue=arguments.max_queue,
+            request_seconds=arguments.timeout,
+        ),
+        log=_log(arguments),
+    )
+    key = _key(arguments.log_key)
+    failures: list[str] = []
+    with stopping() as (stop, _), _listening(arguments.listen) as listening:
+        host, port = listening.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+        def tell(event: Event) -> None:
+            console.row({"schema": 1, "url": url, **event})
+            console.say(Style.safe(_line(event, url)))
+            if event["event"] == "serving":
+                served.append(event)
+            if event["event"] == "failed" and not served:
+                failures.append(str(event["reason"]))
+                supervisor.stop()
+
+        served: list[Event] = []
+        supervisor = Supervisor(listening, tell, key=key, environ=os.environ)
+        supervisor.swap(settings)
+        supervisor.run(stop)
+    if failures:
+        raise InputError(f"the model is not served: {failures[0]}")
+    return ExitCode.DONE
+
+
+def _line(event: Event, url: str) -> str:
+    what = f"{event.get('model', '')} version {event.get('version', '')}"
+    known = {
+        "starting": f"loading {what}",
+        "ready": f"{what} is ready after {event.get('seconds', 0):.1f} s, by {event.get('way')}",
+        "serving": f"serving {what} at {url}",
+        "drained": f"{what} has answered all that came",
+        "died": f"the worker of {what} died",
+        "starting again": f"loading {what} again",
+    }
+    return known.get(event["event"]) or f"{event['event']}: {what}: {event.get('reason', '')}"
+
+
+def _log(arguments: argparse.Namespace) -> LogSettings | None:
+    if arguments.log is None:
+        return None
+    folder = Path(arguments.folder or ".") / arguments.log
+    return LogSettings(
+        str(folder.absolute()),
+        sample=arguments.log_sample,
+        drop=tuple(arguments.log_drop),
+        hashed=tuple(arguments.log_hash),
+        files=arguments.log_files,
+    )
+
+
+def _key(file: str | None) -> bytes:
+    if file is None:
+        return b""
+    try:
+        with Path(file).open("rb") as opened:
+            key = opened.read(_MOST_KEY_BYTES).strip()
+    except OSError as error:
+        raise InputError(
+            f"{file}: it cannot be read: {error.strerror}", "name a file with a long random text"
+        ) from error
+    if len(key) < 16:
+        raise InputError(f"{file}: the key has less than 16 bytes", "make one with `openssl rand -hex 32`")
+    return key
+
+
+def _listening(where: str) -> socket.socket:
+    """A socket that listens; raises InputError or HostError."""
+    host, _, port = where.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise InputError(f"--listen {where}: expected an address and a port", "such as 127.0.0.1:8080, or [::1]:8080")
+    try:
+        found: Any = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        made = socket.socket(found[0], socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(found[4])
+            made.listen(2048)
+            made.setblocking(False)
+        except OSError:
+            made.close()
+            raise
+    except OSError as error:
+        raise HostError(f"--listen {where}: {error.strerror}", "choose another address or port") from error
+    return made
+
+
+def _check_installed() -> None:
+    import importlib.util
+
+    lacking = [
+        name
+        for name in ("httptools", "orjson", "prometheus_client", "uvicorn", "uvloop")
+        if importlib.util.find_spec(name) is None
+    ]
+    if lacking:
+        text = f"to serve models, {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} needed, and not installed"
+        raise InputError(text, "pip install 'gitops-runner[serve]'")

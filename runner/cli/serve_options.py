@@ -1,0 +1,95 @@
+"""The options of `runner serve`, which has many: each is a row."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """All of them but those of every command."""
+    for title, rows in _GROUPS:
+        group = parser.add_argument_group(title)
+        for option, metavar, default, kind, help_ in rows:
+            more: dict[str, Any] = {"type": kind} if kind is not list else {"action": "append", "default": []}
+            if kind is not list:
+                more["default"] = default
+            group.add_argument(option, metavar=metavar, help=help_, **more)
+    choices = parser.add_argument_group("what is refused")
+    choices.add_argument(
+        "--extra-columns",
+        choices=("refuse", "ignore"),
+        default="refuse",
+        help="columns that the model does not know: refuse the request (default), or leave them out",
+    )
+    choices.add_argument(
+        "--strict", action="store_true", help="refuse also what lies outside of what was seen in training"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 <= int(text) <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1000000")
+    return int(text)
+
+
+def _some(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("0 would be none at all")
+    return _count(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share from 0 to 1")
+    return value
+
+
+def _time(text: str) -> float:
+    try:
+        value = float(text.removesuffix("s"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is no time; say 30s")
+    return value
+
+
+_GROUPS: Any = (
+    (
+        "the model",
+        (
+            ("--model", "FOLDER", None, str, "the model folder, as the stage `train` writes it"),
+            ("--name", "NAME", None, str, "its name in addresses (default: that of the folder)"),
+            ("--model-version", "VERSION", "1", str, "its version in addresses and answers (default: 1)"),
+            ("--digest", "SHA256", None, str, "the SHA-256 that its manifest.json must have"),
+            ("--allow-format", "FORMAT", None, list, "a format to read beside skops, such as joblib; may be repeated"),
+            ("--trusted", "TYPE", None, list, "a type that a model may hold beside the known ones; may be repeated"),
+        ),
+    ),
+    (
+        "where and how much",
+        (
+            ("--listen", "ADDRESS:PORT", "127.0.0.1:8080", str, "default: 127.0.0.1:8080; port 0 takes a free one"),
+            ("--max-body", "MIB", 16, _some, "largest body of a request, in MiB (default: 16)"),
+            ("--max-connections", "N", 1024, _some, "connections at a time (default: 1024)"),
+            ("--max-queue", "N", 1024, _some, "requests that wait for the model (default: 1024)"),
+            ("--timeout", "TIME", 30.0, _time, "for each request, such as 10s (default: 30s)"),
+        ),
+    ),
+    (
+        "the prediction log",
+        (
+            ("--log", "FOLDER", None, str, "keep rows and predictions there, as JSON Lines (default: keep none)"),
+            ("--log-sample", "SHARE", 1.0, _share, "share of the requests that is kept, from 0 to 1 (default: 1)"),
+            ("--log-drop", "COLUMN", None, list, "a column that is not kept; may be repeated"),
+            ("--log-hash", "COLUMN", None, list, "a column of which only a keyed hash is kept; may be repeated"),
+            ("--log-key", "FILE", None, str, "the key of these hashes"),
+            ("--log-files", "N", 0, _count, "how many finished files stay, the newest (default: all)"),
+        ),
+    ),
+)  # fmt: skip

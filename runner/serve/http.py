@@ -1,0 +1,187 @@
+"""HTTP on the inherited socket: uvicorn's protocol with bounds of ours on what a slow or greedy client may take."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from email.utils import formatdate
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from runner.serve.app import App
+from runner.serve.settings import Limits
+
+_MOST_HEAD_BYTES = 64 << 10
+_BACKLOG = 2048
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b'content-length: 37\r\n\r\n{"error":"too many connections here"}'
+)
+_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Connection(HttpToolsProtocol):
+    """One connection: headers have to come in time and be short, and answers have to be read."""
+
+    limits = Limits()
+    _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _in_head = True
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See asyncio."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.write(_FULL)
+            transport.close()
+            return
+        self._timer = self.loop.call_later(self.limits.head_seconds, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self._disarm()
+        if self._unread is not None:
+            self._unread.cancel()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if not self._in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            self._end(_LONG)
+        elif self._timer is None and not self.transport.is_closing():
+            self._timer = self.loop.call_later(self.limits.head_seconds, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        self._in_head = False
+        self._disarm()
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.limits.request_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        self._end(_SLOW if self._head_bytes else b"")
+
+    def _end(self, last: bytes) -> None:
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        if last and self.is_idle():
+            self.transport.write(last)
+        self.transport.close()
+
+
+class Listener:
+    """Connections of one worker, on a socket that belongs to another process."""
+
+    def __init__(self, app: App, limits: Limits) -> None:
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what clients do wrong is no news
+        self._app = app
+        self._config = Config(
+            app,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]
+        )
+        self._config.load()
+        Connection.limits = limits
+        self.state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._dating: asyncio.TimerHandle | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more connections are taken."""
+        return self._app.draining
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self.state.connections)
+
+    async def listen(self, listening: socket.socket) -> None:
+        """Take connections from now on."""
+        loop = asyncio.get_running_loop()
+        self._date(loop)
+        self._server = await loop.create_server(self._connection, sock=listening, backlog=_BACKLOG)
+
+    def _connection(self) -> Connection:
+        return Connection(config=self._config, server_state=self.state, app_state={})
+
+    def _date(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The date in all answers, made once a second."""
+        self.state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
+        self._dating = loop.call_later(1.0, self._date, loop)
+
+    async def drain(self, seconds: float, at_once: bool) -> int:
+        """Take no more connections, and answer what comes on those there are until they end.
+
+        at_once: close those that rest; else they rest as long as they always may, so that no request of a client
+        meets a closed door. How many had to be cut off after `seconds`.
+        """
+        loop = asyncio.get_running_loop()
+        self._app.draining = True
+        if self._server is not None:
+            self._server.close()
+        end = loop.time() + seconds
+        while self.state.connections and loop.time() < end:
+            if at_once:
+                self._close_idle()
+            await asyncio.sleep(0.02)
+        self._close_idle()
+        left: Any = list(self.state.connections)
+        for connection in left:
+            connection.transport.abort()
+        if self._dating is not None:
+            self._dating.cancel()
+        return len(left)
+
+    def _close_idle(self) -> None:
+        for connection in list(self.state.connections):
+            if isinstance(connection, Connection) and connection.is_idle():
+                connection.transport.close()
