@@ -17,6 +17,18 @@ CELLS = "cells:"
 _PARAMETERS = "parameters"
 """The tag by which papermill finds the cell that it puts parameters after."""
 _MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w.]+\?{1,2}[ \t]*)$", re.MULTILINE)
+_CELL_MAGIC = re.compile(r"\s*%%([\w!]+).*")
+_NOT_PYTHON = frozenset(
+    [
+        *("!", "bash", "cmd", "file", "html", "HTML", "javascript", "js", "latex", "markdown", "perl", "R", "ruby"),
+        *("script", "sh", "sql", "svg", "SVG", "sx", "system", "writefile"),
+    ]
+)
+"""Magics of whole cells that do not run them as Python; `%%time`, `%%capture` and the like do."""
+_RUN = re.compile(r"^[ \t]*%run[ \t]+(?:-\w+[ \t]+)*+(?:\./)?([\w/]+)(?:\.py)?[ \t\r]*(?:$|[ \t])", re.MULTILINE)
+_MOST_CODE = 1 << 20
+"""Characters of all code cells together."""
+_IMPORT = re.compile(r"[ \t]*(?:import|from)[ \t]")
 
 
 class NotNotebook(ValueError):
@@ -29,7 +41,9 @@ class Notebook:
 
     digest: str
     imports: tuple[Import, ...] = ()
-    """Of the code cells that are Python, as far as they parse."""
+    """Of the code cells that are Python."""
+    code_size: int = 0
+    """Characters of the code cells."""
 
 
 def read_notebook(data: bytes) -> Notebook:
@@ -48,8 +62,11 @@ def read_notebook(data: bytes) -> Notebook:
     except (ValueError, TypeError, RecursionError):
         raise NotNotebook("it holds what no notebook holds") from None
     codes = [text for cell, text in zip(cells, sources, strict=True) if cell.get("cell_type") == "code"]
+    code_size = sum(map(len, codes))
+    if code_size > _MOST_CODE:
+        raise NotNotebook(f"its code cells have more than {_MOST_CODE:,} characters")
     found = dict.fromkeys(one for text in codes for one in _imports(text))
-    return Notebook(CELLS + digest, tuple(found))
+    return Notebook(CELLS + digest, tuple(found), code_size)
 
 
 def _language(notebook: Mapping[str, Any]) -> list[Any]:
@@ -81,10 +98,41 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _imports(source: str) -> Iterator[Import]:
-    """The imports of a cell; none where it is of another language, or no Python without its magic lines."""
-    if source.lstrip().startswith("%%"):
+    """The imports of a cell, and what it takes with `%run`; none where it is of another language."""
+    magic = _CELL_MAGIC.match(source)
+    if magic is not None:
+        if magic[1] in _NOT_PYTHON:
+            return
+        source = source[magic.end() :]
+    for file in _RUN.findall(source):
+        yield Import(0, file.replace("/", "."))
+    # Not every line that looks like a magic is one: `% b` may go on with an expression.
+    for text in dict.fromkeys([source, _MAGIC.sub(r"\1pass", source)]):
+        try:
+            yield from imports_of(parsed(text))
+        except NotPython:
+            continue
         return
-    try:
-        yield from imports_of(parsed(_MAGIC.sub(r"\1pass", source)))
-    except NotPython:
-        return  # the kernel says what is wrong with it
+    for statement in _statements(source):
+        try:
+            yield from imports_of(parsed(statement))
+        except NotPython:
+            continue  # the kernel says what is wrong with it
+
+
+def _statements(source: str) -> Iterator[str]:
+    """The lines of a cell that import, for one that only IPython understands, such as `files = !ls`."""
+    lines = iter(source.replace("\\\n", " ").splitlines())
+    for line in lines:
+        if _IMPORT.match(line) is None:
+            continue
+        parts = [line.strip()]
+        while "(" in parts[0] and ")" not in parts[-1]:
+            more = next(lines, None)
+            if more is None:
+                break
+            parts.append(more)
+        statement = "\n".join(parts)
+        yield statement
+        if ";" in statement:
+            yield statement.partition(";")[0]

@@ -56,6 +56,8 @@ class Comparison:
     op: str
     """`==`, `!=`, `<`, `<=`, `>`, `>=`, `~`, `!~`, `in` or `not in`."""
     values: tuple[Any, ...]
+    words: tuple[str, ...]
+    """The values as they were typed: `1.10` and `3e84715`, which read as numbers, may be a version and a commit."""
 
     def holds(self, cell: Any) -> bool:
         """Whether it is so of a value; of one that is missing nothing is, but that it is `null`."""
@@ -63,14 +65,15 @@ class Comparison:
             return (cell is None) is (self.op == "==")
         if cell is None:
             return False
+        values = self.words if isinstance(cell, str) else self.values
         if self.op in ("in", "not in"):
-            return any(_equal(self.name, cell, value) for value in self.values) is (self.op == "in")
-        (value,) = self.values
+            return any(_equal(self.name, cell, value) for value in values) is (self.op == "in")
         if self.op in ("==", "!="):
-            return _equal(self.name, cell, value) is (self.op == "==")
+            return _equal(self.name, cell, values[0]) is (self.op == "==")
         if self.op in ("~", "!~"):
-            return _alike(cell, value) is (self.op == "~")
-        return _ordered(cell, _seconds(self.name, value), self.op)
+            return _alike(cell, self.words[0]) is (self.op == "~")
+        value = self.words[0] if self.name == "started" else _seconds(self.name, self.values[0])
+        return _ordered(cell, value, self.op)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +172,15 @@ class _Reader:
         is_not = self._take("not")
         if is_not or self._is("in"):
             self._need("in")
-            values = self._values()
-            return Comparison(_plain(name), name.position, "not in" if is_not else "in", values)
+            values, words = zip(*self._values(), strict=True)
+            return Comparison(_plain(name), name.position, "not in" if is_not else "in", values, words)
         op = self._next(f"a comparison, such as `{name.text} == 1`")
         if op.kind != "op":
             raise BadQuery(f"`{op.text}` where a comparison such as `==` or `<` should be", op.position)
-        return Comparison(_plain(name), name.position, "==" if op.text == "=" else op.text, (self._value(),))
+        value, word = self._value()
+        return Comparison(_plain(name), name.position, "==" if op.text == "=" else op.text, (value,), (word,))
 
-    def _values(self) -> tuple[Any, ...]:
+    def _values(self) -> list[tuple[Any, str]]:
         closing = ")" if self._take("(") else "]"
         if closing == "]":
             self._need("[", "`(` and a list of values")
@@ -184,15 +188,16 @@ class _Reader:
         while self._take(","):
             values.append(self._value())
         self._need(closing)
-        return tuple(values)
+        return values
 
-    def _value(self) -> Any:
+    def _value(self) -> tuple[Any, str]:
+        """A value as it is meant and as it was typed."""
         token = self._next("a value")
         if token.kind == "text":
-            return token.text[1:-1]
+            return token.text[1:-1], token.text[1:-1]
         if token.kind != "word":
             raise BadQuery(f"`{token.text}` where a value should be", token.position)
-        return _meant(token.text)
+        return _meant(token.text), token.text
 
     def end(self) -> None:
         if self._at < len(self._tokens):

@@ -30,6 +30,9 @@ _ENCODINGS = {
     **dict.fromkeys(["iso-8859-15", "iso8859-15", "latin-9"], "iso-8859-15"),
 }
 """Encodings that a module may name. Others, some of which take long to decode, are as good as no Python."""
+_CHAIN = re.compile(r"(?<![\w.])(?:\w++(?:[ \t\f]|\\[\r\n]{1,2})*+\.(?:[ \t\f]|\\[\r\n]{1,2})*+){100}")
+"""More parts of one dotted name than anybody writes: CPython joins those of an import one by one and keeps every step,
+so that 256 KiB of them take 15 GiB."""
 _MOST_NAMES = 10_000
 """Imports, and names at the top of a module, that are told."""
 
@@ -137,6 +140,9 @@ def read_module(data: bytes) -> Module:
 
 def parsed(text: str) -> ast.Module:
     """The syntax tree of a text; raises NotPython."""
+    chain = _CHAIN.search(text)
+    if chain is not None:
+        raise NotPython("a name in it has more than 100 parts", text.count("\n", 0, chain.start()) + 1, 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes and the like: they are for whoever runs it

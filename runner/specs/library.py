@@ -119,8 +119,10 @@ def _marked(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
                 yield from _marked(inner, value[key])
         rest = schema.get("additionalProperties")
         if isinstance(rest, Mapping):
-            for key in value.keys() - schema.get("properties", {}).keys():
-                yield from _marked(rest, value[key])
+            known = schema.get("properties", {})
+            for key, inner in value.items():  # in the order of the spec: a set has another one in each process
+                if key not in known:
+                    yield from _marked(rest, inner)
     elif isinstance(value, list) and isinstance(schema.get("items"), Mapping):
         for item in value:
             yield from _marked(schema["items"], item)

@@ -28,8 +28,8 @@ _LIMIT_BYTES = {MODULE: 256 << 10, NOTEBOOK: 16 << 20}
 """Larger files count by their bytes, and are not looked into."""
 ALL_BYTES = 8 << 20
 """Of all modules that a commit's stages use: a second for each MiB that was never read, at worst three."""
-_NOTEBOOK_WEIGHT = 8
-"""Notebooks are read so much faster, and are so much larger."""
+_OUTPUTS_WEIGHT, _CELLS_WEIGHT = 8, 3
+"""What a notebook shows is read so much faster than a module, and its cells may be parsed so many times."""
 _NAMESPACE = {MODULE: f"python-{sys.version_info.major}-{sys.version_info.minor}", NOTEBOOK: "notebooks"}
 """What parses depends on the version of Python."""
 
@@ -42,6 +42,7 @@ class Meaning:
     """What a file says, or why that is not known."""
 
     size_bytes: int
+    """By the time that it takes to read: of a module its bytes."""
     digest: str = ""
     """Empty where it counts by its bytes."""
     imports: tuple[Import, ...] = ()
@@ -96,8 +97,9 @@ def _read_notebook(data: bytes) -> Meaning:
     try:
         notebook = read_notebook(data)
     except NotNotebook as error:
-        return Meaning(len(data), why=str(error))
-    return Meaning(len(data), notebook.digest, notebook.imports)
+        return Meaning(len(data) // _OUTPUTS_WEIGHT, why=str(error))
+    size_bytes = len(data) // _OUTPUTS_WEIGHT + _CELLS_WEIGHT * notebook.code_size
+    return Meaning(size_bytes, notebook.digest, notebook.imports)
 
 
 _READERS: Mapping[str, Callable[[bytes], Meaning]] = {MODULE: _read_module, NOTEBOOK: _read_notebook}
@@ -141,11 +143,12 @@ class Finder:
     _counted: set[str] = field(default_factory=set)
     _used: dict[Any, Used] = field(default_factory=dict)
 
-    def module(self, name: str, roots: Sequence[str]) -> str | None:
-        """The file of a module by its dotted name; None where the repository has none."""
+    def module(self, name: str, roots: Sequence[str]) -> tuple[str, ...]:
+        """The files that an import of a dotted name loads, its own last; none where the repository has none."""
         parts = name.split(".")
         files, _ = self._resolved(parts, roots)
-        return files[-1] if len(files) == len(parts) else None
+        is_there = len(files) == len(parts) and files[-1] is not None
+        return tuple(filter(None, files)) if is_there else ()
 
     def meaning(self, path: str, kind: str) -> Meaning | None:
         """What a file says; None where git holds no file there, or there is more than is looked through."""
@@ -155,7 +158,7 @@ class Finder:
         found = self.meanings.of(entry.oid, kind)
         if entry.oid not in self._counted:
             self._counted.add(entry.oid)
-            self.left_bytes -= found.size_bytes // (_NOTEBOOK_WEIGHT if kind == NOTEBOOK else 1)
+            self.left_bytes -= found.size_bytes
         return found
 
     def used(self, start: tuple[tuple[str, str], ...], roots: tuple[str, ...]) -> Used:

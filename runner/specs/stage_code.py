@@ -72,9 +72,9 @@ def code_of(request: Request, layout: Layout) -> StageCode:
         problems.append((("with", "roots"), f"the folder `{root}` leaves the repository", "name a folder inside it"))
     for kind, text in request["start"]:
         if kind == _FUNCTION:
-            file, found = _function(text, finder, request)
+            files, found = _function(text, finder, request)
             problems += found if not request["outside"] else []
-            start |= {file: MODULE} if file is not None else {}
+            start |= dict.fromkeys(files, MODULE)
         else:
             path = resolved(request["wdir"], text)
             start |= _below(finder, path, kind) if path is not None else {}
@@ -112,16 +112,16 @@ def with_code(stage: Mapping[str, Any], code: StageCode, wdir: str) -> tuple[dic
     return {**stage, "deps": [*deps, *(relative(path, wdir) for path, _ in more)]}, replace(code, files=more)
 
 
-def _function(call: str, finder: Finder, request: Request) -> tuple[str | None, list[Problem]]:
-    """The file of a function, and what is wrong with the call of it."""
+def _function(call: str, finder: Finder, request: Request) -> tuple[tuple[str, ...], list[Problem]]:
+    """The files of a function, those of the packages above it too, and what is wrong with the call of it."""
     name, _ = calls.split(call)
-    file = finder.module(name, request["roots"])
-    if file is None:
-        return None, [_no_module(call, name, finder, request)]
-    meaning = finder.meaning(file, MODULE)
+    files = finder.module(name, request["roots"])
+    if not files:
+        return (), [_no_module(call, name, finder, request)]
+    meaning = finder.meaning(files[-1], MODULE)
     if meaning is None or meaning.module is None:
-        return file, []
-    return file, list(calls.problems_of(call, file, meaning.module, request))
+        return files, []
+    return files, list(calls.problems_of(call, files[-1], meaning.module, request))
 
 
 def _no_module(call: str, name: str, finder: Finder, request: Request) -> Problem:

@@ -84,11 +84,33 @@ def test_imports_of_python_cells_are_found_past_magic_lines() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "modules"),
+    [
+        ("from src import near\nfiles = !ls", ["src"]),
+        ("import near\nx = (a\n     % b)", ["near"]),
+        ("import near\ntext = (a\n  % b)\n!ls", ["near"]),
+        ("%%time\nimport near", ["near"]),
+        ("%%capture out\nimport near; x = !ls", ["near"]),
+        ("from src import (  # two\n  near,\n  far,\n)\nx = %sql select 1", ["src"]),
+        ("import near, \\\n  far\n!ls \\\n -l", ["near", "far"]),
+        ("%run -i ./src/near.py 1", ["src.near"]),
+        ("%run ../near.py\n%run https://x/y", []),
+        ("%%writefile near.py\nimport far", []),
+        ("# import far\nx = !ls\nfrom", []),
+    ],
+)
+def test_imports_of_a_cell_that_only_ipython_understands_are_found(source: str, modules: list[str]) -> None:
+    value = {**NOTEBOOK, "cells": [{"cell_type": "code", "source": source}]}
+    assert [one.module for one in read_notebook(json.dumps(value).encode()).imports] == modules
+
+
+@pytest.mark.parametrize(
     "data",
     [
         *(b"", b"{", b"[1]", b"[" * 100_000, b"\xff", b'{"nbformat": 3, "cells": []}', b'{"nbformat": 4}'),
         *(b'{"nbformat": 4, "cells": [1]}', b'{"nbformat": 4, "cells": [{"source": 1}]}'),
         b'{"nbformat": 4, "cells": [{"source": "", "attachments": NaN}]}',
+        b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "%s"}]}' % (b"x" * ((1 << 20) + 1)),
     ],
     ids=lambda data: repr(data[:40]),
 )

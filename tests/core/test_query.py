@@ -21,6 +21,10 @@ RUN: dict[str, Any] = {
     "params.depth": 4,
     "params.fast": True,
     "odd name": "a b",
+    "params.version": "1.10",
+    "key": "3e84715000",
+    "host": "007",
+    "params.mode": "true",
 }
 
 
@@ -49,6 +53,9 @@ def _matches(text: str) -> bool:
         "'odd name' == \"a b\"",
         "not not branch = main",
         "BRANCH == null AND status == ok",
+        "params.version == 1.10 and params.version ~ .10 and params.version in (1.9, 1.10)",
+        "key == 3e84715 and host = 007 and params.mode == true",
+        "started > 2026 and started < 2027",
     ],
 )
 def test_what_is_so_matches(text: str) -> None:
@@ -68,6 +75,7 @@ def test_what_is_so_matches(text: str) -> None:
         "branch == main and status == failed",
         "(branch == x or branch == main) and status == failed",
         "params.depth == '5'",
+        "params.version == 1.1 or host == 7",
     ],
 )
 def test_what_is_not_so_does_not_match(text: str) -> None:

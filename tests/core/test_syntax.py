@@ -143,6 +143,7 @@ def test_names_that_depend_on_what_runs_are_known_and_not_judged() -> None:
         (b"x = 1\n\ny = '\xff'", 3, "utf-8"),
         (b"#!/x\n# -*- coding: punycode -*-\nx = 1", 1, "punycode"),
         (b"1" * 5000, 1, "integer"),
+        (b"x = 1\nimport b, " + b"a . \\\n" * 200 + b"a", 2, "more than 100 parts"),
     ],
 )
 def test_what_does_not_parse_is_told_with_its_line(data: bytes, line: int, said: str) -> None:

@@ -89,6 +89,10 @@ def test_modules_are_looked_for_in_the_roots_that_a_stage_names(git_repo: Make) 
     files = {"lib/src/features.py": "import helper\ndef build(): ...\n", "code/helper.py": "", "helper.py": ""}
     stage = built(made(git_repo, "{call: 'src.features:build', roots: [lib, code]}", files))
     assert set(stage.deps) == {"lib/src/features.py", "code/helper.py"}
+    nested = {"lib/__init__.py": "", "lib/sub/__init__.py": "import helper\n", "lib/sub/m.py": FUNCTION["src/f.py"]}
+    call = "{call: 'lib.sub.m:_hidden', roots: ['.', lib, lib/sub]}"
+    within = built(made(git_repo, call, {**nested, "helper.py": ""}, name="within"))
+    assert set(within.deps) == {*nested, "helper.py"}, "packages above count, though one of the roots is inside them"
     below = built(made(git_repo, "{call: 'src.features:build'}", files, more="      wdir: lib\n", name="below"))
     assert set(below.deps) == {"lib/src/features.py"}
 

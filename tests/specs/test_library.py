@@ -247,3 +247,8 @@ def test_a_card_without_a_project_has_no_words_of_one(git_repo: Callable[..., Gi
     repo = git_repo({"runner.yaml": HEAD + spec, "m/x": "1"})
     found = findings_of(repo)
     assert [word in line for word, line in zip(("the data card", ".md or .html"), found, strict=True)] == [True, True]
+
+
+def test_inputs_come_in_the_order_of_the_spec_in_every_process() -> None:
+    inputs = {f"name_{number}": f"data/{number}.csv" for number in range(20, 0, -1)}
+    assert list(inputs_of("python", {"call": "a:b", "inputs": inputs})) == list(inputs.values())

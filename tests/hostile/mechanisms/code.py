@@ -25,6 +25,7 @@ def modules_of_the_repository() -> Iterator[Case]:
         yield Case(f"in {encoding}", _calls("m:f", f"# coding: {encoding}\n{plain}"), PLAN)
     for part in ("(", "-", "not ", "lambda: ", "[", "f'{", "x.", "x + "):
         yield Case(f"many {part}", _calls("m:f", f"{plain}{part * 50_000}0"), PLAN)
+    yield Case("a name of many parts", _calls("m:f", f"import {'a.' * 100_000}a\n{plain}"), PLAN)
     yield Case("many statements", _calls("m:f", plain + "x\n" * 120_000), PLAN)
     yield Case("many imports", _calls("m:f", plain + "".join(f"import a{number}\n" for number in range(9_000))), PLAN)
     yield Case("many names", _calls("m:f", f"from . import ({', '.join(f'n{n}' for n in range(30_000))})"), PLAN)
