@@ -42,7 +42,8 @@ class Meaning:
     """What a file says, or why that is not known."""
 
     size_bytes: int
-    """By the time that it takes to read: of a module its bytes."""
+    cost: int
+    """By the time that it takes to read, a second for each MiB: of a module its bytes."""
     digest: str = ""
     """Empty where it counts by its bytes."""
     imports: tuple[Import, ...] = ()
@@ -77,7 +78,7 @@ class Meanings:
                 pass  # damaged: as good as not there
         data = self._read(oid, _LIMIT_BYTES[kind])
         if data is None:
-            return Meaning(0, why=f"it is larger than {_LIMIT_BYTES[kind] >> 10:,} KiB")
+            return Meaning(0, 0, why=f"it is larger than {_LIMIT_BYTES[kind] >> 10:,} KiB")
         found = _READERS[kind](data)
         self._cache.put(_NAMESPACE[kind], oid, _row(found))
         return found
@@ -89,17 +90,17 @@ def _read_module(data: bytes) -> Meaning:
     except NotPython as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         why = f"Python {version} cannot parse it: {error}"
-        return Meaning(len(data), why=why, line=error.line, column=error.column)
-    return Meaning(len(data), module.digest, module.imports, module)
+        return Meaning(len(data), len(data), why=why, line=error.line, column=error.column)
+    return Meaning(len(data), len(data), module.digest, module.imports, module)
 
 
 def _read_notebook(data: bytes) -> Meaning:
     try:
         notebook = read_notebook(data)
     except NotNotebook as error:
-        return Meaning(len(data) // _OUTPUTS_WEIGHT, why=str(error))
-    size_bytes = len(data) // _OUTPUTS_WEIGHT + _CELLS_WEIGHT * notebook.code_size
-    return Meaning(size_bytes, notebook.digest, notebook.imports)
+        return Meaning(len(data), len(data) // _OUTPUTS_WEIGHT, why=str(error))
+    cost = len(data) // _OUTPUTS_WEIGHT + _CELLS_WEIGHT * notebook.code_size
+    return Meaning(len(data), cost, notebook.digest, notebook.imports)
 
 
 _READERS: Mapping[str, Callable[[bytes], Meaning]] = {MODULE: _read_module, NOTEBOOK: _read_notebook}
@@ -108,6 +109,7 @@ _READERS: Mapping[str, Callable[[bytes], Meaning]] = {MODULE: _read_module, NOTE
 def _row(meaning: Meaning) -> dict[str, Any]:
     return {
         "size": meaning.size_bytes,
+        "cost": meaning.cost,
         "digest": meaning.digest,
         "imports": [one.as_json() for one in meaning.imports] if meaning.module is None else [],
         "module": None if meaning.module is None else meaning.module.as_json(),
@@ -118,7 +120,7 @@ def _row(meaning: Meaning) -> dict[str, Any]:
 def _meaning(row: Mapping[str, Any]) -> Meaning:
     module = None if row["module"] is None else Module.from_json(row["module"])
     imports = module.imports if module is not None else tuple(map(Import.from_json, row["imports"]))
-    return Meaning(row["size"], row["digest"], imports, module, *row["why"])
+    return Meaning(row["size"], row["cost"], row["digest"], imports, module, *row["why"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Finder:
         found = self.meanings.of(entry.oid, kind)
         if entry.oid not in self._counted:
             self._counted.add(entry.oid)
-            self.left_bytes -= found.size_bytes
+            self.left_bytes -= found.cost
         return found
 
     def used(self, start: tuple[tuple[str, str], ...], roots: tuple[str, ...]) -> Used:

@@ -72,9 +72,9 @@ def code_of(request: Request, layout: Layout) -> StageCode:
         problems.append((("with", "roots"), f"the folder `{root}` leaves the repository", "name a folder inside it"))
     for kind, text in request["start"]:
         if kind == _FUNCTION:
-            files, found = _function(text, finder, request)
+            of_function, found = _function(text, finder, request)
             problems += found if not request["outside"] else []
-            start |= dict.fromkeys(files, MODULE)
+            start |= dict.fromkeys(of_function, MODULE)
         else:
             path = resolved(request["wdir"], text)
             start |= _below(finder, path, kind) if path is not None else {}
