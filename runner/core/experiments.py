@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -157,6 +158,9 @@ class Columns:
                 for name, value in values.items():
                     self._leaves[kind].setdefault(name, []).append(value)
         self._count = len(rows)
+        pipelines = Counter(row.run.address.pipeline for row in rows)
+        main = pipelines.most_common(1)[0][0] if pipelines else ""
+        self._of_main = Counter(name for row in rows if row.run.address.pipeline == main for name in row.metrics)
 
     def all(self) -> list[str]:
         """Every column, the facts first."""
@@ -183,9 +187,19 @@ class Columns:
         return [kind + name for name, values in self._leaves[kind].items() if differs(name, values)]
 
     def metrics(self) -> list[str]:
-        """Columns of metrics, first those that differ, of these first those that are not nested deep."""
+        """Columns of metrics, those first that tell runs apart best.
+
+        Plain ones come before those inside others, such as slices; the pipeline with the most runs before what measures
+        its results for a gate; those that differ before those that do not; at last those that more runs have.
+        """
         varying = set(self.varying(METRICS))
-        return sorted(self.of(METRICS), key=lambda name: (name not in varying, name.rpartition(":")[2].count(".")))
+
+        def worth(column: str) -> tuple[int, bool, bool, int]:
+            name = column.removeprefix(METRICS)
+            depth = name.rpartition(":")[2].count(".")
+            return depth, name not in self._of_main, column not in varying, -self._of_main[name]
+
+        return sorted(self.of(METRICS), key=worth)
 
     def find(self, name: str) -> str:
         """The one column of a name; raises UnknownColumn."""

@@ -20,7 +20,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def usual_columns(rows: Sequence[Ran], columns: Columns) -> tuple[list[str], int]:
     """The columns to show where nobody names any, and how many more there are.
 
-    Metrics that differ come before those that are alike everywhere; of parameters those count that differ.
+    Of metrics the first ones that tell runs apart best; of parameters those count that differ.
     """
     several = len({row.run.address.pipeline for row in rows}) > 1
     facts = ["record", *(["pipeline"] if several else []), "stage", "status", "started", "duration", "commit"]

@@ -9,6 +9,7 @@ import pytest
 from runner.core.experiments import Columns, Lineage, Made, Ran, UnknownColumn, metrics_of, own_params, sorted_rows
 from runner.core.nouns import Address
 from runner.core.records import RunFacts
+from runner.values import replace
 
 
 def _run(stage: str, material: dict[str, Any], metrics: dict[str, Any] | None = None) -> RunFacts:
@@ -125,10 +126,18 @@ def test_an_argument_that_only_some_runs_were_given_differs() -> None:
     assert columns.varying("params.") == ["params.train:with.params.C"]
 
 
-def test_metrics_that_differ_come_first_and_nested_ones_last() -> None:
-    values = ({"m.json": {"a": {"b": 1}, "same": 1, "z": 1}}, {"m.json": {"a": {"b": 2}, "same": 1, "z": 2}})
-    columns = Columns([_row(number, {}, metrics) for number, metrics in enumerate(values)])
-    assert columns.metrics() == ["metrics.m.json:z", "metrics.m.json:a.b", "metrics.m.json:same"]
+def test_plain_metrics_that_differ_and_most_runs_have_come_first_and_those_for_gates_and_nested_ones_last() -> None:
+    values = (
+        {"m.json": {"a": {"b": 1, "c": 1}, "same": 1, "few": 1, "z": 1}},
+        {"m.json": {"a": {"b": 2, "c": 1}, "same": 1, "z": 2, "few": 2}},
+        {"m.json": {"a": {"b": 2, "c": 1}, "z": 2}},
+    )
+    rows = [_row(number, {}, metrics) for number, metrics in enumerate(values)]
+    for number, groups in enumerate(({"f": {"rate": 1}}, {"f": {"rate": 2}})):
+        row = _row(9, {}, {"evidence.json": {"mismatches": number, "groups": groups}})
+        rows.insert(0, replace(row, run=replace(row.run, address=Address("api-evidence", "skew"))))
+    names = ["m.json:z", "m.json:few", "m.json:same", "evidence.json:mismatches", "m.json:a.b", "m.json:a.c"]
+    assert Columns(rows).metrics() == [f"metrics.{name}" for name in [*names, "evidence.json:groups.f.rate"]]
 
 
 def test_rows_are_sorted_by_value_and_what_is_missing_comes_last_either_way() -> None:
