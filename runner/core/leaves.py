@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,14 @@ def leaves(prefix: str, value: Any, joint: str = ".") -> list[tuple[str, Any]]:
 
 
 def difference(before: Any, after: Any) -> float | None:
-    """How far apart two numbers are; None where one of them is none."""
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (before, after))
-    return round(after - before, 12) if numbers else None
+    """How far apart two numbers are; None where one of them is none, or that is more than a float holds."""
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (before, after)):
+        return None
+    try:
+        gap: float = round(after - before, 12)
+        return gap if math.isfinite(gap) else None
+    except OverflowError:  # JSON has whole numbers of any length
+        return None
 
 
 def _is_tagged(value: Mapping[str, Any]) -> bool:

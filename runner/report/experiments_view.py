@@ -109,5 +109,7 @@ def _csv_cell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (int, float)):
         return repr(value)
-    text = Style.safe(value if isinstance(value, str) else shown(value))
+    if not isinstance(value, str):
+        return Style.safe(shown(value))  # `-inf` is a number
+    text = Style.safe(value)
     return f"'{text}" if text.startswith(_FORMULA) else text

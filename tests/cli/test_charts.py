@@ -85,3 +85,4 @@ def test_any_numbers_can_be_drawn() -> None:
 def test_a_text_is_no_formula_in_a_spreadsheet() -> None:
     rows = [["=HYPERLINK(1)", -1.5, None, True, 'a,"b"\nc']]
     assert csv_text(["@a", "b"], rows).splitlines() == ["'@a,b", '\'=HYPERLINK(1),-1.5,,true,"a,""b""�c"']
+    assert csv_text(["a"], [[{"!float": "-inf"}]]) == "a\n-inf\n", "a number is none"
