@@ -246,7 +246,7 @@ def _tell(row: Row, data: Data, bench: Bench, only: list[str]) -> None:
     for name, once in row.ask(data, bench):
         if only and not any(name.startswith(word) for word in only):
             continue
-        cost = median([_alone(once, bench.folder) for _ in range(bench.runs)])
+        cost = median([alone(once, bench.folder) for _ in range(bench.runs)])
         first = first or cost.cpu_seconds
         print(
             f"| {name} | {cost.cpu_seconds:.3f} | {cost.cpu_seconds / first:.2f} | {cost.wall_seconds:.2f} "
@@ -255,7 +255,7 @@ def _tell(row: Row, data: Data, bench: Bench, only: list[str]) -> None:
         )
 
 
-def _alone(once: Callable[[], Cost], folder: Path) -> Cost:
+def alone(once: Callable[[], Cost], folder: Path) -> Cost:
     """Measure, and remove what was made for it."""
     before = set(folder.iterdir())
     try:
