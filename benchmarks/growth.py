@@ -177,7 +177,8 @@ def draw(spots: list[Spot]) -> None:
         if rows:
             picture(question.name, question.title, question.x, "CPU s", rows, lambda spot: spot.value)
     plans = [spot for spot in spots if spot.question == "plan"]
-    picture("memory", "Memory of a plan, nothing changed", STAGES, "MiB", plans, lambda spot: spot.peak_mib)
+    if plans:
+        picture("memory", "Memory of a plan, nothing changed", STAGES, "MiB", plans, lambda spot: spot.peak_mib)
     tip = [spot for spot in spots if spot.question == "tip"]
     if tip:
         picture("tip", "The tip of the state branch", "reconciles before", "files", tip, lambda spot: spot.value)

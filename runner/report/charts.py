@@ -79,6 +79,8 @@ class Chart:
     """Whether each point is marked."""
     is_time: bool = False
     """Whether x is seconds since 1970."""
+    powers: bool = False
+    """Whether both axes hold decimal logarithms; their labels are the powers of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ _Placed = tuple[float, float, Point]
 class _Axis:
     """Places values between two ends of the paper."""
 
-    def __init__(self, values: Sequence[Any], start: float, end: float, *, is_time: bool = False) -> None:
+    def __init__(
+        self, values: Sequence[Any], start: float, end: float, *, is_time: bool = False, powers: bool = False
+    ) -> None:
         self._start, self._end = start, end
         self.words: list[str] = []
         numbers = [float(value) for value in values if is_number(value)]
@@ -132,6 +136,10 @@ class _Axis:
             self.ticks = ticks[:: math.ceil(len(ticks) / _MOST_TICKS)] if ticks else []
         else:
             self.low, self.high, self.ticks = _scale(min(numbers), max(numbers), is_time=is_time)
+            if powers:
+                low, high = math.floor(min(numbers)), math.ceil(max(numbers))
+                self.low, self.high = float(low), float(max(high, low + 1))
+                self.ticks = [(float(power), f"{10.0**power:,g}") for power in range(low, max(high, low + 1) + 1)]
 
     def at(self, value: Any) -> float:
         """Where a value stands."""
@@ -152,8 +160,8 @@ def _chart(chart: Chart) -> tuple[list[str], float]:
     points = [point for series in chart.series for point in series.points]
     named = [(number, series) for number, series in enumerate(chart.series) if series.name]
     legend, rows = _legend(named, HEIGHT + 4) if len(named) > 1 else ([], 0)
-    across = _Axis([point.x for point in points], _LEFT, WIDTH - _RIGHT, is_time=chart.is_time)
-    up = _Axis([point.y for point in points], HEIGHT - _BOTTOM, _TOP)
+    across = _Axis([point.x for point in points], _LEFT, WIDTH - _RIGHT, is_time=chart.is_time, powers=chart.powers)
+    up = _Axis([point.y for point in points], HEIGHT - _BOTTOM, _TOP, powers=chart.powers)
     body = [*_frame(across, up, chart)]
     for number, series in enumerate(chart.series):
         colour = f"var(--c{number % _MOST_COLOURS})"
@@ -342,7 +350,7 @@ def _said(picture: Chart | Parallel) -> str:
     """The picture in words."""
     if isinstance(picture, Parallel):
         return f"{picture.title}: {len(picture.ways)} runs on {len(picture.axes)} axes: {', '.join(picture.axes)}"
-    values = [point.y for series in picture.series for point in series.points]
+    values = [10.0**point.y if picture.powers else point.y for series in picture.series for point in series.points]
     ends = f", from {min(values):.6g} to {max(values):.6g}" if values else ""
     return f"{picture.title}: {picture.y_label} by {picture.x_label}, {len(values)} values{ends}"
 
