@@ -152,11 +152,16 @@ def price_of(work: Sequence[Work], room: Capacity) -> Price:
         return {row.address: which(known[row.address]) if row.address in known else 0.0 for row in work}
 
     usual = lasting(lambda estimate: estimate.seconds)
+    seconds = _span(work, usual, room)
+
+    def end(ends: Mapping[Address, float]) -> float:
+        return seconds if ends == usual else _span(work, ends, room)
+
     return Price(
         estimates=known,
-        seconds=_span(work, usual, room),
-        low=_span(work, lasting(lambda estimate: estimate.low), room),
-        high=_span(work, lasting(lambda estimate: estimate.high), room),
+        seconds=seconds,
+        low=end(lasting(lambda estimate: estimate.low)),
+        high=end(lasting(lambda estimate: estimate.high)),
         work=sum(usual.values()),
         longest_way=_longest_way(work, usual),
         jobs=room.jobs,

@@ -7,6 +7,7 @@ bytes, so that nothing can be changed, dropped or swapped without breaking what 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 from runner.core.canonical import plain, plain_bytes
 from runner.core.dsse import BadEnvelope, Envelope, Sign, envelope_bytes, parse_envelope, unsigned
 from runner.core.nouns import Address
-from runner.core.predicates import BY_TYPE, RUN, Kind
+from runner.core.predicates import BY_TYPE, EXTENSION, RUN, Kind
 from runner.core.recorded import RUNNER, InputSizes, OutFact
 from runner.values import dataclass, field
 
@@ -246,6 +247,19 @@ def append(
 def parse_record(data: bytes) -> Record:
     """The record in the bytes of a file; raises BadRecord unless they are canonical to the last bit."""
     return opened(data)[0]
+
+
+def run_told(data: bytes) -> Mapping[str, Any] | None:
+    """What a record says of a run, as it stands there; None for any other, and for what is no record.
+
+    Neither its form nor its signature is looked at, which takes most of the time: enough for an estimate, and for
+    nothing that is decided.
+    """
+    try:
+        run = json.loads(base64.b64decode(json.loads(data)["payload"]))["predicate"][EXTENSION]["run"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return run if isinstance(run, dict) else None
 
 
 def opened(data: bytes) -> tuple[Record, Envelope, Mapping[str, Any]]:

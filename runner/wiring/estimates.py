@@ -11,7 +11,7 @@ from runner.core.estimates import MOST_SAMPLES, Price, Work, estimate_of, host_c
 from runner.core.nouns import Address
 from runner.core.plan import Plan
 from runner.core.recorded import RUNNER
-from runner.core.records import BadRecord, RunFacts
+from runner.core.records import run_told
 from runner.errors import Held, RunnerError
 from runner.ledger.state import State
 from runner.observe.observation import Observation
@@ -90,9 +90,10 @@ def samples_of(state: State, wanted: Iterable[Address]) -> Samples:
     standing = {entry.record for address, entry in state.entries().items() if address in chosen and entry.record}
     numbers = sorted({*files[-_NEWEST:], *standing.intersection(files)}, reverse=True)
     found: Samples = {}
-    for run in _runs(state, numbers):
-        if run.address in chosen or _group(run.address):
-            found.setdefault(run.address, []).append((run.seconds, host_class(run.host)))
+    for data in state.records_told(numbers):
+        address, seconds, kind = _taken(run_told(data)) or (None, 0.0, "")
+        if address is not None and (address in chosen or _group(address)):
+            found.setdefault(address, []).append((seconds, kind))
     return found
 
 
@@ -108,17 +109,17 @@ def _samples(wanted: list[Address], observation: Observation) -> Samples:
     return found
 
 
-def _runs(state: State, numbers: list[int]) -> Iterable[RunFacts]:
-    """The runs among these records that took their time: not those that failed, or were restored."""
+def _taken(run: Mapping[str, Any] | None) -> tuple[Address, float, str] | None:
+    """What a run took, and where; None for one that failed or was restored, and for what is no run."""
     try:
-        records = state.records_at(numbers)
-        for record in records:
-            run = record.run
-            took_its_time = run is not None and run.succeeded and run.reason == "ok" and run.provenance == RUNNER
-            if run is not None and took_its_time and type(run.seconds) in (int, float) and 0 <= run.seconds < _LONGEST:
-                yield run
-    except (BadRecord, KeyError, TypeError, ValueError):
-        return
+        if run is None or run["outcome"]["succeeded"] is not True or run["outcome"]["reason"] != "ok":
+            return None
+        seconds, host = run["seconds"], run["host"]
+        if run["provenance"] != RUNNER or type(seconds) not in (int, float) or not 0 <= seconds < _LONGEST:
+            return None
+        return Address(str(run["pipeline"]), str(run["stage"])), float(seconds), host_class(host)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
 
 
 def _groups(samples: Mapping[Address, list[tuple[float, str]]]) -> Samples:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.core.records import parse_record
+from runner.core.records import run_told
 from tests.cli.command import call, reconciled
 from tests.counted import calls
 from tests.repositories import GitRepo
@@ -72,14 +72,14 @@ def test_what_never_ran_is_named(repo: GitRepo) -> None:
 
 def test_a_plan_reads_records_only_where_something_may_run(repo: GitRepo) -> None:
     repo.commit({"README": "words\n"})
-    with calls(parse_record) as called:
+    with calls(run_told) as called:
         assert call(repo.path, "plan").code == 0
     assert called == {}
     repo.commit({"p": "2\n"})
-    with calls(parse_record) as called:
+    with calls(run_told) as called:
         assert call(repo.path, "plan").code == 2
-    assert called == {"parse_record": 5}  # all that there are: four runs, and a reconcile
-    with calls(parse_record) as called:
+    assert called == {"run_told": 5}  # all that there are: four runs, and a reconcile
+    with calls(run_told) as called:
         assert call(repo.path, "plan").code == 2
     assert called == {}
 
