@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.cli.command import call
@@ -29,7 +32,9 @@ class Example:
 
     def says(self, *words: str, code: int = 0) -> str:
         """What a command prints, which must end with this code."""
-        answer = call(self.repo.path, *words)
+        with pytest.MonkeyPatch.context() as patch:  # a `python` in a command is this one
+            patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+            answer = call(self.repo.path, *words)
         assert answer.code == code, f"{words}: {answer.out}{answer.err}"
         return answer.out
 
