@@ -243,6 +243,8 @@ class Finder:
                 return init, (path,)
             if self._entry(file := f"{path}.py") is not None:
                 return file, ()
+            if (link := self._link_on(path)) is not None:
+                return link, ()  # Python goes through it, and no stage may
             if self.tree.is_folder(path):
                 portions.append(path)
         return None, portions
@@ -253,6 +255,14 @@ class Finder:
                 return
             if self._entry(init := f"{folder}/__init__.py") is not None:
                 yield init
+
+    def _link_on(self, path: str) -> str | None:
+        """The symbolic link that a path is or goes through."""
+        for part in (path, *parents(path)):
+            entry = self.tree.get(part)
+            if entry is not None and entry.mode == SYMLINK:
+                return part
+        return None
 
     def _entry(self, path: str) -> TreeEntry | None:
         """A file or a link; what lies behind a link or in a submodule is not seen."""

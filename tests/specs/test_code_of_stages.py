@@ -210,6 +210,17 @@ def test_a_link_in_place_of_a_module_is_refused_as_any_other_is(git_repo: Make) 
     assert "`src/near.py` is a symbolic link, which no stage can read" in found
 
 
+@pytest.mark.parametrize(("name", "roots"), [("linked.n", "['.']"), ("inner.n", "['.', linked]")])
+def test_a_module_behind_a_linked_folder_is_refused_as_python_would_find_it(
+    name: str, roots: str, git_repo: Make
+) -> None:
+    files = {"m.py": f"import {name}\ndef f(): ...\n", "real/n.py": "", "real/inner/n.py": ""}
+    repo = made(git_repo, f"{{call: 'm:f', roots: {roots}}}", files)
+    (repo.path / "linked").symlink_to("real")
+    repo.commit({}, "A link")
+    assert any("`linked` is a symbolic link, which no stage can read" in found for found in findings_of(repo))
+
+
 def test_a_notebook_counts_by_its_cells_and_what_they_import_is_a_dependency(tmp_path: Path) -> None:
     spec = HEAD + "  stages:\n    eda: {uses: notebook, with: {notebook: nb/eda.ipynb}, outs: [eda.html]}\n"
     code = {"cell_type": "code", "metadata": {}, "source": "%time\nfrom src import near", "outputs": [], "id": "a"}
