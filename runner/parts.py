@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.core.actions import Action
 from runner.core.nouns import Address
@@ -17,6 +17,9 @@ from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.record.publish import Published
 from runner.values import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from runner.core.releases import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,17 @@ class Request:
     """Only these stages and what they need; None for all."""
     expected: tuple[str, str] | None = None
     """Desired commit and digest of recorded facts that a plan was made from; refused when one of them moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Releasing:
+    """What became of the releases of a commit."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    commits: tuple[str, ...] = ()
+    """State commits made."""
+    state: State | None = None
+    """The newest state; None where nothing was looked at."""
 
 
 @dataclass
@@ -59,6 +73,8 @@ class Result:
     """Runs that were not recorded, since the same work was recorded first."""
     sent: Mapping[str, Transferred] = field(default_factory=dict)
     """By DVC remote what really went there."""
+    releases: list[Verdict] = field(default_factory=list)
+    """What became of each deployment in each environment."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -67,8 +83,15 @@ class Result:
             return ExitCode.INTERRUPTED
         if any(step.action is Action.FAILED for step in self.steps.values()):
             return ExitCode.FAILED
-        left = ExitCode.RACE if self.held or self.moved else ExitCode.DONE
+        left = ExitCode.RACE if self.held or self.moved else self._of_releases()
         return next((error.exit_code for error in self.host_errors.values()), left)
+
+    def _of_releases(self) -> ExitCode:
+        """A model that the gates refuse is a failure; one that waits is held."""
+        outcomes = {verdict.decision.outcome.value for verdict in self.releases}
+        if "refused" in outcomes:
+            return ExitCode.FAILED
+        return ExitCode.HELD if "held" in outcomes else ExitCode.DONE
 
     def followed_by(self, later: Result) -> Result:
         """Both as one: what each did, and the later's last word."""
@@ -123,6 +146,9 @@ class Parts(Protocol):
 
     def insists(self, observation: Observation) -> bool:
         """Whether there is something to record though no stage changes: a person's word, or a new place for bytes."""
+
+    def release(self, observation: Observation, state: State | None, stop: threading.Event) -> Releasing:
+        """Decide on the newest state what is served of each deployment, and have what is new recorded."""
 
     def sent(self) -> Mapping[str, Transferred]:
         """By DVC remote what was sent there so far."""

@@ -51,8 +51,20 @@ def _round(parts: Parts, request: Request, stop: threading.Event) -> Result:
             parts.released()
     elif plan.changes_state or parts.insists(observation):
         _record(parts.publisher(observation, stop), parts, [], result)
+    if request.targets is None and not (result.cancelled or result.moved or result.held):
+        _release(parts, result, stop)
     result.sent = parts.sent()
     return result
+
+
+def _release(parts: Parts, result: Result, stop: threading.Event) -> None:
+    """Once all that ran is recorded, it is decided what is served from now on."""
+    made = parts.release(result.observation, result.state, stop)
+    result.releases += made.verdicts
+    result.commits += made.commits
+    result.state = made.state or result.state
+    if made.commits:
+        reached("released")
 
 
 def _publish_left_over(

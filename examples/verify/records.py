@@ -18,11 +18,14 @@ FIELDS = {
     " trust watched",
     "verification": "actor branch desired host id runs signing state trigger trust watched",
     "plan": "actor desired recordedDigest steps",
-    "gate": "conditions deployment model verdict",
+    "gate": "actor branch conditions deployment desired environment host id md5 model outcome signing spec state"
+    " trigger trust verdict watched",
     "approval": "actor approved deployment model",
-    "release": "deployment files model version",
+    "release": "actor at branch commit deployment desired environment event format host id key model quarantined"
+    " replaces run serving settings signing spec stage state trigger trust version watched",
     "monitor": "event monitor window",
 }
+ALONE = ("verification", "gate", "release")  # they end commits that append to the ledger alone
 End = namedtuple("End", "digest dated desired location state roles peaks parents")
 NONE = End(None, "", None, None, b"", {"runner"}, (), None)  # what no record comes to
 
@@ -81,10 +84,10 @@ def follow(end, number, data, kind, own, runs, seen):
         desired, location = end.desired if part["late"] and end.desired else part["desired"], part["location"]
     if kind == "verification":
         need(*(runs[row["record"]]["key"] == row["key"] for row in part["runs"]))
-    if kind in ("reconcile", "verification"):  # these end a state commit
+    if kind in ("reconcile", *ALONE):  # these end a state commit
         state = {"schema": 1, "desired": desired, "location": location, "sequence": number, "digest": digest}
         state = as_json(state, None, indent=1)
-        alone = part["state"] and (kind == "verification" or part["late"])  # such a commit is of the ledger alone
+        alone = part["state"] and (kind in ALONE or part["late"])  # such a commit is of the ledger alone
         parents = [name for name in (part["state"], None if alone else part["desired"]) if name]
         parents = None if part["branch"] == part["watched"] else parents  # there people's commits lie between
     roles = {"runner", "proposals"} if proposed and not adopted else {"approver" if kind == "approval" else "runner"}

@@ -12,6 +12,8 @@ from records import NONSENSE, as_json, need
 
 KEYS, SEALED_KEYS, VERIFIED = ".runner/keys/", ".runner/keys-sealed/", ".runner/verified/"
 RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
+RELEASES, RELEASED = ".runner/releases/", ".runner/released/"  # what is served, and what is remembered of it
+SERVED = "deployment environment version model format stage run key commit at serving spec settings replaces"
 ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "forms", "adoptedFrom"}
 
 
@@ -56,12 +58,30 @@ def encoded(name):
     return text if len(text) <= 180 else f"{text[:147]}%{hashlib.sha256(data).hexdigest()[:32]}"
 
 
+def releases(number, kind, part, served, remembered):
+    """What is served in an environment, and what is remembered of it, once a verdict or a release is recorded."""
+    place = part["deployment"], part["environment"]
+    new = {"schema": 1, "deployment": place[0], "environment": place[1], "last": 0}
+    known = remembered.setdefault(place, new | {"versions": [], "quarantine": [], "refused": None})
+    if kind == "gate":
+        refused = {"model": part["md5"], "spec": part["spec"], "record": number}
+        known["refused"] = refused if part["outcome"] == "refused" else None
+        return
+    need(part["replaces"] == served.pop(place, {"version": None})["version"])
+    if part["event"] != "removed":
+        need(part["version"] == known["last"] + 1)
+        known["last"], known["versions"] = part["version"], [*known["versions"], [part["version"], number]]
+        rejected = [row for row in known["quarantine"] if row["model"] != part["model"]["md5"]]
+        known["quarantine"] = [*rejected, *([part["quarantined"]] if part["quarantined"] else [])][-100:]
+        served[place] = {"schema": 1, "record": number} | {name: part[name] for name in SERVED.split()}
+
+
 def differing(files, runs, stated):
     """Paths of what is not as the records have it; `runs` by number, and `stated`: kind and own part of each record.
 
     Raises one of NONSENSE where what they state makes no sense.
     """
-    stands, verified, wanted = {}, {}, {}
+    stands, verified, wanted, served, remembered = {}, {}, {}, {}, {}
     for number, (kind, part) in enumerate(stated, 1):
         if kind == "reconcile":
             for row in part["standing"]:
@@ -70,7 +90,12 @@ def differing(files, runs, stated):
         for row in part["runs"] if kind == "verification" else []:  # the newest one, and the newest with other bytes
             differed = number if row["result"] == "differs" else verified.get(row["key"], (0, "-"))[1]
             verified[row["key"]] = number, differed
-    found = {path: data for path, data in files.items() if path.startswith((KEYS, SEALED_KEYS, VERIFIED, RECORDED))}
+        if kind in ("gate", "release"):
+            releases(number, kind, part, served, remembered)
+    told = KEYS, SEALED_KEYS, VERIFIED, RECORDED, RELEASES, RELEASED
+    found = {path: data for path, data in files.items() if path.startswith(told)}
+    for folder, rows in ((RELEASES, served), (RELEASED, remembered)):
+        wanted |= {f"{folder}{'/'.join(map(encoded, place))}.json": as_json(row) for place, row in rows.items()}
     for path in sorted(path for path in files if path.startswith(RECORDED)):
         try:
             path, data = entry(files[path], runs, stands)

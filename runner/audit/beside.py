@@ -19,6 +19,7 @@ from runner.audit.tip import (
     key_breaks,
     object_breaks,
     records_in,
+    release_breaks,
     standing_addresses,
     standing_breaks,
 )
@@ -48,6 +49,8 @@ def later_breaks(reader: Reader, state: State, chain: Chain, known: State) -> li
     found = list(key_breaks(live, chain, Before(records, before)))
     before, now = _entries(reader, known, state, chain)
     found += standing_breaks(now, chain, Before(records, before))
+    before, now = (ledger_files(reader, one.commit, (layout.RELEASES, layout.RELEASED)) for one in (known, state))
+    found += release_breaks(now, chain, Before(records, before))
     old, new = (files_below(reader, one.commit, layout.OBJECTS) for one in (known, state))
     return [*found, *object_breaks(_read(reader, new, _changed(old, new)))]
 

@@ -22,7 +22,7 @@ from runner.core.checkpoint import parse_checkpoint
 from runner.core.git_ids import blob_id
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
-from runner.core.predicates import RECONCILE, RUN, VERIFICATION
+from runner.core.predicates import ENDING, RECONCILE, RUN, VERIFICATION
 from runner.core.recorded import Entry, Verified
 from runner.core.records import BadRecord, Head, Record
 from runner.core.verification import DIFFERS, verified_after
@@ -200,7 +200,7 @@ def _as_last(data: bytes, examiner: Examiner, frontier: Frontier, origin: str) -
 def _summary(reader: Reader, state: State, chain: Chain, before: Pin | None) -> Summary | None:
     """What `state.json` has to say; None where the last record ends no commit."""
     last = chain.examined[-1].valid
-    if last is None or last.kind not in (RECONCILE, VERIFICATION):
+    if last is None or last.kind not in ENDING:
         return None
     newest = [examined.valid for examined in reversed(chain.examined)]
     desired = next(filter(None, map(_desired, newest)), None)

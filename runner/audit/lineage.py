@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from runner.audit.findings import Breach, Breakage
-from runner.core.predicates import RECONCILE, VERIFICATION
+from runner.core.predicates import ALONE, ENDING
 from runner.core.records import Record
 
 
@@ -18,14 +18,14 @@ def named_parents(record: Record | None) -> tuple[str, ...] | None:
 
     Among people's commits on a watched branch what comes before is theirs, and no record names it.
     """
-    if record is None or record.kind not in (RECONCILE, VERIFICATION):
+    if record is None or record.kind not in ENDING:
         return None
     said = record.own[record.kind.name]
     if said["branch"] == said["watched"]:
         return None
     if said["state"] is None:
         return (str(said["desired"]),)
-    is_ledger_alone = record.kind is VERIFICATION or said["late"]
+    is_ledger_alone = record.kind in ALONE or said["late"]
     return (str(said["state"]),) if is_ledger_alone else (str(said["state"]), str(said["desired"]))
 
 

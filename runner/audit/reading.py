@@ -96,7 +96,17 @@ def _ledger(
     files = ledger_files(reader, commits[-1])
     if not with_first:
         before = ledger_files(
-            reader, commits[0], (layout.KEYS, layout.SEALED_KEYS, layout.VERIFIED, layout.RECORDED, layout.SEALED)
+            reader,
+            commits[0],
+            (
+                layout.KEYS,
+                layout.SEALED_KEYS,
+                layout.VERIFIED,
+                layout.RECORDED,
+                layout.SEALED,
+                layout.RELEASES,
+                layout.RELEASED,
+            ),
         )
         return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before, steps[0])
     complete = not reader.is_shallow() or not _is_cut(reader, commits[0])

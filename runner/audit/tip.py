@@ -13,12 +13,15 @@ from typing import Any
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
 from runner.audit.findings import Breach, Breakage
+from runner.core.canonical import canonical_bytes
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import md5_hex
 from runner.core.nouns import Address
-from runner.core.predicates import RECONCILE, RUN, VERIFICATION
+from runner.core.predicates import ENDING, GATE, RECONCILE, RELEASE, RUN, VERIFICATION
 from runner.core.recorded import Entry, Verified
 from runner.core.records import BadRecord, Head, Record, parse_record
+from runner.core.release_files import Files as ReleaseFiles
+from runner.core.release_files import after_gate, after_release, out_of_order
 from runner.core.verification import verified_after
 from runner.ledger import layout
 from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_bytes
@@ -40,6 +43,8 @@ READ = (
     layout.VERIFIED,
     layout.RECORDED,
     layout.OBJECTS,
+    layout.RELEASES,
+    layout.RELEASED,
 )
 """Files and folders that an audit reads."""
 
@@ -105,6 +110,7 @@ def check_tip(files: Files, chain: Chain, examiner: Examiner, before: Before | N
         *_end_breaks(files, chain, examiner, before),
         *key_breaks(files, chain, before),
         *_verified_breaks(files, chain, before),
+        *release_breaks(files, chain, before),
         *standing_breaks(files, chain, before),
         *object_breaks(files),
     ]
@@ -114,7 +120,7 @@ def summary_after(chain: Chain, size: int, before: Before | None = None) -> Summ
     """What `state.json` says after the first `size` records; None where the last of them ends no commit."""
     end = chain.at(size)
     last = end.valid if end is not None else None
-    if end is None or last is None or last.kind not in (RECONCILE, VERIFICATION):
+    if end is None or last is None or last.kind not in ENDING:
         return None
     desired = location = None
     for number in range(size, 0, -1):
@@ -212,6 +218,36 @@ def _verified_rows(files: Files) -> dict[str, dict[str, Verified]]:
         return {path: dict(parse_verified_lines(data.decode())) for path, data in found.items()}
     except ValueError:
         return {}  # nobody verified that: it is no index
+
+
+def release_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
+    """What is released, and what is remembered of it, follow to the byte from the records."""
+    folders = (layout.RELEASES + "/", layout.RELEASED + "/")
+    known = before.files if before is not None else {}
+    wanted = {path: data for path, data in known.items() if path.startswith(folders)}
+    for number, record in chain.records():
+        if record.kind not in (GATE, RELEASE):
+            continue
+        stated = record.own[record.kind.name]
+        paths = tuple(told(stated["deployment"], stated["environment"]) for told in _RELEASE_FILES)
+        held = ReleaseFiles(*(_value(wanted.get(path)) for path in paths))
+        if record.kind is RELEASE and (wrong := out_of_order(held, stated)):
+            yield Breakage(Breach.CHAIN, f"record {number}", wrong)
+            continue
+        after = (after_gate if record.kind is GATE else after_release)(held, number, stated)
+        for path, value in zip(paths, (after.live, after.memory), strict=True):
+            wanted.pop(path, None)
+            wanted |= {} if value is None else {path: canonical_bytes(value) + b"\n"}
+    found = {path: data for path, data in files.items() if path.startswith(folders)}
+    for path in sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)):
+        yield Breakage(Breach.BYTES, path, "does not say what the records of releases say")
+
+
+_RELEASE_FILES = (layout.release_path, layout.released_path)
+
+
+def _value(data: bytes | None) -> Any:
+    return None if data is None else json.loads(data)
 
 
 def _key_of(number: int, chain: Chain, before: Before | None) -> str | None:

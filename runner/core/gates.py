@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.measures import Found, Measure, MetricName, Unmeasured, found, numbers, seed_band, shown
 from runner.values import dataclass, field
+
+if TYPE_CHECKING:
+    from runner.core.environments import Environment
 
 CHAMPION, BASE = "champion", "base"
 HOLD, PASS, FAIL = "hold", "pass", "fail"
@@ -90,6 +93,8 @@ class Deployment:
     gates: tuple[Gate, ...] = ()
     accept_evidence: bool = False
     """Whether results that the runner did not make itself count."""
+    environments: tuple[Environment, ...] = ()
+    """Where it is released, in this order."""
 
 
 @dataclass(frozen=True, slots=True)

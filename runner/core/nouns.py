@@ -270,6 +270,8 @@ class Project:
     """Practices that `runner doctor` need not ask for, each with the reason."""
     budget_seconds: float | None = None
     """How long what one reconcile runs may take by estimate; None for as long as it does."""
+    allow_removal: bool = False
+    """`release.allowRemoval`: more than half of all Deployments may go at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The kinds of statements that a ledger may hold: their predicate types, and the role that may sign them.
 
 Each kind has a JSON Schema, `schemas/predicate-<name>.schema.json`. A signer signs nothing else, and the
-verifier accepts nothing else. Plan, gate, approval, release and monitor are reserved: nothing writes them yet.
+verifier accepts nothing else. Plan, approval and monitor are reserved: nothing writes them yet.
 """
 
 from __future__ import annotations
@@ -56,10 +56,15 @@ KINDS = (
     Kind("reconcile", f"{_OWN}/reconcile/v1"),
     Kind("verification", f"{_OWN}/verification/v1"),
     Kind("plan", f"{_OWN}/plan/v1", reserved=True),
-    Kind("gate", f"{_OWN}/gate/v1", reserved=True),
+    Kind("gate", f"{_OWN}/gate/v1"),
     Kind("approval", f"{_OWN}/approval/v1", APPROVER, reserved=True),
-    Kind("release", f"{_OWN}/release/v1", reserved=True),
+    Kind("release", f"{_OWN}/release/v1"),
     Kind("monitor", f"{_OWN}/monitor/v1", reserved=True),
 )
 BY_TYPE: Mapping[str, Kind] = {kind.predicate_type: kind for kind in KINDS}
 RUN, RECONCILE, VERIFICATION = KINDS[:3]
+GATE, RELEASE = (next(kind for kind in KINDS if kind.name == name) for name in ("gate", "release"))
+ALONE = (VERIFICATION, GATE, RELEASE)
+"""Kinds that end a commit which appends to the ledger and leaves what stands for stages as it is."""
+ENDING = (RECONCILE, *ALONE)
+"""Kinds that the last record of a state commit may be of."""

@@ -53,12 +53,12 @@ def _states_itself(reader: History, commit: str, parent: str, desired: str) -> b
     here = reader.tree(commit).get(path)
     if here is None or not reader.exists(parent) or reader.tree(parent).get(path) == here:
         return False
-    from runner.core.predicates import RECONCILE, VERIFICATION  # imported late: start-up
+    from runner.core.predicates import ENDING  # imported late: start-up
     from runner.core.records import BadRecord, parse_record
 
     try:
         record = parse_record(reader.file(commit, path, _STATE_LIMIT_BYTES) or b"")
-        return record.kind in (RECONCILE, VERIFICATION) and bool(record.own[record.kind.name]["desired"] == desired)
+        return record.kind in ENDING and bool(record.own[record.kind.name]["desired"] == desired)
     except (BadRecord, InputError, KeyError, TypeError):
         return False  # somebody else wrote this file
 

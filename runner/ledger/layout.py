@@ -29,6 +29,10 @@ SEALED_KEYS = f"{ROOT}/keys-sealed"
 """`<first two hex digits>`: the same lines as in `keys`, of records that are sealed."""
 VERIFIED = f"{ROOT}/verified"
 """`<first two hex digits>`: lines `key newest differed`, sorted: what verifications of a run key came to."""
+RELEASES = f"{ROOT}/releases"
+"""`<deployment>/<environment>.json`: the release that is served there."""
+RELEASED = f"{ROOT}/released"
+"""`<deployment>/<environment>.json`: every version there was, what was rolled back, and what the gates refused last."""
 ASIDE = f"{ROOT}/aside"
 """`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
@@ -107,6 +111,16 @@ def keys_path(key: str) -> str:
 def verified_path(key: str) -> str:
     """File of the index of verifications that holds a run key."""
     return f"{VERIFIED}/{key[:2]}"
+
+
+def release_path(deployment: str, environment: str) -> str:
+    """File of the release that is served."""
+    return f"{RELEASES}/{encoded(deployment)}/{encoded(environment)}.json"
+
+
+def released_path(deployment: str, environment: str) -> str:
+    """File of what is remembered of releases."""
+    return f"{RELEASED}/{encoded(deployment)}/{encoded(environment)}.json"
 
 
 def object_path(md5: str) -> str:

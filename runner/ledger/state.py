@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import Member, md5_hex, parse_listing
@@ -21,6 +21,9 @@ from runner.ledger import layout
 from runner.ledger.objects import Objects
 from runner.ledger.verified import parse_verified_lines
 from runner.values import dataclass
+
+if TYPE_CHECKING:
+    from runner.core.release_files import Files
 
 _FILE_LIMIT_BYTES = 64 << 20
 """Of one file of a state; the runner writes none that is larger."""
@@ -152,6 +155,29 @@ class State:
             for path in paths:
                 found |= parse_verified_lines(blobs[tree.files[path].oid].decode())
         return found
+
+    def has_releases(self) -> bool:
+        """Whether anything was ever released, or refused."""
+        return self._reader.tree(self.root_tree).folder(layout.RELEASED.removeprefix(layout.ROOT + "/")) is not None
+
+    def release_files(self, deployment: str, environment: str) -> Files:
+        """What stands of a deployment in an environment, and what is remembered of it."""
+        from runner.core.release_files import Files, live_from, memory_from  # imported late: few release anything
+
+        paths = layout.release_path(deployment, environment), layout.released_path(deployment, environment)
+        with self._believed(paths[0]):
+            found = [None if (data := self._file(path)) is None else json.loads(data) for path in paths]
+            memory_from(found[1]), live_from(found[0])
+        return Files(*found)
+
+    def released(self) -> list[tuple[str, str]]:
+        """Deployment and environment of every release that stands, sorted."""
+        tree = self._reader.tree(self.root_tree)
+        paths = tree.below(layout.RELEASES.removeprefix(layout.ROOT + "/"))
+        blobs = self._reader.blobs([tree.files[path].oid for path in paths], _FILE_LIMIT_BYTES)
+        with self._believed(layout.RELEASES):
+            rows = [json.loads(blobs[tree.files[path].oid]) for path in paths]
+            return sorted((str(row["deployment"]), str(row["environment"])) for row in rows)
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder whose listing the state keeps."""

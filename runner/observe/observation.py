@@ -132,5 +132,6 @@ def _under_policy(project: Project, policy: Project) -> Project:
         accept_nondeterministic=policy.accept_nondeterministic,
         strict=policy.strict or project.strict,
         protect=policy.protect,
+        allow_removal=policy.allow_removal,
         budget_seconds=project.budget_seconds if policy.budget_seconds is None else policy.budget_seconds,
     )

@@ -232,6 +232,11 @@ def _append_run(batch: Batch, run: RunFacts, more: Mapping[str, Any] | None = No
     return batch.head.sequence
 
 
+def append_stated(batch: Batch, kind: Kind, predicate: Mapping[str, Any], subject: list[dict[str, Any]]) -> None:
+    """One more record, of a predicate that has its `chain_fields` already."""
+    _append(batch, kind, predicate, subject)
+
+
 def _append(batch: Batch, kind: Kind, predicate: Mapping[str, Any], subject: list[dict[str, Any]]) -> None:
     batch.head, data = append(batch.head, kind, predicate, subject, batch.signer.sign)
     batch.frontier = batch.frontier.appended(leaf_hash(data))

@@ -6,7 +6,7 @@ On a lost race everything is decided again on the new state; on a lost acknowled
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.core.actions import Action
 from runner.core.digests import parse_listing
@@ -43,12 +43,16 @@ from runner.record.tree import Files, Sources
 from runner.record.turns import Turns
 from runner.values import dataclass, field, replace
 
+if TYPE_CHECKING:
+    from runner.core.releases import Verdict
+
 _TRIES = 12
 _UNHEARD = 2
 """Pushes without an answer, one after the other, that did not arrive: the remote does not work, and no race is lost."""
 _KEPT = ("the results are kept on this host", "the next reconcile publishes them")
 _NOT_KEPT = ("nothing is recorded", "run it again")
 """Of a verification: it is in no journal."""
+_NOT_RELEASED = ("nothing is released", "the next reconcile decides again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,15 @@ class Publisher:
         number = recorded_verification(state, self.facts["id"], since)
         return replace(published, commit=published.commit or state.commit, verification=number)
 
+    def publish_releases(self, decide: Callable[[State], Sequence[Verdict]]) -> Published:
+        """Have what is decided on the newest state in the ledger, with the files of what is released.
+
+        It is decided again after a lost race. Where nothing is new, or something newer was recorded meanwhile, there is
+        nothing to say. Raises HostError, RaceLost, and Held as `publish` does.
+        """
+        self.left = _NOT_RELEASED
+        return self._accepted(lambda: self._composed_releases(decide))
+
     def _accepted(self, compose: Callable[[], _Composed]) -> Published:
         try:
             return self._publish(compose)
@@ -261,6 +274,26 @@ class Publisher:
         differ = sum(row.result == DIFFERS for row in checked)
         what = f"{len(checked)} run{'s' if len(checked) != 1 else ''} repeated, {differ} differ"
         message = self._with_trailers(f"Verify {self.desired.commit[:12]}: {what}{'s' if differ == 1 else ''}")
+        return _Composed(self._ledger_request(base, batch, summary, {}, message), batch)
+
+    def _composed_releases(self, decide: Callable[[State], Sequence[Verdict]]) -> _Composed:
+        from runner.core.releases import subject_of  # imported late: few release anything
+        from runner.record.releases import append_releases
+
+        base = self.base
+        batch = begin(base, self.clock(), self.signer)
+        if base is None or self._is_late():
+            return _Composed(None, batch)
+        facts = {name: fact for name, fact in self.facts.items() if name != "acceptedState"}
+        facts |= {"branch": self.branch, "desired": self.desired.commit, "state": base.commit}
+        told = append_releases(base, batch, facts, decide(base))
+        if not told:
+            return _Composed(None, batch)
+        seal(base, batch)
+        write_index(batch)
+        write_checkpoint(batch)
+        summary = Summary(base.summary.desired, batch.head, base.summary.location)
+        message = self._with_trailers("; ".join(subject_of(verdict) for verdict in told))
         return _Composed(self._ledger_request(base, batch, summary, {}, message), batch)
 
     def _request(

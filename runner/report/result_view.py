@@ -50,6 +50,7 @@ def result_json(result: Result, code: ExitCode | None = None) -> dict[str, Any]:
             }
             for step in result.steps.values()
         ],
+        "releases": [verdict.as_json() for verdict in result.releases],
         "hostErrors": [{"stage": str(address), "message": e.line} for address, e in result.host_errors.items()],
         "dropped": [{"stage": _stage_of(row, result), **row} for row in result.dropped],
         "sent": [
@@ -103,6 +104,10 @@ def result_text(result: Result, style: Style) -> str:
         if sent.objects:
             what = f"{plural(sent.objects, 'object')} ({size(sent.size_bytes)}) to the DVC remote {name}"
             lines.append(f"{style.dim('sent')}     {Style.safe(what)}")
+    if result.releases:
+        from runner.report.release_view import release_lines  # imported late: few release anything
+
+        lines += release_lines(result.releases, style)
     lines += after_failures(result.steps.values(), style)
     return "\n".join(lines) + ("\n" if lines else "")
 
@@ -132,6 +137,8 @@ def result_line(result: Result, style: Style) -> str:
     if recorded > 0:
         what = plural(recorded, "run") + (f", {failed} failed" if failed else "")
         text = f"Recorded {what} in {commit}"
+    elif any(verdict.decision.news for verdict in result.releases):
+        text = f"Recorded what is released in {commit}"
     else:
         text = f"Recorded what stands now in {commit}"
     if result.state is not None and not result.state.is_signed:

@@ -17,14 +17,14 @@ from runner.core.gates import Deployment, Gate, Waiver
 from runner.core.lock import relative
 from runner.core.measures import EVERY, MetricName
 from runner.core.nouns import Holdout, OutKind, Stage
-from runner.specs import library, places, yaml12
+from runner.specs import environments, library, places, yaml12
 from runner.specs.documents import Document
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.left_out import Faults
 from runner.specs.places import Locator
 from runner.values import dataclass, field, replace
 
-HANDLED_FIELDS = frozenset(["model", "gates", "acceptEvidence"])
+HANDLED_FIELDS = frozenset(["model", "gates", "acceptEvidence", "strategy", "target", *environments.HANDLED])
 _BOUNDS = ("min", "max", "equals", "minDelta", "maxDelta")
 _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 
@@ -92,16 +92,19 @@ def read_deployment(document: Document, locator: Locator, ground: Ground) -> Dep
     """The deployment of a document, without gates that are wrong, which are noted in the faults."""
     reader = _Gates(document, locator, ground)
     gates = [reader.gate(index, row) for index, row in enumerate(document.spec.get("gates", ()))]
+    own = tuple(gate for gate in gates if gate is not None)
+    places_of = environments.EnvironmentReader(document.spec, locator, ground.faults, own, reader.of_environment)
     model = document.spec["model"]
     deployment = Deployment(
         name=document.name,
         pipeline=model["pipeline"],
         out=places.joined(ground.dvc_root, model["out"]) or model["out"],
-        gates=tuple(gate for gate in gates if gate is not None),
+        gates=own,
         accept_evidence=document.spec.get("acceptEvidence", False),
+        environments=places_of.environments(),
     )
     unhandled = [name for name in document.spec if name not in HANDLED_FIELDS]
-    unhandled += ["model.version"] if "version" in model else []
+    unhandled += places_of.unhandled()
     definition = {"stages": reader.stages} if reader.stages else {}
     reading = DeploymentReading(deployment, definition, reader.marks, tuple(unhandled))
     if definition and reading.pipeline in ground.pipelines:
@@ -125,9 +128,15 @@ class _Gates:
         self.stages: dict[str, Any] = {}
         self.marks: dict[str, tuple[int, int]] = {}
 
-    def gate(self, index: int, row: Mapping[str, Any]) -> Gate | None:
+    def of_environment(self, overlay: Mapping[str, Any], path: yaml12.Path) -> tuple[Gate, ...]:
+        """The gates of an environment, in place of those of the Deployment; the same names may stand in both."""
+        self._names = {}
+        found = [self.gate(index, row, (*path, "gates", index)) for index, row in enumerate(overlay["gates"])]
+        return tuple(gate for gate in found if gate is not None)
+
+    def gate(self, index: int, row: Mapping[str, Any], path: yaml12.Path = ()) -> Gate | None:
         """A gate; None where something is wrong with it, which is noted."""
-        at: yaml12.Path = ("gates", index)
+        at: yaml12.Path = path or ("gates", index)
         count = len(self._ground.faults.findings)
         kinds = [kind for kind in ("metric", *self._ground.evidence) if kind in row]
         if len(kinds) != 1:

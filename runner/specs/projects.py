@@ -113,6 +113,7 @@ class ProjectReading:
             purpose=self._purpose(),
             declined=tuple((spec.get("doctor") or {}).get("skip", {}).items()),
             budget_seconds=self._budget_seconds((spec.get("budget") or {}).get("time")),
+            allow_removal=(spec.get("release") or {}).get("allowRemoval", False),
         )
 
     def _purpose(self) -> Purpose | None:

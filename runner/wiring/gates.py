@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runner.core.actions import Action
@@ -11,6 +11,7 @@ from runner.core.nouns import Address, Trust
 from runner.core.plan import Step
 from runner.core.recorded import RUNNER
 from runner.errors import Held, InputError, SpecError
+from runner.git.read import Reader
 from runner.ledger.in_place import desired_at
 from runner.observe.observation import Observation
 from runner.specs.guesses import nearest
@@ -55,7 +56,7 @@ class GateReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class Side:
     """A commit with what is recorded for it."""
 
     what: str
@@ -76,14 +77,14 @@ def judge_gates(clone: Clone, name: str | None, rev: str | None, champion: str |
     there is no such deployment, and Held where the gates that count cannot be read.
     """
     observation, aim = clone.observed(rev)
-    own = _side("this commit", observation)
+    own = side("this commit", observation)
     target = None if aim.trust is Trust.TRUSTED else _target(clone, aim)
     policy = own if target is None else target
     deployments, notes = _deployments(own, policy, name)
     others: dict[str, Other] = {}
     asked = {gate.versus for deployment in deployments for gate in deployment.gates}
     if BASE in asked:
-        others[BASE] = target.other if target is not None else _before(clone, aim)
+        others[BASE] = target.other if target is not None else before(clone.reader, aim.commit, clone.observation)
     if CHAMPION in asked:
         others[CHAMPION] = _champion(clone, champion)
     holdouts = policy.observation.desired.holdouts
@@ -91,48 +92,49 @@ def judge_gates(clone: Clone, name: str | None, rev: str | None, champion: str |
     broken = _broken_seals(own, policy) if target is not None else []
     judgements = []
     for deployment in deployments:
-        blockers = [*_blockers(deployment, own), *broken, *_spent(deployment, uses)]
+        blockers = [*blockers_of(deployment, own), *broken, *spent(deployment, uses)]
         judgement = judged(deployment, own.metrics, others, day, blockers)
-        judgements.append((judgement, _model(deployment, own)))
+        judgements.append((judgement, model_of(deployment, own)))
     whose = policy.observation.commit
     return GateReport(observation.commit, policy.what, whose, tuple(judgements), uses, tuple(notes))
 
 
-def _side(what: str, observation: Observation) -> _Side:
+def side(what: str, observation: Observation) -> Side:
+    """A commit with what is recorded for it; raises SpecError with what is wrong with its specs."""
     plan, _ = observation.plan()
     steps = {step.address: step for step in plan.steps if step.action is not Action.REMOVE}
     metrics: dict[str, Any] = {}
     for step in steps.values():
         result = result_of_step(step, observation) if step.entry is not None else None
         metrics |= result.metrics if result is not None else {}
-    return _Side(what, observation, steps, metrics)
+    return Side(what, observation, steps, metrics)
 
 
-def _target(clone: Clone, aim: Aim) -> _Side | None:
+def _target(clone: Clone, aim: Aim) -> Side | None:
     """The tip of the watched branch, which a proposal is to be merged into; None where this clone has none."""
     tip = watched_tip(clone.seen, aim.watched)
     if tip is None:
         return None
     commit = desired_at(clone.reader, tip)
     try:
-        return _side(f"{aim.watched} at {commit[:12]}", clone.observation(commit))
+        return side(f"{aim.watched} at {commit[:12]}", clone.observation(commit))
     except SpecError as error:
         message = f"the specs of {aim.watched} cannot be read, so nobody knows which gates count"
         raise Held(message, f"mend them first: {error.findings[0]}") from error
 
 
-def _before(clone: Clone, aim: Aim) -> Other:
-    """The commit before one of the watched branch."""
-    parents = clone.reader.commit(aim.commit).parents
+def before(reader: Reader, commit: str, observed: Callable[[str], Observation]) -> Other:
+    """The commit before one of the watched branch, as something to compare with."""
+    parents = reader.commit(commit).parents
     if not parents:
         return Other("there is no commit before this one", None)
     what = f"the commit before ({parents[0][:12]})"
-    if not clone.reader.exists(parents[0]):
+    if not reader.exists(parents[0]):
         return Other(f"{what}, which this clone does not have", {}, parents[0])
-    commit = desired_at(clone.reader, parents[0])
+    commit = desired_at(reader, parents[0])
     what = f"the commit before ({commit[:12]})"
     try:
-        return _side(what, clone.observation(commit)).other
+        return side(what, observed(commit)).other
     except SpecError:
         return Other(what, {}, commit)  # whoever compares with it is told that nothing is recorded
 
@@ -140,10 +142,10 @@ def _before(clone: Clone, aim: Aim) -> Other:
 def _champion(clone: Clone, rev: str | None) -> Other:
     if rev is None:
         return Other("nothing is released yet", None)
-    return _side(f"the champion {rev}", clone.observation(rev)).other
+    return side(f"the champion {rev}", clone.observation(rev)).other
 
 
-def _deployments(own: _Side, policy: _Side, name: str | None) -> tuple[list[Deployment], list[str]]:
+def _deployments(own: Side, policy: Side, name: str | None) -> tuple[list[Deployment], list[str]]:
     """The deployments that are judged: those of the policy, and those that only the proposal has."""
     counting = {row.name: row for row in policy.observation.desired.deployments}
     stated = {row.name: row for row in own.observation.desired.deployments}
@@ -165,7 +167,7 @@ def _deployments(own: _Side, policy: _Side, name: str | None) -> tuple[list[Depl
     return [row for key, row in found.items() if name in (None, key)], notes
 
 
-def _blockers(deployment: Deployment, own: _Side) -> list[str]:
+def blockers_of(deployment: Deployment, own: Side) -> list[str]:
     """Why nothing may be released whatever the numbers say: results that are not there, or not the runner's own."""
     graph = own.observation.graph
     maker = graph.producers.get(deployment.out)
@@ -189,7 +191,7 @@ def _blockers(deployment: Deployment, own: _Side) -> list[str]:
     return found
 
 
-def _broken_seals(own: _Side, policy: _Side) -> list[str]:
+def _broken_seals(own: Side, policy: Side) -> list[str]:
     """Stages of a proposal that read what the policy seals; its own specs were checked against its own seals alone."""
     desired = policy.observation.desired
     findings = seal_findings(
@@ -201,7 +203,8 @@ def _broken_seals(own: _Side, policy: _Side) -> list[str]:
     return [finding.message for finding in findings]
 
 
-def _spent(deployment: Deployment, uses: Iterable[HoldoutUse]) -> list[str]:
+def spent(deployment: Deployment, uses: Iterable[HoldoutUse]) -> list[str]:
+    """The hold-outs of a deployment's pipeline that were read more often than they may be."""
     return [
         f"the hold-out {', '.join(use.holdout.paths)} was read by {use.runs} runs, and {use.holdout.max_uses} may"
         for use in uses
@@ -209,7 +212,8 @@ def _spent(deployment: Deployment, uses: Iterable[HoldoutUse]) -> list[str]:
     ]
 
 
-def _model(deployment: Deployment, own: _Side) -> Model:
+def model_of(deployment: Deployment, own: Side) -> Model:
+    """What is recorded of the model of a deployment."""
     maker = own.observation.graph.producers.get(deployment.out)
     step = own.steps.get(maker) if maker is not None else None
     if maker is None or step is None or step.entry is None:

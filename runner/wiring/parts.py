@@ -39,7 +39,7 @@ from runner.git.network import redacted
 from runner.ledger.state import State
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
-from runner.parts import PublisherPart, Request, Result
+from runner.parts import PublisherPart, Releasing, Request, Result
 from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
@@ -96,6 +96,8 @@ class RealParts:
     _chosen: dict[str, Target] = field(default_factory=dict)
     _wishes: Wishes | None = None
     _question: Question | None = None
+    _publishing: Publisher | None = None
+    """The publisher since the last look, which knows what it has recorded."""
     _outside: Outside = field(default_factory=Outside)
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
@@ -124,6 +126,7 @@ class RealParts:
 
     def observe(self, request: Request) -> Observation:
         """Fetch, choose the desired commit and its state, and read both."""
+        self._publishing = None
         wanted_isolation()  # a level that does not exist is said before anything begins
         waiting = f"waiting for {redacted(self.mirror.url)}"
         with said_if_slow(lambda text: self.on_event(Event("notice", None, text)), waiting):
@@ -334,7 +337,24 @@ class RealParts:
 
     def publisher(self, observation: Observation, stop: threading.Event) -> PublisherPart:
         """Publishes to the observation's state branch."""
-        return self._publisher(observation, stop)
+        self._publishing = self._publisher(observation, stop)
+        return self._publishing
+
+    def release(self, observation: Observation, state: State | None, stop: threading.Event) -> Releasing:
+        """Decide on the newest commit of the watched branch alone, where it has Deployments, or had them."""
+        target = self._chosen[observation.commit]
+        if state is None or target.source is None or observation.trust is not Trust.TRUSTED:
+            return Releasing()
+        if not observation.desired.deployments and not state.has_releases():
+            return Releasing()
+        from runner.wiring.release_parts import releaser  # imported late: few release anything
+
+        made = releaser(self, observation, lambda: self._publishing or self._publisher(observation, stop)).released(
+            state
+        )
+        if made.commits:
+            self._targets.published(target)
+        return made
 
     def _publisher(self, observation: Observation, stop: threading.Event) -> Publisher:
         target = self._chosen[observation.commit]

@@ -31,7 +31,7 @@ from runner.execute.materials import Materials
 from runner.git.commit import Identity
 from runner.ledger.state import State
 from runner.observe.observation import Observation
-from runner.parts import Request, Result
+from runner.parts import Releasing, Request, Result
 from runner.record.claims import Claims
 from runner.record.journal import Journal
 from runner.record.outbox import left_over, send
@@ -326,6 +326,9 @@ class SimulatedParts:
 
     def insists(self, observation: Observation) -> bool:
         return False
+
+    def release(self, observation: Observation, state: State | None, stop: threading.Event) -> Releasing:
+        return Releasing()
 
     def sent(self) -> Mapping[str, Transferred]:
         return {}

@@ -1,0 +1,46 @@
+"""The environments of a Deployment: what its spec says of each, once the overlay is merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.core.releases import Freeze, digest_of
+from runner.values import dataclass, field
+
+if TYPE_CHECKING:
+    from runner.core.gates import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One place where a model is served."""
+
+    name: str
+    source: str = ""
+    """The environment whose release comes here; empty: the newest accepted model does."""
+    gates: tuple[Gate, ...] = ()
+    accept_evidence: bool = False
+    roles: tuple[str, ...] = ()
+    """Who has to sign."""
+    freezes: tuple[Freeze, ...] = ()
+    formats: tuple[str, ...] = ()
+    """Formats that the model may have; empty for all that run no code when they are read."""
+    version: int | None = None
+    """The released version that is asked for by name."""
+    strategy: str = ""
+    """How a new version takes over, where that is not all at once."""
+    serving: Mapping[str, Any] = field(default_factory=dict)
+    """What the servers are told."""
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    """What is said of the gates, as the document says it."""
+
+    @property
+    def settings(self) -> str:
+        """The digest of what the servers are told."""
+        return digest_of(self.serving)
+
+    @property
+    def spec(self) -> str:
+        """The digest of all that decides about a model here, without the calendar, which moves by itself."""
+        return digest_of({"serving": self.serving, "roles": list(self.roles), "version": self.version, **self.stated})

@@ -1,0 +1,198 @@
+"""Releases: whether a model is served in an environment from now on, and what the ledger and its files say of that.
+
+A decision is made of what is recorded, of what the spec says and of the moment, and of nothing else: asked again on
+the state that it led to, it keeps what stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from runner.core.canonical import canonical_bytes
+from runner.core.gates import Effect
+from runner.core.release_files import REMOVED, ROLLBACK, SETTINGS, Live, Memory
+from runner.values import dataclass
+
+PRODUCTION = "production"
+"""The environment of a Deployment that names none."""
+
+
+class Outcome(Enum):
+    """What becomes of a deployment in an environment."""
+
+    KEEP = "keep"
+    RELEASE = "release"
+    SETTINGS = "settings"
+    HELD = "held"
+    REFUSED = "refused"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A time in which nothing is released."""
+
+    start: str
+    """RFC 3339, UTC, milliseconds: the first moment of it."""
+    end: str
+    """The first moment after it."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The model that would be released."""
+
+    md5: str
+    """DVC's digest."""
+    pinned: bool = False
+    """A person asked for this very version: it was released before, and its gates are not asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision depends on."""
+
+    candidate: Candidate | None
+    why_none: str
+    """Why there is no candidate; empty where there is one."""
+    live: Live | None
+    memory: Memory
+    spec: str
+    """Digest of all that the spec says of this deployment in this environment."""
+    settings: str
+    """Digest of what it says to the servers."""
+    effect: Effect
+    """Of the gates."""
+    gates: tuple[str, ...] = ()
+    """What the gates, or what blocks them, say where they do not pass."""
+    missing: tuple[str, ...] = ()
+    """What is to be signed, or is not handled: all that holds beside the gates and the calendar."""
+    faults: tuple[str, ...] = ()
+    """Why this model may never be served as the spec is."""
+    freezes: tuple[Freeze, ...] = ()
+    moment: str = ""
+    """RFC 3339, UTC, milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of it, and why, for people."""
+
+    outcome: Outcome
+    why: str
+    version: int | None = None
+    """The version that is made, or that stands."""
+    replaces: int | None = None
+    news: bool = False
+    """Whether it is recorded: it was not before."""
+
+
+def decide(now: Situation) -> Decision:
+    """What becomes of a deployment in an environment.
+
+    The order of the rules is the order of what a person has to know first. Nothing that is not a release takes away
+    what stands.
+    """
+    live, candidate = now.live, now.candidate
+    stands = live.version if live is not None else None
+    if candidate is None:
+        kept = f"v{stands} stays" if stands is not None else "nothing is released"
+        return Decision(Outcome.KEEP, f"{kept}: {now.why_none}", stands)
+    same = live is not None and live.md5 == candidate.md5
+    if live is not None and same and live.settings == now.settings:
+        return Decision(Outcome.KEEP, f"v{live.version} stands", stands)
+    if now.faults:
+        return _refused(now, now.faults)
+    if not same and not candidate.pinned:
+        rejected = next((row for row in now.memory.rejected if (row.md5, row.spec) == (candidate.md5, now.spec)), None)
+        if rejected is not None:
+            why = f"v{rejected.version} was rolled back ({rejected.reason}); it waits for another model or another spec"
+            return Decision(Outcome.HELD, why, stands)
+        if now.effect is Effect.FAIL:
+            return _refused(now, now.gates)
+        if now.effect is Effect.HOLD:
+            return Decision(Outcome.HELD, "; ".join(now.gates), stands)
+    if now.missing:
+        return Decision(Outcome.HELD, "; ".join(now.missing), stands)
+    frozen = next((row for row in now.freezes if row.start <= now.moment < row.end), None)
+    if frozen is not None:
+        because = f": {frozen.reason}" if frozen.reason else ""
+        return Decision(Outcome.HELD, f"nothing is released before {frozen.end}{because}", stands)
+    version = max(now.memory.last, stands or 0) + 1
+    if same:
+        return Decision(Outcome.SETTINGS, f"the model of v{stands}, served otherwise", version, stands, news=True)
+    why = f"it replaces v{stands}" if stands is not None else "first release: there is no champion"
+    return Decision(Outcome.RELEASE, why, version, stands, news=True)
+
+
+def _refused(now: Situation, why: Sequence[str]) -> Decision:
+    stands = now.live.version if now.live is not None else None
+    news = now.candidate is not None and now.memory.refused != (now.candidate.md5, now.spec)
+    return Decision(Outcome.REFUSED, "; ".join(why), stands, news=news)
+
+
+def removals(stated: Sequence[str], released: Sequence[str], allowed: bool) -> tuple[tuple[str, ...], str]:
+    """The deployments with releases that no spec names any more, and why they are left where they are.
+
+    More than half of all, and two at least, are taken away only where the Project says so: more often than not a
+    folder was lost, or a merge went wrong.
+    """
+    gone = tuple(sorted(set(released) - set(stated)))
+    if allowed or len(gone) < 2 or 2 * len(gone) <= len(set(released)):
+        return gone, ""
+    names = ", ".join(gone[:5]) + (" ..." if len(gone) > 5 else "")
+    return gone, (
+        f"{len(gone)} of {len(set(released))} Deployments with releases are gone at this commit ({names}), and they "
+        "go on being served; `release: {allowRemoval: true}` in the Project would drain them"
+    )
+
+
+def digest_of(value: Any) -> str:
+    """The SHA-256 of the canonical JSON of a value."""
+    return hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def model_digest(files: Sequence[Mapping[str, Any]]) -> str:
+    """The SHA-256 that names a model: of the paths and digests of its files."""
+    return digest_of([[row["path"], row["sha256"]] for row in files])
+
+
+def subject_of(verdict: Verdict) -> str:
+    """What the message of a commit says of a verdict."""
+    found, stated = verdict.decision, verdict.release
+    where = "" if verdict.environment == PRODUCTION else f" in {verdict.environment}"
+    if stated is None:
+        return f"Refuse {verdict.deployment}{where}"
+    if stated["event"] == REMOVED:
+        return f"Remove {verdict.deployment}{where}"
+    words = {ROLLBACK: "Roll back", SETTINGS: "Serve"}
+    return f"{words.get(stated['event'], 'Release')} {verdict.deployment} v{found.version}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided of a deployment in an environment, and what is recorded of it."""
+
+    deployment: str
+    environment: str
+    decision: Decision
+    gate: Mapping[str, Any] | None = None
+    """What a gate record says of it, beside what all records of a commit say; None where there is nothing new."""
+    release: Mapping[str, Any] | None = None
+    """The same of a release record."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON, for `--json`."""
+        found = self.decision
+        return {
+            "deployment": self.deployment,
+            "environment": self.environment,
+            "outcome": found.outcome.value,
+            "why": found.why,
+            "version": found.version,
+            "replaces": found.replaces,
+        }

@@ -1,0 +1,114 @@
+"""The environments of a Deployment document, each with its overlay merged into what the Deployment says."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from runner.core.environments import Environment
+from runner.core.gates import Gate
+from runner.core.releases import PRODUCTION, Freeze
+from runner.specs import yaml12
+from runner.specs.left_out import Faults
+from runner.specs.places import Locator
+from runner.values import dataclass
+
+HANDLED = frozenset(["environments", "approvals", "freeze", "formats"])
+AT_ONCE = ("direct", "blueGreen")
+"""Strategies by which a new version takes over all at once."""
+TOLD = ("formats", "target", "batching", "limits", "explain", "replicas", "resources")
+"""Fields that servers are told."""
+_GATES = ("gates", "acceptEvidence")
+_DAY = datetime.timedelta(days=1)
+
+ReadGates = Callable[[Mapping[str, Any], yaml12.Path], tuple[Gate, ...]]
+"""The gates in `gates` of a mapping, which stands at a path of the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentReader:
+    """Reads the environments of one document; what is wrong with them is noted in the faults."""
+
+    spec: Mapping[str, Any]
+    locator: Locator
+    faults: Faults
+    gates: tuple[Gate, ...]
+    """Of the Deployment itself."""
+    read_gates: ReadGates
+
+    def environments(self) -> tuple[Environment, ...]:
+        """All of them, those before which others come first; `production` where the document names none."""
+        rows = self.spec.get("environments")
+        if rows is None:
+            return (self._environment({"name": PRODUCTION}, ()),)
+        names = [row["name"] for row in rows]
+        for index, row in enumerate(rows):
+            at: yaml12.Path = ("environments", index)
+            if row["name"] in names[:index]:
+                self._add((*at, "name"), f"a second environment is named `{row['name']}`", "rename one of them")
+            source = row.get("from")
+            if source is not None and source not in names[:index]:
+                why = "comes after it" if source in names else "is not there"
+                hint = "an environment is listed after the one that its versions come from"
+                self._add((*at, "from"), f"the environment `{source}` {why}", hint)
+        return tuple(self._environment(row, ("environments", index, "spec")) for index, row in enumerate(rows))
+
+    def unhandled(self) -> Iterator[str]:
+        """Fields that are understood and not acted on yet."""
+        for name, only in (("strategy", AT_ONCE), ("target", ("server",))):
+            yield from (f"{name}.{kind}" for kind in self.spec.get(name, ()) if kind not in only)
+        for row in self.spec.get("environments", ()):
+            yield from (f"environments.{row['name']}.requires" for _ in range("requires" in row))
+
+    def _environment(self, row: Mapping[str, Any], at: yaml12.Path) -> Environment:
+        overlay = row.get("spec", {})
+        merged = {**self.spec, **{name: _merged(self.spec.get(name), value) for name, value in overlay.items()}}
+        gates = self.read_gates(overlay, at) if "gates" in overlay else self.gates
+        freeze_at = at if "freeze" in overlay else ()
+        freezes = (self._freeze(one, (*freeze_at, "freeze", n)) for n, one in enumerate(merged.get("freeze", ())))
+        roles = [one if isinstance(one, str) else one["role"] for one in merged.get("approvals", ())]
+        version = self.spec["model"].get("version")
+        return Environment(
+            name=row["name"],
+            source=row.get("from", ""),
+            gates=gates,
+            accept_evidence=merged.get("acceptEvidence", False),
+            roles=tuple(dict.fromkeys(roles)),
+            freezes=tuple(freeze for freeze in freezes if freeze is not None),
+            formats=tuple(merged.get("formats", ())),
+            version=None if version is None else int(str(version).removeprefix("v")),
+            strategy=", ".join(kind for kind in merged.get("strategy", ()) if kind not in AT_ONCE),
+            serving={name: merged[name] for name in TOLD if name in merged},
+            stated={name: merged[name] for name in _GATES if name in merged},
+        )
+
+    def _freeze(self, row: Mapping[str, Any], at: yaml12.Path) -> Freeze | None:
+        start, end = (self._moment(row[name], (*at, name)) for name in ("from", "until"))
+        if start is None or end is None:
+            return None
+        end += _DAY if "T" not in row["until"] else datetime.timedelta()
+        if end <= start:
+            self._add((*at, "until"), f"`until: {row['until']}` is before `from: {row['from']}`", "swap them")
+            return None
+        return Freeze(_text(start), _text(end), row.get("reason", ""))
+
+    def _moment(self, text: str, at: yaml12.Path) -> datetime.datetime | None:
+        try:
+            return datetime.datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=datetime.UTC)
+        except ValueError:
+            self._add(at, f"`{text}` is no time of the calendar", "write it as `2026-12-20` or `2026-12-20T18:00Z`")
+            return None
+
+    def _add(self, path: yaml12.Path, message: str, hint: str) -> None:
+        self.faults.add(self.locator.finding(path, message, hint))
+
+
+def _merged(before: Any, overlay: Any) -> Any:
+    if not (isinstance(before, Mapping) and isinstance(overlay, Mapping)):
+        return overlay
+    return {**before, **{name: _merged(before.get(name), value) for name, value in overlay.items()}}
+
+
+def _text(moment: datetime.datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,325 @@
+"""Releases of a commit of the watched branch: what is decided on a state, for each deployment and environment."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from runner.core.environments import Environment
+from runner.core.gates import BASE, CHAMPION, Deployment, Effect, Judgement, Other, gate_statement, judged
+from runner.core.recorded import RUNNER, OutFact
+from runner.core.release_files import REMOVED, live_from, memory_from
+from runner.core.releases import Candidate, Decision, Outcome, Situation, Verdict, decide, removals
+from runner.ledger.state import State
+from runner.observe.observation import Observation
+from runner.release.contents import RUNS_CODE, Models
+from runner.values import dataclass, field, replace
+from runner.wiring.gates import Side, blockers_of, side, spent
+from runner.wiring.holdouts import holdout_uses
+
+_NO_CHAMPION = Other("nothing is released yet", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that may be released, and what is known of it."""
+
+    md5: str
+    stated: Mapping[str, Any]
+    """What a release says of where it comes from."""
+    metrics: Mapping[str, Any]
+    blockers: Sequence[str]
+    out: OutFact | None = None
+    """Its output; None where it was released before, so that all is known of its bytes."""
+    pinned: bool = False
+    faults: tuple[str, ...] = ()
+
+
+@dataclass
+class Releases:
+    """Decides the releases of one commit on one state; the same again on another state after a lost race."""
+
+    observation: Observation
+    state: State
+    moment: str
+    """RFC 3339, UTC, milliseconds."""
+    before: Callable[[], Other]
+    """The commit before, which `vs: base` compares with."""
+    models: Models | None = None
+    """Where the bytes of models are; None where nothing is to be recorded, and their formats are not looked at."""
+    _side: Side | None = field(default=None)
+    _base: Other | None = field(default=None)
+
+    def verdicts(self) -> list[Verdict]:
+        """What becomes of every deployment of the commit, then of those that are gone."""
+        desired = self.observation.desired
+        found = [
+            self._verdict(deployment, environment)
+            for deployment in desired.deployments
+            for environment in deployment.environments
+        ]
+        return [*found, *self._removals()]
+
+    # ----- one deployment in one environment
+
+    def _verdict(self, deployment: Deployment, environment: Environment) -> Verdict:
+        files = self.state.release_files(deployment.name, environment.name)
+        live, memory = live_from(files.live), memory_from(files.memory)
+        offer, why_none = self._offer(deployment, environment, memory.versions)
+        now = Situation(
+            candidate=None if offer is None else Candidate(offer.md5, offer.pinned),
+            why_none=why_none,
+            live=live,
+            memory=memory,
+            spec=environment.spec,
+            settings=environment.settings,
+            effect=Effect.PASS,
+            missing=_missing(environment),
+            freezes=environment.freezes,
+            moment=self.moment,
+        )
+        same = live is not None and offer is not None and live.md5 == offer.md5
+        judgement = None
+        if offer is not None and not same and not offer.pinned:
+            judgement = self._judged(deployment, environment, offer, files.live)
+            now = replace(now, effect=judgement.effect, gates=_said(judgement))
+        decision = decide(now)
+        format = ""
+        if decision.news and offer is not None and self.models is not None:
+            format = offer.stated["format"] or (self.models.format(offer.out) if offer.out is not None else "")
+            if faults := (*offer.faults, *_format_faults(format, environment, offer)):
+                now = replace(now, faults=faults)
+                decision = decide(now)
+        if not decision.news or offer is None or self.models is None:
+            return Verdict(deployment.name, environment.name, decision)
+        return self._recorded(deployment, environment, decision, offer, format, judgement, files.live)
+
+    def _recorded(
+        self,
+        deployment: Deployment,
+        environment: Environment,
+        decision: Decision,
+        offer: Offer,
+        format: str,
+        judgement: Judgement | None,
+        live: Mapping[str, Any] | None,
+    ) -> Verdict:
+        """The verdict with what is recorded of it."""
+        assert self.models is not None
+        model = dict(self.models.contents(offer.out)) if offer.out is not None else dict(offer.stated["model"])
+        place = {"deployment": deployment.name, "environment": environment.name, "spec": environment.spec}
+        gate = None
+        if decision.outcome is not Outcome.SETTINGS:
+            judgement = judgement or judged(_under(deployment, environment), {}, {}, self.moment[:10], ["not asked"])
+            gate = {
+                **gate_statement(judgement, model["sha256"]),
+                **place,
+                "md5": offer.md5,
+                "version": decision.version if decision.outcome is Outcome.RELEASE else None,
+                "outcome": decision.outcome.value,
+                "why": decision.why,
+                "champion": live["version"] if live is not None else None,
+            }
+        gate = None if offer.pinned and decision.outcome is Outcome.RELEASE else gate
+        if decision.outcome is Outcome.REFUSED:
+            return Verdict(deployment.name, environment.name, decision, gate)
+        release = {
+            **offer.stated,
+            **place,
+            "event": decision.outcome.value,
+            "version": decision.version,
+            "replaces": decision.replaces,
+            "reason": decision.why,
+            "model": model,
+            "format": format,
+            "serving": dict(environment.serving),
+            "settings": environment.settings,
+            "gate": None,
+            "approvals": [],
+            "metrics": dict(offer.metrics),
+            "quarantined": None,
+        }
+        return Verdict(deployment.name, environment.name, decision, gate, release)
+
+    # ----- what may be released
+
+    def _offer(
+        self, deployment: Deployment, environment: Environment, versions: Mapping[int, int]
+    ) -> tuple[Offer | None, str]:
+        """The model for an environment, else why there is none."""
+        if environment.version is not None:
+            number = versions.get(environment.version)
+            if number is None:
+                return None, f"version {environment.version} was never released here"
+            return self._released(number, pinned=True), ""
+        if environment.source:
+            files = self.state.release_files(deployment.name, environment.source)
+            if files.live is None:
+                return None, f"{environment.source} has released nothing yet"
+            return self._released(files.live["record"]), ""
+        return self._made(deployment, environment)
+
+    def _released(self, number: int, *, pinned: bool = False) -> Offer:
+        """A model that was released before, here or in another environment."""
+        stated = released_of(self.state, number)
+        names = ("model", "format", "stage", "run", "key", "commit", "evidence")
+        blockers = ["it builds on results of others, and gates need runs of the runner"] if stated["evidence"] else []
+        told = {name: stated[name] for name in names}
+        return Offer(stated["model"]["md5"], told, stated["metrics"], blockers, pinned=pinned)
+
+    def _made(self, deployment: Deployment, environment: Environment) -> tuple[Offer | None, str]:
+        """The model that is recorded for this commit."""
+        here = self._here()
+        graph = here.observation.graph
+        maker = graph.producers.get(deployment.out)
+        step = here.steps.get(maker) if maker is not None else None
+        if maker is None or step is None:
+            return None, f"no stage makes {deployment.out}"
+        entry = step.entry
+        out = next((out for out in entry.outs if out.path == deployment.out), None) if entry is not None else None
+        if entry is None or out is None:
+            return None, f"{maker} has no result for this commit ({step.action.value})"
+        needed = graph.ancestors([maker])
+        entries = [found.entry for address in needed if (found := here.steps.get(address)) and found.entry]
+        evidence = any(one.provenance != RUNNER for one in entries)
+        stated = {
+            "format": "",
+            "stage": str(maker),
+            "run": entry.record,
+            "key": entry.key,
+            "commit": self.observation.commit,
+            "evidence": evidence,
+        }
+        under = _under(deployment, environment)
+        uses = holdout_uses(here.observation, here.observation.desired.holdouts)
+        blockers = [*blockers_of(under, here), *spent(deployment, uses)]
+        files = {gate.metric.file for gate in environment.gates}
+        after = {maker}
+        for address in graph.order:
+            after |= {address} if not after.isdisjoint(graph.upstream[address]) else set()
+        files |= {out.path for address in after for out in graph.stages[address].outs}
+        metrics = {file: values for file, values in here.metrics.items() if file in files}
+        return Offer(out.md5, stated, metrics, blockers, out, faults=tuple(_place_faults(out))), ""
+
+    def _here(self) -> Side:
+        if self._side is None:
+            self._side = side("this commit", replace(self.observation, state=self.state, settled={}))
+        return self._side
+
+    def _judged(
+        self, deployment: Deployment, environment: Environment, offer: Offer, live: Mapping[str, Any] | None
+    ) -> Judgement:
+        asked = {gate.versus for gate in environment.gates}
+        others = {CHAMPION: champion_of(self.state, live)} if CHAMPION in asked else {}
+        if BASE in asked:
+            self._base = self._base or self.before()
+            others[BASE] = self._base
+        blockers = [] if environment.accept_evidence else offer.blockers
+        blockers = offer.blockers if offer.out is not None else blockers
+        return judged(_under(deployment, environment), offer.metrics, others, self.moment[:10], blockers)
+
+    # ----- what is gone
+
+    def _removals(self) -> list[Verdict]:
+        """Every release of a deployment, or of an environment, that the specs do not name any more."""
+        desired = self.observation.desired
+        stated = {(row.name, environment.name) for row in desired.deployments for environment in row.environments}
+        released = self.state.released()
+        _, stopped = removals([row.name for row in desired.deployments], [name for name, _ in released], self._allowed)
+        found = []
+        for place in released:
+            if place in stated:
+                continue
+            live = self.state.release_files(*place).live
+            version = live["version"] if live is not None else None
+            if stopped and place[0] not in {row.name for row in desired.deployments}:
+                found.append(Verdict(*place, Decision(Outcome.HELD, stopped, version)))
+                continue
+            decision = Decision(Outcome.REMOVE, "the specs do not name it any more", version, version, news=True)
+            found.append(Verdict(*place, decision, None, _removal(place, live)))
+        return found
+
+    @property
+    def _allowed(self) -> bool:
+        return self.observation.desired.project.allow_removal
+
+
+def released_of(state: State, number: int) -> Mapping[str, Any]:
+    """What the record of a release says; raises Held where there is none of that number."""
+    record = state.record(number)
+    stated = record.own.get("release") if record is not None else None
+    if not isinstance(stated, Mapping):
+        from runner.errors import Held  # imported late: rare
+
+        raise Held(f"record {number} is none of a release", "`runner audit verify` says what is wrong")
+    return stated
+
+
+def champion_of(state: State | None, live: Mapping[str, Any] | None) -> Other:
+    """The release that stands, as something to compare with."""
+    if state is None or live is None:
+        return _NO_CHAMPION
+    stated = released_of(state, live["record"])
+    return Other(f"the champion v{live['version']}", stated["metrics"], stated["commit"])
+
+
+def moment_of(epoch: float) -> str:
+    """A time in seconds since 1970 as records have it."""
+    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _under(deployment: Deployment, environment: Environment) -> Deployment:
+    """The deployment as it is in an environment."""
+    return replace(deployment, gates=environment.gates, accept_evidence=environment.accept_evidence)
+
+
+def _said(judgement: Judgement) -> tuple[str, ...]:
+    """What does not pass, in words."""
+    stopping = [row for row in judgement.conditions if row.effect is not Effect.PASS]
+    return (*(f"{row.gate.name}: {row.message}" for row in stopping), *judgement.blockers)
+
+
+def _missing(environment: Environment) -> tuple[str, ...]:
+    said = [f"{role} has to sign, and nobody can yet" for role in environment.roles]
+    if environment.strategy:
+        said.append(f"the strategy {environment.strategy} is not handled yet, and a release at once would be another")
+    return tuple(said)
+
+
+def _place_faults(out: OutFact) -> Sequence[str]:
+    """Why servers could never fetch the bytes of a model."""
+    if not out.cached:
+        return [f"the bytes of {out.path} are in git; without `cache: false` they are where servers fetch them"]
+    return [] if out.push else [f"the bytes of {out.path} never leave this host; take `push: false` away"]
+
+
+def _format_faults(format: str, environment: Environment, offer: Offer) -> Sequence[str]:
+    allowed = environment.formats
+    if allowed and format not in allowed:
+        return [f"the model is {format}, and the Deployment allows {', '.join(allowed)}"]
+    if format in RUNS_CODE and not allowed:
+        return [f"a {format} file runs code of whoever wrote it: `formats: [{format}]` would allow it"]
+    if format in RUNS_CODE and offer.stated["evidence"]:
+        return [f"a {format} file runs code of whoever wrote it, and it builds on what the runner did not make itself"]
+    return []
+
+
+def _removal(place: tuple[str, str], live: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    assert live is not None  # it is one of those that stand
+    nothing = dict.fromkeys(("version", "model", "format", "stage", "run", "key", "commit", "gate", "quarantined"))
+    return {
+        **nothing,
+        "event": REMOVED,
+        "deployment": place[0],
+        "environment": place[1],
+        "spec": live["spec"],
+        "settings": live["settings"],
+        "serving": {},
+        "replaces": live["version"],
+        "reason": "the specs do not name it any more",
+        "approvals": [],
+        "evidence": False,
+        "metrics": {},
+    }

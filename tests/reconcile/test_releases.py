@@ -1,0 +1,202 @@
+"""Releases: real reconciles that decide what is served, record it, and leave it alone afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reconcile.audits import findings
+from tests.reconcile.worlds import World
+from tests.repositories import git
+from tests.saved import Saved
+
+RELEASE = ".runner/releases/churn-api/production.json"
+PIPELINE = """\
+apiVersion: runner/v1
+kind: Pipeline
+metadata: {name: churn}
+spec:
+  stages:
+    train:
+      cmd: mkdir -p model; cp weights.txt model/weights.bin; printf '{"format":"skops"}' > model/manifest.json
+      deps: [weights.txt]
+      outs: [model]
+    evaluate:
+      cmd: cp measured.json metrics.json
+      deps: [measured.json, model]
+      metrics: [metrics.json: {cache: false}]
+"""
+DEPLOYMENT = """\
+---
+apiVersion: runner/v1
+kind: Deployment
+metadata: {name: churn-api}
+spec:
+  model: {pipeline: churn, out: model}
+  gates:
+    - {name: good, metric: "metrics.json:auc", min: 0.6}
+    - {name: no worse, metric: "metrics.json:auc", vs: champion, minDelta: -0.05}
+"""
+
+
+def files(auc: float, weights: str, more: str = "") -> dict[str, Any]:
+    return {
+        "runner.yaml": PIPELINE + DEPLOYMENT + more,
+        "measured.json": json.dumps({"auc": auc}),
+        "weights.txt": weights,
+    }
+
+
+def release(world: World, path: str = RELEASE) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(world.file(path))
+    return value
+
+
+def kinds(world: World) -> list[str]:
+    names = ("run", "reconcile", "verification", "gate", "release")
+    return [next(name for name in names if name in record) for record in world.records()]
+
+
+def why(told: Any) -> str:
+    [row] = told.value["releases"]
+    return str(row["why"])
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Saved[World]:
+    """The first model is released; tests go on from here, each with a copy."""
+    world = World.create(tmp_path_factory.mktemp("released") / "world", files(0.8, "one"), dvc=True)
+    told = world.reconcile()
+    assert len(told.value["commits"]) == 2, told.err
+    return Saved.of(world, world.folder)
+
+
+def second_opinion(world: World) -> str:
+    """What the verifier that shares no code with the runner says of the ledger."""
+    program = Path(__file__).parents[2] / "examples/verify/verify.py"
+    words = [sys.executable, str(program), str(world.remote), "runner/state"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_first_model_is_released_with_all_that_names_it(released: Saved[World]) -> None:
+    world = released.again()
+    assert kinds(world) == ["run", "run", "reconcile", "gate", "release"]
+    found = release(world)
+    model = found["model"]
+    manifest = '{"format":"skops"}'
+    assert [(row["path"], row["sha256"], row["size"]) for row in model["files"]] == [
+        ("manifest.json", hashlib.sha256(manifest.encode()).hexdigest(), len(manifest)),
+        ("weights.bin", hashlib.sha256(b"one").hexdigest(), 3),
+    ]
+    assert model["manifest"] == model["files"][0]["sha256"]
+    assert (found["version"], found["replaces"], found["record"], found["format"]) == (1, None, 5, "skops")
+    assert (found["stage"], found["run"], found["commit"]) == ("churn:train", 1, world.tip("main"))
+    stated = world.records()[-1]["release"]
+    assert "there is no champion" in stated["reason"]
+    assert (stated["gate"], stated["metrics"]) == (4, {"metrics.json": {"auc": 0.8}})
+    assert findings(world.remote, "runner/state") == ()
+    assert second_opinion(world) == "5 records, whole\n"
+
+
+def test_a_reconciled_repository_is_released_once(released: Saved[World]) -> None:
+    world = released.again()
+    told = world.reconcile()
+    assert (told.commit, [row["outcome"] for row in told.value["releases"]]) == (None, ["keep"])
+
+
+def test_a_better_model_replaces_and_a_worse_one_is_refused_once(released: Saved[World]) -> None:
+    world = released.again()
+    world.edit(files(0.9, "two"))
+    assert "it replaces v1" in why(world.reconcile())
+    assert (release(world)["version"], release(world)["replaces"]) == (2, 1)
+    before = world.file(RELEASE)
+    world.edit(files(0.7, "three"))
+    told = world.reconcile(ok=(3,))
+    assert "below the champion v2 (0.9)" in why(told)
+    assert world.file(RELEASE) == before
+    assert kinds(world)[-2:] == ["reconcile", "gate"]
+    again = world.reconcile(ok=(3,))
+    assert again.commit is None
+    assert findings(world.remote, "runner/state") == ()
+    assert second_opinion(world).endswith("records, whole\n")
+
+
+def test_other_settings_release_the_same_model_and_a_window_holds_them(released: Saved[World]) -> None:
+    world = released.again()
+    world.edit(
+        files(0.8, "one", "  limits: {rows: 9}\n  freeze: [{from: '2020-01-01', until: '2999-01-01', reason: fair}]\n")
+    )
+    assert "fair" in why(world.reconcile(ok=(6,)))
+    assert release(world)["version"] == 1
+    world.edit(files(0.8, "one", "  limits: {rows: 9}\n"))
+    world.reconcile()
+    found = release(world)
+    assert (found["version"], found["replaces"], found["serving"]) == (2, 1, {"limits": {"rows": 9}})
+    assert kinds(world)[-1] == "release"
+
+
+def test_a_release_goes_from_one_environment_to_the_next(released: Saved[World]) -> None:
+    world = released.again()
+    stages = "  environments: [{name: staging}, {name: production, from: staging}]\n"
+    world.edit(files(0.9, "two", stages))
+    told = world.reconcile()
+    assert [(row["environment"], row["version"]) for row in told.value["releases"]] == [
+        ("staging", 1),
+        ("production", 2),
+    ]
+    assert release(world)["model"] == release(world, ".runner/releases/churn-api/staging.json")["model"]
+    assert world.reconcile().commit is None
+    assert findings(world.remote, "runner/state") == ()
+
+
+def test_a_deployment_that_is_removed_is_drained_and_its_versions_count_on(released: Saved[World]) -> None:
+    world = released.again()
+    world.edit({"runner.yaml": PIPELINE})
+    world.reconcile()
+    assert RELEASE not in world.files()
+    assert world.records()[-1]["release"]["event"] == "removed"
+    world.edit(files(0.8, "one"))
+    world.reconcile()
+    assert (release(world)["version"], release(world)["replaces"]) == (2, None)
+    assert findings(world.remote, "runner/state") == ()
+    assert second_opinion(world).endswith("records, whole\n")
+
+
+def test_a_pickle_is_released_only_where_the_spec_names_it(tmp_path: Path) -> None:
+    text = PIPELINE.replace("mkdir -p model; cp weights.txt model/weights.bin", "cp weights.txt model.pkl #")
+    text = text.replace("outs: [model]", "outs: [model.pkl]").replace("json, model]", "json, model.pkl]")
+    deployment = DEPLOYMENT.replace("out: model", "out: model.pkl")
+    world = World.create(tmp_path / "world", files(0.8, "one") | {"runner.yaml": text + deployment}, dvc=True)
+    assert "`formats: [pickle]` would allow it" in why(world.reconcile(ok=(3,)))
+    assert world.reconcile(ok=(3,)).commit is None
+    world.edit({"runner.yaml": text + deployment + "  formats: [pickle]\n"})
+    world.reconcile()
+    assert (release(world)["format"], release(world)["model"]["files"][0]["path"]) == ("pickle", "")
+
+
+def test_a_release_file_that_somebody_changed_is_found(released: Saved[World]) -> None:
+    world = released.again()
+    clone = world.clone("tampered")
+    (clone / RELEASE).write_text(world.file(RELEASE).strip().replace('"version":1', '"version":7') + "\n")
+    git(clone, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    git(clone, "push", "--quiet", "--force")
+    assert [(row.place, row.message) for row in findings(world.remote, "runner/state")] == [
+        (RELEASE, "does not say what the records of releases say")
+    ]
+    assert RELEASE in second_opinion(world)
+
+
+def test_two_reconciles_at_once_make_one_release(released: Saved[World]) -> None:
+    world = released.again()
+    world.edit(files(0.9, "two"))
+    started = [world.start("reconcile", "--repo", str(world.remote), host=host, cwd=world.folder) for host in "bc"]
+    assert [process.wait(300) for process in started] == [0, 0]
+    assert release(world)["version"] == 2
+    assert kinds(world).count("release") == 2
+    assert findings(world.remote, "runner/state") == ()
