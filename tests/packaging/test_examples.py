@@ -27,5 +27,5 @@ def test_texts_are_sorted_by_what_they_are_about_and_the_gates_pass(tmp_path: Pa
     # Nine of ten are about what their team does, and of the others a quarter by chance.
     assert 0.8 < example.metrics("metrics.json")["accuracy"] < 0.99
     example.edit("most: 300", "most: 4")
-    example.says("reconcile")
+    example.says("reconcile", code=3)  # it is recorded, and refused
     assert set(example.json("gate", code=3)["deployments"][0]["gates"][0]["verdict"].split()) == {"fail"}

@@ -54,7 +54,7 @@ def test_gates_are_read_with_names_of_what_they_ask_for(git_repo: Callable[..., 
         '{metric: "metrics.json:a.b", slice: sex, min: 0.7, minSupport: 50, severity: warn}',
         '{metric: "metrics.json:auc", slice: {age: 3}, equals: 1, waiver: {by: ann, reason: why, until: "2027-01-31"}}',
     )
-    desired = desired_of(git_repo(files(STAGES, *gates, rest="  acceptEvidence: true\n  target: {server: {}}\n")))
+    desired = desired_of(git_repo(files(STAGES, *gates, rest="  acceptEvidence: true\n  loadTest: {}\n")))
 
     (found,) = desired.deployments
     auc = MetricName("metrics.json", ("auc",))
@@ -66,7 +66,7 @@ def test_gates_are_read_with_names_of_what_they_ask_for(git_repo: Callable[..., 
         Gate("metrics.json:a.b by sex", _slices("sex", "*", "a", "b"), min=0.7, min_support=50, warns=True),
         Gate("metrics.json:auc of age=3", _slices("age", "3", "auc"), equals=1, waiver=_waiver()),
     )
-    assert [notice.message for notice in desired.not_handled] == ["`target` of the Deployment api is not handled yet"]
+    assert [notice.message for notice in desired.not_handled] == ["`loadTest` of the Deployment api is not handled yet"]
 
 
 def _seeds() -> MetricName:

@@ -192,8 +192,7 @@ def test_what_is_not_handled_yet_of_deployments_and_monitors_is_told(
     desired = desired_of(git_repo({"runner.yaml": text}))
 
     assert [notice.message for notice in desired.not_handled] == [
-        "`strategy` of the Deployment churn-api is not handled yet",
-        "`target` of the Deployment churn-api is not handled yet",
+        "`strategy.canary` of the Deployment churn-api is not handled yet",
         "Monitor churn-watch is not handled yet",
         "`on` of the Pipeline churn is not handled yet",
     ]
