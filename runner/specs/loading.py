@@ -300,10 +300,10 @@ def _with_code(
         return codes, requests
     from runner.specs import stage_code  # imported late: few specs name code
 
-    asked = {name: stage_code.request_of(stage, source.base) for name, stage in named}
-    found = {name: stage_code.code_of(request, layout) for name, request in asked.items() if request is not None}
-    for name, code in stage_code.levelled(found, resolved.groups).items():
-        request = asked[name] or {}
+    stated = {name: stage_code.request_of(stage, source.base) for name, stage in named}
+    asked = {name: request for name, request in stated.items() if request is not None}
+    for name, code in stage_code.codes_of(asked, resolved.groups, layout).items():
+        request = asked[name]
         requests.append(request)
         resolved.stages[name], codes[name] = stage_code.with_code(resolved.stages[name], code, request["wdir"])
         mark = marks.get(resolved.groups.get(name, name), (0, 0))

@@ -26,6 +26,8 @@ MOST_MODULES = 2_000
 """Modules that one stage may use."""
 _LIMIT_BYTES = {MODULE: 256 << 10, NOTEBOOK: 16 << 20}
 """Larger files count by their bytes, and are not looked into."""
+MOST_FILES = 200_000
+"""Files of code of all stages, those that several use counted for each of these."""
 ALL_BYTES = 8 << 20
 """Of all modules that a commit's stages use: a second for each MiB that was never read, at worst three."""
 _OUTPUTS_WEIGHT, _CELLS_WEIGHT = 8, 3
@@ -142,7 +144,9 @@ class Finder:
     tree: Tree
     meanings: Meanings
     left_bytes: int = ALL_BYTES
+    left_files: int = MOST_FILES
     _counted: set[str] = field(default_factory=set)
+    _next: dict[Any, tuple[str, ...]] = field(default_factory=dict)
     _used: dict[Any, Used] = field(default_factory=dict)
 
     def module(self, name: str, roots: Sequence[str]) -> tuple[str, ...]:
@@ -173,7 +177,7 @@ class Finder:
             known = self._used[start, roots] = self._followed(start, roots)
         return known
 
-    def _followed(self, start: Iterable[tuple[str, str]], roots: Sequence[str]) -> Used:
+    def _followed(self, start: Iterable[tuple[str, str]], roots: tuple[str, ...]) -> Used:
         found: dict[str, str] = {}
         unread: list[tuple[str, str, int, int]] = []
         left = [(path, kind) for path, kind in start if self._entry(path) is not None]
@@ -184,13 +188,19 @@ class Finder:
                 continue
             found[path] = kind
             meaning = self.meaning(path, kind)
-            if self.left_bytes < 0 or len(found) > MOST_MODULES:
+            self.left_files -= 1
+            if self.left_bytes < 0 or self.left_files < 0 or len(found) > MOST_MODULES:
                 return Used(is_too_much=True)
             if meaning is None:
                 continue
             if not meaning.digest:
                 unread.append((path, meaning.why, meaning.line, meaning.column))
-            left += [(file, MODULE) for file in self._imported(path, meaning.imports, roots) if file not in found]
+            asked = (path, kind, roots)
+            following = self._next.get(asked)
+            if following is None:
+                imported = self._imported(path, meaning.imports, roots)
+                following = self._next[asked] = tuple(dict.fromkeys(imported))
+            left += [(file, MODULE) for file in following if file not in found]
         return Used(tuple(sorted(found.items())), tuple(sorted(unread)))
 
     def _imported(self, path: str, imports: Iterable[Import], roots: Sequence[str]) -> Iterator[str]:

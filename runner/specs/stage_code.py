@@ -15,13 +15,21 @@ from runner.specs import calls, library
 from runner.specs.calls import Problem
 from runner.specs.guesses import nearest
 from runner.specs.layout import Layout
-from runner.specs.modules import ALL_BYTES, MODULE, MOST_MODULES, Finder, roots_of
+from runner.specs.modules import ALL_BYTES, MODULE, MOST_FILES, MOST_MODULES, Finder, roots_of
 from runner.specs.places import joined, resolved
 from runner.values import dataclass, replace
 
 Request = Mapping[str, Any]
 """All that the answer depends on beside the commit, as plain JSON."""
 _FUNCTION = "function"
+_TOO_MUCH: Problem = (
+    ("with",),
+    (
+        f"the code that it imports is more than {MOST_MODULES:,} modules, or that of all stages more than "
+        f"{ALL_BYTES >> 20} MiB or {MOST_FILES:,} dependencies"
+    ),
+    "write it with `cmd`, and name folders of code in `deps`",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +88,26 @@ def code_of(request: Request, layout: Layout) -> StageCode:
             start |= _below(finder, path, kind) if path is not None else {}
     used = finder.used(tuple(start.items()), tuple(roots))
     if used.is_too_much:
-        text = f"the code that it imports is more than {MOST_MODULES:,} modules, or {ALL_BYTES >> 20} MiB in all stages"
-        problems.append((("with",), text, "write it with `cmd`, and name folders of code in `deps`"))
+        problems.append(_TOO_MUCH)
     made_elsewhere = {path: "" for path in start if finder.meaning(path, start[path]) is None}
     files = {**dict(used.files), **made_elsewhere}
     notices = [_notice(*one) for one in used.unread]
     return StageCode(tuple(sorted(files.items())), tuple(notices), tuple(problems))
+
+
+def codes_of(requests: Mapping[str, Request], groups: Mapping[str, str], layout: Layout) -> dict[str, StageCode]:
+    """The code of the stages of a pipeline, by their names; of the first ones alone where it is too much."""
+    found: dict[str, StageCode] = {}
+    room = MOST_FILES
+    for name, request in requests.items():
+        found[name] = code_of(request, layout)
+        room -= len(found[name].files)
+        if room < 0:
+            return {name: StageCode(problems=(_TOO_MUCH,))}
+    whole = levelled(found, groups)
+    if sum(len(code.files) for code in whole.values()) > MOST_FILES:
+        return {next(iter(whole)): StageCode(problems=(_TOO_MUCH,))}
+    return whole
 
 
 def levelled(codes: Mapping[str, StageCode], groups: Mapping[str, str]) -> dict[str, StageCode]:

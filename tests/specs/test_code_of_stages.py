@@ -198,7 +198,21 @@ def test_code_without_end_is_refused(git_repo: Make) -> None:
     files = {f"m{number}.py": f"import m{number + 1}\n" for number in range(2100)}
     found = findings_of(made(git_repo, "{call: 'm0:f'}", {**files, "m0.py": "import m1\ndef f(): ...\n"}))
     assert len(found) == 1
-    assert "the code that it imports is more than 2,000 modules, or 8 MiB in all stages" in found[0]
+    assert "the code that it imports is more than 2,000 modules, or that of all stages more than 8 MiB" in found[0]
+
+
+@pytest.mark.parametrize("call", ["m0:f", "m${item}:f"])
+def test_many_stages_that_use_many_modules_are_refused_in_time(call: str, git_repo: Make) -> None:
+    spec = f"""\
+  stages:
+    each:
+      foreach: {list(range(500))}
+      do: {{uses: python, with: {{call: "{call}"}}, outs: ["${{item}}.csv"]}}
+"""
+    # In a ring each module uses all of them: 300,000 dependencies.
+    modules = {f"m{number}.py": f"import m{(number + 1) % 600}\ndef f(): ...\n" for number in range(600)}
+    [found] = findings_of(git_repo({**DVC_PROJECT, "runner.yaml": HEAD + spec, **modules}))
+    assert "or 200,000 dependencies" in found
 
 
 def test_a_link_in_place_of_a_module_is_refused_as_any_other_is(git_repo: Make) -> None:
