@@ -17,7 +17,7 @@ TEST_JOBS = $(if $(filter auto,$(JOBS)),$(shell echo $$(( $$(nproc) + 2 ))),$(JO
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test example-pytorch oracle hostile fuzz limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test example-pytorch oracle hostile fuzz soak-serve bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,15 @@ hostile: $(READY) ## Try every hostile repository of the corpus, not one in four
 
 fuzz: $(READY) ## Mutate what a stranger may write FUZZ times from SEED on; what fails is left in tests/hostile/corpus/
 	@FUZZ=$(FUZZ) SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist load tests/hostile/many_mutations.py $(PYTEST_ARGS)
+
+SWAPS ?= 1000
+BODIES ?= 100000
+
+soak-serve: $(READY) ## Swap served models SWAPS times under eight clients, and send BODIES rough bodies
+	@SWAPS=$(SWAPS) BODIES=$(BODIES) SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/serve -k 'swapped or no_body' $(PYTEST_ARGS)
+
+bench-serve: $(READY) ## Requests per second of runner serve beside others (PEERS=FOLDER/bin with mlserver)
+	@$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers $(PEERS))
 
 limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
 	@$(BIN)/python -m tests.hostile.limits

@@ -17,6 +17,7 @@ from runner.serve.settings import Limits
 
 _MOST_HEAD_BYTES = 64 << 10
 _BACKLOG = 2048
+_QUIET_SECONDS = 0.05
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
     b'content-length: 37\r\n\r\n{"error":"too many connections here"}'
@@ -169,10 +170,12 @@ class Listener:
         if self._server is not None:
             self._server.close()
         end = loop.time() + seconds
-        while self.state.connections and loop.time() < end:
+        # One that was taken in this very moment is counted a few turns of the loop later: look again once it is quiet.
+        await asyncio.sleep(_QUIET_SECONDS)
+        while (self.state.connections or self.state.tasks) and loop.time() < end:
             if at_once:
                 self._close_idle()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_QUIET_SECONDS)
         self._close_idle()
         left: Any = list(self.state.connections)
         for connection in left:

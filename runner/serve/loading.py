@@ -12,7 +12,7 @@ from runner.artefacts import manifest
 from runner.errors import InputError
 from runner.serve.checks import Checks, arrays_of
 from runner.serve.compiled import CompiledPredictor, NotCompiled, Surprise
-from runner.serve.predictors import Predictor, Said, TablePredictor
+from runner.serve.predictors import OnnxPredictor, Predictor, Said, TablePredictor
 from runner.serve.refusals import Refused
 from runner.values import dataclass
 
@@ -26,6 +26,8 @@ _SAME = {"rtol": 1e-9, "atol": 1e-12}
 """Two orders of adding up the same numbers may differ so far."""
 _AS_RECORDED = {"rtol": 1e-6, "atol": 1e-9}
 """Another processor may have made the recorded output."""
+_AS_RECORDED_ONNX = {"rtol": 1e-4, "atol": 2e-5}
+"""A graph counts in numbers of four bytes; what is recorded is of the model that it was made from."""
 _FAR = 1e6
 _MOST_ALONE = 100
 
@@ -80,10 +82,11 @@ def load(settings: Settings) -> Model:
     _one_job(artefact.model)
     probable = artefact.classes is not None and hasattr(artefact.model, "predict_proba")
     own = TablePredictor(artefact)
-    notes = list(_replayed(folder, artefact, checks, own, probable))
-    predictor = _fastest(artefact, checks, own, probable, notes)
+    within = _AS_RECORDED_ONNX if form == "onnx" else _AS_RECORDED
+    notes = list(_replayed(folder, artefact, checks, own, probable, within))
+    predictor = _fastest(form, artefact, checks, own, probable, notes)
     if predictor is not own:
-        _replayed(folder, artefact, checks, predictor, probable)
+        _replayed(folder, artefact, checks, predictor, probable, within)
     return Model(artefact, checks, predictor, probable, form, tuple(notes))
 
 
@@ -96,7 +99,14 @@ def _one_job(model: Any) -> None:
         pass
 
 
-def _replayed(folder: Path, artefact: Artefact, checks: Checks, predictor: Predictor, probable: bool) -> Sequence[str]:
+def _replayed(
+    folder: Path,
+    artefact: Artefact,
+    checks: Checks,
+    predictor: Predictor,
+    probable: bool,
+    within: Mapping[str, float],
+) -> Sequence[str]:
     """Hold what the model says of its example against what is recorded; raises InputError where it is another thing."""
     example = artefact.example
     try:
@@ -117,7 +127,7 @@ def _replayed(folder: Path, artefact: Artefact, checks: Checks, predictor: Predi
         if len(found) != rows.count or not _all_finite(found):
             what = "no finite number" if len(found) == rows.count else f"{len(found)} rows for {rows.count}"
             raise InputError(f"{folder}: of its own example it says {what} ({name})", "train it again")
-        if expected is not None and not _close(found, expected.get(name), _AS_RECORDED):
+        if expected is not None and not _close(found, expected.get(name), within):
             text = f"{folder}: what it says of its example is not what was recorded ({name})"
             raise InputError(text, "use the versions in environment.txt, or train it again")
     if expected is None:
@@ -145,17 +155,23 @@ def _close(found: Any, other: Any, within: Mapping[str, float]) -> bool:
     return [str(value) for value in found.ravel().tolist()] == [str(value) for value in wanted.ravel().tolist()]
 
 
-def _fastest(artefact: Artefact, checks: Checks, own: TablePredictor, probable: bool, notes: list[str]) -> Predictor:
+def _fastest(
+    form: str, artefact: Artefact, checks: Checks, own: TablePredictor, probable: bool, notes: list[str]
+) -> Predictor:
     """The compiled way where it is known and says the same of all rows that there are; else the model's own."""
+    chosen: Predictor
     try:
-        fast = CompiledPredictor(artefact.model, [column.kind for column in checks.columns], checks.names)
+        if form == "onnx":
+            chosen = OnnxPredictor(artefact)
+        else:
+            kinds = [column.kind for column in checks.columns]
+            chosen = Careful(CompiledPredictor(artefact.model, kinds, checks.names), own)
     except NotCompiled as error:
         notes.append(f"predictions go through a table: {error} is not compiled")
         return own
     except Exception as error:  # noqa: BLE001 - a model of any kind: what is not understood is not compiled
         notes.append(f"predictions go through a table: {type(error).__name__}: {str(error)[:100]}")
         return own
-    chosen = Careful(fast, own)
     try:
         for columns in _trials(artefact, checks):
             if not _agree_on(own, chosen, columns, probable):

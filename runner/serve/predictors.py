@@ -39,6 +39,38 @@ class Predictor(Protocol):
         ...
 
 
+class OnnxPredictor:
+    """A model in ONNX: columns go to the graph as they are, without a table."""
+
+    way = "onnx"
+
+    def __init__(self, artefact: Artefact) -> None:
+        session = artefact.model.session
+        places = {name: place for place, name in enumerate(artefact.features)}
+        self._inputs = [(one.name, places[one.name], one.type == "tensor(string)") for one in session.get_inputs()]
+        self._run = session.run
+        self._labels = getattr(artefact.model, "classes_", None)
+        self._probable = artefact.classes is not None and hasattr(artefact.model, "predict_proba")
+
+    def predict(self, columns: Sequence[numpy.ndarray[Any, Any]], probabilities: bool) -> Said:
+        """See `Predictor`."""
+        import numpy
+
+        fed = {}
+        for name, place, is_text in self._inputs:
+            values = columns[place]
+            if is_text:
+                fed[name] = numpy.array([[text if text == text else "nan"] for text in values.tolist()], dtype=object)
+            else:
+                fed[name] = values.astype(numpy.float32).reshape(-1, 1)
+        told = self._run(None, fed)
+        first = numpy.asarray(told[0]).reshape(-1)
+        if self._labels is None:
+            return Said(first.astype(float), None)
+        shares = numpy.asarray(told[1], dtype=float) if probabilities and self._probable else None
+        return Said(first.astype(self._labels.dtype), shares)
+
+
 class TablePredictor:
     """Any model: rows become a pandas table, which the model gets as it got one in training."""
 

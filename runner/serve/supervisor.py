@@ -187,15 +187,19 @@ class Supervisor:
         if self._stopping:
             return
         self._tell({"event": "template died", "code": code})
-        for worker in [worker for worker in self._workers.values() if worker.pid is None]:
-            self._lost(worker)  # nobody will fork it
+        waiting = self._candidate if self._candidate is not None and self._candidate.pid is None else None
+        if waiting is not None:
+            self._drop(waiting)  # nobody will fork it
         time.sleep(min(_FIRST_WAIT_SECONDS * 2**self._deaths, _LONGEST_WAIT_SECONDS))
         self._deaths += 1
         self._start_template()
+        if waiting is not None:
+            self._candidate = self._start(waiting.settings)
+            self._candidate.facts = waiting.facts
 
     def _forked(self, token: int, pid: int) -> None:
         worker = self._workers.get(token)
-        if worker is None:
+        if worker is None or worker.pid is not None:
             return
         worker.pid = pid
         try:
@@ -239,7 +243,9 @@ class Supervisor:
 
     def _said(self, worker: _Worker, message: dict[str, Any]) -> None:
         said = message.pop("say")
-        if said == "alive":
+        if said == "started":
+            self._forked(worker.token, message["pid"])
+        elif said == "alive":
             worker.busy = message["busy"]
         elif said == "ready":
             worker.state = "ready"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 120.0
+PATIENCE = 90.0
 """Seconds for what takes a second or two on a machine with nothing else to do."""
 REPOSITORY = Path(__file__).parents[2]
 

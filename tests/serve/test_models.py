@@ -1,0 +1,88 @@
+"""The compiled way of a pipeline says what scikit-learn says, and what is not known is left to scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from runner import artefacts
+from runner.serve.checks import arrays_of
+from runner.serve.loading import load
+from runner.serve.refusals import Refused
+from runner.serve.settings import Served, Settings
+from tests.serve.models import ROW, customers, labels, pipeline, write_model
+
+
+def loaded(folder: Path, **options: Any) -> Any:
+    """A model as a worker loads it."""
+    return load(Settings(Served(str(folder), "m", **options)))
+
+
+THREE = customers()["city"]
+CASES = [
+    (pipeline(LogisticRegression()), "classification", "arrays"),
+    (pipeline(LogisticRegression(), encoder=OneHotEncoder(drop="first"), scaler=MinMaxScaler()), "three", "arrays"),
+    (pipeline(Ridge(), encoder=OrdinalEncoder(), scaler=RobustScaler()), "regression", "arrays"),
+    (pipeline(DecisionTreeClassifier(random_state=0), encoder=OrdinalEncoder()), "classification", "matrix"),
+    (pipeline(GaussianNB(), encoder=OneHotEncoder(sparse_output=False)), "classification", "matrix"),
+    (pipeline(LogisticRegression(), scaler=FunctionTransformer(numpy.tanh)), "classification", "table"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "task", "way"), CASES, ids=[f"{way}-{n}" for n, (_, _, way) in enumerate(CASES)])
+def test_every_way_says_what_the_model_says(tmp_path: Path, model: Any, task: str, way: str) -> None:
+    table = customers()
+    outputs = {"classification": labels(table), "three": THREE, "regression": table["age"] * 2.5}[task]
+    kind = "regression" if task == "regression" else "classification"
+    folder = write_model(tmp_path / "m", model, outputs, kind, format="joblib" if way == "table" else "skops")
+    found = loaded(folder, formats=("skops", "joblib"))
+    assert found.predictor.way == way, found.notes
+    rows = table.assign(age=table["age"].iloc[::-1].to_numpy() * 3)
+    checked = found.checks.rows([dict(row) for row in rows.replace({numpy.nan: None}).to_dict("records")])
+    said = found.predictor.predict(arrays_of(found.checks.columns, checked.few), True)
+    told = artefacts.read(folder, allow_pickle=True)
+    if kind == "regression":
+        numpy.testing.assert_allclose(said.predictions, told.predict(rows), rtol=1e-9)
+    else:
+        assert said.predictions.tolist() == told.predict(rows).tolist()
+        numpy.testing.assert_allclose(said.probabilities, told.predict_proba(rows), rtol=1e-9, atol=1e-12)
+
+
+def test_a_row_that_the_compiled_way_cannot_judge_goes_to_the_model(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", pipeline(Ridge(), encoder=OneHotEncoder()), customers()["age"], "regression")
+    found = loaded(folder)
+    assert found.predictor.way == "arrays"
+    unknown = arrays_of(found.checks.columns, [found.checks.record({**ROW, "city": "Rome"}, 0)])
+    with pytest.raises(ValueError, match="Found unknown categories"):
+        found.predictor.predict(unknown, False)
+
+
+def test_what_was_seen_binds_where_the_server_is_strict(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", pipeline(LogisticRegression()), labels(customers()), "classification")
+    found = loaded(folder, strict=True, extra=True)
+    assert found.checks.record({**ROW, "more": 1}, 0)[3] == "Ulm"
+    for name, value in (("city", "Rome"), ("orders", 99), ("age", -1.0)):
+        with pytest.raises(Refused, match=f"column `{name}`, row 2: expected"):
+            found.checks.record({**ROW, name: value}, 2)
+
+
+def test_arrays_are_checked_as_rows_are(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", pipeline(LogisticRegression()), labels(customers()), "classification")
+    checks = loaded(folder).checks
+    table = pandas.concat([customers()] * 2)
+    good = {name: table[name].to_numpy() for name in table.columns}
+    assert [values.dtype.kind for values in checks.by_column(good).many] == ["f", "f", "i", "O", "f"]
+    for name, value in (("age", numpy.nan), ("age", numpy.inf), ("orders", 0.5), ("paid", 2.0)):
+        bad = good[name].astype(float)
+        bad[170] = value
+        with pytest.raises(Refused, match=f"column `{name}`, row 170: expected") as refused:
+            checks.by_column({**good, name: bad})
+        assert (refused.value.column, refused.value.row) == (name, 170)

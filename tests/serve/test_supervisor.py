@@ -1,0 +1,293 @@
+"""Swaps, deaths and bad models: whatever happens to workers, clients of the old model notice nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import io
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from runner.serve.settings import Limits, Served, Settings
+from runner.serve.supervisor import Supervisor
+from runner.values import replace
+from tests.serve import bad_models
+from tests.serve.models import ROW, churn, customers, labels, pipeline, write_model
+from tests.serve.servers import PATIENCE, REPOSITORY, ask_over
+
+PATH = "/v1/models/churn:predict"
+BODY = {"instances": [ROW]}
+
+
+class Running:
+    """A supervisor in a thread, and what it told."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.pid = 0
+        self.port = listening.getsockname()[1]
+        self.events: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        self.supervisor = Supervisor(listening, self._told, environ=environ)
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
+        self.thread.start()
+
+    def _told(self, event: Any) -> None:
+        with self._news:
+            self.events.append(dict(event))
+            self._news.notify_all()
+
+    def wait_for(self, event: str, version: str, since: int = 0) -> dict[str, Any]:
+        """The first event of this name about a version, of those after the first `since`."""
+
+        def found() -> list[dict[str, Any]]:
+            return [one for one in self.events[since:] if (one["event"], one.get("version")) == (event, version)]
+
+        with self._news:
+            assert self._news.wait_for(lambda: bool(found()), PATIENCE), self.events
+            return found()[0]
+
+    def serve(self, settings: Settings) -> None:
+        """Swap, and wait until it is done; for a moment the old one goes on taking connections, too."""
+        since = len(self.events)
+        self.supervisor.swap(settings)
+        self.pid = self.wait_for("serving", settings.served.version, since)["pid"]
+
+    def serve_alone(self, settings: Settings) -> None:
+        """Swap, and wait until the old one takes no connections any more."""
+        self.serve(settings)
+        wait_until(lambda: {self.status()["pid"] for _ in range(20)} == {self.pid})
+
+    def ask(self, path: str = PATH, body: Any = BODY) -> tuple[int, Any]:
+        """One answer over a connection of its own."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+            status, answer, _ = ask_over(connection, path, body)
+        return status, json.loads(answer)
+
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+
+    def status(self) -> Any:
+        return self.ask("/status", None)[1]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two models that say different things of ROW, and bad ones by name."""
+    home = tmp_path_factory.mktemp("models")
+    opposite = labels(customers()).map({"yes": "no", "no": "yes"})
+    made = {
+        "one": churn(home / "one"),
+        "two": write_model(home / "two", pipeline(LogisticRegression()), opposite, "classification"),
+    }
+    for kind in (bad_models.NotANumber, bad_models.Moody, bad_models.Mortal, bad_models.Stuck):
+        made[kind.__name__] = write_model(
+            home / kind.__name__, kind(), labels(customers()), "classification", format="joblib"
+        )
+    for kind in (bad_models.Hanging, bad_models.Dying):
+        folder = write_model(
+            home / kind.__name__, bad_models.Sound(), labels(customers()), "classification", format="joblib"
+        )
+        buffer = io.BytesIO()
+        joblib.dump(kind(), buffer)
+        exchange(folder, "model.joblib", buffer.getvalue())
+        made[kind.__name__] = folder
+    other = churn(home / "other")
+    exchange(other, "expected.json", b'{"version": 1, "prediction": ["yes", "yes", "yes", "yes", "yes"]}')
+    made["Otherwise"] = other
+    damaged = churn(home / "damaged")
+    (damaged / "model.skops").write_bytes(b"PK")
+    made["Damaged"] = damaged
+    return made
+
+
+def exchange(folder: Path, name: str, data: bytes) -> None:
+    """As somebody would who can also write the manifest."""
+    (folder / name).write_bytes(data)
+    told = json.loads((folder / "manifest.json").read_bytes())
+    told["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    (folder / "manifest.json").write_text(json.dumps(told))
+
+
+def of(folder: Path, version: str, **limits: float) -> Settings:
+    """Settings for a folder."""
+    served = Served(str(folder), "churn", version, formats=("skops", "joblib"))
+    return Settings(served, Limits(idle_seconds=2.0, **limits))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    """One supervisor for all tests here."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    listening.setblocking(False)
+    made = Running(listening)
+    try:
+        yield made
+    finally:
+        made.stop.set()
+        made.thread.join(PATIENCE)
+        assert not made.thread.is_alive()
+
+
+@pytest.fixture
+def running(shared: Running, folders: dict[str, Path]) -> Running:
+    """The supervisor, which serves the model `one` as version 1."""
+    shared.serve_alone(of(folders["one"], "1"))
+    return shared
+
+
+@contextlib.contextmanager
+def clients(running: Running, count: int) -> Iterator[list[Any]]:
+    """Clients that ask and ask, each over a connection that it keeps; the answers come into the list."""
+    answers: list[Any] = []
+    done = threading.Event()
+
+    def ask_on() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)
+        while not done.is_set():
+            try:
+                answers.append(ask_over(connection, PATH, BODY)[:2])
+            except (OSError, http.client.HTTPException) as error:
+                answers.append(error)
+                connection.close()
+        connection.close()
+
+    threads = [threading.Thread(target=ask_on) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+
+SWAPS = int(os.environ.get("SWAPS", "12"))
+
+
+def test_no_request_fails_while_models_are_swapped(running: Running, folders: dict[str, Path]) -> None:
+    since = len(running.events)
+    with clients(running, 8) as answers:
+        for number in range(SWAPS):
+            running.serve(of(folders["two" if number % 2 == 0 else "one"], str(number + 2)))
+    assert len(answers) > SWAPS
+    said = {status_and_body for status_and_body in answers if not isinstance(status_and_body, Exception)}
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []
+    assert said == {(200, b'{"predictions":["yes"]}'), (200, b'{"predictions":["no"]}')}
+    for number in range(SWAPS):
+        assert running.wait_for("drained", str(number + 1), since)["cut"] == 0
+
+
+BAD = {
+    "NotANumber": "of its own example it says no finite number (prediction)",
+    "Moody": "what it says of its example is not what was recorded (prediction)",
+    "Otherwise": "what it says of its example is not what was recorded (prediction)",
+    "Damaged": "model.skops: its bytes are not those that the manifest names",
+    "Dying": "the worker died while it was starting",
+    "Hanging": "it was not ready after",
+}
+
+
+def test_a_bad_model_is_never_served_and_the_old_one_never_interrupted(
+    running: Running, folders: dict[str, Path]
+) -> None:
+    start = len(running.events)
+    with clients(running, 2) as answers:
+        for name, reason in BAD.items():
+            since = len(running.events)
+            running.supervisor.swap(of(folders[name], name, **({"load_seconds": 2.0} if name == "Hanging" else {})))
+            if name == "Hanging":
+                assert reason in running.wait_for("ended", name, since)["reason"]
+            assert name == "Hanging" or reason in running.wait_for("failed", name, since)["reason"]
+        since = len(running.events)
+        wrong = of(folders["two"], "digest")
+        running.supervisor.swap(replace(wrong, served=replace(wrong.served, digest="0" * 64)))
+        assert "manifest.json: its SHA-256 is not 0000" in running.wait_for("failed", "digest", since)["reason"]
+        since = len(running.events)
+        pickled = of(folders["Mortal"], "pickle")
+        running.supervisor.swap(replace(pickled, served=replace(pickled.served, formats=("skops",))))
+        assert (
+            "it is in the format joblib, and allowed are: skops"
+            in running.wait_for("failed", "pickle", since)["reason"]
+        )
+    assert set(answers) == {(200, b'{"predictions":["yes"]}')}
+    assert [event["version"] for event in running.events[start:] if event["event"] == "serving"] == []
+    assert running.status()["version"] == "1"
+
+
+def test_a_worker_that_is_killed_is_replaced_and_who_waits_is_answered(running: Running) -> None:
+    since = len(running.events)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait_for("starting again", "1", since)
+    assert running.ask() == (200, {"predictions": ["yes"]})
+    assert running.wait_for("serving", "1", since)["pid"] != running.pid
+
+
+def test_a_template_that_is_killed_is_replaced_while_the_worker_serves(
+    running: Running, folders: dict[str, Path]
+) -> None:
+    since = len(running.events)
+    template = running.supervisor._template
+    assert template is not None
+    os.kill(template.pid, signal.SIGKILL)
+    running.supervisor.swap(of(folders["two"], "2"))
+    assert running.ask()[0] == 200
+    running.wait_for("serving", "2", since)
+    wait_until(lambda: running.ask() == (200, {"predictions": ["no"]}))
+
+
+@pytest.mark.parametrize(("kind", "city", "event"), [("Mortal", "death", "died"), ("Stuck", "eternity", "ended")])
+def test_a_model_that_comes_to_grief_over_a_row_is_served_again(
+    running: Running, folders: dict[str, Path], kind: str, city: str, event: str
+) -> None:
+    running.serve_alone(of(folders[kind], kind, stuck_seconds=2.0))
+    since = len(running.events)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        running.ask(body={"instances": [{**ROW, "city": city}]})
+    running.wait_for(event, kind, since)
+    assert running.ask() == (200, {"predictions": ["yes"]})
+    assert running.wait_for("serving", kind, since)["pid"] != running.pid
+
+
+def test_what_the_supervisor_is_told_stands_in_the_status(running: Running) -> None:
+    running.supervisor.tell({"release": {"failed": "no such object"}})
+    wait_until(lambda: running.status().get("release") == {"failed": "no such object"})
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_slow_and_silent_clients_and_endless_headers_harm_nobody(running: Running, folders: dict[str, Path]) -> None:
+    running.serve_alone(of(folders["one"], "slow", head_seconds=1.0))
+    slow = [running.connect() for _ in range(50)]
+    for number, one in enumerate(slow):
+        one.sendall(b"POST /invocations HTTP/1.1\r\nhost: x\r\n" if number % 2 else b"")
+    with running.connect() as endless:
+        endless.sendall(b"GET /ping HTTP/1.1\r\nx: " + b"a" * (80 << 10))
+        assert endless.recv(12) == b"HTTP/1.1 431"
+    with running.connect() as bad:
+        bad.sendall(b"\x16\x03\x01 no http\r\n\r\n")
+        assert bad.recv(12) == b"HTTP/1.1 400"
+    assert running.ask() == (200, {"predictions": ["yes"]})
+    for number, one in enumerate(slow):
+        assert one.recv(12) == (b"HTTP/1.1 408" if number % 2 else b"")
+        one.close()
