@@ -101,6 +101,7 @@ def _line_json(line: Line, price: Price | None) -> dict[str, Any]:
         "reasons": list(line.reasons),
         "key": line.key,
         "provenance": line.provenance,
+        "reformed": line.reformed,
         "estimate": None if estimate is None else estimate.as_json(),
     }
 

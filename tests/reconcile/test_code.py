@@ -73,6 +73,9 @@ def test_an_edit_of_form_runs_nothing_and_is_recorded_and_an_edit_of_a_helper_ru
     assert "Nothing to run: 2 stages; a reconcile records the new form." in done.stdout
     [row] = [row for row in world.plan_rows() if row["stage"] == "build"]
     assert (row["action"], row["reasons"]) == ("keep", reasons)
+    summary = world.runner("plan", "--format", "markdown").stdout
+    assert "**Nothing to run:** 2 stages; a reconcile records the new form." in summary
+    assert "src/helpers.py changed in form only" in summary
     told = world.reconcile()
     assert (told.ran, told.actions) == ([], {"build": "keep", "after": "keep"})
     [stated] = world.records()[-1]["reconcile"]["standing"]
