@@ -56,6 +56,19 @@ def test_every_way_says_what_the_model_says(tmp_path: Path, model: Any, task: st
         numpy.testing.assert_allclose(said.probabilities, told.predict_proba(rows), rtol=1e-9, atol=1e-12)
 
 
+def test_a_graph_is_asked_without_a_table_and_says_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model, table = pipeline(LogisticRegression()), customers()
+    folder = write_model(tmp_path / "m", model, labels(table), "classification", format="onnx")
+    found = loaded(folder, formats=("onnx",))
+    assert found.predictor.way == "onnx", found.notes
+    checked = found.checks.rows(table.replace({numpy.nan: None}).to_dict("records"))
+    said = found.predictor.predict(arrays_of(found.checks.columns, checked.few), True)
+    told = artefacts.read(folder)
+    assert said.predictions.tolist() == told.predict(table).tolist()
+    numpy.testing.assert_array_equal(said.probabilities, told.predict_proba(table))
+
+
 def test_a_row_that_the_compiled_way_cannot_judge_goes_to_the_model(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", pipeline(Ridge(), encoder=OneHotEncoder()), customers()["age"], "regression")
     found = loaded(folder)
