@@ -16,6 +16,9 @@ from markdown_it import MarkdownIt
 
 from runner.core.digests import folder_digest, md5_hex
 from runner.stages.card import main as card
+from runner.stages.cards.curves import curves_of
+from runner.stages.cards.figures import share
+from runner.stages.cards.parts import Curves, Text
 from runner.stages.evaluate import main as evaluate
 from runner.stages.explain import main as explain
 from runner.stages.fairness import main as fairness
@@ -253,3 +256,12 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     assert _write({"model": "two"} | given, *outs) == 1
     assert message in capsys.readouterr().err
     assert not Path("c.md").exists()
+
+
+def test_whole_numbers_of_any_length_are_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "points.json"
+    file.write_text(json.dumps([{"x": 10**400, "y": 1}, {"x": 1, "y": 2}, {"x": 2, "y": True}, {"x": 3, "y": 1}]))
+    told, curves = curves_of({"file": str(file), "x": "x", "y": "y"}, (), "target")
+    assert told == Text("y from 1 to 2, over x from 1 to 3.")
+    assert isinstance(curves, Curves)
+    assert share(10**400) == "none"

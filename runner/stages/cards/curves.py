@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from runner.errors import InputError
-from runner.stages.cards.figures import shown
+from runner.stages.cards.figures import finite, shown
 from runner.stages.cards.parts import Curves, Part, Text
 from runner.stages.tables import read_table
 
@@ -30,7 +29,7 @@ def curves_of(plot: Mapping[str, Any], hidden: Collection[str], target: str) -> 
     for row in _rows(path)[:_MOST_POINTS]:
         if str(row.get(_FEATURE)) in hidden or {x, y} & set(hidden):
             continue
-        across, up = _number(row.get(x)), _number(row.get(y))
+        across, up = finite(row.get(x)), finite(row.get(y))  # None is a gap: a threshold without bounds
         if across is not None and up is not None:
             lines.setdefault("" if row.get(by) is None else str(row[by]), []).append((across, up))
     if not lines and hidden:
@@ -51,11 +50,6 @@ def curves_of(plot: Mapping[str, Any], hidden: Collection[str], target: str) -> 
     )
     told = f"{y} from {shown(low_y)} to {shown(high_y)}, over {x} from {shown(low_x)} to {shown(high_x)}."
     return Text(told), Curves(drawn, str(x), str(y))
-
-
-def _number(value: Any) -> float | None:
-    """A finite number; None for a gap in the line, such as a threshold without bounds."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _rows(path: str) -> list[Mapping[str, Any]]:

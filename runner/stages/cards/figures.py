@@ -50,9 +50,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def finite(value: Any) -> float | None:
+    """A value of JSON as a float; None where it is no number, or none that a float holds."""
+    try:
+        return float(value) if is_number(value) and math.isfinite(value) else None
+    except OverflowError:  # JSON has whole numbers of any length
+        return None
+
+
 def share(value: Any) -> str:
     """A part of 1 as hundredths."""
-    return f"{100 * value:.3g} %" if is_number(value) and math.isfinite(value) else "none"
+    number = finite(value)
+    return "none" if number is None else f"{100 * number:.3g} %"
 
 
 def figures_of(told: Mapping[str, Any], before: str = "", deep: int = _DEEPEST) -> Iterator[Figure]:
