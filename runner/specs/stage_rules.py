@@ -24,6 +24,8 @@ _WAYS = ("stratify", "groups", "time")
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _GROUPED, _REPEATED = ("group", "stratified_group"), ("kfold", "stratified")
 _OF_TASK = {"bins": "classification", "quantile": "regression", "top": "ranking"}
+_SHAP_ROWS = 50_000
+"""shap takes numbers for equal that differ by a hundred thousandth, and gets values by their numbers."""
 
 
 def faults_of(name: str, given: Given, outs: Sequence[str]) -> Iterator[Fault]:
@@ -186,7 +188,14 @@ def _evaluate(given: Given, _outs: Sequence[str]) -> Iterator[Fault]:
         seen.add(part["name"])
 
 
-def _explain(_given: Given, outs: Sequence[str]) -> Iterator[Fault]:
+def _explain(given: Given, outs: Sequence[str]) -> Iterator[Fault]:
+    by_shap = given.get("method") == "shap"
+    field = "scoring" if by_shap else "background"
+    if field in given:
+        hint = "leave it out" if by_shap else "leave it out, or write `method: shap`"
+        yield ("with", field), f"`{field}` means nothing for `method: {'shap' if by_shap else 'permutation'}`", hint
+    if by_shap and isinstance(given.get("rows"), int) and given["rows"] > _SHAP_ROWS:
+        yield ("with", "rows"), f"with `method: shap` at most {_SHAP_ROWS} rows can be looked at", "name fewer"
     for index, out in enumerate(outs):
         if not out.lower().endswith((".json", ".html")):
             yield ("outs", index), f"{out}: an explanation is written as .json or .html", "name it so"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError
 from runner.stages import estimators
+from runner.stages.attribution import attributed
 from runner.stages.judging import Array, Judged, judged, text_of
 from runner.stages.pages import is_page, write_page
 from runner.stages.program import Call, program
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _DRAWN = 5
 """Columns whose dependence is computed, where none are named: those with the greatest importance."""
+_ROWS = {"permutation": 10_000, "shap": 200}
+"""The most rows that are looked at, where nothing is said: Shapley values ask the model thousands of times for each."""
 _WIDTH, _HEIGHT = 100, 60
 
 
@@ -29,18 +32,25 @@ def run(call: Call) -> None:
     for name in call.get("features", ()):
         if name not in known.artefact.features:
             column(known.table[list(known.artefact.features)], name, "the model's columns")
-    seen, truth = sampled(call, known)
-    scoring = call.get("scoring", usual_score(known))
-    importance = _importance(call, known, seen, truth, scoring)
+    method = call.get("method", "permutation")
+    seen, truth = sampled(call, known, _ROWS[method])
+    told: dict[str, Any] = {"method": method, "rows": len(seen), "support": len(seen)}
+    if method == "shap":
+        importance = attributed(
+            known,
+            seen,
+            background=call.get("background", 100),
+            orders=call.get("repeats", 10),
+            level=call.get("confidence", 0.95),
+            seed=call.seed,
+        )
+    else:
+        told["scoring"] = call.get("scoring", usual_score(known))
+        importance = _importance(call, known, seen, truth, told["scoring"])
     ranked = sorted(importance, key=lambda name: (-importance[name]["mean"], name))
     chosen = call.get("features", ranked[:_DRAWN])
     dependence = {name: _dependence(known, seen, name, call.get("grid", 20)) for name in chosen}
-    told = {
-        "scoring": scoring,
-        "rows": len(seen),
-        "support": len(seen),
-        "importance": {name: importance[name] for name in ranked},
-    }
+    told["importance"] = {name: importance[name] for name in ranked}
     whole = told | {"dependence": dependence}
     for out in call.outs:
         if is_page(out):
@@ -55,8 +65,11 @@ def run(call: Call) -> None:
         write_points(path, curve)
 
 
-def sampled(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:
-    """The rows that are looked at, in the model's form, and what is true of them in the model's words."""
+def sampled(call: Call, known: Judged, most: int = 10_000) -> tuple[pandas.DataFrame, Array]:
+    """The rows that are looked at, in the model's form, and what is true of them in the model's words.
+
+    `most` is how many of them where the call does not say it.
+    """
     import numpy
 
     seen = known.artefact.aligned(known.table, known.path)
@@ -65,7 +78,7 @@ def sampled(call: Call, known: Judged) -> tuple[pandas.DataFrame, Array]:
         values = numpy.empty(len(known.values), dtype=object)
         values[:] = known.values
         truth = numpy.array(values[truth].tolist())
-    most = call.get("rows", 10_000)
+    most = call.get("rows", most)
     if len(seen) > most:
         rows = numpy.sort(numpy.random.default_rng(call.seed).choice(len(seen), most, replace=False))
         seen, truth = seen.iloc[rows], truth[rows]

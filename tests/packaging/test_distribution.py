@@ -49,7 +49,11 @@ def test_every_dependency_is_pinned_and_no_pin_names_an_address() -> None:
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin)] == []
     extras = PROJECT["optional-dependencies"]
-    tested = [requirement for extra in ("dev", "notebook", "onnx", "parquet", "serve") for requirement in extras[extra]]
+    tested = [
+        requirement
+        for extra in ("dev", "notebook", "onnx", "parquet", "serve", "shap")
+        for requirement in extras[extra]
+    ]
     declared = {_name(requirement) for requirement in PROJECT["dependencies"] + tested}
     assert declared - {_name(pin) for pin in pins} == {_name(PROJECT["name"])}  # what is developed has that extra
 

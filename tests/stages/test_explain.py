@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pytest
+from scipy import stats
 from sklearn.inspection import partial_dependence, permutation_importance
 
 from runner import artefacts
@@ -44,6 +47,50 @@ def test_importance_and_dependence_are_those_of_scikit_learn(table: pandas.DataF
     assert [point["value"] for point in found["dependence"]["city"]] == ["Bonn", "Köln", "Ulm"]
 
 
+@pytest.mark.parametrize("model", ["two", "three", "number"])
+def test_shapley_values_are_those_of_shap(table: pandas.DataFrame, model: str) -> None:
+    shap = pytest.importorskip("shap", reason="shap is not installed; pip install 'gitops-runner[shap]'")
+    small: dict[str, Any] = {"method": "shap", "repeats": 2, "grid": 2}
+    assert explain({"model": model, **small, "rows": 12}, *OUTS, seed=2) == 0
+    assert "Shapley value" in Path("e.html").read_text()
+    assert explain({"model": model, **small, "rows": 12}, "--out=again.json", seed=2) == 0
+    assert Path("again.json").read_bytes() == Path("e.json").read_bytes()
+
+    artefact = artefacts.read(Path(model))
+    seen = artefact.aligned(table)
+    rows = numpy.sort(numpy.random.default_rng(2).choice(len(seen), 12, replace=False))
+    seen = seen.iloc[rows].reset_index(drop=True)
+    cities = sorted(set(seen["city"]))
+    numbers = seen.assign(city=seen["city"].map(cities.index)).astype(float)
+
+    def asked(values: Any) -> Any:  # numbers alone go through shap
+        asks = pandas.DataFrame(values, columns=FEATURES)
+        asks = asks.assign(city=[cities[int(code)] for code in asks["city"]], paid=asks["paid"].astype(bool))
+        asks = artefact.aligned(asks.astype({"orders": "int64"}))
+        shares = artefact.model.predict(asks) if model == "number" else artefact.model.predict_proba(asks)
+        return shares[:, 1] if model == "two" else shares
+
+    masker = shap.maskers.Independent(numbers.to_numpy(), max_samples=100)
+    direct = shap.explainers.PermutationExplainer(asked, masker, seed=2)
+    values = abs(direct(numbers.to_numpy(), max_evals=2 * 9, silent=True).values).reshape(12, 4, -1).mean(axis=2)
+    found = told()["importance"]
+    assert {name: row["mean"] for name, row in found.items()} == pytest.approx(
+        dict(zip(FEATURES, values.mean(axis=0), strict=True))
+    )
+    for name, column in zip(FEATURES, values.T, strict=True):
+        low, high = stats.t.interval(0.95, 11, loc=column.mean(), scale=stats.sem(column))
+        assert (found[name]["low"], found[name]["high"]) == pytest.approx((low, high))
+
+
+def test_without_shap_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "shap", None)
+    assert explain({"model": "two", "method": "shap"}, "--out=e.json") == 1
+    assert "pip install 'gitops-runner[shap]'" in capsys.readouterr().err
+    assert not Path("e.json").exists()
+
+
 @pytest.mark.parametrize("model", ["three", "number"])
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(model: str) -> None:
     def written(seed: int) -> list[bytes]:
@@ -64,6 +111,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(model: str) -
         ({"features": ["aeg"]}, ["--out=e.json"], "there is no column `aeg`\n  did you mean `age`?"),
         ({"features": ["spent"]}, ["--out=e.json"], "the model's columns: there is no column `spent`"),
         ({"scoring": "neg_mean_poisson_deviance"}, ["--out=e.json"], "cannot be scored by neg_mean_poisson_deviance"),
+        ({"background": 5}, ["--out=e.json"], "`background` means nothing for `method: permutation`"),
+        ({"method": "shap", "scoring": "r2"}, ["--out=e.json"], "`scoring` means nothing for `method: shap`"),
         ({}, ["--out=e.svg"], "e.svg: an explanation is written as .json or .html"),
     ],
 )

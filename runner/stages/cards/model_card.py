@@ -230,7 +230,10 @@ def _explanation(material: Material) -> Section:
         if isinstance(importance, Mapping)
         else None
     )
-    about = Text(f"By how much {shown(told.get('scoring'))} falls when a column is shuffled.")
+    if told.get("method") == "shap":
+        about = Text("By how much each column moves an answer: the mean absolute Shapley value.")
+    else:
+        about = Text(f"By how much {shown(told.get('scoring'))} falls when a column is shuffled.")
     parts = (about, found) if found is not None else (Text("The file holds no importance of columns."),)
     return Section("Explanation", parts, (material.explain.source,))
 
