@@ -17,7 +17,7 @@ TEST_JOBS = $(if $(filter auto,$(JOBS)),$(shell echo $$(( $$(nproc) + 2 ))),$(JO
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test example-pytorch oracle hostile fuzz soak-serve bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test shap example-pytorch oracle hostile fuzz soak-serve bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,20 @@ demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --quiet --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-example-pytorch: $(READY) ## Install PyTorch (large) into .venv and run examples/pytorch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'torch>=2.4' 'safetensors>=0.4'
-	@$(BIN)/python -m pytest --quiet tests/packaging/test_example_pytorch.py $(PYTEST_ARGS)
+shap: $(READY) ## Install shap (210 MB) into .venv, so that its tests run too
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'shap>=0.48'
+
+# A Python that has PyTorch; the runner stays in .venv, and stages get an environment of their own.
+TORCH_PYTHON ?= /usr/bin/python3
+
+example-pytorch: $(READY) ## Run examples/pytorch with the PyTorch of TORCH_PYTHON, as apt-get install python3-torch brings it
+	@$(TORCH_PYTHON) -c 'import torch, yaml' || { echo 'PyTorch is not there: apt-get install --no-install-recommends python3-torch' \
+		'(650 MB), or say which Python has torch and pyyaml: make example-pytorch TORCH_PYTHON=/path/to/python' >&2; exit 1; }
+	@$(TORCH_PYTHON) -m venv --without-pip --system-site-packages $(VENV)/pytorch
+	@$(BIN)/python -m pip --python $(VENV)/pytorch/bin/python install --quiet --disable-pip-version-check \
+		--constraint constraints.txt 'safetensors>=0.4'
+	@WITH_TORCH=yes PATH="$(CURDIR)/$(VENV)/pytorch/bin:$$PATH" \
+		$(BIN)/python -m pytest --quiet tests/packaging/test_example_pytorch.py $(PYTEST_ARGS)
 
 audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (17 minutes on two cores; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)
@@ -107,8 +118,8 @@ format: $(READY) ## Format the code and mend what can be mended by itself
 constraints: ## Pin the newest closure that the declared ranges allow
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(PYTHON) -m venv "$$folder/venv"; \
-	"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check '.[dev]'; \
-	{ echo '# The whole closure of gitops-runner[dev], pinned. Made by: make constraints'; \
+	"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check '.[dev,shap]' 'safetensors>=0.4'; \
+	{ echo '# The whole closure of gitops-runner[dev,shap] and safetensors, pinned. Made by: make constraints'; \
 	  "$$folder/venv/bin/pip" freeze --exclude gitops-runner; } > constraints.txt
 
 clean: ## Remove whatever the other targets made
