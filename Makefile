@@ -51,8 +51,7 @@ example-pytorch: $(READY) ## Run examples/pytorch with the PyTorch of TORCH_PYTH
 	@$(TORCH_PYTHON) -m venv --without-pip --system-site-packages $(VENV)/pytorch
 	@$(BIN)/python -m pip --python $(VENV)/pytorch/bin/python install --quiet --disable-pip-version-check \
 		--constraint constraints.txt 'safetensors>=0.4'
-	@WITH_TORCH=yes PATH="$(CURDIR)/$(VENV)/pytorch/bin:$$PATH" \
-		$(BIN)/python -m pytest --quiet tests/packaging/test_example_pytorch.py $(PYTEST_ARGS)
+	@WITH_TORCH=$(CURDIR)/$(VENV)/pytorch/bin/python $(BIN)/python -m pytest --quiet tests/packaging/test_example_pytorch.py $(PYTEST_ARGS)
 
 audit-torture: $(READY) ## Do everything to a ledger that can be done, and see all of it found (17 minutes on two cores; SEED=1)
 	@SEED=$(SEED) $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) tests/audit/torture.py $(PYTEST_ARGS)

@@ -18,9 +18,13 @@ from tests.repositories import GitRepo, git, new_bare_remote
 
 
 class Example:
-    """A copy of an example that is validated, and then reconciled."""
+    """A copy of an example that is validated, and then reconciled.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    `python` is what commands of stages find by that name.
+    """
+
+    def __init__(self, name: str, folder: Path, python: str = sys.executable) -> None:
+        self.python = python
         shutil.copytree(ROOT / "examples" / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         git(folder / name, "init", "--quiet", "--initial-branch", "main")
         self.repo = GitRepo(folder / name)
@@ -32,8 +36,8 @@ class Example:
 
     def says(self, *words: str, code: int = 0) -> str:
         """What a command prints, which must end with this code."""
-        with pytest.MonkeyPatch.context() as patch:  # a `python` in a command is this one
-            patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", str(Path(self.python).parent), prepend=os.pathsep)
             answer = call(self.repo.path, *words)
         assert answer.code == code, f"{words}: {answer.out}{answer.err}"
         return answer.out
