@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ def run(call: Call) -> None:
             raise InputError(f"the bytes have the SHA-256 {facts['sha256']}, not {wanted}", "look at what changed")
         path.replace(out)
     write_json(call.metrics, facts)
+    counted = "" if facts["rows"] is None else f"{facts['rows']} rows, "
+    sys.stdout.write(f"brought {counted}{facts['bytes']} bytes, SHA-256 {facts['sha256']}\n")
 
 
 def _bring(call: Call, file: BinaryIO, bounds: Bounds, hidden: Hidden, out: Path) -> None:

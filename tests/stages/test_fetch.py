@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas
 import pytest
 
 from runner.specs.library import problems_of
@@ -168,6 +169,29 @@ def test_rows_of_a_database_are_the_same_bytes_in_whichever_order_they_lie(monke
     assert fetched("--dsn_env=DSN", "--query=SELECT id FROM people ORDER BY id DESC") == 0
     assert Path("out/data.csv").read_text() == 'id\n2\n1\n""\n'
     assert json.loads(Path("m.json").read_text())["rows"] == 3
+
+
+def test_rows_of_a_database_become_a_parquet_with_their_types(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DSN", "sqlite:///base.sqlite")
+    _database([(2, "b", 0.1, None), (1, None, 1.5, b"\x01")])
+    words = ["--dsn_env=DSN", "--out=out.parquet"]
+    assert main([*words, "--query=SELECT * FROM people"]) == 0
+    found = pandas.read_parquet("out.parquet")
+    assert found["id"].tolist() == [1, 2]
+    assert found["size"].dtype == "float64"
+    assert found["photo"].dropna().tolist() == ["01"]
+    digest = hashlib.sha256(Path("out.parquet").read_bytes()).hexdigest()
+    said = capsys.readouterr().out
+    assert said.startswith("brought 2 rows, ")
+    assert said.endswith(f" bytes, SHA-256 {digest}\n")
+    Path("out.parquet").unlink()
+    assert main([*words, "--query=SELECT 1 AS v UNION ALL SELECT 'a'"]) == 1
+    assert "the column `v` cannot be a column of a .parquet: its values are of the types int, str" in (
+        capsys.readouterr().err
+    )
+    assert not Path("out.parquet").exists()
 
 
 @pytest.mark.parametrize(

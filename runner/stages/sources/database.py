@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runner.errors import HostError, InputError, RunnerError
 from runner.stages.sources.bounds import Bounds
 from runner.stages.sources.hidden import Hidden
 from runner.stages.tables import write_table
+
+if TYPE_CHECKING:
+    import pandas
 
 _BATCH = 5_000
 _ORDERED = re.compile(r"\border\s+by\b", re.IGNORECASE)
@@ -38,11 +41,28 @@ def write_rows(hidden: Hidden, dsn: str, query: str, file: BinaryIO, ending: str
     table = pandas.DataFrame(rows, columns=pandas.Index(names), dtype=object)
     if ending == ".parquet":
         table = table.infer_objects()
+        _check_types(table)
     # `write_table` goes by the name of a file.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"rows{ending}"
         write_table(table, path)
         file.write(path.read_bytes())
+
+
+def _check_types(table: pandas.DataFrame) -> None:
+    """A column of a .parquet has one type, which one of SQLite need not have; raises InputError, by pyarrow's word."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise InputError("a .parquet needs pyarrow", "pip install 'gitops-runner[parquet]', or write a .csv") from None
+
+    for name in table.columns:
+        try:
+            pyarrow.array(table[name], from_pandas=True)
+        except (pyarrow.ArrowException, OverflowError):
+            kinds = ", ".join(sorted({type(value).__name__ for value in table[name].dropna()}))
+            text = f"the column `{name}` cannot be a column of a .parquet: its values are of the types {kinds}"
+            raise InputError(text, "give it one type with CAST, or write a .csv") from None
 
 
 def _rows(address: str, query: str, bounds: Bounds) -> tuple[list[str], list[list[Any]]]:
