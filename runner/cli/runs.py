@@ -87,7 +87,8 @@ def compare_runs(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.csv:
         console.result(compare_csv(sides), None)
     else:
-        console.result(compare_text(sides, console.out), compare_json(sides))
+        text = compare_text(sides, console.out, everything=arguments.all)
+        console.result(text, compare_json(sides))
     return ExitCode.DONE
 
 

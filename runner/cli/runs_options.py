@@ -50,6 +50,7 @@ def _compare(actions: Any) -> Parser:
         help="records, or revisions, two or more (default: HEAD~1 and HEAD)",
     )
     parser.add_argument("--stage", metavar="STAGE", help="the last two runs of this stage, or only it of revisions")
+    parser.add_argument("--all", action="store_true", help="also what is the same, and every metric")
     _csv(parser)
     return parser
 

@@ -82,11 +82,16 @@ def own_params(address: Address, material: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in material.get("param", {}).items():
         found |= dict(leaves(name, value, "." if ":" in name else ":"))
-    for name, text in material.get("with", {}).items():
-        found |= dict(leaves(f"{address.stage}{_WITH}{name}", _meant(text)))
+    found |= {f"{address.stage}:{name}": value for name, value in arguments(material).items()}
     if "seed" in material:
         found[f"{address.stage}:seed"] = material["seed"]
     return found
+
+
+def arguments(material: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage of the library was given, as `with.name`, each leaf under its name."""
+    given = material.get("with", {})
+    return {leaf: value for name, text in given.items() for leaf, value in leaves(f"with.{name}", _meant(text))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,27 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from runner.core.experiments import arguments
 from runner.core.leaves import difference, leaves
 from runner.core.runkey import shown, shown_apart
 from runner.report.experiments_view import csv_text
-from runner.report.style import Style, change, table
+from runner.report.style import Style, change, plural, table
 from runner.values import dataclass, field
 
 _SECTIONS = (
-    ("metric", "metrics", True),
-    ("param", "parameters", False),
-    ("cmd", "commands", False),
-    ("env", "environment variables", False),
-    ("dep", "inputs", False),
-    ("out", "outputs", False),
-    ("run", "runs", False),
+    ("metric", "metrics"),
+    ("param", "parameters"),
+    ("cmd", "commands"),
+    ("env", "environment variables"),
+    ("dep", "inputs"),
+    ("out", "outputs"),
+    ("run", "runs"),
 )
-"""Kind, title, and whether what is alike is shown too."""
+"""Kind and title."""
+_MOST_METRICS = 40
+"""Of a stage that are shown where not all are asked for."""
+_LARGEST_PERCENT = 1_000_000
+"""A change by more than this many hundredths says nothing that the numbers do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +104,50 @@ def compare_csv(sides: Sequence[Side]) -> str:
     return csv_text(header, ([row.stage, row.kind, row.name, *row.values, row.delta, row.percent] for row in rows))
 
 
-def compare_text(sides: Sequence[Side], style: Style) -> str:
-    """The same as tables."""
+def compare_text(sides: Sequence[Side], style: Style, *, everything: bool = False) -> str:
+    """What differs as tables, of many metrics some; `everything`: also what does not, and all metrics."""
     names = [_short(side) for side in sides]
     titles = ["from", *[""] * (len(sides) - 2), "to"]
     lines = [_head(side, title, style) for side, title in zip(sides, titles, strict=True)]
     rows = list(_rows(sides))
     several = len({row.stage for row in rows}) > 1
-    for kind, title, every in _SECTIONS:
-        found = [row for row in rows if row.kind == kind and (every or row.differs)]
-        if found:
-            lines += ["", _section(title, found, names, several, style)]
+    for kind, title in _SECTIONS:
+        found = [row for row in rows if row.kind == kind and (everything or row.differs)]
+        kept, more = (found, {}) if everything or kind != "metric" else _some(found)
+        if kept:
+            lines += ["", _section(title, kept, names, several, style)]
+        lines += [style.dim(f"and {count} more{Style.safe(f' of {of}' if of else '')}") for of, count in more.items()]
     if not any(row.differs for row in rows):
         lines += ["", "Nothing differs."]
+    lines += [] if everything else _left_out(rows, style)
     lines += list(_notes(sides, style))
     return "\n".join(lines) + "\n"
+
+
+def _some(rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:
+    """As many rows of each stage as are read, plain ones before those inside others, and how many more there are."""
+    kept: set[tuple[str, str]] = set()
+    more: dict[str, int] = {}
+    for stage in dict.fromkeys(row.stage for row in rows):
+        of_stage = sorted((row for row in rows if row.stage == stage), key=_depth)
+        kept |= {(row.stage, row.name) for row in of_stage[:_MOST_METRICS]}
+        if len(of_stage) > _MOST_METRICS:
+            more[stage] = len(of_stage) - _MOST_METRICS
+    return [row for row in rows if (row.stage, row.name) in kept], more
+
+
+def _depth(row: Row) -> int:
+    return row.name.rpartition(":")[2].count(".")
+
+
+def _left_out(rows: Sequence[Row], style: Style) -> list[str]:
+    """How many of what one compares are the same."""
+    alike = {kind: sum(row.kind == kind and not row.differs for row in rows) for kind in ("metric", "param")}
+    told = [plural(alike[kind], word) for kind, word in (("metric", "metric"), ("param", "parameter")) if alike[kind]]
+    if not told:
+        return []
+    verb = "is" if sum(alike.values()) == 1 else "are"
+    return ["", style.dim(f"{' and '.join(told)} {verb} the same; `--all` shows everything.")]
 
 
 def _section(title: str, rows: list[Row], names: Sequence[str], several: bool, style: Style) -> str:
@@ -151,14 +185,20 @@ def _short(side: Side) -> str:
 def _rows(sides: Sequence[Side]) -> Iterable[Row]:
     for stage in dict.fromkeys(stage for side in sides for stage in side.results):
         facts = [_facts(side.results.get(stage)) for side in sides]
-        for kind, name in dict.fromkeys(fact for found in facts for fact in found):
-            yield Row(stage, kind, name, tuple(found.get((kind, name)) for found in facts))
+        kinds = dict.fromkeys(fact for found in facts for fact in found)
+        rows = [Row(stage, kind, name, tuple(found.get((kind, name)) for found in facts)) for kind, name in kinds]
+        # What `with` says stands in the command, too, and is told better by itself.
+        is_told = any(row.differs and row.name.startswith("with.") for row in rows if row.kind == "param")
+        yield from (row for row in rows if not (is_told and row.kind == "cmd"))
 
 
 def _facts(result: Result | None) -> dict[tuple[str, str], Any]:
     if result is None:
         return {}
     facts: dict[tuple[str, str], Any] = {("cmd", ""): result.material.get("cmd")}
+    facts |= {("param", name): value for name, value in arguments(result.material).items()}
+    if "seed" in result.material:
+        facts["param", "seed"] = result.material["seed"]
     for file, values in result.metrics.items():
         facts |= {("metric", name): value for name, value in leaves(file, values, ":")}
     for name, value in result.material.get("param", {}).items():
@@ -209,7 +249,10 @@ def _cell(value: Any) -> str:
 def _change(row: Row) -> str:
     if not row.delta:
         return ""
-    return change(row.delta) + (f" ({row.percent:+.3g} %)" if row.percent is not None else "")
+    if row.percent is None or abs(row.percent) > _LARGEST_PERCENT:
+        return change(row.delta)
+    percent = f"{row.percent:+,.0f}" if abs(row.percent) >= 100 else f"{row.percent:+.3g}"
+    return f"{change(row.delta)} ({percent} %)"
 
 
 def _percent(before: Any, delta: float | None) -> float | None:

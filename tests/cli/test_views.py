@@ -139,26 +139,54 @@ def test_two_sides_that_are_alike_say_so() -> None:
     assert compare_json([_side("a"), _side("b")])["differences"] == []
 
 
-def test_metrics_are_all_there_and_the_rest_where_it_differs() -> None:
+def test_what_differs_is_shown_and_what_does_not_is_counted() -> None:
     one = _side("a", metrics={"m.json": {"auc": 0.5, "n": {"rows": 3}, "same": 1}}, seconds=1.0)
     other = _side(
         "b", metrics={"m.json": {"auc": 0.75, "n": {"rows": 3}, "same": 1}}, seconds=1.01, outs={"o": "1" * 32}
     )
     assert compare_text([one, other], PLAIN).splitlines()[3:] == [
-        "metrics          a     b         change",
-        "m.json:auc     0.5  0.75  +0.25 (+50 %)",
-        "m.json:n.rows    3     3",
-        "m.json:same      1     1",
+        "metrics       a     b         change",
+        "m.json:auc  0.5  0.75  +0.25 (+50 %)",
         "",
         "outputs  a  b",
         "o        -  111111111111",
+        "",
+        "2 metrics and 1 parameter are the same; `--all` shows everything.",
     ]
+    every = compare_text([one, other], PLAIN, everything=True)
+    assert "m.json:n.rows    3     3" in every
+    assert "p.yaml:a" in every
+    assert "--all" not in every
     value = compare_json([one, other])
     assert [row["name"] for row in value["metrics"]] == ["m.json:auc", "m.json:n.rows", "m.json:same"]
     assert [(row["kind"], row["name"], row["delta"]) for row in value["differences"]] == [
         ("metric", "m.json:auc", 0.25),
         ("out", "o", None),
     ]
+
+
+def test_of_many_metrics_that_differ_the_plain_ones_are_shown() -> None:
+    sides = [
+        _side(name, metrics={"m.json": {"s": {f"s{n}": n + add for n in range(60)}, "auc": add}})
+        for name, add in (("a", 1), ("b", 34))
+    ]
+    told = compare_text(sides, PLAIN)
+    assert "m.json:auc" in told
+    assert "s.s38 " in told
+    assert "s.s39 " not in told
+    assert "and 21 more of train" in told
+    assert "+33 (+3,300 %)" in told
+
+
+def test_what_a_stage_of_the_library_was_given_is_compared_leaf_by_leaf() -> None:
+    given = {"estimator": "x.Y", "params": '{"C": 1.0, "tol": 0.1}'}
+    changed = given | {"params": '{"C": 10.0, "tol": 0.1}'}
+    one, other = (
+        _side(name, material={"cmd": str(said), "with": said}) for name, said in (("a", given), ("b", changed))
+    )
+    told = compare_text([one, other], PLAIN)
+    assert "\nwith.params.C  1  10  +9 (+900 %)\n" in told
+    assert "cmd" not in told
 
 
 def test_commands_that_look_alike_are_told_apart() -> None:
