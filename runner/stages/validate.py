@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,21 @@ def run(call: Call) -> None:
         write_page("validation", report.document(verdict, str(data), contract.file), page)
     told = report.lines(verdict)
     if not verdict.valid:
-        raise InputError(
-            _sentence(data, contract, told), "mend the data; or change the contract, which is a commit to review"
-        )
+        raise InputError(_sentence(data, contract, told), _what_to_do(call))
     for line in told[:_TOLD]:
         sys.stderr.write(f"validate: {line}\n")
     if tables:
         reading.write_good(data, verdict.good, tables[0])
     if len(tables) > 1:
         reading.write_bad(data, verdict.good, report.reasons(verdict), tables[1])
+
+
+def _what_to_do(call: Call) -> str:
+    """A stage that failed leaves no output: how to get the page all the same."""
+    asked = [name for name in ("data", "contract", "reference", "as_of") if name in call.given]
+    words = shlex.join(f"--{name}={call.given[name]}" for name in asked)
+    again = f"runner stage validate {words} --on_fail=warn --out=page.html"
+    return f"mend the data; or change the contract, which is a commit to review. A page of all of it: `{again}`"
 
 
 def _check_outs(contract: Contract, on_fail: str, tables: list[Path], pages: list[Path]) -> None:

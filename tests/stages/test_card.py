@@ -206,6 +206,24 @@ def test_the_profile_of_a_stage_says_the_same_as_the_table() -> None:
     assert [row for row in _page("d.md").rows if row[0] in ("rows", "city", "age", "orders")] == of_profile
 
 
+def test_a_text_of_which_each_row_has_its_own_is_counted_and_not_shown(tmp_path: Path) -> None:
+    table = pandas.read_csv("t.csv").assign(note=[f"Mrs {n} called" for n in range(len(pandas.read_csv("t.csv")))])
+    table.to_csv(tmp_path / "n.csv", index=False)
+    assert _write(ALL | {"data": str(tmp_path / "n.csv")}, *CARDS) == 0
+    for name in ("d.md", "d.html"):
+        assert "called" not in "".join(_page(name).texts)
+        assert "nearly every row has its own" in "".join(_page(name).texts)
+
+
+def test_the_data_card_names_all_that_a_contract_asks_for(tmp_path: Path) -> None:
+    asked = "order: true\nfinal_newline: true\nleakage: {target: city}\nduplicates: false\n"
+    contract = tmp_path / "whole.yaml"
+    contract.write_text(asked + Path("contract.yaml").read_text())
+    assert _write(ALL | {"contract": str(contract)}, *CARDS) == 0
+    told = "no extra columns, order of columns, final newline, no duplicates, leakage"
+    assert told in "".join(_page("d.html").texts)
+
+
 def test_what_is_missing_is_said_in_plain_words() -> None:
     assert _write({"model": "number"}, "--out=c.md") == 0
     text = "".join(_page("c.md").texts)

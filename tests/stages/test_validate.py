@@ -247,6 +247,20 @@ def test_too_many_bad_rows_are_not_put_aside_but_fail(capsys: pytest.CaptureFixt
     assert not Path("good.csv").exists()
 
 
+def test_what_fails_names_its_rows_and_says_how_to_get_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(CONTRACT).write_text(
+        "contract: 1\nduplicates: false\ncolumns:\n  a: {type: integer, personal: true}\n  b: {type: integer, nullable: false}\n"
+    )
+    assert validated(b"a,b\n1,1\n1,1\nx,2\n3,\n")[0] == 1
+    said = capsys.readouterr().err
+    assert "duplicates: 1 row, the same as one before, row 2\n" in said
+    assert "b.nullable: 1 row, no value, row 4" in said
+    assert "a.type: 1 row, no integer, row 3\n" in said
+    again = said.partition("`runner stage validate ")[2].partition("`")[0].split()
+    assert main(again) == 0
+    assert "row 4" in Path("page.html").read_text()
+
+
 def test_a_warning_stops_nothing_and_a_column_has_its_own_severity() -> None:
     assert validated(text_of(_spoilt()), "--on_fail=warn")[0] == 0
     Path(CONTRACT).write_text(

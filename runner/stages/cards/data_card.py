@@ -12,6 +12,16 @@ from runner.stages.cards.sources import Figures
 
 HIDDEN = "hidden"
 _LONGEST_VALUE = 40
+OF_ALL = {
+    **{"rows": None, "extra": True, "order": False, "final_newline": False, "duplicates": True, "primary_key": None},
+    **{"unique": None, "leakage": None, "freshness": None},
+}
+"""What a contract may ask for of a table as a whole, each with what asks for nothing."""
+_ASKED = {"extra": "no extra columns", "duplicates": "no duplicates", "order": "order of columns"}
+_FEW = 20
+"""So many different values of a text are no names of single rows, however short the table is."""
+_NEARLY_ALL = 0.5
+"""A text with more different values than this share of its rows is free text, or names rows."""
 
 
 def data_card(material: Material, profile: Figures) -> Card:
@@ -51,7 +61,7 @@ def _columns(material: Material, profile: Figures) -> Section:
         column = described.get(name)
         about = str(column.get("description", "")) if column is not None else ""
         about += f" ({column.get('unit')})" if column is not None and column.get("unit") else ""
-        values = HIDDEN if name in material.hidden else values_of(told)
+        values = HIDDEN if name in material.hidden else values_of(told, profile.value.get("rows"))
         missing = share(told.get("missing_share"))
         rows.append((str(name), str(told["kind"]), missing, shown(told.get("distinct")), values, about.strip()))
     head = ("column", "kind", "missing", "different values", "values", "what it is")
@@ -63,8 +73,10 @@ def _columns(material: Material, profile: Figures) -> Section:
     return Section("Columns", tuple(parts), (profile.source, *named))
 
 
-def values_of(told: Mapping[str, Any]) -> str:
-    """The range of a column, or its most frequent values."""
+def values_of(told: Mapping[str, Any], rows: Any = None) -> str:
+    """The range of a column, or its most frequent values; nothing of a text that names rows or tells of them."""
+    if told["kind"] == "text" and _is_of_rows(told, rows):
+        return "not shown: nearly every row has its own"
     if told.get("min") is not None:
         if told["kind"] == "date":
             return f"{str(told['min'])[:10]} to {str(told.get('max'))[:10]}"
@@ -72,6 +84,14 @@ def values_of(told: Mapping[str, Any]) -> str:
     top = told.get("top")
     named = [_cut(one.get("value")) for one in top[:TOP] if isinstance(one, Mapping)] if isinstance(top, list) else []
     return ", ".join(named)
+
+
+def _is_of_rows(told: Mapping[str, Any], rows: Any) -> bool:
+    """Whether nearly each row has a value of its own, as free text, names and identifiers have."""
+    distinct, missing = told.get("distinct"), told.get("missing_share") or 0
+    if not isinstance(distinct, int) or not isinstance(rows, int) or distinct <= _FEW:
+        return False
+    return distinct > _NEARLY_ALL * rows * (1 - missing)
 
 
 def _cut(value: Any) -> str:
@@ -85,9 +105,14 @@ def contract_parts(material: Material) -> list[Part]:
         return [Text("No data contract was given: nothing says what the data has to be.")]
     _, contract = material.contract
     parts: list[Part] = [Text(str(contract.get("description")))] if contract.get("description") else []
-    of_all = [name for name in ("rows", "duplicates", "primary_key", "freshness") if contract.get(name) is not None]
+    of_all = [name for name, unasked in OF_ALL.items() if contract.get(name, unasked) not in (unasked, [], {})]
     rows = [("columns that it describes", str(len(contract.columns)))]
-    rows += [("of the table as a whole it asks for", ", ".join(of_all).replace("_", " ") or "nothing")]
+    rows += [
+        (
+            "of the table as a whole it asks for",
+            ", ".join(_ASKED.get(one, one.replace("_", " ")) for one in of_all) or "nothing",
+        )
+    ]
     rows += [("owners", ", ".join(contract.get("owners", ())) or "none stated")]
     return [*parts, Table(("what", "value"), tuple(rows))]
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Mask = numpy.ndarray[Any, Any]
 
 EXAMPLES = 3
+_ROWS_TOLD = 5
 UNCLEAN = (
     r"^\s|\s$|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]"
     # What UTF-8 looks like that was read as Latin-1 or Windows-1252: `Ã¼`, `â€™`.
@@ -82,8 +83,18 @@ def _passed(check: str, column: str, holds: bool, message: str, value: float | N
 
 
 def _rows(check: str, column: str, bad: Mask, message: str) -> Outcome:
-    broken = bool(bad.any())
-    return Outcome(check, column, "broken" if broken else "passed", message if broken else "", bad if broken else None)
+    if not bad.any():
+        return Outcome(check, column, "passed")
+    return Outcome(check, column, "broken", f"{message}, {_places(bad)}", bad)
+
+
+def _places(bad: Mask) -> str:
+    """The first rows that break a check, counted from 1 without the line of names."""
+    import numpy
+
+    rows = numpy.flatnonzero(bad)
+    told = ", ".join(str(row + 1) for row in rows[:_ROWS_TOLD]) + (", ..." if len(rows) > _ROWS_TOLD else "")
+    return f"row{'s' if len(rows) > 1 else ''} {told}"
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -134,7 +145,7 @@ def _of_table(asked: Asked, values: dict[str, Typed]) -> Iterator[Outcome]:
     if not contract.get("duplicates", True):
         # Where the key is another one the row is, and to compare a few columns is much faster.
         bad = again if again is not None and not again.any() else table.duplicated().to_numpy()
-        yield _rows("duplicates", "", bad, "rows that are the same as one before")
+        yield _rows("duplicates", "", bad, "the same as one before")
     if again is not None and len(key) == len(contract.get("primary_key")):
         bad = table[key].isna().any(axis=1).to_numpy() | again
         yield _rows("primary_key", "", bad, f"{_listed(key)} missing, or the same as before")
@@ -221,17 +232,15 @@ def _distinct(values: pandas.Series, enough: int | None) -> int:
 
 
 def _such_as(column: Column, raw: pandas.Series, bad: Mask) -> str:
-    """A few of the values that are wrong, and the first row; of a personal column the row alone."""
-    if not bad.any():
+    """A few of the values that are wrong; of a personal column none."""
+    if column.get("personal", False) or not bad.any():
         return ""
     import numpy
 
     rows = numpy.flatnonzero(bad)
-    if column.get("personal", False):
-        return f", from row {rows[0] + 1} on"
     told = list(dict.fromkeys(str(value)[:60] for value in raw.iloc[rows[:1000]]))[:EXAMPLES]
     more = " ..." if len(rows) > len(told) else ""
-    return f": {', '.join(f'`{value}`' for value in told)}{more} from row {rows[0] + 1} on"
+    return f": {', '.join(f'`{value}`' for value in told)}{more}"
 
 
 def _missing(asked: Asked, column: Column, missing: Mask) -> Iterator[Outcome]:
