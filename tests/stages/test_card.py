@@ -220,7 +220,7 @@ def test_the_data_card_names_all_that_a_contract_asks_for(tmp_path: Path) -> Non
     contract = tmp_path / "whole.yaml"
     contract.write_text(asked + Path("contract.yaml").read_text())
     assert _write(ALL | {"contract": str(contract)}, *CARDS) == 0
-    told = "no extra columns, order of columns, final newline, no duplicates, leakage"
+    told = "no extra columns, no duplicates, order of columns, final newline, leakage"
     assert told in "".join(_page("d.html").texts)
 
 

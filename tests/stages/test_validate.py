@@ -249,7 +249,8 @@ def test_too_many_bad_rows_are_not_put_aside_but_fail(capsys: pytest.CaptureFixt
 
 def test_what_fails_names_its_rows_and_says_how_to_get_the_page(capsys: pytest.CaptureFixture[str]) -> None:
     Path(CONTRACT).write_text(
-        "contract: 1\nduplicates: false\ncolumns:\n  a: {type: integer, personal: true}\n  b: {type: integer, nullable: false}\n"
+        "contract: 1\nduplicates: false\ncolumns:\n"
+        "  a: {type: integer, personal: true}\n  b: {type: integer, nullable: false}\n"
     )
     assert validated(b"a,b\n1,1\n1,1\nx,2\n3,\n")[0] == 1
     said = capsys.readouterr().err

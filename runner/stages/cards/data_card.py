@@ -12,12 +12,18 @@ from runner.stages.cards.sources import Figures
 
 HIDDEN = "hidden"
 _LONGEST_VALUE = 40
-OF_ALL = {
-    **{"rows": None, "extra": True, "order": False, "final_newline": False, "duplicates": True, "primary_key": None},
-    **{"unique": None, "leakage": None, "freshness": None},
+_ALLOWED = {"extra": ("no extra columns", False), "duplicates": ("no duplicates", True)}
+"""What a contract may allow of a table as a whole: what it asks for where it does not, and whether it does unsaid."""
+_ASKED = {
+    "order": "order of columns",
+    "final_newline": "final newline",
+    "rows": "rows",
+    "primary_key": "primary key",
+    "unique": "unique groups of columns",
+    "leakage": "leakage",
+    "freshness": "freshness",
 }
-"""What a contract may ask for of a table as a whole, each with what asks for nothing."""
-_ASKED = {"extra": "no extra columns", "duplicates": "no duplicates", "order": "order of columns"}
+"""What a contract may ask for of a table as a whole."""
 _FEW = 20
 """So many different values of a text are no names of single rows, however short the table is."""
 _NEARLY_ALL = 0.5
@@ -105,14 +111,10 @@ def contract_parts(material: Material) -> list[Part]:
         return [Text("No data contract was given: nothing says what the data has to be.")]
     _, contract = material.contract
     parts: list[Part] = [Text(str(contract.get("description")))] if contract.get("description") else []
-    of_all = [name for name, unasked in OF_ALL.items() if contract.get(name, unasked) not in (unasked, [], {})]
+    of_all = [words for name, (words, allowed) in _ALLOWED.items() if not contract.get(name, allowed)]
+    of_all += [words for name, words in _ASKED.items() if contract.get(name)]
     rows = [("columns that it describes", str(len(contract.columns)))]
-    rows += [
-        (
-            "of the table as a whole it asks for",
-            ", ".join(_ASKED.get(one, one.replace("_", " ")) for one in of_all) or "nothing",
-        )
-    ]
+    rows += [("of the table as a whole it asks for", ", ".join(of_all) or "nothing")]
     rows += [("owners", ", ".join(contract.get("owners", ())) or "none stated")]
     return [*parts, Table(("what", "value"), tuple(rows))]
 
