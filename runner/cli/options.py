@@ -292,7 +292,7 @@ def _trust(parser: Parser) -> None:
     )
 
 
-def _where(parser: Parser) -> None:
+def _where(parser: Parser, *, isolation: bool = True) -> None:
     parser.add_argument(
         "--repo",
         metavar="URL",
@@ -304,9 +304,9 @@ def _where(parser: Parser) -> None:
         metavar="NAME",
         help="the watched branch (default: what the Project says, else the default branch of the remote)",
     )
-    parser.add_argument(
-        "--no-isolation", action="store_true", help="run stages without an overlay file system of their own"
-    )
+    if isolation:
+        help_ = "run stages without an overlay file system of their own"
+        parser.add_argument("--no-isolation", action="store_true", help=help_)
 
 
 def _apply(commands: Any) -> None:
@@ -365,6 +365,8 @@ def _runs(commands: Any) -> None:
 
 
 def _gate(commands: Any) -> None:
+    from runner.cli.release_options import add_gate_options  # imported late: start-up
+
     help_ = "judge the gates of deployments by recorded metrics"
     more = (
         "Reads what is recorded and runs nothing. The gates of a proposal are those of the watched branch. Ends with 0 "
@@ -372,15 +374,20 @@ def _gate(commands: Any) -> None:
     )
     calls = ("gate", "gate churn-api my-branch", "gate --junit gates.xml --markdown summary.md")
     parser = _command(commands, "gate", help_, "gate", "gate", *calls, more=more)
-    parser.add_argument("deployment", metavar="DEPLOYMENT", nargs="?", help="only this one (default: all)")
+    add_gate_options(parser)
     _rev(parser)
-    parser.add_argument(
-        "--champion",
-        metavar="REV",
-        help="the commit whose metrics `vs: champion` compares with (default: none, so that this is the first)",
-    )
-    parser.add_argument("--junit", metavar="FILE", help="also write the verdicts as JUnit XML, for CI systems")
-    parser.add_argument("--markdown", metavar="FILE", help="also append a Markdown summary to a file")
+    _trust(parser)
+    add_common(parser)
+
+
+def _rollback(commands: Any) -> None:
+    from runner.cli.release_options import add_rollback_options  # imported late: start-up
+
+    more = "The one that stood is not tried again until its model or the spec changes."
+    call = "rollback churn-api --reason 'wrong prices since noon'"
+    parser = _command(commands, "rollback", "serve an older model again", "rollback", "rollback", call, more=more)
+    add_rollback_options(parser)
+    _where(parser, isolation=False)
     _trust(parser)
     add_common(parser)
 
@@ -583,6 +590,7 @@ _COMMANDS = (
         _explain,
         _runs,
         _gate,
+        _rollback,
         _doctor,
         _log,
         _pull,

@@ -107,11 +107,12 @@ def decide(now: Situation) -> Decision:
         return Decision(Outcome.KEEP, f"v{live.version} stands", stands)
     if now.faults:
         return _refused(now, now.faults)
-    if not same and not candidate.pinned:
+    if not same:
         rejected = next((row for row in now.memory.rejected if (row.md5, row.spec) == (candidate.md5, now.spec)), None)
         if rejected is not None:
             why = f"v{rejected.version} was rolled back ({rejected.reason}); it waits for another model or another spec"
             return Decision(Outcome.HELD, why, stands)
+    if not same and not candidate.pinned:
         if now.effect is Effect.FAIL:
             return _refused(now, now.gates)
         if now.effect is Effect.HOLD:

@@ -17,6 +17,7 @@ from runner.observe.observation import Observation
 from runner.specs.guesses import nearest
 from runner.specs.holdouts import seal_findings
 from runner.values import dataclass
+from runner.wiring.champions import standing_champion
 from runner.wiring.clone import Clone
 from runner.wiring.comparison import result_of_step
 from runner.wiring.holdouts import HoldoutUse, holdout_uses
@@ -73,8 +74,9 @@ class Side:
 def judge_gates(clone: Clone, name: str | None, rev: str | None, champion: str | None, day: str) -> GateReport:
     """The gates of a deployment, or of all, for what is recorded at `rev` (HEAD by default).
 
-    `champion` is the revision that `vs: champion` compares with, and `day` is today in UTC. Raises InputError where
-    there is no such deployment, and Held where the gates that count cannot be read.
+    `champion` is the revision that `vs: champion` compares with (default: the release that stands), and `day` is
+    today in UTC. Raises InputError where there is no such deployment, and Held where the gates that count cannot be
+    read.
     """
     observation, aim = clone.observed(rev)
     own = side("this commit", observation)
@@ -85,15 +87,16 @@ def judge_gates(clone: Clone, name: str | None, rev: str | None, champion: str |
     asked = {gate.versus for deployment in deployments for gate in deployment.gates}
     if BASE in asked:
         others[BASE] = target.other if target is not None else before(clone.reader, aim.commit, clone.observation)
-    if CHAMPION in asked:
-        others[CHAMPION] = _champion(clone, champion)
+    if CHAMPION in asked and champion is not None:
+        others[CHAMPION] = side(f"the champion {champion}", clone.observation(champion)).other
     holdouts = policy.observation.desired.holdouts
     uses = tuple(holdout_uses(observation, holdouts))
     broken = _broken_seals(own, policy) if target is not None else []
     judgements = []
     for deployment in deployments:
         blockers = [*blockers_of(deployment, own), *broken, *spent(deployment, uses)]
-        judgement = judged(deployment, own.metrics, others, day, blockers)
+        standing = {CHAMPION: standing_champion(policy.observation.state, deployment)} if CHAMPION in asked else {}
+        judgement = judged(deployment, own.metrics, {**standing, **others}, day, blockers)
         judgements.append((judgement, model_of(deployment, own)))
     whose = policy.observation.commit
     return GateReport(observation.commit, policy.what, whose, tuple(judgements), uses, tuple(notes))
@@ -137,12 +140,6 @@ def before(reader: Reader, commit: str, observed: Callable[[str], Observation]) 
         return side(what, observed(commit)).other
     except SpecError:
         return Other(what, {}, commit)  # whoever compares with it is told that nothing is recorded
-
-
-def _champion(clone: Clone, rev: str | None) -> Other:
-    if rev is None:
-        return Other("nothing is released yet", None)
-    return side(f"the champion {rev}", clone.observation(rev)).other
 
 
 def _deployments(own: Side, policy: Side, name: str | None) -> tuple[list[Deployment], list[str]]:

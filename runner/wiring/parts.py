@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.actions import Action
 from runner.core.claims import Claim, Watch
@@ -70,6 +70,9 @@ from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
 from runner.wiring.trust import Trusting
 from runner.wiring.waiting import said_if_slow
+
+if TYPE_CHECKING:
+    from runner.core.releases import Verdict
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
@@ -332,6 +335,14 @@ class RealParts:
     ) -> Published:
         """Have what repetitions came to on the observation's state branch."""
         published = self._publisher(observation, stop).publish_verification(checked)
+        self._targets.published(self._chosen[observation.commit])
+        return published
+
+    def publish_releases(
+        self, decide: Callable[[State], Sequence[Verdict]], observation: Observation, stop: threading.Event
+    ) -> Published:
+        """Have what is decided of releases on the observation's state branch."""
+        published = self._publisher(observation, stop).publish_releases(decide)
         self._targets.published(self._chosen[observation.commit])
         return published
 

@@ -15,10 +15,9 @@ from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.release.contents import RUNS_CODE, Models
 from runner.values import dataclass, field, replace
+from runner.wiring.champions import champion_of, released_of
 from runner.wiring.gates import Side, blockers_of, side, spent
 from runner.wiring.holdouts import holdout_uses
-
-_NO_CHAMPION = Other("nothing is released yet", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,25 +242,6 @@ class Releases:
     @property
     def _allowed(self) -> bool:
         return self.observation.desired.project.allow_removal
-
-
-def released_of(state: State, number: int) -> Mapping[str, Any]:
-    """What the record of a release says; raises Held where there is none of that number."""
-    record = state.record(number)
-    stated = record.own.get("release") if record is not None else None
-    if not isinstance(stated, Mapping):
-        from runner.errors import Held  # imported late: rare
-
-        raise Held(f"record {number} is none of a release", "`runner audit verify` says what is wrong")
-    return stated
-
-
-def champion_of(state: State | None, live: Mapping[str, Any] | None) -> Other:
-    """The release that stands, as something to compare with."""
-    if state is None or live is None:
-        return _NO_CHAMPION
-    stated = released_of(state, live["record"])
-    return Other(f"the champion v{live['version']}", stated["metrics"], stated["commit"])
 
 
 def moment_of(epoch: float) -> str:

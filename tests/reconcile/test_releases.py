@@ -200,3 +200,44 @@ def test_two_reconciles_at_once_make_one_release(released: Saved[World]) -> None
     assert release(world)["version"] == 2
     assert kinds(world).count("release") == 2
     assert findings(world.remote, "runner/state") == ()
+
+
+def test_a_rollback_serves_the_model_before_and_holds_the_rejected_one(released: Saved[World]) -> None:
+    world = released.again()
+    first = release(world)
+    world.edit(files(0.9, "two"))
+    world.reconcile()
+    world.forget_cache()  # the bytes come from the DVC remote
+    told = json.loads(world.runner("rollback", "churn-api", "--reason", "too slow", "--json").stdout)
+    assert (told["version"], told["of"], told["replaces"]) == (3, 1, 2)
+    found = release(world)
+    assert (found["version"], found["replaces"], found["model"]) == (3, 2, first["model"])
+    assert "v2 was rolled back (too slow)" in why(world.reconcile(ok=(6,)))
+    assert "no version of churn-api before" in world.runner("rollback", "churn-api", "--reason", "x", ok=(1,)).stderr
+    gate = json.loads(world.runner("gate", "--json").stdout)["deployments"][0]["gates"]
+    assert [row["against"] for row in gate if row["name"] == "no worse"] == ["the champion v3"]
+    world.edit(files(0.9, "two", "  limits: {rows: 9}\n"))
+    world.reconcile()
+    assert release(world)["version"] == 4
+    assert findings(world.remote, "runner/state") == ()
+    assert second_opinion(world).endswith("records, whole\n")
+
+
+def test_what_cannot_be_rolled_back_is_said_and_nothing_changes(released: Saved[World]) -> None:
+    world = released.again()
+    for words, said in (
+        (["churn-ap"], "did you mean `churn-api`?"),
+        (["churn-api", "--to", "7"], "there is no version 7"),
+        (["churn-api", "--to", "1"], "is the one that stands"),
+        (["churn-api", "--environment", "x"], "nothing is released of churn-api in `x`"),
+        (["churn-api"], "before v1 to go back to"),
+    ):
+        assert said in world.runner("rollback", *words, "--reason", "why", ok=(1,)).stderr
+    world.edit(files(0.9, "two"))
+    world.reconcile()
+    tip = world.tip()
+    md5 = world.records()[0]["run"]["outs"][0]["md5"]
+    (world.store / "files/md5" / md5[:2] / md5[2:]).unlink()
+    world.forget_cache()
+    assert "cannot be released" in world.runner("rollback", "churn-api", "--reason", "why", ok=(4,)).stderr
+    assert world.tip() == tip
