@@ -11,13 +11,15 @@ from runner.cli.ground import ground_of
 from runner.core.actions import Action
 from runner.errors import ExitCode, InputError
 from runner.report.history_view import Beside, status_json, status_text
+from runner.report.plan_view import releases_text
 from runner.report.style import Style, log_text, plural, size
-from runner.wiring.clone import open_clone, working_folder
+from runner.wiring.clone import has_releases, open_clone, working_folder
 from runner.wiring.history import newest_results
 from runner.wiring.holdouts import holdout_uses
 from runner.wiring.rewritten import rewritten_states
 
 if TYPE_CHECKING:
+    from runner.core.releases import Verdict
     from runner.wiring.history import Log
 
 
@@ -38,7 +40,14 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     signed = () if state is None else ("signed" if state.is_signed else "not signed",)
     ground = ground_of(clone, plan, observation.has_specs, aim, arguments.rev, records, *signed)
     value = status_json(plan, observation, beside) | {"rewritten": [row.as_json() for row in rewritten]}
-    console.result(status_text(plan, observation, ground, beside, console.out), value)
+    releases: list[Verdict] = []
+    if has_releases(observation):
+        from runner.wiring.releases import planned_releases  # imported late: few release anything
+
+        releases = planned_releases(clone, observation)
+    value["releases"] = [verdict.as_json() for verdict in releases]
+    text = status_text(plan, observation, ground, beside, console.out)
+    console.result(text + releases_text(releases, console.out), value)
     failed = any(step.action is Action.FAILED for step in plan.steps)
     return ExitCode.FAILED if failed else ExitCode.DONE
 

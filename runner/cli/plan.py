@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runner.cli.console import Console
 from runner.cli.ground import ground_of
 from runner.errors import ExitCode, HostError, InputError
-from runner.report.plan_view import plan_json, plan_text
+from runner.report.plan_view import plan_json, plan_text, releases_text
 from runner.values import replace
 from runner.wiring.clone import open_clone, working_folder
 from runner.wiring.rewritten import rewritten_states
@@ -19,6 +19,7 @@ from runner.wiring.rewritten import rewritten_states
 if TYPE_CHECKING:
     from runner.core.estimates import Price
     from runner.core.outline import Outline
+    from runner.core.releases import Verdict
 
 
 def plan(arguments: argparse.Namespace, console: Console) -> int:
@@ -36,10 +37,16 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     is_markdown = arguments.format == "markdown" and not console.as_json
     price = _price(outline, arguments.jobs)
     budget = arguments.budget or outline.budget_seconds
+    releases: list[Verdict] = []
+    if outline.releases:
+        from runner.wiring.releases import planned_releases  # imported late: few release anything
+
+        releases = planned_releases(clone, clone.observation(arguments.rev))
     value: dict[str, Any] = {}
     if console.as_json or arguments.out or is_markdown:
         value = plan_json(outline, clone.state_age(outline.state), price, budget)
         value |= {"rev": aim.request, "rewritten": [row.as_json() for row in rewritten]}
+        value["releases"] = [verdict.as_json() for verdict in releases]
     if arguments.out:
         _write(folder / arguments.out, value)
     if is_markdown:
@@ -49,10 +56,12 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     else:
         ground = ground_of(clone, outline, outline.has_specs, aim, arguments.rev)
         ground = replace(ground, is_fresh=before is not None)
-        console.result(plan_text(outline, console.out, ground, price, budget, every=arguments.all), value)
+        text = plan_text(outline, console.out, ground, price, budget, every=arguments.all)
+        console.result(text + releases_text(releases, console.out), value)
     if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))
-    return ExitCode.DONE if outline.is_empty else ExitCode.CHANGES
+    is_news = any(verdict.decision.news for verdict in releases)
+    return ExitCode.CHANGES if is_news or not outline.is_empty else ExitCode.DONE
 
 
 def _price(outline: Outline, jobs: int | None) -> Price | None:

@@ -51,6 +51,8 @@ class Outline:
     """Stages that may run, with what their time depends on."""
     budget_seconds: float | None = None
     """How long a reconcile may take; None where nothing says so."""
+    releases: bool = False
+    """Whether there is anything to say of releases: they depend on the day, too, and are decided anew."""
 
     def counts(self) -> Counter[Action]:
         """How many stages each action has."""
@@ -78,12 +80,12 @@ class Outline:
         purpose = None if self.purpose is None else self.purpose.as_json()
         work = [row.as_json() for row in self.work]
         facts = [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs]
-        return [*facts, purpose, work, self.budget_seconds]
+        return [*facts, purpose, work, self.budget_seconds, self.releases]
 
     @staticmethod
     def from_json(row: Sequence[Any]) -> Outline:
         """The inverse of `as_json`; raises ValueError, TypeError or KeyError for what it never gives."""
-        desired, state, digest, rows, notices, not_handled, has_specs, purpose, work, budget = row
+        desired, state, digest, rows, notices, not_handled, has_specs, purpose, work, budget, releases = row
         lines = tuple(
             [
                 Line(Address(pipeline, stage), _ACTIONS[action], tuple(reasons), key, provenance, bool(more))
@@ -92,13 +94,15 @@ class Outline:
         )
         told, unhandled = (tuple(map(_notice, kind)) for kind in (notices, not_handled))
         facts = desired, state, digest, lines, told, unhandled, has_specs
-        return Outline(*facts, _purpose(purpose), _work(work), budget)
+        return Outline(*facts, _purpose(purpose), _work(work), budget, releases)
 
 
 _ACTIONS = {action.value: action for action in Action}
 
 
-def outline_of(plan: Plan, desired: Desired, work: tuple[Work, ...], *, has_specs: bool) -> Outline:
+def outline_of(
+    plan: Plan, desired: Desired, work: tuple[Work, ...], *, has_specs: bool, releases: bool = False
+) -> Outline:
     """The outline of a plan for what is desired; `work` is what its stages that may run depend on in time."""
     lines = [
         Line(
@@ -113,7 +117,7 @@ def outline_of(plan: Plan, desired: Desired, work: tuple[Work, ...], *, has_spec
     ]
     project = desired.project
     facts = plan.desired, plan.state, plan.recorded_digest, tuple(lines), desired.notices, desired.not_handled
-    return Outline(*facts, has_specs, project.purpose, work, project.budget_seconds)
+    return Outline(*facts, has_specs, project.purpose, work, project.budget_seconds, releases)
 
 
 def _purpose(row: Mapping[str, Any] | None) -> Purpose | None:

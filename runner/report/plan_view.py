@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runner.core.nouns import Address
     from runner.core.plan import Plan, Step
     from runner.core.purpose import Purpose
+    from runner.core.releases import Verdict
 
 _SIGN = {
     Action.KEEP: ("=", "dim"),
@@ -131,6 +132,15 @@ def plan_text(
     lines.extend(after_failures(plan.lines, style))
     lines.extend(notices_text(plan, style))
     return "\n".join(lines) + "\n"
+
+
+def releases_text(releases: Sequence[Verdict], style: Style) -> str:
+    """What is released, held and refused, and what is served on; nothing where there are no Deployments."""
+    if not releases:
+        return ""
+    from runner.report.release_view import release_lines  # imported late: few release anything
+
+    return "\n".join(["", *release_lines(releases, style, planned=True)]) + "\n"
 
 
 def ground_text(plan: Plan | Outline, ground: Ground, style: Style) -> list[str]:

@@ -156,7 +156,8 @@ class Clone:
             from runner.wiring.estimates import work_of  # imported late: only where something may run
 
             work = work_of(plan, observation)
-        return outline_of(plan, observation.desired, work, has_specs=observation.has_specs)
+        releases = has_releases(observation)
+        return outline_of(plan, observation.desired, work, has_specs=observation.has_specs, releases=releases)
 
     def _question(self, aim: Aim) -> Question:
         tips = self.states.tips
@@ -357,3 +358,10 @@ def working_folder(folder: str | None) -> Path:
         what = "not a folder" if path.exists() else "no such folder"
         raise InputError(f"{path}: {what}", "say another one with -C")
     return path
+
+
+def has_releases(observation: Observation) -> bool:
+    """Whether there is anything to say of releases: only of what is recorded for the watched branch."""
+    if observation.state is None or observation.trust is not Trust.TRUSTED:
+        return False
+    return bool(observation.desired.deployments) or observation.state.has_releases()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from runner.observe.observation import Observation
 from runner.release.contents import RUNS_CODE, Models
 from runner.values import dataclass, field, replace
 from runner.wiring.champions import champion_of, released_of
-from runner.wiring.gates import Side, blockers_of, side, spent
+from runner.wiring.clone import Clone, has_releases
+from runner.wiring.gates import Side, before, blockers_of, side, spent
 from runner.wiring.holdouts import holdout_uses
 
 
@@ -242,6 +244,18 @@ class Releases:
     @property
     def _allowed(self) -> bool:
         return self.observation.desired.project.allow_removal
+
+
+def planned_releases(clone: Clone, observation: Observation) -> list[Verdict]:
+    """What a reconcile would decide now, by what this clone knows: nothing is fetched, and no bytes are looked at."""
+    state = observation.state
+    if state is None or not has_releases(observation):
+        return []
+
+    def before_this() -> Other:
+        return before(clone.reader, observation.commit, clone.observation)
+
+    return Releases(observation, state, moment_of(time.time()), before_this).verdicts()
 
 
 def moment_of(epoch: float) -> str:

