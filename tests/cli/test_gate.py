@@ -101,7 +101,7 @@ def test_all_gates_of_the_first_model_pass(world: World) -> None:
     code, rows, document = world.rows("churn-api", world.first)
     assert (code, document["exitCode"], {row["verdict"] for row in rows.values()}) == (0, 0, {"pass"})
     assert rows["no worse"]["message"] == "0.9; there is no commit before this one, so this is the first and passes"
-    assert rows["released"]["message"] == "0.9; nothing is released yet, so this is the first and passes"
+    assert rows["released"]["message"] == "0.9; as much as the champion v1 (0.9); at least 0 is asked for"
     assert (rows["groups"]["slice"], rows["groups"]["value"]) == ("f", 0.8)
     (deployment,) = document["deployments"]
     assert deployment["model"]["stage"] == "churn:train"
@@ -114,7 +114,7 @@ def test_a_worse_model_fails_and_one_that_is_too_uncertain_is_held(world: World)
     assert {name: (row["verdict"], row["effect"]) for name, row in rows.items()} == {
         "accuracy": ("inconclusive", "hold"),
         "no worse": ("fail", "fail"),
-        "released": ("pass", "pass"),
+        "released": ("fail", "fail"),
         "groups": ("pass", "pass"),
     }
     assert rows["no worse"]["against"] == f"the commit before ({world.first[:12]})"
@@ -127,11 +127,13 @@ def test_a_clone_without_the_commit_before_says_that_it_cannot_compare(world: Wo
     world.repo.git("clone", "--quiet", "--depth", "1", "--no-single-branch", remote, str(tmp_path / "shallow"))
     answer = call(tmp_path / "shallow", "gate", "--json")
     row = next(row for row in answer.json["deployments"][0]["gates"] if row["name"] == "no worse")
-    assert (answer.code, row["effect"]) == (6, "hold")
+    assert (answer.code, row["effect"]) == (3, "hold")  # the champion is known, and better
     assert row["against"] == f"the commit before ({world.first[:12]}), which this clone does not have"
 
 
-def test_the_champion_is_a_commit_that_is_named(world: World) -> None:
+def test_the_champion_is_the_standing_release_or_a_commit_that_is_named(world: World) -> None:
+    _, rows, _ = world.rows()
+    assert (rows["released"]["against"], rows["released"]["other"]) == ("the champion v1", 0.9)
     _, rows, _ = world.rows("--champion", world.first)
     assert (rows["released"]["verdict"], rows["released"]["against"]) == ("fail", f"the champion {world.first}")
 
@@ -166,11 +168,11 @@ def test_ci_systems_and_people_are_given_the_same(world: World, tmp_path: Path) 
     assert answer.code == 3
     assert "churn-api fails" in answer.out
     (suite,) = ElementTree.parse(xml).getroot()
-    assert suite.attrib == {"name": "churn-api", "tests": "4", "failures": "1", "errors": "1", "skipped": "0"}
+    assert suite.attrib == {"name": "churn-api", "tests": "4", "failures": "2", "errors": "1", "skipped": "0"}
     cases = {case.get("name"): [child.tag for child in case] for case in suite}
     assert cases["no worse"] == ["failure"]
     assert cases["accuracy"] == ["error"]
-    assert cases["released"] == ["system-out"]
+    assert cases["groups"] == ["system-out"]
     assert "❌ fail | no worse" in markdown.read_text()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.reconcile.audits import findings
+from tests.reconcile.keys import Keys
 from tests.reconcile.worlds import World
 from tests.repositories import git
 from tests.saved import Saved
@@ -249,3 +250,30 @@ def test_what_cannot_be_rolled_back_is_said_and_nothing_changes(released: Saved[
     world.forget_cache()
     assert "cannot be released" in world.runner("rollback", "churn-api", "--reason", "why", ok=(4,)).stderr
     assert world.tip() == tip
+
+
+def test_with_a_trust_file_releases_are_built_on_and_their_files_cannot_be_forged(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", files(0.8, "one"), dvc=True)
+    keys = Keys.begun(world)
+    world.reconcile()
+    world.edit(files(0.9, "two"))
+    world.reconcile()  # it goes on from what this host has verified
+    for host in ("a", "fresh"):
+        assert world.reconcile(host=host).commit is None
+    clone = world.clone("forger")
+    (clone / RELEASE).write_text(world.file(RELEASE).strip().replace('"version":2', '"version":7') + "\n")
+    git(clone, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    git(clone, "push", "--quiet", "--force")
+    assert world.reconcile(host="fresh", ok=(6,)).code == 6
+    assert world.reconcile(host="third", ok=(6,)).code == 6
+    world.runner("audit", "verify", "runner/state", "--trust", str(keys.trust), cwd=clone, ok=(13,))
+
+
+def test_on_the_watched_branch_itself_a_release_is_the_next_commit(tmp_path: Path) -> None:
+    project = "---\napiVersion: runner/v1\nkind: Project\nspec: {record: {branch: main}}\n"
+    world = World.create(tmp_path / "world", files(0.8, "one", project), dvc=True)
+    told = world.reconcile()
+    assert len(told.value["commits"]) == 2
+    assert json.loads(world.file(RELEASE, "main"))["version"] == 1
+    assert world.reconcile().commit is None
+    assert findings(world.remote, "main") == ()
