@@ -69,7 +69,7 @@ def test_evidence_is_made_with_the_model_and_judged_with_its_intervals(tmp_path:
     # A parameter that matters no more than the seed does: a little worse, and borne.
     repo.commit({"runner.yaml": SPEC.replace("C: 1.0", "C: 1.5")}, "Try another strength")
     repo.push()
-    assert call(repo.path, "reconcile", "--jobs", "2").code == 0
+    assert call(repo.path, "reconcile", "--jobs", "2").code == 6
     second = call(repo.path, "gate", "--json").json["deployments"][0]["gates"][1]
     assert second["verdict"] == "pass"
     assert second["delta"] != 0
