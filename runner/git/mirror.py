@@ -93,6 +93,8 @@ class Mirror:
         self.reader = Reader(self.path)
         self._network = network_config
         self._default_branch: str | None = None
+        self.is_worked_in = False
+        """Whether the other side is a person's own repository: what is checked out there is not what is watched."""
 
     @classmethod
     def open(cls, path: Path, url: str, network_config: NetworkConfig = ()) -> Mirror:

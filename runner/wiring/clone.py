@@ -30,6 +30,7 @@ from runner.wiring.outlines import Outside, Question
 from runner.wiring.revision import Aim, aimed, watched_name, watched_tip
 from runner.wiring.states import PLACES, StateRefs, clone_states, opened
 from runner.wiring.trust_file import trust_file
+from runner.wiring.watched import is_worked_in, watched_alone
 
 if TYPE_CHECKING:
     from runner.core.estimates import Work
@@ -83,10 +84,20 @@ class Clone:
         """The refs of the mirror; None without one."""
         return None if self.mirror is None else SeenRefs(self.mirror)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether people work in the only repository there is: it has no remote, and a working tree."""
+        return not self.has_remote and is_worked_in(self.url)
+
+    def _watched_alone(self) -> str | None:
+        main = self.reader if self.reader.common_dir == self.reader.git_dir else Reader(self.reader.common_dir)
+        known = self.seen.refs(*PLACES)  # of both: what comes next asks for the other one
+        return watched_alone(self.reader, known, main.current_branch(), self.home)
+
     @functools.cached_property
     def policy(self) -> Policy:
         """The watched branch and its project."""
-        name = watched_name(self.reader)
+        name = self._watched_alone() if self.is_alone else watched_name(self.reader)
         project = self._project_of(name)
         if project.branch is not None and project.branch != name:
             # runner.yaml watches another branch than the remote's default one: what was assumed does not hold.

@@ -62,6 +62,11 @@ class RepositoryHome:
         """The newest commit of a watched branch that this host has seen."""
         return self.root / "seen" / flat(branch)
 
+    @property
+    def watched(self) -> Path:
+        """Name of the branch that is watched in a repository without a remote, once something was reconciled."""
+        return self.root / "seen" / ".watched"
+
     def seen_state(self, branch: str) -> Path:
         """The newest commit of the runner that this host has seen on a branch that results go to."""
         return self.root / "seen-states" / flat(branch)

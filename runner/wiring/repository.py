@@ -11,6 +11,7 @@ from runner.errors import HostError, InputError
 from runner.execute.context import Event
 from runner.git.mirror import Mirror
 from runner.git.network import network_config
+from runner.git.read import Reader
 from runner.observe import refs
 from runner.observe.observation import Observation
 from runner.process.signing import Signing
@@ -19,6 +20,7 @@ from runner.wiring.clone import Clone, open_clone
 from runner.wiring.data import dvc_cache_of, dvc_folder_of
 from runner.wiring.home import RepositoryHome, home_folder, repository_home
 from runner.wiring.parts import RealParts, Settings
+from runner.wiring.watched import is_worked_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -
         located = str(place.absolute()) if place.exists() else url
         home = repository_home(home_root, located)
         mirror = Mirror.open(home.mirror, located, network_config(None))
+        mirror.is_worked_in = is_worked_in(located) and Reader.discover(place).remote_url() is None
         return Repository(located, home, home_root, mirror, None)
     clone = open_clone(folder, environ)
     if clone.reader.is_shallow() and clone.reader.remote_url() is None:
         raise InputError("this clone is shallow and has no remote", "fetch its whole history first")
     mirror = Mirror.open(clone.home.mirror, clone.url, network_config(clone.reader))
+    mirror.is_worked_in = clone.is_alone
     return Repository(clone.url, clone.home, home_root, mirror, clone)
 
 

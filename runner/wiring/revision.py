@@ -72,7 +72,7 @@ def watched_name(reader: Reader) -> str | None:
         return target
     if current in ("main", "master"):
         return current
-    if reader.remote_url() is None:
+    if reader.remote_url() is None:  # a bare repository, or a worktree of one: its HEAD is no place to work in
         main = Reader(reader.common_dir).current_branch() if reader.common_dir != reader.git_dir else current
         return main or current
     names = [name.removeprefix(_REMOTE) for name in reader.refs(_REMOTE)]

@@ -23,6 +23,7 @@ from runner.values import dataclass
 from runner.wiring.home import RepositoryHome
 from runner.wiring.states import StateRefs, is_rewritten, mirror_states, read_seen
 from runner.wiring.trust import Trusting
+from runner.wiring.watched import note_watched, watched_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Targets:
         if state is not None:
             _write_seen(self.home.seen_state(target.branch), state)
         self._check_not_rewound(watched, watched_tip, project)
+        if self.mirror.is_worked_in and self.branch is None and project.branch is None:
+            note_watched(self.home, watched)
         return target
 
     def opened(self, target: Target, commit: str, branch: str) -> State:
@@ -105,7 +108,7 @@ class Targets:
 
     def _watched(self, seen: SeenRefs) -> tuple[str, str, Project]:
         """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
-        default = self.branch or self.mirror.default_branch() or _only_branch(self.mirror)
+        default = self.branch or self._default(seen) or _only_branch(self.mirror)
         tip = seen.ref(f"refs/heads/{default}") if default else None
         if self.branch is not None and tip is None:
             raise InputError(f"{self.mirror.url} has no branch {self.branch}", "push it first, or say another --branch")
@@ -122,12 +125,19 @@ class Targets:
             return named, project.branch, self._project(named)
         return tip, default, project
 
+    def _default(self, seen: SeenRefs) -> str | None:
+        """The branch that is watched where neither a person nor the project names one."""
+        head = self.mirror.default_branch()
+        if not self.mirror.is_worked_in:
+            return head
+        return watched_alone(self.mirror.reader, seen.refs("refs/heads/"), head, self.home)
+
     def _project(self, tip: str) -> Project:
         return project_at(self.mirror.reader, desired_at(self.mirror.reader, tip), self.parsed)
 
     def _target(self, rev: str | None, watched_tip: str, watched: str, project: Project, seen: SeenRefs) -> Target:
         reader = self.mirror.reader
-        first = project.branch or self.mirror.default_branch() or watched
+        first = project.branch or self._default(seen) or watched
         own = refs.state_branch(watched, first, project.record_branch)
         home = refs.state_branch(first, first, project.record_branch)
         states = mirror_states(reader, seen, watched, home, self.counts(home))
