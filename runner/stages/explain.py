@@ -168,18 +168,28 @@ def _page(call: Call, whole: dict[str, Any]) -> dict[str, Any]:
     return {"model": call.given["model"], "data": call.given["data"], **whole, "bars": bars, "curves": curves}
 
 
+def _short(value: Any) -> str:
+    """A value of a column for people: a number in six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else text_of(value)
+
+
 def _drawn(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The lines of one column, from left to right, the first class first."""
-    values = list(dict.fromkeys(text_of(point["value"]) for point in points))
+    values = list(dict.fromkeys(_short(point["value"]) for point in points))
+    is_line = all(isinstance(point["value"], (int, float)) for point in points)
     heights = [point["prediction"] for point in points]
     low, spread = min(heights, default=0.0), (max(heights, default=0.0) - min(heights, default=0.0)) or 1
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, list[tuple[str, str, str]]] = {}
     for point in points:
-        across = _WIDTH * values.index(text_of(point["value"])) / max(len(values) - 1, 1)
+        across = 2 + (_WIDTH - 4) * values.index(_short(point["value"])) / max(len(values) - 1, 1)
         up = _HEIGHT - 2 - (_HEIGHT - 4) * (point["prediction"] - low) / spread
-        lines.setdefault(point.get("class", ""), []).append(f"{across:.2f},{up:.2f}")
+        lines.setdefault(point.get("class", ""), []).append((f"{across:.2f}", f"{up:.2f}", _short(point["value"])))
     return {
-        "lines": [{"name": name, "points": " ".join(line)} for name, line in lines.items()],
+        "lines": [
+            {"name": name, "line": " ".join(f"{x},{y}" for x, y, _ in line) if is_line else "", "points": line}
+            for name, line in lines.items()
+        ],
+        "values": [] if is_line else values,
         "first": values[0] if values else "",
         "last": values[-1] if values else "",
         "low": low,
