@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.core.actions import Action
@@ -15,6 +15,8 @@ from runner.report.style import Style, plural, reason_text, shown_value, size
 
 _MOST_METRICS = 12
 """Of a file that are shown; `runner runs show` has all of them."""
+_MOST_FILES = 11
+"""Of metrics that are shown after a reconcile; its last line is to be seen."""
 _NOT_RETRIED = {
     Action.KEEP: "it is up to date",
     Action.REUSE: "its work succeeded before",
@@ -90,13 +92,7 @@ def result_text(result: Result, style: Style) -> str:
             lines.append(f"{style.yellow('waits')}    {Style.safe(str(address))}  {style.dim(reason_text(reason))}")
     for address, error in result.host_errors.items():
         lines.append(f"{style.red('not run')}  {Style.safe(str(address))}  {Style.safe(error.line)}")
-    for run in result.runs:
-        for file, values in run.metrics.items():
-            found = _leaves(values)
-            numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in found[:_MOST_METRICS])
-            more = len(found) - _MOST_METRICS
-            numbers += f" and {more} more" if more > 0 else ""
-            lines.append(f"{style.dim('metrics')}  {Style.safe(f'{run.address.stage} {file}: {numbers}')}")
+    lines += metric_lines(result.runs, style)
     for row in result.dropped:
         why = f"the same work is record {row['acceptedRecord']} already; this run was not recorded"
         lines.append(f"{style.yellow('dropped')}  {Style.safe(_stage_of(row, result))}  {why}")
@@ -110,6 +106,22 @@ def result_text(result: Result, style: Style) -> str:
         lines += release_lines(result.releases, style)
     lines += after_failures(result.steps.values(), style)
     return "\n".join(lines) + ("\n" if lines else "")
+
+
+def metric_lines(runs: Sequence[RunFacts], style: Style) -> list[str]:
+    """A line for each file of metrics that the runs left, of many the first ones and how many more there are."""
+    lines = []
+    files = [(run, file, values) for run in runs for file, values in run.metrics.items()]
+    for run, file, values in files[:_MOST_FILES]:
+        found = _leaves(values)
+        numbers = ", ".join(f"{name} {shown_value(value)}" for name, value in found[:_MOST_METRICS])
+        more = len(found) - _MOST_METRICS
+        numbers += f" and {more} more" if more > 0 else ""
+        lines.append(f"{style.dim('metrics')}  {Style.safe(f'{run.address.stage} {file}: {numbers}')}")
+    if len(files) > _MOST_FILES:
+        more_files = f"and {plural(len(files) - _MOST_FILES, 'file')} more; `runner runs list` shows all"
+        lines.append(f"{style.dim('metrics')}  {more_files}")
+    return lines
 
 
 def result_notices(result: Result) -> list[str]:

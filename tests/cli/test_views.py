@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from runner.core.nouns import Address
+from runner.core.records import RunFacts
 from runner.errors import HostError
 from runner.parts import Result as Reconciled
 from runner.report.compare_view import Result, Side, compare_json, compare_text
-from runner.report.result_view import result_line
+from runner.report.result_view import metric_lines, result_line
 from runner.report.style import (
     Style,
     cell_width,
@@ -214,3 +216,11 @@ def test_a_stop_in_which_no_run_ended_does_not_say_that_none_was_needed() -> Non
     result = Reconciled(plan=nothing, observation=nothing, steps={}, commits=["a" * 40], cancelled=True)
     said = "recorded what stands now in aaaaaaaaaaaa; no run came to its end; the next reconcile does the rest."
     assert result_line(result, PLAIN) == f"Stopped: {said}"
+
+
+def test_of_many_files_of_metrics_so_many_are_shown_that_the_last_line_is_seen() -> None:
+    metrics = {f"m{number}.json": {"auc": 0.5} for number in range(22)}
+    run = RunFacts("r", Address("p", "train"), "ab" * 32, {}, True, "ok", "", "c" * 40, "", 1.0, metrics=metrics)
+    told = metric_lines([run], PLAIN)
+    assert len(told) == 12
+    assert "and 11 files more" in told[-1]

@@ -30,7 +30,8 @@ def _section_of(sources: tuple[Source, ...]) -> Section:
     told = (
         "Every figure was read from one of these files, and is rounded here to six digits. The record of the run that "
         "wrote a file names its MD5. These commands lead to the stage that wrote it, to the number of its record, and "
-        "to the record; data that no stage made is named by its .dvc file, or by git."
+        "to the record; data that no stage made is named by its .dvc file, or by git. In a repository without a remote "
+        "write runner/state in place of origin/runner/state."
     )
     how = "git grep -l MD5 origin/runner/state -- .runner/recorded\nrunner explain STAGE\nrunner runs show NUMBER"
     return Section(_SOURCES, (Text(told), Code(how), Table(("number", "what", "file", "MD5", "SHA-256"), tuple(rows))))
