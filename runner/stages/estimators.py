@@ -17,6 +17,8 @@ from runner.errors import InputError
 from runner.specs.guesses import nearest
 
 _NESTED = {"estimator", "params"}
+_MARKS = ("fit", "get_params", "get_n_splits")
+"""What a class has that may stand in a spec: an estimator, a part of one, a way to cut folds."""
 
 
 @contextmanager
@@ -95,19 +97,39 @@ def made(path: str, params: Mapping[str, Any], seed: int) -> Any:
 
     Raises InputError: it cannot be imported, is no estimator, or a parameter is none of its own or of a wrong value.
     """
+    kind = imported(path)
+    if inspect.isclass(kind) and not (hasattr(kind, "fit") and hasattr(kind, "predict")):
+        _refuse_estimator(path)
     estimator = _made(path, params)
     if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
-        raise InputError(
-            f"`{path}` is no estimator: it has no `fit` and `predict`", "name a class of scikit-learn's kind"
-        )
+        _refuse_estimator(path)
     seeded(estimator, seed)
     return estimator
 
 
+def _refuse_estimator(path: str) -> NoReturn:
+    raise InputError(f"`{path}` is no estimator: it has no `fit` and `predict`", "name a class of scikit-learn's kind")
+
+
+def _check_kind(path: str, kind: Any) -> None:
+    """Raise InputError for what makes no estimator, before it is called: a call of any function may do anything.
+
+    Parameters of estimators are such, too: transformers, kernels, and ways to cut folds.
+    """
+    if inspect.isclass(kind):
+        if any(hasattr(kind, name) for name in _MARKS):
+            return
+        text = f"`{path}` is no class of an estimator: it has none of {', '.join(f'`{name}`' for name in _MARKS)}"
+        raise InputError(text, "name a class of scikit-learn's kind")
+    module = sys.modules.get(str(getattr(kind, "__module__", "")))
+    if not (inspect.isfunction(kind) and hasattr(module, "__runner_code__")):
+        text = f"`{path}` is no class, and no function of a file that `code` names"
+        raise InputError(text, "name the class of the estimator, or write a function that makes it, and name its file")
+
+
 def _made(path: str, params: Mapping[str, Any]) -> Any:
     kind = imported(path)
-    if not callable(kind):
-        raise InputError(f"`{path}` is no class", "name the class of the estimator")
+    _check_kind(path, kind)
     given = {name: value_of(value) for name, value in params.items()}
     _check_names(path, kind, given)
     try:

@@ -134,8 +134,12 @@ def _target(values: pandas.Series, name: str, task: str, path: str) -> pandas.Se
         text = f"{path}: the target `{name}` is missing in {int(missing.sum())} rows, first in row {row}"
         raise InputError(text, "leave such rows out in a stage before")
     kind = kinds_of_columns.kind_of(values)
-    if task == "regression":
-        return kinds_of_columns.aligned(pandas.DataFrame({name: values}), {name: "number"}, path)[name]
+    if task == "regression" or kind == "number":
+        numbers = kinds_of_columns.aligned(pandas.DataFrame({name: values}), {name: "number"}, path)[name]
+        if task == "regression":
+            return numbers
+    if kind in ("number", "integer"):
+        _check_labels(values, name, path)
     values = values.map(str) if kind == "string" else values
     if values.nunique() < 2:
         raise InputError(
@@ -146,6 +150,16 @@ def _target(values: pandas.Series, name: str, task: str, path: str) -> pandas.Se
         raise InputError(text, "use an estimator for regression, or make classes in a stage before")
     types: dict[str, Any] = {"boolean": bool, "integer": "int64", "number": "int64", "string": str}
     return values.astype(types[kind]).astype(object if kind == "string" else types[kind])
+
+
+def _check_labels(values: pandas.Series, name: str, path: str) -> None:
+    """Raise InputError for a number that is no exact label: a float from 2^53 on, and what int64 cannot hold."""
+    limit = 1 << (63 if kinds_of_columns.kind_of(values) == "integer" else 53)
+    large = ((values >= limit) | (values < -limit)).to_numpy()
+    if large.any():
+        row = int(large.argmax())
+        text = f"{path}: the target `{name}` holds `{values.iloc[row]}` in row {row + 1}, too large to be a class"
+        raise InputError(text, "use an estimator for regression, or make classes in a stage before")
 
 
 def suspicions_of(call: Call, material: Material) -> list[leakage.Suspicion]:

@@ -219,6 +219,37 @@ def test_no_message_tells_the_address_of_a_database(
     assert TOKEN not in said
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DROP TABLE people",
+        "ALTER TABLE people ADD COLUMN more TEXT",
+        "INSERT INTO people (id) VALUES (2) RETURNING id",
+        "/* SELECT */ DELETE FROM people RETURNING id",
+        "WITH a AS (SELECT 1) INSERT INTO people (id) SELECT 9 FROM a RETURNING id",
+        "SELECT 1; DROP TABLE people",
+        "SELECT * FROM absent",
+        "SELECT FROM",
+    ],
+)
+def test_a_query_changes_nothing_and_a_wrong_one_is_no_failure_of_the_host(
+    query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _database([(1, "a", 0.5, None)])
+    monkeypatch.setenv("DSN", "sqlite:///base.sqlite")
+    before = Path("base.sqlite").read_bytes()
+    assert fetched("--dsn_env=DSN", f"--query={query}") == 1
+    assert Path("base.sqlite").read_bytes() == before
+    assert fetched("--dsn_env=DSN", "--query=-- all; of them\nSELECT 'a;b' AS \"c;d\" FROM people;") == 0
+    assert Path("out/data.csv").read_text() == "c;d\na;b\n"
+
+
+def test_a_file_of_a_database_that_is_missing_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSN", "sqlite:///absent.sqlite")
+    assert fetched("--dsn_env=DSN", "--query=SELECT 1") == 4
+    assert not Path("absent.sqlite").exists()
+
+
 def test_a_secret_that_is_not_there_or_not_the_stages_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert fetched("--url_env=NOWHERE") == 1
     assert "the environment has no NOWHERE" in capsys.readouterr().err

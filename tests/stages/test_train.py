@@ -306,6 +306,9 @@ from src.more import STRENGTH
 class Careful(LogisticRegression):
     def __init__(self, C=STRENGTH):
         super().__init__(C=C)
+
+def plain(C=1.0):
+    return LogisticRegression(C=C)
 """
 
 
@@ -327,6 +330,8 @@ def test_estimators_of_the_repository_are_imported_where_code_names_them_and_now
         artefacts.read(Path("m"))
     assert artefacts.read(Path("m"), trusted=["src.models.Careful"]).model.named_steps["model"].C == 0.25
     assert "# the module src is in no package" in Path("m/environment.txt").read_text()
+    made_by = {"estimator": "src.models.plain", "params": {"C": 0.5}, "code": ["src/more.py", "src/models.py"]}
+    assert train(QUICK | made_by, out="n") == 0
 
 
 @pytest.mark.parametrize(
@@ -334,7 +339,13 @@ def test_estimators_of_the_repository_are_imported_where_code_names_them_and_now
     [
         ({"estimator": LOGISTIC[:-1]}, f"did you mean `{LOGISTIC}`?"),
         ({"estimator": "sklearm.linear_model.Ridge"}, "the module sklearm.linear_model cannot be imported"),
-        ({"estimator": "os.path.join"}, "`os.path.join` cannot be made"),
+        ({"estimator": "os.path.join"}, "`os.path.join` is no class, and no function of a file that `code` names"),
+        ({"estimator": "os.mkdir", "params": {"path": "m"}}, "`os.mkdir` is no class"),
+        ({"estimator": "subprocess.Popen", "params": {"args": ["mkdir", "m"]}}, "is no estimator"),
+        (
+            {"params": {"C": {"estimator": "subprocess.Popen", "params": {"args": ["mkdir", "m"]}}}},
+            "`subprocess.Popen` is no class of an estimator",
+        ),
         ({"estimator": "sklearn.preprocessing.StandardScaler"}, "is no estimator: it has no `fit` and `predict`"),
         ({"params": {"c": 1}}, f"`{LOGISTIC}` has no parameter `c`\n  did you mean `C`?"),
         ({"params": {"C": -1}}, "cannot be made: The 'C' parameter of LogisticRegression must be"),
@@ -379,6 +390,22 @@ def test_odd_tables_are_trained_with_or_told(table: pandas.DataFrame, capsys: py
     table.head(0).to_csv("t.csv", index=False)
     assert train(QUICK) == 1
     assert "t.csv: the table has no rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("inf", "the column `left` holds no finite number in row 2: `inf`"),
+        ("1e20", "the target `left` holds `1e+20` in row 2, too large to be a class"),
+        ("18446744073709551615", "the target `left` holds `18446744073709551615` in row 2, too large"),
+    ],
+)
+def test_a_class_that_is_no_exact_number_is_told_with_its_row(
+    value: str, told: str, table: pandas.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table.assign(left=[value if row % 3 == 1 else "0" for row in range(len(table))]).to_csv("t.csv", index=False)
+    assert train(QUICK) == 1
+    assert f"t.csv: {told}" in capsys.readouterr().err
 
 
 def test_values_that_are_wrong_are_found_before_anything_runs_with_line_and_column(

@@ -1,4 +1,4 @@
-"""Rows of a database by SQLAlchemy, as a table in a file: equal rows are equal bytes."""
+"""Rows of a database by SQLAlchemy, as a table in a file: equal rows are equal bytes, and only reading is possible."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
 from runner.errors import HostError, InputError, RunnerError
 from runner.stages.sources.bounds import Bounds
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
 _BATCH = 5_000
 _ORDERED = re.compile(r"\border\s+by\b", re.IGNORECASE)
+_READING = {"select", "with", "values", "table", "from", "show", "describe", "desc", "explain", "pragma"}
+"""The words that a statement which brings rows begins with."""
+_COMMENT = r"--[^\n]*|/\*.*?\*/"
+_TEXT_OR_COMMENT = re.compile(rf"'(?:[^'\\]|\\.|'')*'|\"[^\"]*\"|`[^`]*`|{_COMMENT}", re.DOTALL)
+_READ_ONLY = {
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "cockroachdb": "SET TRANSACTION READ ONLY",
+    "oracle": "SET TRANSACTION READ ONLY",
+    "mysql": "START TRANSACTION READ ONLY",
+    "mariadb": "START TRANSACTION READ ONLY",
+    "sqlite": "PRAGMA query_only = ON",
+}
+"""By the name of a dialect: what makes the transaction one that only reads."""
+_MYSQL_WRONG = {1054, 1792}
+"""An unknown column, and writing in a transaction that reads: what PyMySQL tells as if the server had failed."""
 
 
 def write_rows(hidden: Hidden, dsn: str, query: str, file: BinaryIO, ending: str, bounds: Bounds) -> None:
@@ -25,6 +41,7 @@ def write_rows(hidden: Hidden, dsn: str, query: str, file: BinaryIO, ending: str
     Raises InputError where the address or the query is wrong, HostError where the database cannot be reached. No
     message holds the address or a part of it.
     """
+    _check_reading(query)
     try:
         names, rows = _rows(hidden.values[dsn], query, bounds)
     except RunnerError:
@@ -68,9 +85,13 @@ def _check_types(table: pandas.DataFrame) -> None:
 def _rows(address: str, query: str, bounds: Bounds) -> tuple[list[str], list[list[Any]]]:
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(address, hide_parameters=True)
+    engine = sqlalchemy.create_engine(_read_only(sqlalchemy.make_url(address)), hide_parameters=True)
     try:
+        # Never committed: where a dialect knows no transaction that only reads, what was changed is rolled back.
         with engine.connect() as connection:
+            only_reading = _READ_ONLY.get(engine.dialect.name)
+            if only_reading is not None:
+                connection.exec_driver_sql(only_reading)
             found = connection.execution_options(stream_results=True).exec_driver_sql(query)
             if not found.returns_rows:
                 raise InputError("the query brings no rows", "write a SELECT")
@@ -82,6 +103,26 @@ def _rows(address: str, query: str, bounds: Bounds) -> tuple[list[str], list[lis
             return names, rows
     finally:
         engine.dispose()
+
+
+def _check_reading(query: str) -> None:
+    """Raise InputError for a statement that brings no rows, and for several of them."""
+    statement = _TEXT_OR_COMMENT.sub(" '' ", query)
+    statements = [part for part in statement.split(";") if part.replace("''", "").strip()]
+    words = re.findall(r"\w+", statements[0].lower()) if statements else []
+    if not words or words[0] not in _READING:
+        raise InputError("the query brings no rows", "write a SELECT: fetch reads, and changes nothing")
+    if len(statements) > 1:
+        raise InputError("the query is several statements", "write one SELECT")
+
+
+def _read_only(url: Any) -> Any:
+    """The address of a file of SQLite as one that is opened for reading, and not made where it is missing."""
+    is_file = url.database not in (None, "", ":memory:") and not str(url.database).startswith("file:")
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or not is_file:
+        return url
+    path = quote(str(Path(url.database).absolute()))
+    return url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
 
 
 def _plain(value: Any) -> Any:
@@ -102,5 +143,24 @@ def _told(error: Exception, hidden: Hidden, dsn: str) -> RunnerError:
         return InputError(f"`{dsn}` holds no address of a database", "write DIALECT://USER:PASSWORD@HOST/DATABASE")
     said = hidden.clean(str(getattr(error, "orig", None) or error)).strip().splitlines()
     message = f"the database says: {said[0] if said else type(error).__name__}"
-    # That a table is missing and that a server is gone are often one class to a driver.
+    if _is_of_query(error):
+        return InputError(message, "mend the query; it may only read")
     return HostError(message, "check the query and the address; the same call may work later")
+
+
+def _is_of_query(error: Exception) -> bool:
+    """Whether the query is wrong: the same call will not work later."""
+    import sqlalchemy.exc as kinds
+
+    if isinstance(error, kinds.DBAPIError) and error.connection_invalidated:
+        return False
+    if isinstance(error, (kinds.ProgrammingError, kinds.DataError, kinds.NotSupportedError)):
+        return True
+    # That a table is missing and that a server is gone are often one class to a driver.
+    orig = getattr(error, "orig", None)
+    if getattr(orig, "sqlite_errorname", "") in ("SQLITE_ERROR", "SQLITE_READONLY"):
+        return True
+    # Of the standard: 22 is wrong data, 25 a wrong state (a transaction that reads), 42 a wrong name or no right.
+    if str(getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None) or "")[:2] in ("22", "25", "42"):
+        return True
+    return bool(orig is not None and orig.args and orig.args[0] in _MYSQL_WRONG)
