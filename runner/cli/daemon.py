@@ -22,6 +22,7 @@ from runner.report.result_view import result_json, result_line
 from runner.report.style import Style, duration
 from runner.values import replace
 from runner.wiring.clone import open_clone, working_folder
+from runner.wiring.joining import take_over_state
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import open_repository
 from runner.wiring.signing import signing_of
@@ -53,6 +54,8 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
 
         def reconciled() -> Result:
             repository = open_repository(folder, arguments.repo, os.environ)
+            if taken := take_over_state(repository, settings.trust):
+                say(f"{console.err.yellow('notice: ')}{Style.safe(taken)}")
             progress = Progress(console.err, say, live=False)
             parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: None, signing)
             try:

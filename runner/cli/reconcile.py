@@ -20,6 +20,7 @@ from runner.report.style import Style
 from runner.specs.parse_cache import ParseCache
 from runner.values import replace
 from runner.wiring.clone import Clone, working_folder
+from runner.wiring.joining import take_over_state
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
@@ -94,6 +95,8 @@ def _run(
     console: Console,
     accepted_state: str | None = None,
 ) -> int:
+    if taken := take_over_state(repository, _trust_file(arguments)):
+        console.say(f"{console.err.yellow('notice: ')}{Style.safe(taken)}")
     settings = Settings(
         jobs=arguments.jobs,
         branch=arguments.branch,

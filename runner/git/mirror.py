@@ -217,6 +217,13 @@ class Mirror:
             for ref in refs:
                 self._run_locally(["update-ref", "-d", ref])
 
+    def take(self, clone: Reader, ref: str) -> None:
+        """Bring what a ref of a person's clone holds, to be pushed; no ref of this mirror names it yet."""
+        flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--update-shallow")
+        more = ("--no-auto-maintenance", "--no-recurse-submodules", "--", str(clone.common_dir), ref)
+        with self._alone():
+            self._run_locally(["fetch", *flags, *more])
+
     def drop(self, ref: str, expected: str) -> PushResult:
         """Remove a ref of the remote if it still is at this commit."""
         with self._alone():

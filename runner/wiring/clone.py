@@ -317,7 +317,7 @@ def open_clone(start: Path, environ: Mapping[str, str], trust: str | None = None
     """
     reader = Reader.discover(start)
     remote = reader.remote_url()
-    url = remote or _own_place(reader)
+    url = remote or own_place(reader)
     home_root = home_folder(environ)
     home = repository_home(home_root, url)
     mirror: Reader | None = None
@@ -339,7 +339,7 @@ def open_clone(start: Path, environ: Mapping[str, str], trust: str | None = None
     )
 
 
-def _own_place(reader: Reader) -> str:
+def own_place(reader: Reader) -> str:
     """Where a repository without a remote is found, the same from each of its worktrees."""
     if reader.common_dir == reader.git_dir:
         return str(reader.worktree or reader.git_dir)

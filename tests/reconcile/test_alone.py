@@ -58,3 +58,29 @@ def test_the_recorded_state_tells_the_watched_branch_where_the_host_forgot_it(tm
     world.forget_host()
     world.repo.git("checkout", "--quiet", "main")
     assert world.reconcile().value["desired"] == world.repo.git("rev-parse", "trunk")
+
+
+def test_what_was_recorded_before_there_was_a_remote_goes_on_there(tmp_path: Path) -> None:
+    world = alone(tmp_path)
+    before = world.reconcile().commit
+    world.repo.git("remote", "add", "origin", str(world.remote))
+    assert world.plan() == {"copy": "keep"}
+    told = world.reconcile()
+    assert (told.ran, told.commit, world.tip()) == ([], None, before)
+    assert "recorded before there was a remote, was pushed to it" in told.err
+    assert world.output("out") == "1\n"
+    assert world.reconcile().err.count("was pushed to it") == 0
+
+
+def test_a_state_of_another_branch_is_not_taken_over_by_a_remote(tmp_path: Path) -> None:
+    world = alone(tmp_path)
+    world.repo.commit({"in": "never pushed\n"})
+    world.reconcile()
+    world.repo.git("remote", "add", "origin", str(world.remote))
+    world.repo.git("fetch", "--quiet")
+    told = world.reconcile(ok=(6,))
+    assert f"`git push origin {STATE}`" in told.err
+    assert f"`git branch -D {STATE}`" in told.err
+    assert world.tip() is None
+    world.repo.git("branch", "-D", STATE)
+    assert world.reconcile().ran == ["copy"]
