@@ -14,7 +14,7 @@ from runner.errors import ExitCode, HostError, InputError
 from runner.report.plan_view import plan_json, plan_text, releases_text
 from runner.values import replace
 from runner.wiring.clone import open_clone, working_folder
-from runner.wiring.rewritten import rewritten_states
+from runner.wiring.rewritten import left_behind, rewritten_states
 
 if TYPE_CHECKING:
     from runner.core.estimates import Price
@@ -33,7 +33,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     clone = open_clone(folder, os.environ, arguments.trust)
     outline, aim = clone.outline(arguments.rev)
     rewritten = rewritten_states(clone, aim, before)
-    outline = clone.told_of(outline, *map(str, rewritten))
+    outline = clone.told_of(outline, *map(str, rewritten), *left_behind(clone))
     is_markdown = arguments.format == "markdown" and not console.as_json
     price = _price(outline, arguments.jobs)
     budget = arguments.budget or outline.budget_seconds

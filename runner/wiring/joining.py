@@ -52,7 +52,6 @@ def take_over_state(repository: Repository, trust: Path | None) -> str | None:
 
 def _check(repository: Repository, trust: Path | None, branch: str, tip: str, watched: str, newest: str) -> None:
     reader = repository.mirror.reader
-    begun = f"{branch} of this clone, at {tip[:12]}, is not on the remote, which has none, and"
     try:
         desired = State(reader, tip).summary.desired
         if not (reader.exists(desired) and reader.is_ancestor(desired, newest)):
@@ -61,7 +60,10 @@ def _check(repository: Repository, trust: Path | None, branch: str, tip: str, wa
             trusting = Trusting(trust, repository.home, ParseCache(repository.home_root / "parsed"))
             trusting.opened(reader, tip, branch, None, [newest])
     except (Held, InputError) as error:
-        raise Held(f"{begun} was not taken over: {error.message}", _ways(branch)) from error
+        raise Held(
+            f"{branch} at {tip[:12]} is not on the remote, which has none, and was not taken over: {error.message}",
+            _ways(branch),
+        ) from error
 
 
 def _ways(branch: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runner.errors import Held
+from runner.errors import Held, InputError
 from runner.git.read import Reader
 from runner.ledger.in_place import newest_state
 from runner.observe import refs
 from runner.values import dataclass
 from runner.wiring.clone import Clone
-from runner.wiring.revision import Aim
+from runner.wiring.revision import Aim, watched_tip
 from runner.wiring.states import is_rewritten, read_seen
 
 
@@ -68,6 +68,28 @@ def rewritten_states(clone: Clone, aim: Aim, before: Mapping[str, str] | None = 
         elif known and branch != aim.watched and not seen and is_rewritten(clone.reader, branch, known, now):
             found.append(Rewritten(branch, known, now, holds=False))
     return found
+
+
+def left_behind(clone: Clone) -> list[str]:
+    """A sentence where only this clone has a state, and a first reconcile with its remote would hold for that."""
+    branch, watched = clone.policy.project.record_branch or refs.STATE, clone.policy.watched
+    if not clone.has_remote or branch == watched or clone.home.watched.parent.is_dir():
+        return []
+    theirs = f"refs/remotes/origin/{branch}"
+    own, newest = clone.seen.refs(f"refs/heads/{branch}", theirs), watched_tip(clone.seen, watched)
+    if len(own) != 1 or theirs in own or newest is None:
+        return []
+    from runner.ledger.state import State  # imported late: start-up
+
+    try:
+        desired = State(clone.reader, own[f"refs/heads/{branch}"]).summary.desired
+    except (Held, InputError):
+        return []  # whoever reads more of it is told
+    if clone.reader.exists(desired) and clone.reader.is_ancestor(desired, newest):
+        return []
+    text = f"{branch} of this clone is of {desired[:12]}, which is not part of {watched}"
+    ways = f"`git push origin {branch}` goes on from it, `git branch -D {branch}` begins anew"
+    return [f"{text}; a reconcile holds (exit code 6) if the remote has no {branch}: {ways}"]
 
 
 def _state_of(clone: Clone, reader: Reader, branch: str, *, in_place: bool) -> str | None:

@@ -78,6 +78,8 @@ def test_a_state_of_another_branch_is_not_taken_over_by_a_remote(tmp_path: Path)
     world.reconcile()
     world.repo.git("remote", "add", "origin", str(world.remote))
     world.repo.git("fetch", "--quiet")
+    planned = world.runner("plan", ok=(0, 2))
+    assert "a reconcile holds (exit code 6)" in planned.stdout + planned.stderr
     told = world.reconcile(ok=(6,))
     assert f"`git push origin {STATE}`" in told.err
     assert f"`git branch -D {STATE}`" in told.err
