@@ -114,12 +114,13 @@ def scores_of(
 
 
 def interval_of(
-    scores: Sequence[float], splits: Sequence[tuple[Any, Any]], confidence: float
+    scores: Sequence[float], splits: Sequence[tuple[Any, Any]], confidence: float, scorer: str
 ) -> dict[str, float | None]:
     """Mean, deviation and interval of the scores of folds, and its level; None where the scores are not finite.
 
     The interval is Student's, with the variance of Nadeau and Bengio (2003, "Inference for the generalization error"):
-    folds share training rows, so their scores vary less than those of independent data would.
+    folds share training rows, so their scores vary less than those of independent data would. It ends where the range
+    of the score does.
     """
     import math
 
@@ -133,4 +134,15 @@ def interval_of(
     std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * std * math.sqrt(1 / len(values) + share)
     mean = float(values.mean())
-    return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "level": confidence}
+    least, most = _range_of(scorer)
+    low, high = max(mean - reach, least), min(mean + reach, most)
+    return {"mean": mean, "std": std, "low": low, "high": high, "level": confidence}
+
+
+def _range_of(scorer: str) -> tuple[float, float]:
+    """The least and the most that one of scikit-learn's scores can be."""
+    if scorer.startswith("neg_"):
+        return -float("inf"), 0.0
+    if scorer in ("r2", "explained_variance", "d2_absolute_error_score"):
+        return -float("inf"), 1.0
+    return (-1.0 if scorer == "matthews_corrcoef" else 0.0), 1.0

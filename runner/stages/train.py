@@ -229,7 +229,7 @@ def told_scores(scores: Any, material: Material, confidence: float) -> dict[str,
     told |= {key: value for key, value in (("groups", design.groups), ("time", design.time)) if value is not None}
     told["scores"] = {
         name: {
-            **folds.interval_of(values, material.splits, confidence),
+            **folds.interval_of(values, material.splits, confidence, name),
             "folds": [kinds_of_columns.plain(value) for value in values],
         }
         for name, values in scores.items()

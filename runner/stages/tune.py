@@ -209,7 +209,7 @@ def _write(call: Call, search: Search, bench: Bench, lines: Sequence[Any], found
         "leakage": [suspicion.as_json() for suspicion in found],
         "search": _told_search(call, bench, lines, best, confidence),
     }
-    rows = _rows(search, lines, material.splits, confidence)
+    rows = _rows(search, lines, bench, confidence)
     importance = importance_of(search, lines, call.seed)
     train.write_model(call, call.outs[0], model, material, facts)
     _write_trials(call.outs[1:], rows)
@@ -223,7 +223,8 @@ def _told_search(call: Call, bench: Bench, lines: Sequence[Any], best: Any, conf
     for name in bench.candidates:
         own = [line for line in lines if line["candidate"] == name]
         top = best_of(own)
-        told = folds.interval_of(top["scores"], bench.material.splits, confidence) if top is not None else {}
+        splits = bench.material.splits
+        told = folds.interval_of(top["scores"], splits, confidence, bench.metric) if top is not None else {}
         ranked[name] = {"trials": len(own), **told, **({"trial": top["number"]} if top is not None else {})}
     order = sorted(ranked, key=lambda name: (-(ranked[name].get("mean") or float("-inf")), name))
     states = [line["state"] for line in lines]
@@ -239,12 +240,14 @@ def _told_search(call: Call, bench: Bench, lines: Sequence[Any], best: Any, conf
     }
 
 
-def _rows(search: Search, lines: Sequence[Any], splits: Any, confidence: float) -> list[dict[str, Any]]:
+def _rows(search: Search, lines: Sequence[Any], bench: Bench, confidence: float) -> list[dict[str, Any]]:
     """The table of trials: a row each, a column for each parameter of each candidate."""
     keys = [(name, key) for name, one in search.candidates.items() for key in sorted(one.space)]
     rows = []
     for line in lines:
-        whole = folds.interval_of(line["scores"], splits, confidence) if line["state"] == "COMPLETE" else {}
+        is_whole = line["state"] == "COMPLETE"
+        splits = bench.material.splits
+        whole = folds.interval_of(line["scores"], splits, confidence, bench.metric) if is_whole else {}
         row = {"trial": line["number"], "candidate": line["candidate"], "state": line["state"].lower()}
         row |= {name: whole.get(name) for name in ("mean", "low", "high")}
         row |= {"folds": json.dumps(line["scores"]), "told": line["told"]}

@@ -117,13 +117,31 @@ def test_the_noise_of_the_seed_is_what_other_seeds_come_to_and_a_gate_finds_it()
 
 def test_the_interval_is_students_with_the_variance_of_folds_that_share_rows() -> None:
     splits = [(numpy.arange(20), numpy.arange(10))] * 3
-    found = folds.interval_of([0.7, 0.8, 0.9], splits, 0.95)
+    found = folds.interval_of([-0.9, -0.8, -0.7], splits, 0.95, "r2")
     reach = 4.302652729696142 * 0.1 * math.sqrt(1 / 3 + 1 / 2)  # the quantile of two degrees of freedom, from a table
     assert found == {
         name: pytest.approx(value)
-        for name, value in zip(found, (0.8, 0.1, 0.8 - reach, 0.8 + reach, 0.95), strict=True)
+        for name, value in zip(found, (-0.8, 0.1, -0.8 - reach, -0.8 + reach, 0.95), strict=True)
     }
-    assert set(folds.interval_of([0.7, math.nan], splits[:2], 0.95).values()) == {None, 0.95}
+    assert set(folds.interval_of([0.7, math.nan], splits[:2], 0.95, "r2").values()) == {None, 0.95}
+
+
+@pytest.mark.parametrize(
+    ("scorer", "scores", "least", "most"),
+    [
+        ("roc_auc", [0.1, 0.5, 1.0], 0, 1),
+        ("matthews_corrcoef", [-1.0, 0.0, 1.0], -1, 1),
+        ("neg_log_loss", [-0.9, -0.1, -0.1], None, 0),
+        ("r2", [0.1, 0.9, 0.9], None, 1),
+    ],
+)
+def test_an_interval_ends_where_the_range_of_its_score_does(
+    scorer: str, scores: list[float], least: float | None, most: float
+) -> None:
+    found = folds.interval_of(scores, [(numpy.arange(20), numpy.arange(10))] * 3, 0.95, scorer)
+    assert found["high"] == most
+    assert found["low"] is not None
+    assert found["low"] == least if least is not None else found["low"] < min(scores)
 
 
 def test_the_model_takes_tables_as_they_are_with_gaps_and_with_what_it_never_saw(table: pandas.DataFrame) -> None:
