@@ -6,6 +6,7 @@ that they had.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -66,7 +67,18 @@ def _numbers(call: Call, source: Rows | _Frame, count: int, fractions: Sequence[
     values = pandas.Series(source.column(name), dtype=None if isinstance(source, _Frame) else object)
     if way == "time":
         return _cut(numpy.argsort(sortable(values, name, path), kind="stable"), fractions, count)
+    if way == "stratify":
+        _tell_small(call, values, fractions)
     return (_by_groups if way == "groups" else _by_strata)(values, shuffled, fractions)
+
+
+def _tell_small(call: Call, strata: pandas.Series, fractions: Sequence[float]) -> None:
+    """Tell of strata that have less than one row for some part: these are in no part by their share."""
+    sizes = strata.value_counts(dropna=False)
+    small = int((sizes * min(fractions) < 1).sum())
+    if small:
+        told = f"{small} of {len(sizes)} values of `{call.given['stratify']}` have too few rows to be in every part"
+        sys.stderr.write(f"{call.name}: notice: {told}\n")
 
 
 def _cut(order: numpy.ndarray[Any, Any], fractions: Sequence[float], rows: int) -> numpy.ndarray[Any, Any]:

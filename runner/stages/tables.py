@@ -51,6 +51,11 @@ def read_table(path: str | Path, *, as_text: bool = False) -> pandas.DataFrame:
         raise no_such_file(path) from None
     except ImportError:
         raise InputError(f"{path}: pandas needs pyarrow for .parquet", "pip install pyarrow, or use .csv") from None
+    except UnicodeDecodeError as error:
+        text = f"{path}: it is not in UTF-8: byte {error.object[error.start]:#04x} stands for no letter"
+        raise InputError(
+            text, "save it as UTF-8; a program of Windows may have written it in another encoding"
+        ) from None
     except (ValueError, OSError) as error:  # pandas' errors of parsing are ValueErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         text = f"{path}: it cannot be read as a table: {reason}"

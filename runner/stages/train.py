@@ -55,6 +55,8 @@ def run(call: Call) -> None:
         reduced="reduce" in call.given,
         filled=call.get("format") == "onnx",
     )
+    for name in material.features.columns[material.features.isna().all()]:
+        sys.stderr.write(f"{call.name}: notice: the column `{name}` is empty and tells nothing\n")
     model = pipeline_of(plan, estimator, call.get("reduce"), material.task, call.seed)
     found = suspicions_of(call, material)
     scorers = scorers_of(call, estimator, material)

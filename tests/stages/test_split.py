@@ -65,6 +65,13 @@ def test_strata_have_their_shares_in_every_part(table: pandas.DataFrame) -> None
         assert (part["y"] == "NA").sum() == pytest.approx((table["y"] == "NA").sum() * share, abs=2)
 
 
+def test_strata_that_are_too_small_are_told(table: pandas.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    cut("--stratify=y")
+    assert "notice" not in capsys.readouterr().err
+    cut("--stratify=id")
+    assert f"{ROWS} of {ROWS} values of `id` have too few rows" in capsys.readouterr().err
+
+
 def test_no_group_is_in_two_parts(table: pandas.DataFrame) -> None:
     groups = [set(part["group"]) for part in cut("--groups=group")]
     assert sum(map(len, groups)) == len(set.union(*groups))

@@ -27,3 +27,9 @@ def test_numbers_and_missing_values_are_what_they_say(tmp_path: Path) -> None:
     table = read_table(tmp_path / "t.csv")
     assert table["a"].tolist() == [0.1, 1e-12]
     assert table["b"].isna().tolist() == [False, True]
+
+
+def test_a_file_in_another_encoding_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("a\nMüller\n".encode("latin-1"))
+    with pytest.raises(InputError, match="it is not in UTF-8: byte 0xfc"):
+        read_table(tmp_path / "t.csv")

@@ -399,6 +399,7 @@ def test_odd_tables_are_trained_with_or_told(table: pandas.DataFrame, capsys: py
     found = artefacts.read(Path("m"))
     assert found.predict(read_table("t.jsonl")).shape == (len(table),)
     assert found.facts["columns"]["empty"]["as"] == "drop"
+    assert "notice: the column `empty` is empty" in capsys.readouterr().err
     assert train(QUICK | {"data": "t.jsonl", "target": "tags"}, out="n") == 0
     assert artefacts.read(Path("n")).classes == ("['a', 0]", "['a', 1]", "['a', 2]")
     capsys.readouterr()
