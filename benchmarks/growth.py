@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -146,13 +146,14 @@ QUESTIONS = (
 )  # fmt: skip
 
 
-def measured(chosen: Iterable[str], tools: list[Contender], folder: Path) -> Iterator[Spot]:
-    """Everything that is asked for, size by size."""
+def measured(question: Question, tools: list[Contender], folder: Path) -> list[Spot]:
+    """What is asked, size by size."""
     bench = Bench(folder, itertools.count())
-    for question in QUESTIONS:
-        for size in question.sizes if question.name in chosen else ():
-            print(f"{question.title}: {size:,} {question.x}", file=sys.stderr)
-            yield from question.ask(question, size, tools, bench)
+    found = []
+    for size in question.sizes:
+        print(f"{question.title}: {size:,} {question.x}", file=sys.stderr)
+        found += question.ask(question, size, tools, bench)
+    return found
 
 
 def draw(spots: list[Spot]) -> None:
@@ -191,13 +192,14 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what was measured before")
     options = chosen_rows(parser, [question.name for question in QUESTIONS])
     spots = [Spot(**row) for row in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
-    if not options.draw:
-        chosen = options.rows or [question.name for question in QUESTIONS]
+    chosen = options.rows or [question.name for question in QUESTIONS]
+    for question in QUESTIONS if not options.draw else ():
+        if question.name not in chosen:
+            continue
         with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
             where = machine(Path(folder))
-            fresh = [
-                replace(spot, machine=where) for spot in measured(chosen, contenders(options.peers_bin), Path(folder))
-            ]
+            found = measured(question, contenders(options.peers_bin), Path(folder))
+        fresh = [replace(spot, machine=where) for spot in found]
         gone = {spot.question for spot in fresh}
         spots = [spot for spot in spots if spot.question not in gone] + fresh
         RESULTS.write_text("[\n" + ",\n".join(json.dumps(asdict(spot)) for spot in spots) + "\n]\n")

@@ -40,7 +40,8 @@ def plan_document(**changes: Any) -> dict[str, Any]:
 
 
 def step(stage: str, action: str, *reasons: str) -> dict[str, Any]:
-    return {"pipeline": "tumour", "stage": stage, "action": action, "reasons": list(reasons), "key": None}
+    row = {"pipeline": "tumour", "stage": stage, "action": action, "reasons": list(reasons), "key": None}
+    return row | {"reformed": False}
 
 
 def run(stage: str, *, succeeded: bool = True, message: str = "", **changes: Any) -> dict[str, Any]:
