@@ -88,14 +88,19 @@ class Judged:
         return _codes(told, self.values, "the model's predictions", "prediction")
 
 
+def model_of(call: Call) -> artefacts.Artefact:
+    """The model that a call names, read by what the call allows; raises InputError where it cannot be."""
+    estimators.import_code(call.get("code", ()))
+    return artefacts.read(
+        Path(call.given["model"]), trusted=call.get("trusted", ()), allow_pickle=call.get("allow_pickle", False)
+    )
+
+
 def judged(call: Call) -> Judged:
     """The model and the table that a call names; raises InputError where they do not go together."""
     import numpy
 
-    estimators.import_code(call.get("code", ()))
-    artefact = artefacts.read(
-        Path(call.given["model"]), trusted=call.get("trusted", ()), allow_pickle=call.get("allow_pickle", False)
-    )
+    artefact = model_of(call)
     path = call.given["data"]
     table = read_table(path)
     if not len(table):

@@ -17,6 +17,7 @@ from runner.artefacts.folder import kinds_in
 from runner.errors import InputError
 from runner.stages import estimators
 from runner.stages.drift import drift_of
+from runner.stages.judging import model_of
 from runner.stages.program import Call, program
 from runner.stages.tables import read_table
 from runner.stages.written import write_json
@@ -32,10 +33,7 @@ _ROWS, _TOLERANCE = 1_000, 1e-9
 @estimators.one_blas_thread()
 def run(call: Call) -> None:
     """Send the rows of the table `data` through JSON; raises InputError where the model cannot read the table."""
-    estimators.import_code(call.get("code", ()))
-    artefact = artefacts.read(
-        Path(call.given["model"]), trusted=call.get("trusted", ()), allow_pickle=call.get("allow_pickle", False)
-    )
+    artefact = model_of(call)
     path = call.given["data"]
     whole = read_table(path)
     chosen = _chosen(len(whole), call, path)

@@ -47,14 +47,7 @@ def run(call: Call) -> None:
     estimators.import_code(call.get("code", ()))
     estimator = estimators.made(call.given["estimator"], call.get("params", {}), call.seed)
     material = material_of(call, estimators.task_of(estimator, call.get("task")))
-    plan = preparation.columns_of(
-        material.features,
-        material.kinds,
-        call.get("columns", {}),
-        estimator,
-        reduced="reduce" in call.given,
-        filled=call.get("format") == "onnx",
-    )
+    plan = prepared(call, material, estimator)
     for name in material.features.columns[material.features.isna().all()]:
         sys.stderr.write(f"{call.name}: notice: the column `{name}` is empty and tells nothing\n")
     model = pipeline_of(plan, estimator, call.get("reduce"), material.task, call.seed)
@@ -94,6 +87,18 @@ def _under_seeds(call: Call, material: Material, plan: Any, scores: Mapping[str,
         for name, values in folds.scores_of(model, material.features, target, splits, list(scores)).items():
             found[name].append(sum(values) / len(values))
     return {name: [kinds_of_columns.plain(value) for value in values] for name, values in found.items()}
+
+
+def prepared(call: Call, material: Material, estimator: Any) -> dict[str, dict[str, Any]]:
+    """How each column is prepared for an estimator; raises InputError where the spec asks for what cannot be."""
+    return preparation.columns_of(
+        material.features,
+        material.kinds,
+        call.get("columns", {}),
+        estimator,
+        reduced="reduce" in call.given,
+        filled=call.get("format") == "onnx",
+    )
 
 
 def material_of(call: Call, task: str) -> Material:

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner.errors import InputError
 from runner.specs.units import seconds_of
-from runner.stages import estimators, folds, preparation, train
+from runner.stages import estimators, folds, train
 from runner.stages.journal import Journal, opened
 from runner.stages.program import Call, program
 from runner.stages.search import Candidate, Choice, Search, candidates_of, importance_of
@@ -72,17 +72,7 @@ class Bench:
         self, call: Call, material: train.Material, candidates: Mapping[str, Candidate], tried: Mapping[str, Any]
     ) -> None:
         self.call, self.material, self.candidates = call, material, candidates
-        self.plans = {
-            name: preparation.columns_of(
-                material.features,
-                material.kinds,
-                call.get("columns", {}),
-                estimator,
-                reduced="reduce" in call.given,
-                filled=call.get("format") == "onnx",
-            )
-            for name, estimator in tried.items()
-        }
+        self.plans = {name: train.prepared(call, material, estimator) for name, estimator in tried.items()}
         self.metric: str = call.get("metric") or _usual_metric(material, tried)
 
     def model(self, choice: Choice) -> Any:

@@ -10,10 +10,10 @@ from runner import artefacts
 from runner.artefacts import manifest
 from runner.artefacts.folder import ENVIRONMENT
 from runner.errors import InputError
-from runner.stages import estimators
 from runner.stages.cards.sources import Figures, Source, Sources
 from runner.stages.contracts.contract import Contract, read_contract
 from runner.stages.contracts.reading import as_written, is_text
+from runner.stages.judging import model_of
 from runner.stages.profile import profile_of
 from runner.stages.program import Call
 from runner.values import dataclass
@@ -62,8 +62,7 @@ def read_material(call: Call) -> Material:
     """Everything that `with` names; raises InputError where something cannot be read."""
     sources = Sources()
     folder = Path(call.given["model"])
-    estimators.import_code(call.get("code", ()))
-    model = artefacts.read(folder, trusted=call.get("trusted", ()), allow_pickle=call.get("allow_pickle", False))
+    model = model_of(call)
     of_model = sources.of("model", call.given["model"])
     format = str(json.loads((folder / manifest.NAME).read_bytes())["format"])
     pins = (folder / ENVIRONMENT).read_text(encoding="utf-8").splitlines()
