@@ -7,8 +7,8 @@ import importlib
 
 from runner.cli.console import Console
 from runner.errors import ExitCode, InputError
+from runner.specs.builtin_stages import BUILTINS, schema_of
 from runner.specs.guesses import nearest
-from runner.specs.library import BUILTINS, schema_of
 
 
 def stage(arguments: argparse.Namespace, console: Console) -> int:

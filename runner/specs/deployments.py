@@ -17,7 +17,7 @@ from runner.core.gates import Deployment, Gate, Waiver
 from runner.core.lock import relative
 from runner.core.measures import EVERY, MetricName
 from runner.core.nouns import Holdout, OutKind, Stage
-from runner.specs import environments, library, places, yaml12
+from runner.specs import builtin_stages, environments, places, yaml12
 from runner.specs.documents import Document
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.left_out import Faults
@@ -258,7 +258,7 @@ class _Gates:
         """The metric of a stage that is made for this gate."""
         stage = self._stage_name(name)
         uses = self._ground.evidence[kind].uses
-        if uses not in library.BUILTINS:
+        if uses not in builtin_stages.BUILTINS:
             message = f"`{kind}` needs the stage `{uses}` of the library, which this version does not have"
             hint = "measure it in a stage of your own, and ask for its metric: `{metric: FILE:KEY, max: ...}`"
             self._add((*at, kind), message, hint)

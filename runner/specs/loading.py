@@ -16,7 +16,7 @@ from runner.core.canonical import canonical_digest
 from runner.core.nouns import Notice, Pipeline, Stage, is_external
 from runner.errors import Finding, Place, SpecError
 from runner.git.tree import SUBMODULE, SYMLINK
-from runner.specs import left_out, library, params, places, render, schemas, yaml12
+from runner.specs import builtin_stages, left_out, params, places, render, schemas, yaml12
 from runner.specs.documents import Document, locator_of, only_of_stages, without_stages
 from runner.specs.grammar import GitFiles, Resolved, check_for_templates, resolve, uses_templates
 from runner.specs.layout import Layout
@@ -135,7 +135,7 @@ def load_document(
 
     `project` gives what the Project says of its purpose, which some stages of the library tell on.
     """
-    said = project() if library.asks_project(document.spec) else {}
+    said = project() if builtin_stages.asks_project(document.spec) else {}
     source = _Source(
         name=document.name,
         file=document.file,
@@ -259,14 +259,14 @@ def _make(
         return None
     definition = _without_odd_names(source, definition)
     if not source.adopted:
-        definition = library.with_inputs(definition)
+        definition = builtin_stages.with_inputs(definition)
     files = _git_files(layout, cache)
     bounds = yaml12.DVC_YAML_BOUNDS if source.adopted else yaml12.SPEC_BOUNDS
     resolved, problems = resolve(definition, source.base, files, parsing, source.locator, bounds)
     codes, requests = ({}, []) if source.adopted else _with_code(source, layout, resolved, marks)
     faults.findings.extend(problems)
     if source.project:
-        told = {name: library.with_project(stage, source.project) for name, stage in resolved.stages.items()}
+        told = {name: builtin_stages.with_project(stage, source.project) for name, stage in resolved.stages.items()}
         resolved = replace(resolved, stages=told)
     groups = definition.get("stages") or {}
     faults.left_out.extend(left_out.by_stages(source.file, [groups[name]]) for name in resolved.failed)
@@ -295,7 +295,7 @@ def _with_code(
     """Give stages the code that they use as dependencies; returns it by stage, and what was asked for it."""
     codes: dict[str, StageCode] = {}
     requests: list[dict[str, Any]] = []
-    named = [(name, stage) for name, stage in resolved.stages.items() if library.uses_code(stage.get("uses"))]
+    named = [(name, stage) for name, stage in resolved.stages.items() if builtin_stages.uses_code(stage.get("uses"))]
     if not named:
         return codes, requests
     from runner.specs import stage_code  # imported late: few specs name code

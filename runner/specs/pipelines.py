@@ -10,7 +10,7 @@ from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
 from runner.errors import Finding, Place
 from runner.git.tree import LONGEST_PATH
-from runner.specs import library, places, schemas, units, yaml12
+from runner.specs import builtin_stages, places, schemas, units, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
 from runner.specs.stage_rules import faults_of
@@ -111,7 +111,7 @@ class _StageReader:
         count = len(self._reading.findings)
         self._wdir = self._folder()
         builtin = self._builtin()
-        cmd, is_list = ((library.command_of(self._data),), False) if builtin else self._commands()
+        cmd, is_list = ((builtin_stages.command_of(self._data),), False) if builtin else self._commands()
         deps, params, outs = self._deps(), self._params(), self._outs()
         environment = self._environment()
         not_handled = tuple(name for name in NOT_HANDLED_FIELDS if self._stated(name) is not None)
@@ -140,7 +140,7 @@ class _StageReader:
             training=self._truth("training", default=False),
             meanings=tuple((path, kind) for path, kind in self._code.files if kind) if self._code else (),
             uses=builtin.label if builtin else "",
-            given=library.given_of(self._data) if builtin else (),
+            given=builtin_stages.given_of(self._data) if builtin else (),
             not_handled=not_handled,
             spelled=spelled,
             place=Place(self._reading.locator.file, *mark),
@@ -182,7 +182,7 @@ class _StageReader:
             return (), False
         return tuple(commands), isinstance(cmd, list)
 
-    def _builtin(self) -> library.Builtin | None:
+    def _builtin(self) -> builtin_stages.Builtin | None:
         """The stage of the library that is used, if its `with` is right."""
         name = self._data.get("uses")
         if name is None or self._reading.adopted:
@@ -192,31 +192,31 @@ class _StageReader:
         if self._data.get("cmd") is not None:
             self._add(("uses",), "a stage has either `cmd` or `uses`", "remove one of them")
             return None
-        builtin = library.BUILTINS.get(name) if isinstance(name, str) else None
+        builtin = builtin_stages.BUILTINS.get(name) if isinstance(name, str) else None
         if builtin is None:
-            close = nearest(str(name), library.BUILTINS)
-            hint = f"did you mean `{close}`?" if close else f"there are: {', '.join(library.BUILTINS)}"
+            close = nearest(str(name), builtin_stages.BUILTINS)
+            hint = f"did you mean `{close}`?" if close else f"there are: {', '.join(builtin_stages.BUILTINS)}"
             self._add(("uses",), f"`{name}` is no stage of the library", hint)
             return None
         count = len(self._reading.findings)
         locator = replace(self._reading.locator, prefix=(*self._reading.locator.prefix, *self._at("with")))
-        unsayable = library.unsayable(self._data.get("with"))
+        unsayable = builtin_stages.unsayable(self._data.get("with"))
         if unsayable is not None:
             self._add(
                 ("with", *unsayable[0]), unsayable[1], "write text, numbers, lists, and mappings with text as keys"
             )
             return None
-        stated = library.plain(self._data.get("with") or {})
+        stated = builtin_stages.plain(self._data.get("with") or {})
         problems = schemas.check(builtin.kind, stated, locator, "in `with`")
         self._reading.findings.extend(problem.finding for problem in problems)
         if not isinstance(stated, Mapping):
             return None
-        outs = library.paths_of(self._data, "outs")
+        outs = builtin_stages.paths_of(self._data, "outs")
         for path, message, hint in () if problems else faults_of(builtin.name, stated, outs):
             self._add(path, message, hint)
         given = [*_listed(self._runner.get("secrets")), *_listed(self._reading.defaults.get("secrets"))]
         of_code = self._code.problems if self._code and len(self._reading.findings) == count else ()
-        for path, message, hint in (*library.problems_of(builtin.name, self._data, given), *of_code):
+        for path, message, hint in (*builtin_stages.problems_of(builtin.name, self._data, given), *of_code):
             self._add(path, message, hint)
         return builtin if len(self._reading.findings) == count else None
 

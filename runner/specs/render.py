@@ -11,8 +11,8 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.specs.builtin_stages import command_of
 from runner.specs.grammar import Resolved
-from runner.specs.library import command_of
 from runner.specs.pipelines import DEFAULT_PARAMS_FILE, PIPELINE_ONLY_FIELDS, RUNNER_FIELDS
 from runner.specs.yaml_scalars import plain_scalar
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.core.lock import relative
 from runner.core.nouns import is_external
-from runner.specs import calls, library
+from runner.specs import builtin_stages, calls
 from runner.specs.calls import Problem
 from runner.specs.guesses import nearest
 from runner.specs.layout import Layout
@@ -56,14 +56,14 @@ def request_of(stage: Mapping[str, Any], base: str) -> dict[str, Any] | None:
     if wdir is None:
         return None
     roots = roots_of(given, wdir)
-    marked = [(path, kind) for path, kind in library.marked(stage["uses"], given) if kind]
+    marked = [(path, kind) for path, kind in builtin_stages.marked(stage["uses"], given) if kind]
     return {
         "start": [[kind, text] for text, kind in marked],
         "roots": list(dict.fromkeys(root for root in roots.values() if root is not None)),
         "outside": [root for root, path in roots.items() if path is None],
         "wdir": wdir,
         **{section: _names(given.get(section)) for section in ("inputs", "args")},
-        "counts": [len(library.paths_of(stage, section)) for section in ("outs", "metrics", "plots")],
+        "counts": [len(builtin_stages.paths_of(stage, section)) for section in ("outs", "metrics", "plots")],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.errors import InputError
-from runner.specs.library import cards_of
+from runner.specs.builtin_stages import cards_of
 from runner.stages.cards.data_card import data_card
 from runner.stages.cards.material import read_material
 from runner.stages.cards.model_card import model_card

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.errors import HostError, InputError
-from runner.specs.library import sources_of
+from runner.specs.builtin_stages import sources_of
 from runner.specs.units import bytes_of, seconds_of
 from runner.stages.program import Call, program
 from runner.stages.sources.bounds import Bounds

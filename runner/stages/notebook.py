@@ -17,8 +17,8 @@ from typing import Any
 
 from runner.core.notebooks import NotNotebook, read_notebook
 from runner.errors import InputError
+from runner.specs.builtin_stages import notebook_outs
 from runner.specs.guesses import nearest
-from runner.specs.library import notebook_outs
 from runner.stages.executed import counting, page_of, settled
 from runner.stages.pages import without_controls
 from runner.stages.program import Call, program

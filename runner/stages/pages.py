@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.resources import template_file, templates_folder
-from runner.specs.library import PAGES
+from runner.specs.builtin_stages import PAGES
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff]")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

@@ -14,8 +14,8 @@ from typing import Any
 
 from runner.errors import InputError, RunnerError
 from runner.specs import schemas
+from runner.specs.builtin_stages import BUILTINS, MANY, schema_of, value_of
 from runner.specs.guesses import nearest
-from runner.specs.library import BUILTINS, MANY, schema_of, value_of
 from runner.specs.places import Locator
 from runner.specs.stage_rules import faults_of
 from runner.values import dataclass

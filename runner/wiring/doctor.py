@@ -26,9 +26,9 @@ from runner.process.isolation import OVERRIDE, Isolation, wanted_isolation
 from runner.process.signing import KEY, KEY_DATA
 from runner.report.style import size
 from runner.specs import yaml12
+from runner.specs.builtin_stages import BUILTINS
 from runner.specs.desired import read_specs
 from runner.specs.layout import PROJECT_FILE
-from runner.specs.library import BUILTINS
 from runner.values import dataclass
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.data import dvc_folder_of

@@ -13,7 +13,7 @@ import pytest
 from runner.core.actions import Action
 from runner.errors import ExitCode
 from runner.resources import schema_file
-from runner.specs.library import BUILTINS, schema_of
+from runner.specs.builtin_stages import BUILTINS, schema_of
 from runner.stages.contracts.contract import read_contract
 from tests.docs.commands import Command, commands
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, page, sections, without_blocks

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.errors import InputError
-from runner.specs.library import BUILTINS, schema_of, text_of
+from runner.specs.builtin_stages import BUILTINS, schema_of, text_of
 from runner.specs.yaml12 import Path
 from runner.stages.program import call_of
 from tests.repositories import GitRepo

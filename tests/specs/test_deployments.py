@@ -12,7 +12,7 @@ from runner.core.measures import MetricName
 from runner.core.nouns import Holdout
 from runner.errors import Place
 from runner.git.read import Reader
-from runner.specs import library
+from runner.specs import builtin_stages
 from runner.specs.deployments import EVIDENCE, DeploymentReading, Evidence, Ground, read_deployment
 from runner.specs.documents import Document, locator_of
 from runner.specs.layout import Layout
@@ -135,7 +135,7 @@ def test_evidence_needs_a_stage_that_the_library_has(git_repo: Callable[..., Git
 
 def test_every_kind_of_evidence_has_its_stage(git_repo: Callable[..., GitRepo]) -> None:
     gates = ["{fairness: accuracy_ratio, sensitive: [s], min: 1}", "{robustness: noise, max: 1}", "{skew: {rows: 9}}"]
-    assert {evidence.uses for evidence in EVIDENCE.values()} <= library.BUILTINS.keys()
+    assert {evidence.uses for evidence in EVIDENCE.values()} <= builtin_stages.BUILTINS.keys()
     stages = desired_of(git_repo(files(STAGES + SEALED, *gates))).pipelines[-1].stages
     assert [stage.uses.partition("@")[0] for stage in stages] == ["fairness", "robustness", "skew"]
     assert dict(stages[2].given) == {"data": "data/holdout.csv", "model": "model", "rows": "9"}

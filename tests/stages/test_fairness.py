@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from runner import artefacts
 from runner.core.measures import MetricName, found
-from runner.specs.library import schema_of
+from runner.specs.builtin_stages import schema_of
 from runner.stages.fairness import _coded, main
 from runner.stages.judging import judged
 from runner.stages.parity import Grouped, compared

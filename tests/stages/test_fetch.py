@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from runner.specs.library import problems_of
+from runner.specs.builtin_stages import problems_of
 from runner.stages.fetch import main
 
 DATA = b'id,name\n1,a\n2,"b\nc"\n'

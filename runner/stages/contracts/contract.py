@@ -9,8 +9,8 @@ from typing import Any
 
 from runner.errors import InputError, SpecError
 from runner.specs import schemas, yaml12
+from runner.specs.builtin_stages import plain
 from runner.specs.guesses import nearest
-from runner.specs.library import plain
 from runner.specs.places import Locator
 from runner.values import dataclass
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 from runner.errors import InputError
-from runner.specs.library import secrets_of
+from runner.specs.builtin_stages import secrets_of
 from runner.values import dataclass
 
 _SHORTEST = 3

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runner.core.nouns import Stage
 from runner.core.runkey import differences, material_of, run_key
-from runner.specs.library import BUILTINS, command_of, inputs_of, problems_of, schema_of, text_of, value_of
+from runner.specs.builtin_stages import BUILTINS, command_of, inputs_of, problems_of, schema_of, text_of, value_of
 from runner.specs.places import Locator
 from runner.specs.schemas import check
 from tests.repositories import GitRepo
