@@ -17,7 +17,7 @@ TEST_JOBS = $(if $(filter auto,$(JOBS)),$(shell echo $$(( $$(nproc) + 2 ))),$(JO
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test shap example-pytorch oracle hostile fuzz soak-serve bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test shap example-pytorch oracle hostile fuzz soak-serve soak-pull bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,11 @@ BODIES ?= 100000
 
 soak-serve: $(READY) ## Swap served models SWAPS times under eight clients, and send BODIES rough bodies
 	@SWAPS=$(SWAPS) BODIES=$(BODIES) SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/serve -k 'swapped or no_body' $(PYTEST_ARGS)
+
+RELEASES ?= 60
+
+soak-pull: $(READY) ## Release RELEASES models to two servers while the remote comes and goes (SEED=1)
+	@RELEASES=$(RELEASES) SEED=$(SEED) $(BIN)/python -m pytest --quiet -s tests/delivery/soak.py $(PYTEST_ARGS)
 
 bench-serve: $(READY) ## Requests per second of runner serve beside others (PEERS=FOLDER/bin with mlserver)
 	@$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers $(PEERS))

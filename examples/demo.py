@@ -1,4 +1,4 @@
-"""The first minutes with the runner, from nothing: a repository, its first reconcile, an edit, and what runs again.
+"""The first minutes with the runner, from nothing: a repository, its first reconcile, an edit, a release, and a server.
 
     python examples/demo.py [FOLDER]       FOLDER is made anew; default: demo/
 
@@ -7,11 +7,16 @@ Every command is shown before it runs, and each must end as the demo says, so th
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +27,9 @@ DONE = 0
 CHANGES = 2
 """What `runner plan` ends with where there is something to do."""
 
-STORY: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
+Chapter = tuple[str, Sequence[tuple[str, int]]]
+
+STORY: Sequence[Chapter] = (
     (
         "A repository with a pipeline in runner.yaml. What would run, and why? Git alone tells.",
         [("cat runner.yaml", DONE), ("runner plan", CHANGES)],
@@ -55,7 +62,43 @@ STORY: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
             ("git log --graph --oneline origin/runner/state", DONE),
         ],
     ),
+    (
+        "A Deployment says which model is served, once it passes its gates. The release is one more commit.",
+        [
+            (
+                """cat >> runner.yaml <<'END'
+---
+apiVersion: runner/v1
+kind: Deployment
+metadata: {name: tumour-api}
+spec:
+  model: {pipeline: tumour, out: models/tumour}
+  gates:
+    - {metric: "metrics.json:roc_auc", min: 0.9}
+END""",
+                DONE,
+            ),
+            ("git commit -qam 'Serve the model' && git push -q", DONE),
+            ("runner reconcile", DONE),
+        ],
+    ),
 )
+
+SERVE = "runner serve --repo ../remote.git --every 1s --listen {address}"
+ASK = "head -2 data/test.csv | cut -d, -f1-30 | {post} http://{address}/invocations"
+STATUS = "{get} http://{address}/status"
+NEXT: Sequence[tuple[str, int]] = (
+    ("sed -i 's/max_depth: 2/max_depth: 3/' params.yaml", DONE),
+    ("git commit -qam 'Let the trees grow deeper still' && git push -q", DONE),
+    ("runner reconcile", DONE),
+)
+_CURL = ("curl -sS -H 'content-type: text/csv' --data-binary @-", "curl -sS")
+_WITHOUT_CURL = (
+    """python -c 'from sys import *; from urllib.request import *; print(urlopen(Request(argv[1], stdin.buffer.read(), \
+{"content-type": "text/csv"})).read().decode())'""",
+    "python -c 'from sys import *; from urllib.request import *; print(urlopen(argv[1]).read().decode())'",
+)
+_PATIENCE_SECONDS = 60.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -67,16 +110,65 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"demo: {getattr(error, 'stderr', None) or error}", file=sys.stderr)
         return 1
-    for text, commands in STORY:
-        _say(text)
-        for command, expected in commands:
-            print(_styled(f"$ {command}", "1;36"), flush=True)
-            code = subprocess.run(command, shell=True, cwd=clone, env=environment, check=False).returncode
-            if code != expected:
-                print(f"demo: this ended with {code}, not {expected}", file=sys.stderr)
-                return 1
+    try:
+        for text, commands in STORY:
+            _say(text)
+            _do(commands, clone, environment)
+        _live(clone, environment)
+    except _Otherwise as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     _say(f"All of it is left in {clone} for you to look around; RUNNER_HOME is {environment['RUNNER_HOME']}.")
     return 0
+
+
+class _Otherwise(Exception):
+    """Something did not come out as told."""
+
+
+def _do(commands: Sequence[tuple[str, int]], clone: Path, environment: Mapping[str, str]) -> None:
+    for command, expected in commands:
+        print(_styled(f"$ {command}", "1;36"), flush=True)
+        code = subprocess.run(command, shell=True, cwd=clone, env=environment, check=False).returncode
+        if code != expected:
+            raise _Otherwise(f"this ended with {code}, not {expected}")
+
+
+def _live(clone: Path, environment: Mapping[str, str]) -> None:
+    """A server that pulls, one question before and one after a new release."""
+    _say("Whoever serves, pulls: a server needs the repository and nothing else. It follows what is released.")
+    _do([("runner pull prepare", DONE)], clone, environment)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    post, get = _CURL if shutil.which("curl") else _WITHOUT_CURL
+    ask, status = ASK.format(post=post, address=address), STATUS.format(get=get, address=address)
+    serve = SERVE.format(address=address)
+    print(_styled(f"$ {serve} &", "1;36"), flush=True)
+    server = subprocess.Popen(serve.split(), cwd=clone, env=environment)
+    try:
+        _until(address, server, version=1)
+        _do([(ask, DONE)], clone, environment)
+        print()
+        _say("Another commit, another release: the server loads it beside the old one, and swaps. Nobody restarts it.")
+        _do(NEXT, clone, environment)
+        _until(address, server, version=2)
+        _do([(ask, DONE), (f"echo; {status}; echo", DONE)], clone, environment)
+    finally:
+        server.terminate()
+        server.wait(_PATIENCE_SECONDS)
+
+
+def _until(address: str, server: subprocess.Popen[bytes], version: int) -> None:
+    """Wait until a release is served, and nothing else any more."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    seen = 0
+    while seen < 3:
+        if server.poll() is not None or time.monotonic() > end:
+            raise _Otherwise(f"version {version} is not served")
+        time.sleep(0.1)
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/status") as answer:
+            told = json.load(answer)
+            seen = seen + 1 if (told["version"], told["state"]) == (version, "serving") else 0
 
 
 def _environment(folder: Path) -> Mapping[str, str]:

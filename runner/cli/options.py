@@ -495,8 +495,11 @@ def _daemon(commands: Any) -> None:
 def _serve(commands: Any) -> None:
     from runner.cli.serve_options import add_serve_options  # imported late: start-up
 
-    help_ = "serve a model folder over HTTP"
-    calls = ("serve --model models/churn", "serve --model models/churn --listen 127.0.0.1:9000 --log predictions")
+    help_ = "serve a model over HTTP: a folder, or what is released"
+    calls = (
+        "serve --model models/churn",
+        "serve --repo https://github.com/you/churn.git --listen 127.0.0.1:9000 --log predictions",
+    )
     parser = _command(commands, "serve", help_, "serve", "serve", *calls, more="SIGTERM or SIGINT ends it.")
     add_serve_options(parser)
     add_common(parser)

@@ -19,10 +19,17 @@ _MOST_KEY_BYTES = 4096
 
 
 def serve(arguments: argparse.Namespace, console: Console) -> int:
-    """Serve one model folder until SIGTERM or SIGINT."""
+    """Serve a model folder, or what is released of a Deployment, until SIGTERM or SIGINT."""
     _check_installed()
-    if arguments.model is None:
-        raise InputError("no model is named", "say which folder: runner serve --model models/churn")
+    if arguments.repo is not None and arguments.model is None:
+        from runner.cli.serve_repo import serve_repo  # imported late: who names a folder needs no git
+
+        return serve_repo(arguments, console)
+    if arguments.model is None or arguments.repo is not None:
+        what = "no model is named" if arguments.model is None else "a folder and a repository are named"
+        raise InputError(
+            what, "say which folder: runner serve --model models/churn; or which repository: runner serve --repo URL"
+        )
     folder = Path(arguments.folder or ".") / arguments.model
     settings = Settings(
         served=Served(
@@ -35,24 +42,17 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
             strict=arguments.strict,
             extra=arguments.extra_columns == "ignore",
         ),
-        limits=Limits(
-            body_bytes=arguments.max_body * 1024 * 1024,
-            bodies_bytes=arguments.max_body * 8 * 1024 * 1024,
-            connections=arguments.max_connections,
-            queue=arguments.max_queue,
-            request_seconds=arguments.timeout,
-        ),
-        log=_log(arguments),
+        limits=limits_of(arguments),
+        log=log_of(arguments),
     )
-    key = _key(arguments.log_key)
+    key = key_of(arguments.log_key)
     failures: list[str] = []
-    with stopping() as (stop, _), _listening(arguments.listen) as listening:
-        host, port = listening.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    with stopping() as (stop, _), listening_on(arguments.listen) as listening:
+        url = url_of(listening)
 
         def tell(event: Event) -> None:
             console.row({"schema": 1, "url": url, **event})
-            console.say(Style.safe(_line(event, url)))
+            console.say(Style.safe(line_of(event, url)))
             if event["event"] == "serving":
                 served.append(event)
             if event["event"] == "failed" and not served:
@@ -68,7 +68,8 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
     return ExitCode.DONE
 
 
-def _line(event: Event, url: str) -> str:
+def line_of(event: Event, url: str) -> str:
+    """An event of the supervisor for people."""
     what = f"{event.get('model', '')} version {event.get('version', '')}"
     known = {
         "starting": f"loading {what}",
@@ -81,7 +82,19 @@ def _line(event: Event, url: str) -> str:
     return known.get(event["event"]) or f"{event['event']}: {what}: {event.get('reason', '')}"
 
 
-def _log(arguments: argparse.Namespace) -> LogSettings | None:
+def limits_of(arguments: argparse.Namespace) -> Limits:
+    """Limits as the options say."""
+    return Limits(
+        body_bytes=arguments.max_body * 1024 * 1024,
+        bodies_bytes=arguments.max_body * 8 * 1024 * 1024,
+        connections=arguments.max_connections,
+        queue=arguments.max_queue,
+        request_seconds=arguments.timeout,
+    )
+
+
+def log_of(arguments: argparse.Namespace) -> LogSettings | None:
+    """The prediction log as the options say; None for none."""
     if arguments.log is None:
         return None
     folder = Path(arguments.folder or ".") / arguments.log
@@ -94,7 +107,8 @@ def _log(arguments: argparse.Namespace) -> LogSettings | None:
     )
 
 
-def _key(file: str | None) -> bytes:
+def key_of(file: str | None) -> bytes:
+    """The key of a file; raises InputError."""
     if file is None:
         return b""
     try:
@@ -109,7 +123,13 @@ def _key(file: str | None) -> bytes:
     return key
 
 
-def _listening(where: str) -> socket.socket:
+def url_of(listening: socket.socket) -> str:
+    """Where a socket is reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listening_on(where: str) -> socket.socket:
     """A socket that listens; raises InputError or HostError."""
     host, _, port = where.rpartition(":")
     host = host.strip("[]")

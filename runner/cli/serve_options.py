@@ -51,7 +51,7 @@ def _share(text: str) -> float:
 
 def _time(text: str) -> float:
     try:
-        value = float(text.removesuffix("s"))
+        value = float(text[:-1]) * 60 if text.endswith("m") else float(text.removesuffix("s"))
     except ValueError:
         value = 0.0
     if not 0 < value <= 3600:
@@ -69,6 +69,18 @@ _GROUPS: Any = (
             ("--digest", "SHA256", None, str, "the SHA-256 that its manifest.json must have"),
             ("--allow-format", "FORMAT", None, list, "a format to read beside skops, such as joblib; may be repeated"),
             ("--trusted", "TYPE", None, list, "a type that a model may hold beside the known ones; may be repeated"),
+        ),
+    ),
+    (
+        "what is released",
+        (
+            ("--repo", "URL", None, str, "follow this repository, and serve what is released there"),
+            ("--deployment", "NAME", None, str, "of this Deployment (default: the only one)"),
+            ("--environment", "NAME", "production", str, "in this environment (default: production)"),
+            ("--branch", "NAME", None, str, "the watched branch, where it is not the project's first one"),
+            ("--every", "TIME", 10.0, _time, "how often the repository is asked, such as 1m (default: 10s)"),
+            ("--trust", "FILE", None, str, "trust file: releases have to be signed by who may (default: RUNNER_TRUST)"),
+            ("--accept-state", "SHA", None, str, "go on from a state branch that was rewritten: its commit, or none"),
         ),
     ),
     (

@@ -148,6 +148,11 @@ class Remotes:
         members = [member for md5 in folders for _, member in self._cache.listing(md5, legacy)]
         return first + self._fetch(remote, members, name, legacy)
 
+    def copy(self, md5: str, target: Path, name: str | None = None) -> None:
+        """Write one object to a new file, past the cache; whoever asks compares it. Raises MissingObjects."""
+        if not self._place(name).get(md5, target, False):
+            raise MissingObjects([md5], self.described(name), "push it from a clone or a host that has it: dvc push")
+
     def _bad(self, chosen: str, wanted: Iterable[str], there: Mapping[str, int | None]) -> set[str]:
         """Those of the objects at a remote that are not what their names say, as far as that is known."""
         known = self._damage.known(chosen) if self._damage is not None else frozenset()

@@ -51,6 +51,11 @@ _LOOSE_LIMIT = 27
 """Loose objects in one of 256 folders before it is time to pack them: about 7,000 in all, as git itself has it."""
 _FEW_OBJECTS = "100"
 """So many objects at once are no reason for a pack: claims are renewed all day, and each would leave one."""
+_FETCH_FEW = (
+    *("-c", f"transfer.unpackLimit={_FEW_OBJECTS}", "fetch", "--quiet", "--no-tags", "--force"),
+    *("--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules"),
+)
+_FILTER = ("--filter=blob:none",)
 _WRITE_CONFIG = (
     ("gc.auto", "0"),
     ("gc.cruftPacks", "true"),  # unreachable objects stay in one pack until they are old
@@ -123,14 +128,7 @@ class Mirror:
             *("fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-write-fetch-head", "--update-shallow"),
             *("--no-auto-maintenance", "--no-recurse-submodules", "origin", *specs),
         ]
-        with self._alone():
-            answer = self._talk(command)
-            other = _OTHER_FORMAT.search(answer.error)
-            if answer.code and (other or _is_our_fault(answer.error)):
-                self._make(other[1] if other else "sha1")
-                answer = self._talk(command)
-        if answer.code:
-            raise self._failure(answer)
+        self._fetched(command)
         reached("fetched")
 
     def catch_up(self) -> None:
@@ -196,14 +194,32 @@ class Mirror:
         rows = (line.partition("\t") for line in path_text(answer.out).splitlines())
         return {name: oid for oid, _, name in rows}
 
-    def fetch_refs(self, refs: Sequence[str]) -> None:
-        """Bring these refs, given by their full names, under the same names; HostError where that fails."""
-        command = ["-c", f"transfer.unpackLimit={_FEW_OBJECTS}", "fetch", "--quiet", "--no-tags", "--force"]
-        command += ["--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "origin"]
-        with self._alone():
-            answer = self._talk([*command, *(f"+{ref}:{ref}" for ref in refs)])
-        if answer.code:
-            raise self._failure(answer)
+    def fetch_refs(self, refs: Sequence[str], *, filtered: bool = False) -> None:
+        """Bring these refs, given by their full names, under the same names; HostError where that fails.
+
+        `filtered`: without the contents of files, where the remote can; `bring` gets those that matter.
+        """
+        self._fetched([*_FETCH_FEW, *(_FILTER if filtered else ()), "origin", *(f"+{ref}:{ref}" for ref in refs)])
+
+    def follow(self, branches: Sequence[str], *, filtered: bool) -> tuple[str, str] | None:
+        """The first of these branches that the remote has, and its commit, which is brought here where it moved.
+
+        None where the remote has none of them. Nothing but this branch is brought. HostError as for `fetch`.
+        """
+        names = [f"refs/heads/{checked_branch(branch)}" for branch in branches]
+        there = self.listed(*names)
+        ref = next((name for name in names if name in there), None)
+        if ref is None:
+            return None
+        if self._noted(ref) != there[ref]:
+            self.fetch_refs([ref], filtered=filtered)
+        return ref.removeprefix("refs/heads/"), self.reader.ref(ref) or there[ref]
+
+    def bring(self, oids: Iterable[str]) -> None:
+        """Have these objects here that a filtered fetch left out; HostError where that fails."""
+        missing = [oid for oid in dict.fromkeys(oids) if not self.reader.exists(oid)]
+        if missing:
+            self._fetched(["-c", "fetch.negotiationAlgorithm=noop", *_FETCH_FEW, *_FILTER, "origin", *missing])
 
     def place(self, sha: str, ref: str) -> PushResult:
         """Put a ref that is this runner's alone, given by its full name, to a commit, wherever it was."""
@@ -315,6 +331,24 @@ class Mirror:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with occupied(self.path.with_name(self.path.name + ".busy")):
             yield
+
+    def _fetched(self, command: Sequence[str]) -> None:
+        """A fetch; a mirror that is broken is made again first."""
+        with self._alone():
+            answer = self._talk(command)
+            other = _OTHER_FORMAT.search(answer.error)
+            if answer.code and (other or _is_our_fault(answer.error)):
+                self._make(other[1] if other else "sha1")
+                answer = self._talk(command)
+        if answer.code:
+            raise self._failure(answer)
+
+    def _noted(self, ref: str) -> str | None:
+        """Where a ref is here; None also where that cannot be read, which a fetch mends."""
+        try:
+            return self.reader.ref(ref)
+        except HostError:
+            return None
 
     def _ask(self, words: Sequence[str]) -> Answer:
         """What `git ls-remote` hears; it changes nothing here. HostError where there is no answer in time."""

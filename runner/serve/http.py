@@ -6,13 +6,12 @@ import asyncio
 import logging
 import socket
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from runner.serve.app import App
 from runner.serve.settings import Limits
 
 _MOST_HEAD_BYTES = 64 << 10
@@ -112,10 +111,20 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
+class Application(Protocol):
+    """What answers."""
+
+    draining: bool
+    """Whether each answer says that it is the last of its connection."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request (see ASGI)."""
+
+
 class Listener:
     """Connections of one worker, on a socket that belongs to another process."""
 
-    def __init__(self, app: App, limits: Limits) -> None:
+    def __init__(self, app: Application, limits: Limits) -> None:
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what clients do wrong is no news
         self._app = app
         self._config = Config(

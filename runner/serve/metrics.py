@@ -68,22 +68,38 @@ class Metrics:
         self.batch_rows.add(rows)
         self.model_seconds.add(seconds)
 
-    def registry(self, info: Mapping[str, str], more: Callable[[], Mapping[str, float]]) -> CollectorRegistry:
-        """What `/metrics` writes down. info: labels of `model_info`; more: numbers by name that others count."""
+    def registry(
+        self,
+        info: Mapping[str, str] | None,
+        more: Callable[[], Mapping[str, float]],
+        gauges: Callable[[], Mapping[str, float]] = dict,
+    ) -> CollectorRegistry:
+        """What `/metrics` writes down.
+
+        info: labels of `model_info`, None without a model; more: numbers by name that others count; gauges: numbers
+        that go up and down.
+        """
         from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
         made = CollectorRegistry()
         ProcessCollector(registry=made)
         GCCollector(registry=made)
-        made.register(_Collector(self, dict(info), more))
+        made.register(_Collector(self, info, more, gauges))
         return made
 
 
 class _Collector:
-    def __init__(self, metrics: Metrics, info: dict[str, str], more: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        info: Mapping[str, str] | None,
+        more: Callable[[], Mapping[str, float]],
+        gauges: Callable[[], Mapping[str, float]],
+    ) -> None:
         self._metrics = metrics
         self._info = info
         self._more = more
+        self._gauges = gauges
 
     def describe(self) -> Iterable[Any]:
         """Nothing is fixed beforehand."""
@@ -122,6 +138,10 @@ class _Collector:
         }
         for name, number in counted.items():
             yield CounterMetricFamily(name, _TEXTS.get(name, name), number)
+        for name, number in self._gauges().items():
+            yield GaugeMetricFamily(name, _TEXTS.get(name, name), number)
+        if self._info is None:
+            return
         info = GaugeMetricFamily("model_info", "The model that is served.", labels=tuple(self._info))
         info.add_metric(tuple(self._info.values()), 1)
         yield info
@@ -133,4 +153,9 @@ _TEXTS = {
     "predictions_not_finite": "Predictions that are no finite number.",
     "prediction_log_rows": "Rows written to the prediction log.",
     "prediction_log_dropped_rows": "Rows that the prediction log had no room for.",
+    "release_last_check_success_timestamp_seconds": "When git was last asked with success what is released.",
+    "release_last_check_successful": "Whether git was asked with success the last time.",
+    "release_checks_failed": "How often git was asked in vain.",
+    "release_version": "The version of the release that is served; 0 for none.",
+    "release_failed": "Whether the newest release could not be fetched or loaded.",
 }

@@ -73,12 +73,25 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Vacancy:
+    """Why there is no model to serve."""
+
+    state: str
+    """For `/status`."""
+    why: str
+    status: int = 503
+    """What a request for predictions is answered with: 404 where nothing is served any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that a worker is started with."""
 
     served: Served
     limits: Limits = field(default_factory=Limits)
     log: LogSettings | None = None
+    vacancy: Vacancy | None = None
+    """Where it is to say that there is no model, and is given none."""
 
 
 def as_json(settings: Settings) -> dict[str, Any]:
@@ -89,9 +102,10 @@ def as_json(settings: Settings) -> dict[str, Any]:
 
 def from_json(told: Mapping[str, Any]) -> Settings:
     """The inverse of `as_json()`."""
-    served, log = told["served"], told["log"]
+    served, log, vacancy = told["served"], told["log"], told["vacancy"]
     return Settings(
         served=Served(**{**served, "formats": tuple(served["formats"]), "trusted": tuple(served["trusted"])}),
         limits=Limits(**told["limits"]),
         log=log and LogSettings(**{**log, "drop": tuple(log["drop"]), "hashed": tuple(log["hashed"])}),
+        vacancy=vacancy and Vacancy(**vacancy),
     )

@@ -32,6 +32,10 @@ _WARM_CALLS = 5
 
 def work(settings: Settings, listening: socket.socket, supervisor: socket.socket, key: bytes) -> int:
     """The whole life of a worker; the exit code of its process. key: for columns that the log hashes."""
+    if settings.vacancy is not None:
+        from runner.serve import vacant
+
+        return vacant.work(settings, settings.vacancy, listening, supervisor)
     began = time.monotonic()
     pipe.say(supervisor, {"say": "started", "pid": os.getpid()})
     try:
@@ -153,7 +157,7 @@ class _Worker:
             self._settings.limits,
             self._batcher,
             self._metrics,
-            self._metrics.registry(info, self._counted),
+            self._metrics.registry(info, self._counted, lambda: dict(self._told.get("gauges", {}))),
             self._log,
             self._facts,
             pages.pages_of(self._model, served.name, served.version),
@@ -207,7 +211,7 @@ class _Worker:
         }
         if self._log is not None:
             told["predictionLog"] = {**self._counted(), "fault": self._log.fault}
-        return {**told, **served.about, **self._told}
+        return {**told, **served.about, **{name: value for name, value in self._told.items() if name != "gauges"}}
 
 
 def _now() -> str:

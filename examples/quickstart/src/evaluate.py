@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
-import joblib
 import pandas as pd
 from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 
+from runner import artefacts
+
 rows = pd.read_csv("data/test.csv")
-model = joblib.load("models/tumour.joblib")
+model = artefacts.read(Path("models/tumour"))
 score = model.predict_proba(rows.drop(columns="target"))[:, 1]
 
 metrics = {

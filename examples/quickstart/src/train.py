@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
-import joblib
 import pandas as pd
 import yaml
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from runner import artefacts
+
 params = yaml.safe_load(Path("params.yaml").read_text())["train"]
 rows = pd.read_csv("data/train.csv")
 model = HistGradientBoostingClassifier(**params, early_stopping=False, random_state=0)
-model.fit(rows.drop(columns="target"), rows["target"])
+features, outcome = rows.drop(columns="target"), rows["target"]
+model.fit(features, outcome)
 
-Path("models").mkdir(exist_ok=True)
-joblib.dump(model, "models/tumour.joblib")
+# A folder with the model, its columns, an example and a digest of each file, which every server can check.
+folder = Path("models/tumour")
+artefacts.write(folder, model, features=features, target="target", outputs=outcome, task="classification", seed=0)
 print(f"learned from {len(rows)} rows with {params}")

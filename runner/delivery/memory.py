@@ -1,0 +1,181 @@
+"""What a server that pulls knows, and what follows from an answer or an event: decisions alone, no clock and no I/O.
+
+The rule: what serves is taken away by a release that is ready, or by a removal that git says; by nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.values import dataclass, replace
+
+_LONGEST_FETCH_SECONDS = 600.0
+_FIRST_LOAD_SECONDS = 60.0
+_LONGEST_LOAD_SECONDS = 3600.0
+_LONGEST_UNREACHABLE_SECONDS = 60.0
+LOADING, WAITING, DRAINED, FAILED = "loading", "waiting", "drained", "failed"
+"""What `/status` says of a server without a model."""
+
+Answer = Mapping[str, Any]
+"""What the looker says: `say` is one of `same`, `release`, `none`, `gone`, `several`, `failed`, `held`, `unreachable`,
+and of what is on this host `kept` or `nothing`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A release that could not be fetched, or not be loaded."""
+
+    version: int | None
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For `/status`."""
+        return {"version": self.version, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Have this release loaded, and served once it is ready."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Vacate:
+    """Serve no model, and say why."""
+
+    state: str
+    why: str
+    status: int = 503
+    """What a request for predictions is answered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskHere:
+    """Look for what was served last on this host."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nothing can come of this: a person has to say something else."""
+
+    why: str
+    hint: str
+
+
+Action = Swap | Vacate | AskHere | GiveUp | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is known."""
+
+    begun: bool = False
+    """Whether anything was decided yet: a model, or that there is none."""
+    commit: str | None = None
+    """The state commit that was looked at last."""
+    delivered: str | None = None
+    """The release file that the server was given."""
+    refused: str | None = None
+    """The one that could not be fetched or loaded."""
+    loading: int | None = None
+    serving: int | None = None
+    """Versions."""
+    failed: Failure | None = None
+    held: str | None = None
+    """Why what git says now is not followed."""
+    unreachable: str | None = None
+    """Why git says nothing."""
+    missed: int = 0
+    """Looks in a row that failed, all in all and since the last that did not."""
+    missed_ever: int = 0
+    tries: int = 0
+    """How often the release was tried in vain."""
+    again_at: float | None = None
+    """When it is tried again."""
+    checked_at: float | None = None
+    """When git was last asked with success, in seconds since 1970."""
+
+    def question(self, now: float) -> dict[str, Any]:
+        """What to ask the looker."""
+        if self.again_at is not None and now >= self.again_at:
+            return {"do": "look", "commit": None, "known": [self.delivered]}
+        return {"do": "look", "commit": self.commit, "known": [self.delivered, self.refused]}
+
+    def wait_seconds(self, every: float) -> float:
+        """From this look to the next one."""
+        if not self.missed:
+            return every
+        return max(every, min(every * 2.0 ** min(self.missed - 1, 20), _LONGEST_UNREACHABLE_SECONDS))
+
+
+def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -> tuple[Memory, Action]:
+    """After an answer of the looker. now: seconds of a clock that never goes back. at: seconds since 1970."""
+    said = answer["say"]
+    if said in ("unreachable", "held"):
+        missed = said == "unreachable"
+        known = replace(
+            memory,
+            unreachable=answer["why"] if missed else None,
+            held=None if missed else answer["why"],
+            missed=memory.missed + 1 if missed else 0,
+            missed_ever=memory.missed_ever + missed,
+            checked_at=memory.checked_at if missed else at,
+        )
+        return known, None if known.begun else AskHere(answer["why"])
+    if said == "kept":
+        return _loading(memory, answer), Swap(answer)
+    if said == "nothing":
+        return replace(memory, begun=True), Vacate(LOADING, answer["why"])
+    known = replace(memory, commit=answer["commit"], checked_at=at, unreachable=None, held=None, missed=0)
+    if said == "same":
+        if answer.get("id") is not None and answer["id"] == known.delivered:  # what failed is not asked for any more
+            known = replace(known, failed=None, refused=None, tries=0, again_at=None)
+        return known, None
+    if said == "release":
+        return _loading(known, answer), Swap(answer)
+    if said == "failed":
+        known = _tried(known, answer, now, every)
+        return known, None if known.begun else AskHere(answer["why"])
+    if said == "several":
+        return known, GiveUp(answer["why"], answer["hint"])
+    known = replace(known, begun=True, delivered=None, refused=None, loading=None, serving=None)
+    known = replace(known, failed=None, tries=0, again_at=None)
+    return known, Vacate(DRAINED, answer["why"], 404) if said == "gone" else Vacate(WAITING, answer["why"])
+
+
+def happened(memory: Memory, event: str, version: int, reason: str, now: float) -> Memory:
+    """After an event of the supervisor about a release."""
+    if event == "serving":
+        older = memory.failed is not None and memory.failed.version is not None and memory.failed.version <= version
+        settled = replace(memory, tries=0, again_at=None) if older or memory.failed is None else memory
+        failed = None if older else memory.failed
+        return replace(settled, serving=version, loading=None, failed=failed)
+    if event == "failed" and version in (memory.loading, memory.serving):
+        tries = memory.tries + 1
+        wait = min(_FIRST_LOAD_SECONDS * 2.0 ** min(tries - 1, 20), _LONGEST_LOAD_SECONDS)
+        known = replace(memory, loading=None, failed=Failure(version, reason), tries=tries, again_at=now + wait)
+        return replace(known, delivered=None, refused=memory.delivered or memory.refused)
+    return memory
+
+
+def _loading(memory: Memory, answer: Answer) -> Memory:
+    again = memory.refused == answer["id"]
+    return replace(
+        memory,
+        begun=True,
+        delivered=answer["id"],
+        loading=answer["release"]["version"],
+        tries=memory.tries if again else 0,
+        again_at=None,
+    )
+
+
+def _tried(memory: Memory, answer: Answer, now: float, every: float) -> Memory:
+    tries = memory.tries + 1 if memory.refused == answer["id"] else 1
+    wait = min(every * 2.0 ** min(tries - 1, 20), max(_LONGEST_FETCH_SECONDS, every))
+    failed = Failure(answer["version"], answer["why"])
+    return replace(memory, refused=answer["id"], failed=failed, tries=tries, again_at=now + wait)

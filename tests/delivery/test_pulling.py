@@ -1,0 +1,168 @@
+"""Real servers that follow real repositories: what is released is served, whatever else happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.worlds import (
+    BODY,
+    PIPELINE,
+    PREDICT,
+    Clients,
+    Daemon,
+    Pulling,
+    model_files,
+    object_of,
+    pulling,
+    released,
+)
+from tests.reconcile.worlds import STATE, World
+from tests.repositories import git
+
+SWAPS = 3
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A repository in which nothing is released yet."""
+    world = World.create(tmp_path_factory.mktemp("pulled") / "world", {"runner.yaml": PIPELINE}, dvc=True)
+    world.edit(model_files(world.folder))
+    world.reconcile()
+    return world
+
+
+@pytest.fixture(scope="module")
+def server(world: World) -> Iterator[Pulling]:
+    """A server that follows it; tests go on from whatever it serves."""
+    with pulling(world.folder, world.remote) as server:
+        yield server
+        assert server.stop() == 0
+
+
+def release(world: World, files: dict[str, bytes] | None = None) -> int:
+    """Release a model; the version."""
+    released(world, files)
+    version: int = json.loads(world.file(".runner/releases/churn-api/production.json"))["version"]
+    return version
+
+
+def test_a_server_waits_for_the_first_release_and_then_serves_it(world: World, server: Pulling) -> None:
+    told = server.says(lambda told: told["state"] == "waiting")
+    assert told["why"] == "nothing is released yet"
+    status, body, headers = server.ask("/v2/health/ready")
+    assert (status, b"nothing is released yet" in body, headers["retry-after"]) == (503, True, "5")
+    assert server.ask(PREDICT, BODY)[0] == 503
+    assert server.told("/v2/health/live") == {"live": True}
+    version = release(world)
+    told = server.serves(version)
+    assert (told["deployment"], told["environment"], told["failed"]) == ("churn-api", "production", None)
+    assert told["source"]["commit"] == world.tip()
+    assert told["verified"] == {"key": None, "policy": "no trust file"}
+    assert server.ask("/v2/health/ready")[0] == 200
+    assert f"release_version {version}.0" in server.ask("/metrics")[1].decode()
+
+
+def test_releases_follow_each_other_and_no_request_fails(world: World, server: Pulling) -> None:
+    server.serves(release(world))
+    with Clients(server) as clients:
+        for _ in range(SWAPS):
+            before = server.predicts()
+            server.serves(release(world))
+            assert server.predicts() != before
+    assert clients.failures == []
+    assert clients.answers > SWAPS
+
+
+def test_bytes_that_are_not_those_that_were_released_are_never_served(world: World, server: Pulling) -> None:
+    before = release(world)
+    server.serves(before)
+    said = server.predicts()
+    files = model_files(world.folder)
+    good = files["trained/model.skops"]
+    place = object_of(world, good)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(bytes([good[0] ^ 1]) + good[1:])  # as many bytes as there should be: no push replaces it
+    with Clients(server) as clients:
+        version = release(world, files)
+        told = server.says(lambda told: told["failed"])
+        assert told["failed"]["version"] == version
+        assert "its bytes are not those that were released" in told["failed"]["why"]
+        assert (told["version"], server.predicts()) == (before, said)
+        place.chmod(0o644)
+        place.write_bytes(good)
+        assert server.serves(version)["failed"] is None
+    assert clients.failures == []
+
+
+def test_what_is_removed_is_drained_and_what_comes_back_is_served(world: World, server: Pulling) -> None:
+    version = release(world)
+    server.serves(version)
+    world.edit({"runner.yaml": PIPELINE})
+    world.reconcile()
+    told = server.says(lambda told: told["state"] == "drained")
+    assert told["why"] == f"churn-api is not released in production any more: it was removed after v{version}"
+    status, body, _ = server.ask(PREDICT, BODY)
+    assert (status, b"not released in production any more" in body) == (404, True)
+    assert server.ask("/v2/health/ready")[0] == 503
+    server.serves(release(world))
+
+
+def test_a_state_branch_that_was_rewound_is_not_followed(world: World, server: Pulling) -> None:
+    version = release(world)
+    server.serves(version)
+    tip = git(world.remote, "rev-parse", STATE)
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", f"{STATE}~2")
+    told = server.says(lambda told: told["held"])
+    assert "was rewritten" in told["held"]
+    assert "--accept-state" in told["held"]
+    assert (told["version"], told["state"]) == (version, "serving")
+    git(world.remote, "update-ref", f"refs/heads/{STATE}", tip)
+    assert server.says(lambda told: not told["held"])["version"] == version
+
+
+def test_without_the_remote_what_was_served_last_is_served_again(world: World, server: Pulling) -> None:
+    version = release(world)
+    with pulling(world.folder, world.remote, home="other") as other:
+        digest = other.serves(version)["digest"]
+        assert other.stop() == 0
+    away = world.remote.with_name("away.git")
+    world.remote.rename(away)
+    store = world.store.rename(world.store.with_name("away"))
+    try:
+        with pulling(world.folder, world.remote, home="other") as other:
+            told = other.serves(version)
+            assert told["digest"] == digest
+            assert "cannot be reached" in other.says(lambda told: told["source"]["fault"])["source"]["fault"] or True
+            assert server.says(lambda told: told["source"]["fault"])["version"] == version
+            store.rename(world.store)
+            away.rename(world.remote)
+            again = release(world)
+            assert other.serves(again)["source"]["fault"] is None
+            server.serves(again)
+    finally:
+        if away.exists():
+            away.rename(world.remote)
+        if not world.store.exists():
+            store.rename(world.store)
+
+
+def test_two_servers_behind_a_partition_converge_when_it_heals(world: World, tmp_path: Path) -> None:
+    version = release(world)
+    with (
+        Daemon(world.folder) as daemon,
+        pulling(tmp_path, daemon.url, home="one") as one,
+        pulling(tmp_path, daemon.url, home="two") as two,
+    ):
+        for server in (one, two):
+            server.serves(version)
+        daemon.stop()
+        release(world)
+        newest = release(world)
+        for server in (one, two):
+            assert server.says(lambda told: told["source"]["fault"])["version"] == version
+        daemon.start()
+        assert one.serves(newest)["digest"] == two.serves(newest)["digest"]
