@@ -98,6 +98,7 @@ class Mirror:
         self.reader = Reader(self.path)
         self._network = network_config
         self._default_branch: str | None = None
+        self._brought: set[str] = set()
         self.is_worked_in = False
         """Whether the other side is a person's own repository: what is checked out there is not what is watched."""
 
@@ -217,9 +218,11 @@ class Mirror:
 
     def bring(self, oids: Iterable[str]) -> None:
         """Have these objects here that a filtered fetch left out; HostError where that fails."""
-        missing = [oid for oid in dict.fromkeys(oids) if not self.reader.exists(oid)]
+        # Git gives up where it is asked whether it has an object that it may not fetch by itself.
+        missing = [oid for oid in dict.fromkeys(oids) if oid not in self._brought]
         if missing:
             self._fetched(["-c", "fetch.negotiationAlgorithm=noop", *_FETCH_FEW, *_FILTER, "origin", *missing])
+            self._brought.update(missing)
 
     def place(self, sha: str, ref: str) -> PushResult:
         """Put a ref that is this runner's alone, given by its full name, to a commit, wherever it was."""

@@ -151,50 +151,48 @@ def test_a_state_branch_that_was_rewound_is_held_until_a_person_accepts_it(
     assert look(looker(tmp_path, copied.remote))["say"] == "release"
 
 
-class TestUnderATrustFile:
-    """Real keys, and who would forge."""
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("signed")
+    files = {"runner.yaml": PIPELINE + CHURN, "weights.txt": "one"}
+    world = World.create(folder / "world", files, dvc=True)
+    keys = Keys.begun(world)
+    keys.made(world, "mallory")
+    world.reconcile()
+    return world
 
-    @pytest.fixture(scope="class")
-    def signed(self, tmp_path_factory: pytest.TempPathFactory) -> World:
-        folder = tmp_path_factory.mktemp("signed")
-        files = {"runner.yaml": PIPELINE + CHURN, "weights.txt": "one"}
-        world = World.create(folder / "world", files, dvc=True)
-        keys = Keys.begun(world)
-        keys.made(world, "mallory")
-        world.reconcile()
-        return world
 
-    def test_a_release_that_a_trusted_runner_signed_is_delivered_with_the_key(
-        self, signed: World, tmp_path: Path
-    ) -> None:
-        trust = str(Keys(signed.folder.parent).trust)
-        deliveries = looker(tmp_path, signed.remote, trust=trust)
-        answer = look(deliveries)
-        assert answer["say"] == "release", answer
-        assert answer["verified"]["key"].startswith("SHA256:")
-        assert answer["verified"]["policy"] == trust
-        deliveries._store.keep({name: answer[name] for name in ("release", "id", "record", "commit")})
-        assert looker(tmp_path, signed.remote, trust=trust).answer({"do": "here"})["verified"] == answer["verified"]
+def test_a_release_that_a_trusted_runner_signed_is_delivered_with_the_key(signed: World, tmp_path: Path) -> None:
+    trust = str(Keys(signed.folder.parent).trust)
+    deliveries = looker(tmp_path, signed.remote, trust=trust)
+    answer = look(deliveries)
+    assert answer["say"] == "release", answer
+    assert answer["verified"]["key"].startswith("SHA256:")
+    assert answer["verified"]["policy"] == trust
+    deliveries._store.keep({name: answer[name] for name in ("release", "id", "record", "commit")})
+    assert looker(tmp_path, signed.remote, trust=trust).answer({"do": "here"})["verified"] == answer["verified"]
 
-    def test_what_nobody_signed_is_not_delivered_and_named_with_its_version(
-        self, world: World, signed: World, tmp_path: Path
-    ) -> None:
-        trust = str(Keys(signed.folder.parent).trust)
-        answer = look(looker(tmp_path, world.remote, "churn-api", trust=trust))
-        assert (answer["say"], answer["version"]) == ("failed", 1)
-        assert "is not what a trusted runner left" in answer["why"]
 
-    def test_a_file_that_says_otherwise_than_its_record_is_not_delivered(self, signed: World, tmp_path: Path) -> None:
-        trust = str(Keys(signed.folder.parent).trust)
-        shutil.copytree(signed.remote, tmp_path / "remote.git")
-        path = ".runner/releases/churn-api/production.json"
-        clone = tmp_path / "clone"
-        git(tmp_path, "clone", "--quiet", "--branch", STATE, str(tmp_path / "remote.git"), str(clone))
-        row = json.loads((clone / path).read_text())
-        (clone / path).write_text(json.dumps({**row, "version": 2}))
-        git(clone, "commit", "--quiet", "--all", "--message", "Release churn-api v2")
-        git(clone, "push", "--quiet")
-        answer = look(looker(tmp_path, tmp_path / "remote.git", "churn-api", trust=trust))
-        assert (answer["say"], answer["version"]) == ("failed", 2)
-        here = looker(tmp_path, tmp_path / "remote.git", trust=trust).answer({"do": "here"})
-        assert here["say"] == "nothing"
+def test_what_nobody_signed_is_not_delivered_and_named_with_its_version(
+    world: World, signed: World, tmp_path: Path
+) -> None:
+    trust = str(Keys(signed.folder.parent).trust)
+    answer = look(looker(tmp_path, world.remote, "churn-api", trust=trust))
+    assert (answer["say"], answer["version"]) == ("failed", 1)
+    assert "is not what a trusted runner left" in answer["why"]
+
+
+def test_a_file_that_says_otherwise_than_its_record_is_not_delivered(signed: World, tmp_path: Path) -> None:
+    trust = str(Keys(signed.folder.parent).trust)
+    shutil.copytree(signed.remote, tmp_path / "remote.git")
+    path = ".runner/releases/churn-api/production.json"
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--branch", STATE, str(tmp_path / "remote.git"), str(clone))
+    row = json.loads((clone / path).read_text())
+    (clone / path).write_text(json.dumps({**row, "version": 2}))
+    git(clone, "commit", "--quiet", "--all", "--message", "Release churn-api v2")
+    git(clone, "push", "--quiet")
+    answer = look(looker(tmp_path, tmp_path / "remote.git", "churn-api", trust=trust))
+    assert (answer["say"], answer["version"]) == ("failed", 2)
+    here = looker(tmp_path, tmp_path / "remote.git", trust=trust).answer({"do": "here"})
+    assert here["say"] == "nothing"
