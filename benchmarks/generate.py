@@ -70,6 +70,8 @@ class Shape:
     """Outputs, cache and `dvc.lock` as a `dvc repro` would have left them."""
     templated: bool = False
     """True: every command holds its parameter as `${}`."""
+    shell: str = ""
+    """The shell of all commands, where it is not the runner's own choice."""
     peers: bool = False
     """A Makefile, `build.ninja`, `Snakefile` and `dodo.py` of the same graph."""
 
@@ -162,7 +164,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def _files(folder: Path, shape: Shape, graph: Sequence[Node]) -> Iterator[tuple[str, str]]:
-    yield "runner.yaml", ADOPTION
+    yield "runner.yaml", ADOPTION + (f"  shell: {shape.shell}\n" if shape.shell else "")
     yield "dvc.yaml", dvc_yaml(graph)
     yield "params.yaml", "".join(f"p{number}: {number}\n" for number in range(PARAMS))
     yield ".dvc/config", _dvc_config(folder, shape)
@@ -278,6 +280,7 @@ def main() -> None:
     parser.add_argument("--dvc-remote", action="store_true", help="make FOLDER.store the DVC remote")
     parser.add_argument("--recorded", action="store_true", help="as after a dvc repro: outputs, cache and dvc.lock")
     parser.add_argument("--templated", action="store_true", help="every command holds its parameter as ${}")
+    parser.add_argument("--shell", default="", help="what runs the commands, such as sh")
     parser.add_argument("--peers", action="store_true", help="the same graph for make, ninja, Snakemake and doit")
     options = vars(parser.parse_args())
     print(generate(options.pop("folder"), Shape(**options)))

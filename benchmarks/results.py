@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from contenders import AGAIN, DVC, GROUPS, OURS
+from contenders import AGAIN, DVC, GROUPS, OURS, SHELL
 from measure import Cost
 
 _LOAD = ", load "
@@ -91,6 +91,7 @@ GOALS = (
     Goal("first run of 400 stages: times less CPU than `dvc repro`", "first-400", 30.0, "ratio"),
     Goal("first run of 1,000 stages, process groups: CPU s", "first-1000", 6.0, "cpu_seconds", GROUPS),
     Goal("first run of 1,000 stages, process groups: times ninja's CPU", "first-1000", 3.0, "times", GROUPS, "ninja"),
+    Goal("the same with `shell: sh`, as ninja has it: times ninja's CPU", "first-1000", 3.0, "times", SHELL, "ninja"),
     Goal("what namespaces and overlays add: CPU ms a stage", "first-1000", 3.0, "added_ms", OURS, GROUPS),
     Goal("one leaf of 1,000 stages changed: CPU s", "leaf-1000", 0.6, "cpu_seconds"),
     Goal("16 stages that sleep 1 s: wall s", "sleep-16", 1.5, "wall_seconds"),

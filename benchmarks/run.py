@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from contenders import AGAIN, EVIDENCE, GROUPS, OURS, ROOT, Contender, contenders, environment
+from contenders import AGAIN, EVIDENCE, GROUPS, OURS, ROOT, SHELL, Contender, contenders, environment
 from generate import Shape, change_parameter, generate, git, nodes
 from measure import Command, CommandFailed, Cost, chosen_rows, machine, measure, median_cost
 from results import Figure, load, merged, render, save, write_document
@@ -147,7 +147,8 @@ def _questions(row: Row, tool: Contender) -> list[tuple[str, Question]]:
     if row.leaf:
         return [(tool.name, one_leaf_changed)]
     if row.first and tool.name == OURS:
-        return [(OURS, first_run), (GROUPS, partial(first_run, more={"RUNNER_ISOLATION": "group"}))]
+        grouped = partial(first_run, more={"RUNNER_ISOLATION": "group"})
+        return [(OURS, first_run), (GROUPS, grouped), (SHELL, partial(grouped, shell="sh"))]
     if row.first:
         return [(tool.name, first_run)]
     if row.shape.stages > tool.most_asked or (not row.shape.peers and not tool.from_lock):
@@ -159,12 +160,14 @@ def _questions(row: Row, tool: Contender) -> list[tuple[str, Question]]:
     return [(tool.name, lock if tool.from_lock else own)]
 
 
-def first_run(row: Row, tool: Contender, effort: Effort, bench: Bench, more: Mapping[str, str] | None = None) -> Cost:
+def first_run(
+    row: Row, tool: Contender, effort: Effort, bench: Bench, more: Mapping[str, str] | None = None, shell: str = ""
+) -> Cost:
     """The cost of running every stage, each time in a fresh copy of the repository and with an empty home.
 
-    `more`: what is in the environment beside.
+    `more`: what is in the environment beside. `shell`: what runs the commands, where it is not our own choice.
     """
-    template = generate(bench.fresh(), row.shape)
+    template = generate(bench.fresh(), replace(row.shape, shell=shell))
 
     def command() -> Command:
         folder = bench.fresh()

@@ -14,7 +14,7 @@ KEYS, SEALED_KEYS, VERIFIED = ".runner/keys/", ".runner/keys-sealed/", ".runner/
 RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
 RELEASES, RELEASED = ".runner/releases/", ".runner/released/"  # what is served, and what is remembered of it
 SERVED = "deployment environment version model format stage run key commit at serving spec settings replaces"
-ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "forms", "adoptedFrom"}
+ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
 
 
 def indexes(files, runs, verified):
@@ -39,7 +39,7 @@ def entry(data, runs, stands):
     """Path and bytes of what stands for the stage that a file names, which is taken out of `stands`."""
     found = json.loads(data)
     key, record, provenance, forms = stands.pop(f"{found['pipeline']}:{found['stage']}")
-    again = {name: found[name] for name in found.keys() & ENTRY - {"forms"}}
+    again = {name: found[name] for name in found.keys() & ENTRY}
     again |= {"key": key, "record": record, "provenance": provenance} | ({"forms": forms} if forms else {})
     if record is not None:
         need(runs[record]["key"] == key, runs[record]["outcome"]["succeeded"])
@@ -47,8 +47,17 @@ def entry(data, runs, stands):
         outs = [{**out, "git": row.get("git")} for out, row in zip(runs[record]["outs"], found["outs"], strict=True)]
         again["outs"] = [{name: value for name, value in out.items() if value is not None} for out in outs]
         again |= {name: runs[record][name] for name in ("material", "inputs") if name in found or runs[record][name]}
+    again |= {"times": [took(number, runs[number]) for number, _, _ in found["times"]]} if found.get("times") else {}
     path = "/".join(map(encoded, (found["pipeline"], found["stage"])))
     return f"{RECORDED}{path}.json", as_json(again, None, indent=1)
+
+
+def took(number, run):
+    """What a run that was neither restored nor made again took, and the system, machine and cores of its host."""
+    words, cores = run["host"].get("platform", "").split(), run["host"].get("cores")
+    need(type(number) is int, run["outcome"]["reason"] == "ok", run["provenance"] == "runner")
+    kind = f"{cores:g}" if isinstance(cores, (int, float)) else "?"
+    return [number, round(run["seconds"], 3), " ".join([*words[:1], *words[-1:], kind])]
 
 
 def encoded(name):

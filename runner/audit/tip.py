@@ -18,8 +18,8 @@ from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import md5_hex
 from runner.core.nouns import Address
 from runner.core.predicates import ENDING, GATE, RECONCILE, RELEASE, RUN, VERIFICATION
-from runner.core.recorded import Entry, Verified
-from runner.core.records import BadRecord, Head, Record, parse_record
+from runner.core.recorded import Entry, Took, Verified
+from runner.core.records import BadRecord, Head, Record, RunFacts, parse_record
 from runner.core.release_files import Files as ReleaseFiles
 from runner.core.release_files import after_gate, after_release, out_of_order
 from runner.core.verification import verified_after
@@ -302,6 +302,10 @@ def standing_breaks(files: Files, chain: Chain, before: Before | None) -> Iterat
             yield Breakage(Breach.BYTES, path, "is not what the reconciles say stands for the stage")
         elif entry.record is not None and not agrees(entry, runs.get(entry.record) or _run(before, entry.record)):
             yield Breakage(Breach.BYTES, path, f"does not say what record {entry.record} says")
+        else:
+            for took in entry.times:
+                if not _took(took, runs.get(took.record) or _run(before, took.record)):
+                    yield Breakage(Breach.BYTES, path, f"does not say what record {took.record} took")
     for stage in sorted(wanted):
         yield Breakage(Breach.BYTES, layout.RECORDED, f"has no entry for {stage}, which stands")
 
@@ -330,6 +334,10 @@ def agrees(entry: Entry, run: Mapping[str, Any] | None) -> bool:
     inputs = {path: dict(sizes) for path, sizes in entry.inputs.items()}
     stated = run["key"], run["material"], run.get("inputs", {}), outs
     return (entry.key, dict(entry.material), inputs, said) == stated
+
+
+def _took(took: Took, run: Mapping[str, Any] | None) -> bool:
+    return run is not None and RunFacts.from_json(run).took(took.record) == took
 
 
 def object_breaks(files: Files) -> Iterable[Breakage]:

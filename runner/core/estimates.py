@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runner.core.nouns import Address, Resources, Stage
+from runner.core.recorded import MOST_TIMES
 from runner.core.schedule import Queue
 from runner.values import dataclass
 
-MOST_SAMPLES = 5
-"""Earlier runs of a stage that count, the newest."""
 _UNKNOWN_SHOWN = 3
 
 
@@ -116,17 +115,10 @@ class Price:
         return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def host_class(host: Mapping[str, Any]) -> str:
-    """What decides how fast a host is, as far as a record tells: system, machine and cores."""
-    words = str(host.get("platform", "")).split()
-    cores = host.get("cores")
-    return " ".join([*words[:1], *words[-1:], f"{cores:g}" if isinstance(cores, (int, float)) else "?"])
-
-
 def estimate_of(samples: Sequence[tuple[float, str]], here: str, *, of_group: bool = False) -> Estimate | None:
     """The estimate from earlier runs, the newest first; None without any."""
     alike = [seconds for seconds, kind in samples if kind == here]
-    chosen = (alike or [seconds for seconds, _ in samples])[:MOST_SAMPLES]
+    chosen = (alike or [seconds for seconds, _ in samples])[:MOST_TIMES]
     if not chosen:
         return None
     return Estimate(_median(chosen), min(chosen), max(chosen), len(chosen), of_group, bool(alike))

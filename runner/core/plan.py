@@ -16,7 +16,7 @@ from runner.core.canonical import plain_digest
 from runner.core.graph import Graph
 from runner.core.inputs import Gathered, Gatherer
 from runner.core.nouns import Address, Desired, LockEntry, Stage, Trust
-from runner.core.recorded import Entry, Hit, Inputs, OutFact, Recorded
+from runner.core.recorded import Entry, Hit, Inputs, OutFact, Recorded, times_with
 from runner.core.runkey import Material, differences, material_of, run_key
 from runner.errors import Finding
 from runner.values import dataclass, field, replace
@@ -203,7 +203,7 @@ class Walk:
         hit, elsewhere = self._found(stage, key, own_only=own_only)
         self._read(address, current, hit)
         if hit is not None and hit.succeeded:
-            return self._reuse(stage, key, material, hit)
+            return self._reuse(stage, key, material, hit, current)
         evidence = None if own_only else self._evidence(stage, material)
         if evidence is not None:
             vouched = (f"{evidence.provenance[:17]} has it",)
@@ -260,7 +260,7 @@ class Walk:
             return False
         return {**current.material, "occasion": self.wishes.occasion} == material.as_json()
 
-    def _reuse(self, stage: Stage, key: str, material: Material, hit: Hit) -> Step:
+    def _reuse(self, stage: Stage, key: str, material: Material, hit: Hit, current: Entry | None) -> Step:
         entry = Entry(
             address=stage.address,
             key=key,
@@ -270,6 +270,7 @@ class Walk:
             record=None if hit.ref else hit.record,
             adopted_from=f"{hit.ref}@{hit.record}" if hit.ref else None,
             inputs=hit.inputs,
+            times=times_with(hit.took, current.times if current is not None else ()),
         )
         where = f" on {hit.ref}" if hit.ref else ""
         name = f" as {hit.address}" if hit.address != stage.address else ""

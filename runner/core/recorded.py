@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runner.core.digests import Member
 from runner.core.nouns import Address
@@ -11,6 +11,11 @@ from runner.values import dataclass, field
 
 SMALL_BYTES = 1 << 20
 """Largest uncached output, and largest file that is kept because a plan looks into it (DESIGN §4)."""
+
+MOST_TIMES = 5
+"""Earlier runs of a stage whose times are kept beside what stands, the newest."""
+FRESH = -1
+"""Record number of a run that has none yet."""
 
 RUNNER = "runner"
 """Provenance of results that the runner made itself; anything else is evidence by others."""
@@ -79,6 +84,41 @@ Of one that counts by what it says also the `md5` of its bytes, which the materi
 """
 
 
+class Took(NamedTuple):
+    """What a run of a stage took, for estimates: nothing is decided by it."""
+
+    record: int
+    """Number of the record that states it."""
+    seconds: float
+    host: str
+    """Class of the host, as `host_class` names it."""
+
+    @staticmethod
+    def from_json(row: Any) -> Took:
+        """One from plain JSON; raises ValueError for what is none."""
+        record, seconds, host = row
+        is_time = type(seconds) in (int, float) and 0 <= seconds < MOST_SECONDS
+        if not (type(record) is int and is_time and isinstance(host, str)):
+            raise ValueError("not what a run took")
+        return Took(record, seconds, host)
+
+
+MOST_SECONDS = 1e9
+"""Seconds that no run takes."""
+
+
+def times_with(took: Took | None, before: Iterable[Took]) -> tuple[Took, ...]:
+    """The times of a stage's runs once one more counts, the newest first."""
+    if took is None:
+        return tuple(before)
+    others = [row for row in before if row.record != took.record]
+    return tuple(sorted([took, *others], key=_age)[:MOST_TIMES])
+
+
+def _age(took: Took) -> tuple[bool, int]:
+    return took.record != FRESH, -took.record
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The accepted result that stands for a stage: what `dvc.lock` says, and why we believe it."""
@@ -98,6 +138,8 @@ class Entry:
     """As the run found them."""
     forms: InputSizes = field(default_factory=dict)
     """Those inputs that say the same as when it ran, and have other bytes since."""
+    times: tuple[Took, ...] = ()
+    """What the newest runs of the stage took, the newest first."""
 
     @property
     def sizes(self) -> InputSizes:
@@ -117,6 +159,7 @@ class Entry:
         }
         row |= {"inputs": {path: dict(sizes) for path, sizes in self.inputs.items()}} if self.inputs else {}
         row |= {"forms": {path: dict(sizes) for path, sizes in self.forms.items()}} if self.forms else {}
+        row |= {"times": [list(took) for took in self.times]} if self.times else {}
         return row | ({"adoptedFrom": self.adopted_from} if self.adopted_from else {})
 
     @staticmethod
@@ -140,6 +183,7 @@ class Entry:
             adopted_from=row.get("adoptedFrom"),
             inputs=inputs,
             forms=forms,
+            times=tuple(map(Took.from_json, row.get("times", ()))),
         )
 
 
@@ -164,6 +208,7 @@ class Hit:
     inputs: InputSizes = field(default_factory=dict)
     why: str = ""
     """For a failure: how it failed, for people."""
+    took: Took | None = None
 
 
 @dataclass(frozen=True, slots=True)

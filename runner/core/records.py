@@ -17,7 +17,7 @@ from runner.core.canonical import plain, plain_bytes
 from runner.core.dsse import BadEnvelope, Envelope, Sign, envelope_bytes, parse_envelope, unsigned
 from runner.core.nouns import Address
 from runner.core.predicates import BY_TYPE, EXTENSION, RUN, Kind
-from runner.core.recorded import RUNNER, InputSizes, OutFact
+from runner.core.recorded import MOST_SECONDS, RUNNER, InputSizes, OutFact, Took
 from runner.values import dataclass, field
 
 SCHEMA = 1
@@ -73,6 +73,14 @@ class RunFacts:
     inputs: InputSizes = field(default_factory=dict)
     location: str = ""
     """Where the bytes of outputs are: a DVC remote's name, or `this host`."""
+
+    def took(self, record: int) -> Took | None:
+        """What it took, as the record with this number says; None for one that failed or was restored."""
+        if not (self.succeeded is True and self.reason == "ok" and self.provenance == RUNNER):
+            return None
+        if type(self.seconds) not in (int, float) or not 0 <= self.seconds < MOST_SECONDS:
+            return None
+        return Took(record, round(self.seconds, 3), host_class(self.host))
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON, complete."""
@@ -147,6 +155,13 @@ class RunFacts:
             inputs=row["inputs"],
             location=row["location"],
         )
+
+
+def host_class(host: Mapping[str, Any]) -> str:
+    """What decides how fast a host is, as far as a record tells: system, machine and cores."""
+    words = str(host.get("platform", "")).split()
+    cores = host.get("cores")
+    return " ".join([*words[:1], *words[-1:], f"{cores:g}" if isinstance(cores, (int, float)) else "?"])
 
 
 @dataclass(frozen=True, slots=True)

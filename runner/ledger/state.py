@@ -13,7 +13,7 @@ from runner.core.digests import Member, md5_hex, parse_listing
 from runner.core.merkle import Frontier
 from runner.core.nouns import Address
 from runner.core.pretty import pretty_text
-from runner.core.recorded import Entry, Hit, Recorded, Verified
+from runner.core.recorded import FRESH, Entry, Hit, Recorded, Verified
 from runner.core.records import SCHEMA, BadRecord, Head, Record, parse_record
 from runner.errors import Held, InputError, RunnerError
 from runner.git.command import is_oid
@@ -433,6 +433,7 @@ class State:
             material=run.material,
             inputs=run.inputs,
             why="" if succeeded else f"failed before: {run.message} (record {sequence})",
+            took=run.took(FRESH if self.ref else sequence),
         )
 
 

@@ -13,7 +13,7 @@ from runner.core.merkle import Frontier, leaf_hash
 from runner.core.nouns import Address
 from runner.core.predicates import EXTENSION, RECONCILE, RUN, VERIFICATION, Kind
 from runner.core.provenance import slsa
-from runner.core.recorded import Entry, Hit, Verified
+from runner.core.recorded import FRESH, Entry, Hit, Verified
 from runner.core.records import Head, Record, RunFacts, Stamp, append, chain_fields, run_subjects
 from runner.core.verification import Checked, verified_after
 from runner.ledger import layout
@@ -191,8 +191,13 @@ def numbered(entries: Mapping[Address, Entry], batch: Batch) -> dict[Address, En
     for address, entry in entries.items():
         number = batch.numbers.get(entry.key)
         fresh = number is not None and number != entry.record
-        result[address] = replace(entry, record=number) if fresh else entry
+        result[address] = _with_number(entry, number) if fresh and number is not None else entry
     return result
+
+
+def _with_number(entry: Entry, number: int) -> Entry:
+    times = tuple(took._replace(record=number) if took.record == FRESH else took for took in entry.times)
+    return replace(entry, record=number, times=times)
 
 
 def _is_recorded(base: State, run: RunFacts) -> bool:

@@ -8,12 +8,9 @@ from runner.core.actions import Action
 from runner.core.digests import Member
 from runner.core.nouns import Address
 from runner.core.plan import Step, Walk
-from runner.core.recorded import Entry, Hit, Recorded, Verified
+from runner.core.recorded import FRESH, Entry, Hit, Recorded, Took, Verified, times_with
 from runner.core.records import RunFacts
 from runner.values import dataclass, replace
-
-FRESH = -1
-"""Record number of a run that has none yet."""
 
 
 class WithRuns:
@@ -33,7 +30,7 @@ class WithRuns:
         if before is None or before.key not in self._remade:
             return before
         # Of the key that stands: the runs of a slow reconcile may have made an older version's again.
-        return replace(entry_of(self._runs[before.key]), address=address)
+        return replace(entry_of(self._runs[before.key], before.times), address=address)
 
     def addresses(self) -> Iterable[Address]:
         """Stages of the base."""
@@ -55,7 +52,8 @@ class WithRuns:
         if key not in self._runs or (hit is not None and hit.succeeded and key not in self._remade):
             return hit
         run = self._runs[key]
-        return Hit(key, True, "", FRESH, run.address, run.outs, run.provenance, run.material, run.inputs)
+        facts = run.address, run.outs, run.provenance, run.material, run.inputs
+        return Hit(key, True, "", FRESH, *facts, took=run.took(FRESH))
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder as the base knows them."""
@@ -77,9 +75,10 @@ class Standing:
     steps: tuple[Step, ...]
 
 
-def entry_of(run: RunFacts) -> Entry:
-    """What a fresh run leaves standing for its stage."""
-    return Entry(run.address, run.key, run.provenance, run.material, run.outs, FRESH, inputs=run.inputs)
+def entry_of(run: RunFacts, before: Iterable[Took] = ()) -> Entry:
+    """What a fresh run leaves standing for its stage; `before` is what earlier ones took."""
+    times = times_with(run.took(FRESH), before)
+    return Entry(run.address, run.key, run.provenance, run.material, run.outs, FRESH, inputs=run.inputs, times=times)
 
 
 def standing_after(walk: Walk) -> Standing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runner.core.estimates import Capacity, host_class
+from runner.core.estimates import Capacity
+from runner.core.records import host_class
 from runner.process.host import this_host
 
 

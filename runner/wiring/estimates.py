@@ -1,4 +1,4 @@
-"""What a plan costs in time: which records are read for it, how long it takes here, and whether a budget allows it."""
+"""What a plan costs in time: what is known of earlier runs, how long it takes here, and whether a budget allows it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner.core.actions import Action
-from runner.core.estimates import MOST_SAMPLES, Price, Work, estimate_of, host_class, last_error, price_of
+from runner.core.estimates import Price, Work, estimate_of, last_error, price_of
 from runner.core.nouns import Address
 from runner.core.plan import Plan
-from runner.core.recorded import RUNNER
-from runner.core.records import run_told
+from runner.core.recorded import Took
+from runner.core.records import RunFacts, run_told
 from runner.errors import Held, RunnerError
 from runner.ledger.state import State
 from runner.observe.observation import Observation
@@ -20,10 +20,10 @@ from runner.wiring.capacity import here
 
 RUNNABLE = (Action.RUN, Action.WAIT, Action.PROBE)
 """Actions of stages that may run."""
-_LONGEST = 1e9
-"""Seconds that no run takes."""
 _NEWEST = 100
-"""Newest records that are read, beside those of what stands."""
+"""Newest records that are read, where what stands does not say what it took: older runners did not write that."""
+_MOST_OF_GROUP = 10
+"""Other members of a group that count for one of which nothing is known."""
 _MOST_OTHERS = 2
 """Other state branches that are asked where this one knows nothing."""
 
@@ -51,7 +51,7 @@ def work_of(plan: Plan, observation: Observation) -> tuple[Work, ...]:
                 cpu=stage.resources.cpu,
                 memory_bytes=stage.resources.memory_bytes,
                 mutex=stage.mutex,
-                samples=tuple((own or others)[: 2 * MOST_SAMPLES]),
+                samples=tuple(own or others[:_MOST_OF_GROUP]),
                 of_group=not own and bool(others),
             )
         )
@@ -81,19 +81,29 @@ def time_of(address: Address, observation: Observation) -> dict[str, Any] | None
 
 
 def samples_of(state: State, wanted: Iterable[Address]) -> Samples:
-    """What earlier runs of stages took, the newest first: of the newest records, and of what stands.
-
-    So a plan reads a bounded number of records, however many there are. A record that is damaged tells nothing here.
-    """
+    """What earlier runs of stages, and of others of their groups, took, the newest first; as what stands says it."""
     chosen = set(wanted)
-    files = state.record_files()
-    standing = {entry.record for address, entry in state.entries().items() if address in chosen and entry.record}
-    numbers = sorted({*files[-_NEWEST:], *standing.intersection(files)}, reverse=True)
+    groups = set(filter(None, map(_group, chosen)))
     found: Samples = {}
-    for data in state.records_told(numbers):
-        address, seconds, kind = _taken(run_told(data)) or (None, 0.0, "")
-        if address is not None and (address in chosen or _group(address)):
-            found.setdefault(address, []).append((seconds, kind))
+    silent: dict[int, Address] = {}
+    for address, entry in state.entries().items():
+        if address not in chosen and _group(address) not in groups:
+            continue
+        if entry.times:
+            found[address] = [(took.seconds, took.host) for took in entry.times]
+        elif entry.record is not None:
+            silent[entry.record] = address
+    return found | _read(state, silent)
+
+
+def _read(state: State, silent: Mapping[int, Address]) -> Samples:
+    """What the records of some stages say, the newest ones; one that is damaged tells nothing here."""
+    files = set(state.record_files()) if silent else set()
+    numbers = sorted(files.intersection(silent), reverse=True)[:_NEWEST]
+    found: Samples = {}
+    for number, data in zip(numbers, state.records_told(numbers), strict=True):
+        took = _taken(data, number)
+        found |= {} if took is None else {silent[number]: [(took.seconds, took.host)]}
     return found
 
 
@@ -109,15 +119,10 @@ def _samples(wanted: list[Address], observation: Observation) -> Samples:
     return found
 
 
-def _taken(run: Mapping[str, Any] | None) -> tuple[Address, float, str] | None:
-    """What a run took, and where; None for one that failed or was restored, and for what is no run."""
+def _taken(data: bytes, number: int) -> Took | None:
+    run = run_told(data)
     try:
-        if run is None or run["outcome"]["succeeded"] is not True or run["outcome"]["reason"] != "ok":
-            return None
-        seconds, host = run["seconds"], run["host"]
-        if run["provenance"] != RUNNER or type(seconds) not in (int, float) or not 0 <= seconds < _LONGEST:
-            return None
-        return Address(str(run["pipeline"]), str(run["stage"])), float(seconds), host_class(host)
+        return None if run is None else RunFacts.from_json(run).took(number)
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 

@@ -40,10 +40,12 @@ from runner.record.ledger import (
     append_runs,
     append_verification,
     begin,
+    numbered,
     write_checkpoint,
     write_index,
 )
 from runner.record.sealing import seal
+from runner.record.standing import entry_of
 from runner.wiring.signing import statement_checker
 
 Snapshot = Mapping[str, bytes]
@@ -156,8 +158,9 @@ class Story:
         append_runs(base, batch, runs, {})
         for run in () if late else runs:
             if run.succeeded and run.key in batch.numbers:
-                number = batch.numbers[run.key]
-                self.entries[run.address] = Entry(run.address, run.key, "runner", run.material, run.outs, number)
+                known = before.get(run.address)
+                fresh = entry_of(run, known.times if known is not None else ())
+                self.entries |= numbered({run.address: fresh}, batch)
         for address in removed:
             self.entries.pop(address, None)
         append_reconcile(batch, self._facts(before, [a for a in removed if a in before], late), COMMIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import sys
@@ -17,12 +18,14 @@ from runner.audit.trust import Trust
 from runner.audit.verify import judge
 from runner.core.checkpoint import NoteSignature, key_hash, parse_checkpoint
 from runner.ledger import layout
+from runner.ledger.state import pretty_bytes
 from tests.audit.ledgers import (
     KEY,
     OTHER,
     TRUST,
     UNSIGNED,
     Snapshot,
+    Story,
     audit,
     audit_since,
     examiner,
@@ -319,6 +322,30 @@ def test_a_record_that_lacks_what_is_looked_at_is_a_finding_and_no_traceback(
         tip = ended(good.tip, chained(records_of(good.tip), 6, signer, edit), KEY)
         for trust in (TRUST, None):
             assert audit([*good.snapshots[:-1], tip], examiner(trust)).exit_code == 10
+
+
+def test_what_runs_took_has_to_be_what_their_records_say() -> None:
+    good = Story()
+    for number in range(1, 8):
+        good.commit([run_of(number, stage="s", seconds=number / 2)])
+    [path] = [path for path in good.tip if path.startswith(layout.RECORDED)]
+    entry = json.loads(good.tip[path])
+    assert [row[:2] for row in entry["times"]] == [[13, 3.5], [11, 3.0], [9, 2.5], [7, 2.0], [5, 1.5]]
+    rows = entry["times"]
+    for times, code in (
+        (rows, 0),
+        (None, 0),  # as older runners leave it
+        ([], 13),
+        ([[13, 3.6, rows[0][2]], *rows[1:]], 13),
+        ([rows[0], [11, 3.0, "Linux x86_64 64"]], 13),
+        ([[12, 3.5, rows[0][2]]], 13),  # of no run
+        ([[99, 3.5, rows[0][2]]], 13),
+        ([[13, 3.5]], 13),
+        (7, 13),
+    ):
+        without = {name: value for name, value in entry.items() if name != "times"}
+        edited = pretty_bytes(without if times is None else {**entry, "times": times})
+        assert both([*good.snapshots[:-1], {**good.tip, path: edited}]) == {code}, times
 
 
 def test_the_index_of_verifications_has_to_be_what_the_records_say() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.core.records import run_told
+from runner.core.records import parse_record, run_told
+from runner.ledger.state import pretty_bytes
 from tests.cli.command import call, reconciled
 from tests.counted import calls
 from tests.repositories import GitRepo
@@ -70,18 +73,32 @@ def test_what_never_ran_is_named(repo: GitRepo) -> None:
     assert "nothing is known of new." in call(repo.path, "plan").out
 
 
-def test_a_plan_reads_records_only_where_something_may_run(repo: GitRepo) -> None:
-    repo.commit({"README": "words\n"})
-    with calls(run_told) as called:
-        assert call(repo.path, "plan").code == 0
-    assert called == {}
+def test_a_plan_reads_records_only_where_what_stands_does_not_say_what_it_took(repo: GitRepo) -> None:
     repo.commit({"p": "2\n"})
-    with calls(run_told) as called:
-        assert call(repo.path, "plan").code == 2
-    assert called == {"run_told": 5}  # all that there are: four runs, and a reconcile
-    with calls(run_told) as called:
-        assert call(repo.path, "plan").code == 2
+    with calls(run_told, parse_record) as called:
+        plan = _plan(repo)
     assert called == {}
+    _forget_times(repo)
+    with calls(run_told, parse_record) as called:
+        older = _plan(repo)
+    assert called == {"run_told": 3}  # b, and the two that wait for it
+    assert [row["estimate"] for row in older["stages"]] == [row["estimate"] for row in plan["stages"]]
+    assert older["estimate"] == plan["estimate"]
+
+
+def _forget_times(repo: GitRepo) -> None:
+    """Have in the clone a state as older runners left it."""
+    state = "refs/remotes/origin/runner/state"
+    folder = repo.path.parent / "state"
+    repo.git("worktree", "add", "--quiet", "--detach", str(folder), state)
+    for path in folder.glob(".runner/recorded/*/*.json"):
+        entry = json.loads(path.read_text())
+        assert entry.pop("times")
+        path.write_bytes(pretty_bytes(entry))
+    git = ["git", "-C", str(folder)]
+    subprocess.run([*git, "commit", "--quiet", "--all", "--message", "Forget"], check=True)
+    repo.git("update-ref", state, subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip())
+    repo.git("worktree", "remove", str(folder))
 
 
 def test_a_plan_over_its_budget_is_held_before_anything_runs(tmp_path: Path) -> None:

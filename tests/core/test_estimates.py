@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from runner.core.estimates import Capacity, Work, estimate_of, host_class, last_error, price_of
+from runner.core.estimates import Capacity, Work, estimate_of, last_error, price_of
 from runner.core.nouns import Address
+from runner.core.recorded import FRESH, Took, times_with
+from runner.core.records import host_class
 
 HERE, ELSEWHERE = "Linux x86_64 8", "Linux aarch64 2"
 
@@ -41,6 +43,16 @@ def test_an_estimate_is_the_median_of_the_newest_runs_on_such_hosts() -> None:
 def test_a_class_of_hosts_is_system_machine_and_cores() -> None:
     assert host_class({"platform": "Linux 6.1.0-18 x86_64", "cores": 8.0, "name": "a"}) == HERE
     assert host_class({}) == "?"
+
+
+def test_the_times_of_the_newest_runs_are_kept() -> None:
+    times: tuple[Took, ...] = ()
+    for number in (3, 1, 7, 8, 5, 9):
+        times = times_with(Took(number, 1.0, HERE), times)
+    assert [took.record for took in times] == [9, 8, 7, 5, 3]
+    assert times_with(Took(8, 2.0, HERE), times)[1] == Took(8, 2.0, HERE)
+    assert [took.record for took in times_with(Took(FRESH, 1.0, HERE), times)] == [FRESH, 9, 8, 7, 5]
+    assert times_with(None, times) == times
 
 
 def test_the_time_of_all_depends_on_jobs_and_on_who_waits_for_whom() -> None:
