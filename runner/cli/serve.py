@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.cli.console import Console
+from runner.cli.serve_settings import with_options
 from runner.cli.stopping import stopping
 from runner.errors import ExitCode, HostError, InputError
 from runner.report.style import Style
-from runner.serve.settings import Limits, LogSettings, Served, Settings
+from runner.serve.settings import Served, Settings
 from runner.serve.supervisor import Event, Supervisor
 
 _MOST_KEY_BYTES = 4096
@@ -37,14 +38,9 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
             name=arguments.name or folder.absolute().name,
             version=arguments.model_version,
             digest=arguments.digest,
-            formats=tuple(dict.fromkeys(["skops", *arguments.allow_format])),
-            trusted=tuple(arguments.trusted),
-            strict=arguments.strict,
-            extra=arguments.extra_columns == "ignore",
-        ),
-        limits=limits_of(arguments),
-        log=log_of(arguments),
+        )
     )
+    settings = with_options(settings, arguments)
     key = key_of(arguments.log_key)
     failures: list[str] = []
     with stopping() as (stop, _), listening_on(arguments.listen) as listening:
@@ -55,12 +51,12 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
             console.say(Style.safe(line_of(event, url)))
             if event["event"] == "serving":
                 served.append(event)
-            if event["event"] == "failed" and not served:
+            if event["event"] == "grpc failed" or (event["event"] == "failed" and not served):
                 failures.append(str(event["reason"]))
                 supervisor.stop()
 
         served: list[Event] = []
-        supervisor = Supervisor(listening, tell, key=key, environ=os.environ)
+        supervisor = Supervisor(listening, tell, key=key, environ=os.environ, grpc=grpc_address(arguments.grpc))
         supervisor.swap(settings)
         supervisor.run(stop)
     if failures:
@@ -72,6 +68,8 @@ def line_of(event: Event, url: str) -> str:
     """An event of the supervisor for people."""
     what = f"{event.get('model', '')} version {event.get('version', '')}"
     known = {
+        "grpc": f"gRPC at {event.get('address')}",
+        "grpc died": "what speaks gRPC died, and is started again",
         "starting": f"loading {what}",
         "ready": f"{what} is ready after {event.get('seconds', 0):.1f} s, by {event.get('way')}",
         "serving": f"serving {what} at {url}",
@@ -80,31 +78,6 @@ def line_of(event: Event, url: str) -> str:
         "starting again": f"loading {what} again",
     }
     return known.get(event["event"]) or f"{event['event']}: {what}: {event.get('reason', '')}"
-
-
-def limits_of(arguments: argparse.Namespace) -> Limits:
-    """Limits as the options say."""
-    return Limits(
-        body_bytes=arguments.max_body * 1024 * 1024,
-        bodies_bytes=arguments.max_body * 8 * 1024 * 1024,
-        connections=arguments.max_connections,
-        queue=arguments.max_queue,
-        request_seconds=arguments.timeout,
-    )
-
-
-def log_of(arguments: argparse.Namespace) -> LogSettings | None:
-    """The prediction log as the options say; None for none."""
-    if arguments.log is None:
-        return None
-    folder = Path(arguments.folder or ".") / arguments.log
-    return LogSettings(
-        str(folder.absolute()),
-        sample=arguments.log_sample,
-        drop=tuple(arguments.log_drop),
-        hashed=tuple(arguments.log_hash),
-        files=arguments.log_files,
-    )
 
 
 def key_of(file: str | None) -> bytes:
@@ -149,6 +122,20 @@ def listening_on(where: str) -> socket.socket:
     except OSError as error:
         raise HostError(f"--listen {where}: {error.strerror}", "choose another address or port") from error
     return made
+
+
+def grpc_address(where: str | None) -> str | None:
+    """Where gRPC is spoken, checked; raises InputError."""
+    if where is None:
+        return None
+    import importlib.util
+
+    if importlib.util.find_spec("grpc") is None:
+        raise InputError("to speak gRPC, grpcio is needed, and not installed", "pip install 'gitops-runner[grpc]'")
+    host, _, port = where.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) <= 65535:
+        raise InputError(f"--grpc {where}: expected an address and a port", "such as 127.0.0.1:8081, or [::1]:8081")
+    return where
 
 
 def _check_installed() -> None:

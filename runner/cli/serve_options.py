@@ -15,13 +15,17 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
             if kind is not list:
                 more["default"] = default
             group.add_argument(option, metavar=metavar, help=help_, **more)
-    choices = parser.add_argument_group("what is refused")
+    choices = parser.add_argument_group("what is answered and refused")
     choices.add_argument(
         "--extra-columns",
         choices=("refuse", "ignore"),
         default="refuse",
         help="columns that the model does not know: refuse the request (default), or leave them out",
     )
+    choices.add_argument(
+        "--model-network", action="store_true", help="leave the network to the model, which it needs for nothing here"
+    )
+    choices.add_argument("--explain", action="store_true", help="also explain predictions, at /explain")
     choices.add_argument(
         "--strict", action="store_true", help="refuse also what lies outside of what was seen in training"
     )
@@ -49,14 +53,30 @@ def _share(text: str) -> float:
     return value
 
 
+def _log_format(text: str) -> str:
+    if text not in ("jsonl", "parquet"):
+        raise argparse.ArgumentTypeError(f"{text} is no format of the log; there are jsonl and parquet")
+    return text
+
+
 def _time(text: str) -> float:
-    try:
-        value = float(text[:-1]) * 60 if text.endswith("m") else float(text.removesuffix("s"))
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 3600:
+    value = _seconds(text)
+    if value is None or not 0 < value <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is no time; say 30s")
     return value
+
+
+def _wait(text: str) -> float:
+    value = _seconds(text)
+    if value is None or value > 1:
+        raise argparse.ArgumentTypeError(f"{text} is no time of at most one second; say 2ms")
+    return value
+
+
+def _seconds(text: str) -> float | None:
+    from runner.core.units import seconds_of  # imported late: the help needs nothing of it
+
+    return seconds_of(float(text) if text.replace(".", "", 1).isdecimal() and text.isascii() else text)
 
 
 _GROUPS: Any = (
@@ -87,21 +107,36 @@ _GROUPS: Any = (
         "where and how much",
         (
             ("--listen", "ADDRESS:PORT", "127.0.0.1:8080", str, "default: 127.0.0.1:8080; port 0 takes a free one"),
-            ("--max-body", "MIB", 16, _some, "largest body of a request, in MiB (default: 16)"),
-            ("--max-connections", "N", 1024, _some, "connections at a time (default: 1024)"),
-            ("--max-queue", "N", 1024, _some, "requests that wait for the model (default: 1024)"),
-            ("--timeout", "TIME", 30.0, _time, "for each request, such as 10s (default: 30s)"),
+            ("--grpc", "ADDRESS:PORT", None, str, "also speak gRPC there, as the Open Inference Protocol has it"),
+            ("--workers", "N", None, _some, "processes that serve the model (default: 1)"),
+            ("--max-body", "MIB", None, _some, "largest body of a request, in MiB (default: 16)"),
+            ("--max-connections", "N", None, _some, "connections at a time (default: 1024)"),
+            ("--max-queue", "N", None, _some, "requests that wait for the model (default: 1024)"),
+            ("--timeout", "TIME", None, _time, "for each request, such as 10s (default: 30s)"),
+            ("--max-rows", "N", None, _some, "rows of one request (default: 100000)"),
+            ("--max-memory", "MIB", None, _some, "memory of a worker's own, in MiB (default: no limit)"),
+            ("--batch-rows", "N", None, _some, "rows of several requests that are predicted at once (default: 64)"),
+            ("--batch-wait", "TIME", None, _wait, "how long a request waits for others, such as 2ms (default: 0)"),
+        ),
+    ),
+    (
+        "the access log",
+        (
+            ("--access-log", "FILE", None, str, "keep a line of JSON for each request; - is standard output"),
+            ("--access-log-sample", "SHARE", None, _share, "share of the requests that is kept (default: 1)"),
         ),
     ),
     (
         "the prediction log",
         (
-            ("--log", "FOLDER", None, str, "keep rows and predictions there, as JSON Lines (default: keep none)"),
-            ("--log-sample", "SHARE", 1.0, _share, "share of the requests that is kept, from 0 to 1 (default: 1)"),
+            ("--log", "FOLDER", None, str, "keep rows and predictions there; or an address, such as s3://BUCKET/FOLDER"),
+            ("--log-format", "FORMAT", None, _log_format, "jsonl or parquet (default: jsonl)"),
+            ("--log-spool", "FOLDER", None, str, "where files wait for their address (default: below ~/.local/state)"),
+            ("--log-sample", "SHARE", None, _share, "share of the requests that is kept, from 0 to 1 (default: 1)"),
             ("--log-drop", "COLUMN", None, list, "a column that is not kept; may be repeated"),
             ("--log-hash", "COLUMN", None, list, "a column of which only a keyed hash is kept; may be repeated"),
             ("--log-key", "FILE", None, str, "the key of these hashes"),
-            ("--log-files", "N", 0, _count, "how many finished files stay, the newest (default: all)"),
+            ("--log-files", "N", None, _count, "how many finished files stay, the newest (default: all)"),
         ),
     ),
 )  # fmt: skip

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from runner.cli.console import Console
-from runner.cli.serve import key_of, limits_of, line_of, listening_on, log_of, url_of
+from runner.cli.serve import grpc_address, key_of, line_of, listening_on, url_of
+from runner.cli.serve_settings import with_options
 from runner.cli.stopping import stopping
 from runner.delivery.child import Child, Followed
 from runner.delivery.puller import Puller, Source
-from runner.delivery.release import FORMATS
 from runner.delivery.store import Store
 from runner.errors import ExitCode, HostError, InputError
 from runner.git.network import checked_url, redacted
 from runner.observe import refs
 from runner.report.style import Style
-from runner.serve.settings import Served, Settings, Vacancy
+from runner.serve.settings import Served, Settings, Vacancy, settings_from
 from runner.serve.supervisor import Event, Supervisor
 from runner.wiring.home import home_folder
 from runner.wiring.trust_file import trust_file
@@ -51,7 +51,7 @@ def serve_repo(arguments: argparse.Namespace, console: Console) -> int:
                 say(event, line_of(event, url))
             puller.event(event)
 
-        supervisor = Supervisor(listening, happened, key=key, environ=os.environ)
+        supervisor = Supervisor(listening, happened, key=key, environ=os.environ, grpc=grpc_address(arguments.grpc))
         puller = Puller(
             Child(_LOOKER, followed, os.environ),
             _Server(supervisor, lambda answer: _settings(arguments, answer), shown),
@@ -109,21 +109,15 @@ def _settings(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> Setti
         "manifest": release["model"]["manifest"],
         "verified": answer["verified"],
     }
-    return Settings(
-        served=Served(
-            folder=answer["folder"],
-            name=arguments.name or release["deployment"],
-            version=str(release["version"]),
-            digest=release["model"]["manifest"],
-            formats=tuple(release["serving"].get("formats") or FORMATS),
-            trusted=tuple(arguments.trusted),
-            strict=arguments.strict,
-            extra=arguments.extra_columns == "ignore",
-            about=about,
-        ),
-        limits=limits_of(arguments),
-        log=log_of(arguments),
+    served = Served(
+        folder=answer["folder"],
+        name=arguments.name or release["deployment"],
+        version=str(release["version"]),
+        digest=release["model"]["manifest"],
+        about=about,
     )
+    place = f"{release['deployment']} version {release['version']}: serving"
+    return with_options(settings_from(release["serving"], served, place), arguments)
 
 
 def _followed(arguments: argparse.Namespace, folder: Path) -> Followed:

@@ -22,13 +22,15 @@ from runner.serve.refusals import Refused
 from runner.serve.settings import Limits
 
 if TYPE_CHECKING:
-    from prometheus_client.registry import CollectorRegistry
-
+    from runner.serve.access_log import AccessLog
+    from runner.serve.explanations import Explanations
     from runner.serve.prediction_log import PredictionLog
 
 _LARGE_BYTES = 256 << 10
 """A body of this size is read by another thread, so that others go on."""
 _DISCARDED_BYTES = 64 << 20
+_GONE = 499
+"""The status of a request whose client went away, as nginx has it; nobody reads it but those who read logs."""
 _ID = re.compile(rb"[!-~]{1,128}")
 _SECONDS = re.compile(rb"\d{1,6}(\.\d{1,6})?")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -47,11 +49,25 @@ class Asked(NamedTuple):
     json_length: str | None
 
 
+class _Way:
+    """What is known of a request on its way."""
+
+    __slots__ = ("explains", "rows", "unread")
+
+    def __init__(self, unread: bool, explains: bool) -> None:
+        self.explains = explains
+        self.unread = unread
+        """Whether some of the body may still have to come."""
+        self.rows = 0
+
+
 class Route(NamedTuple):
     """One row of the table: for metrics the name, and for each method what answers."""
 
     name: str
     methods: dict[str, Any]
+    explains: bool = False
+    """Whether what answers is explained, not predicted."""
 
 
 class App:
@@ -65,15 +81,18 @@ class App:
         limits: Limits,
         batcher: Batcher,
         metrics: Metrics,
-        registry: CollectorRegistry,
+        scraped: Callable[[], Awaitable[tuple[bytes, str]]],
         log: PredictionLog | None,
+        access: AccessLog | None,
+        explanations: Explanations | None,
         facts: Callable[[], dict[str, Any]],
         pages: dict[str, tuple[tuple[bytes, bytes], bytes]],
         metadata: tuple[dict[str, Any], dict[str, Any]],
     ) -> None:
-        """facts: what `/status` says. pages: what else may be asked for, by path.
+        """scraped: the page `/metrics` and its type. facts: what `/status` says.
 
-        metadata: of the server and of the model, in the words of the Open Inference Protocol.
+        pages: what else may be asked for, by path. metadata: of the server and of the model, in the words of the Open
+        Inference Protocol.
         """
         self._model = model
         self._name = name
@@ -81,8 +100,10 @@ class App:
         self._limits = limits
         self._batcher = batcher
         self._metrics = metrics
-        self._registry = registry
+        self._scraped = scraped
         self._log = log
+        self._access = access
+        self._explanations = explanations
         self._facts = facts
         self._loop = asyncio.get_running_loop()
         self._parsers = ThreadPoolExecutor(1, "parse")
@@ -101,7 +122,7 @@ class App:
         def fixed(body: bytes, *headers: tuple[bytes, bytes]) -> Callable[[], Reply]:
             return lambda: (200, body, headers)
 
-        def get(name: str, answer: Callable[[], Reply]) -> Route:
+        def get(name: str, answer: Callable[[], Reply | Awaitable[Reply]]) -> Route:
             return Route(name, {"GET": answer, "HEAD": answer})
 
         server, model = metadata
@@ -133,14 +154,19 @@ class App:
         for base in (f"/v1/models/{self._name}", f"/v1/models/{self._name}/versions/{self._version}"):
             made[base] = status
             made[f"{base}:predict"] = predict
+        if self._explanations is not None:
+            made["/explain"] = Route("/explain", invocations.methods, explains=True)
+            for base in ("", f"/versions/{self._version}"):
+                own = f"/models/{self._name}{base}"
+                made[f"/v2{own}/explain"] = Route("/v2/models/explain", infer.methods, explains=True)
+                made[f"/v1{own}:explain"] = Route("/v1/models:explain", predict.methods, explains=True)
         for path, (kind, body) in pages.items():
             made[path] = get(path, fixed(body, kind))
         return made
 
-    def _metrics_page(self) -> Reply:
-        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-
-        return 200, generate_latest(self._registry), ((b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode()),)
+    async def _metrics_page(self) -> Reply:
+        text, kind = await self._scraped()
+        return 200, text, ((b"content-type", kind.encode()),)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request (see ASGI)."""
@@ -148,8 +174,8 @@ class App:
         self._metrics.in_flight += 1
         method, path = scope["method"], scope["path"]
         route = self._routes.get(path)
-        request_id = ""
-        unread = [method not in ("GET", "HEAD")]  # whether some of the body may still have to come
+        request_id, status = "", _GONE
+        way = _Way(method not in ("GET", "HEAD"), route is not None and route.explains)
         try:
             try:
                 asked = self._asked(scope["headers"])
@@ -160,9 +186,10 @@ class App:
                 if answer is None:
                     raise _WrongMethod(method, route)
                 if method == "POST":
-                    status, body, headers = await self._predicted(answer, asked, receive, unread)
+                    status, body, headers = await self._predicted(answer, asked, receive, way)
                 else:
-                    status, body, headers = answer()
+                    reply = answer()
+                    status, body, headers = reply if type(reply) is tuple else await reply
             except Refused as refused:
                 status, body, headers = self._refusal(refused, request_id)
             except Exception as error:  # noqa: BLE001 - the last resort: the client gets an answer, the log the error
@@ -170,11 +197,15 @@ class App:
                 text = f"a defect of the server: {type(error).__name__}"
                 status, body, headers = self._refusal(Refused(text, status=500), request_id)
                 _report(error)
-            await self._send(send, receive, status, body, headers, request_id, unread[0])
+            await self._send(send, receive, status, body, headers, request_id, way.unread)
         finally:
             self._metrics.in_flight -= 1
             known = method if method in ("GET", "HEAD", "POST") else "other"
-            self._metrics.answered(known, route.name if route else "other", status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._metrics.answered(known, route.name if route else "other", status, seconds)
+            if self._access is not None:
+                client = (scope["client"] or ("",))[0]
+                self._access.offer((time.time(), request_id, client, method, path, status, seconds, way.rows))
 
     def _asked(self, headers: Sequence[tuple[bytes, bytes]]) -> Asked:
         """Raises Refused."""
@@ -202,6 +233,9 @@ class App:
     def _no_route(self, path: str) -> Refused:
         shown = path[:100].encode("utf-8", "replace").decode()
         known = f"/v2/models/{self._name}/infer, /invocations, /v1/models/{self._name}:predict; /docs tells more"
+        if path.endswith(("/explain", ":explain")) and self._explanations is None:
+            text = "nothing is explained here: say `explain: true` in the Deployment, or --explain"
+            return Refused(f"{shown}: {text}", status=404)
         if path.startswith(("/v1/models/", "/v2/models/")):
             return Refused(f"{shown}: served here is the model `{self._name}`, version {self._version}", status=404)
         return Refused(f"{shown}: there is no such path; there are {known}", status=404)
@@ -211,7 +245,7 @@ class App:
         answer: Callable[[bytes, Asked], Call],
         asked: Asked,
         receive: Callable[[], Awaitable[Any]],
-        unread: list[bool],
+        way: _Way,
     ) -> Reply:
         size = asked.length or 0
         if size > self._limits.body_bytes:
@@ -222,11 +256,15 @@ class App:
         self._bodies += size
         try:
             body = await self._body(receive, asked, held)
-            unread[0] = False
+            way.unread = False
             if len(body) < _LARGE_BYTES:
                 call = answer(body, asked)
             else:
                 call = await self._loop.run_in_executor(self._parsers, answer, body, asked)
+            way.rows = call.rows.count
+            if way.explains:
+                assert self._explanations is not None
+                return 200, await self._explanations.answer(call, asked.deadline), (JSON_TYPE,)
             said = await self._batcher.submit(call.rows, call.probabilities, asked.deadline)
             reply, headers = call.reply(said)
         finally:

@@ -28,9 +28,11 @@ _SWEEP_SECONDS = 0.05
 class _Item:
     """One request that waits."""
 
-    __slots__ = ("alone", "arrays", "count", "deadline", "done", "future", "parts", "probabilities", "rows")
+    __slots__ = ("alone", "arrays", "count", "counted", "deadline", "done", "future", "parts", "probabilities", "rows")
 
-    def __init__(self, rows: Rows, probabilities: bool, deadline: float, future: asyncio.Future[Said]) -> None:
+    def __init__(
+        self, rows: Rows, probabilities: bool, deadline: float, future: asyncio.Future[Said], counted: bool
+    ) -> None:
         self.rows = rows
         self.count = rows.count
         self.probabilities = probabilities
@@ -39,6 +41,8 @@ class _Item:
         self.arrays: list[Any] | None = rows.many
         self.done = 0
         self.parts: list[Said] = []
+        self.counted = counted
+        """Whether it is a prediction that somebody asked for."""
         self.alone = False
         """Whether it may share no call, since one that it was in came to grief."""
 
@@ -65,19 +69,28 @@ class Batcher:
         self._waiting: deque[_Item] = deque()
         self._running: Sequence[_Item] = ()
         self._scheduled = False
+        self._wait = limits.batch_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs while the first request waits for others."""
         self._sweeping = False
         self._thread = ThreadPoolExecutor(1, "model")
         self.busy_since: float | None = None
         """When the call that is being made began, on the monotonic clock."""
 
-    def submit(self, rows: Rows, probabilities: bool, deadline: float) -> asyncio.Future[Said]:
-        """What the model will say; raises Refused where too many wait. deadline: on the loop's clock."""
+    def submit(self, rows: Rows, probabilities: bool, deadline: float, counted: bool = True) -> asyncio.Future[Said]:
+        """What the model will say; raises Refused where too many wait.
+
+        deadline: on the loop's clock. counted: whether these are predictions that somebody asked for.
+        """
         if len(self._waiting) >= self._limits.queue:
             raise Refused("too many requests wait for the model: try again", status=429)
         future: asyncio.Future[Said] = self._loop.create_future()
-        self._waiting.append(_Item(rows, probabilities, deadline, future))
+        self._waiting.append(_Item(rows, probabilities, deadline, future, counted))
         self._metrics.queue_depth = len(self._waiting)
-        self._schedule()
+        if self._wait:
+            self._schedule_later()
+        else:
+            self._schedule()
         if not self._sweeping:
             self._sweeping = True
             self._loop.call_later(_SWEEP_SECONDS, self._sweep)
@@ -92,6 +105,20 @@ class Batcher:
             self._scheduled = True
             self._loop.call_soon(self._next)
 
+    def _schedule_later(self) -> None:
+        """Wait for others, but not longer than it takes to fill a call."""
+        if self._running:
+            return
+        full = sum(item.count for item in self._waiting) >= self._limits.batch_rows
+        if self._timer is not None and full:
+            self._timer.cancel()
+            self._timer, self._scheduled = None, False
+        if full:
+            self._schedule()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._timer = self._loop.call_later(self._wait, self._next)
+
     def _sweep(self) -> None:
         """Answer what has waited too long, also what is being predicted."""
         now = self._loop.time()
@@ -104,6 +131,7 @@ class Batcher:
 
     def _next(self) -> None:
         self._scheduled = False
+        self._timer = None
         batch = self._batch()
         if not batch:
             return
@@ -159,7 +187,8 @@ class Batcher:
         rows = 0
         if said is not None:
             rows = len(said.predictions)
-            self._metrics.predicted(rows, seconds)
+            if batch[0].counted:
+                self._metrics.predicted(rows, seconds)
             if rows <= self._limits.batch_rows:
                 self._seconds += 0.1 * (seconds - self._seconds)
             self._hand_out(batch, said)

@@ -42,6 +42,8 @@ class CompiledPredictor:
         steps = _steps(model)
         self._prepare = _prepared(steps[:-1], kinds, names)
         self.way, self._last = _final(steps[-1])
+        self.score = _scored(self._prepare, steps[-1]) if self.way == "arrays" else None
+        """Of a linear model: the sums that its answers are made of, a row for each, a column for each class."""
 
     def predict(self, columns: Sequence[numpy.ndarray[Any, Any]], probabilities: bool) -> Said:
         """See `Predictor`; raises Surprise."""
@@ -361,6 +363,13 @@ def _linear_classifier(step: Any) -> Callable[[Any, bool], Said]:
 def _linear_regressor(step: Any) -> Callable[[Any, bool], Said]:
     weights, offset = step.coef_.T.copy(), step.intercept_
     return lambda matrix, _: Said(_finite(matrix) @ weights + offset, None)
+
+
+def _scored(prepare: Callable[[Columns], Any], step: Any) -> Callable[[Columns], Any]:
+    import numpy
+
+    weights, offset = numpy.atleast_2d(step.coef_).T.copy(), numpy.atleast_1d(step.intercept_)
+    return lambda columns: _finite(prepare(columns)) @ weights + offset
 
 
 def _own(step: Any) -> Callable[[Any, bool], Said]:

@@ -33,11 +33,11 @@ _ERROR = {
 }
 
 
-def pages_of(model: Model, name: str, version: str) -> dict[str, tuple[tuple[bytes, bytes], bytes]]:
+def pages_of(model: Model, name: str, version: str, *, explains: bool) -> dict[str, tuple[tuple[bytes, bytes], bytes]]:
     """By path: the type and the bytes of a page."""
-    page = (_HTML, _page(model, name, version).encode())
+    page = (_HTML, _page(model, name, version, explains).encode())
     return {
-        "/openapi.json": (JSON_TYPE, dumped(_openapi(model, name, version))),
+        "/openapi.json": (JSON_TYPE, dumped(_openapi(model, name, version, explains))),
         "/docs": page,
         "/": page,
     }
@@ -65,7 +65,7 @@ def _tensors(model: Model) -> dict[str, Any]:
     }
 
 
-def _openapi(model: Model, name: str, version: str) -> dict[str, Any]:
+def _openapi(model: Model, name: str, version: str, explains: bool) -> dict[str, Any]:
     row = {**model.artefact.signature["input"], "additionalProperties": False}
     row.pop("$schema", None)
     rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}
@@ -90,6 +90,7 @@ def _openapi(model: Model, name: str, version: str) -> dict[str, Any]:
     said = {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array"}}}
     tensor_list = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array"}}}
     outputs = {"type": "object", "required": ["outputs"], "properties": {"outputs": {"type": "array"}}}
+    explained = {"type": "object", "required": ["explanations"], "properties": {"explanations": {"type": "array"}}}
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": version, "description": f"Served by gitops-runner {__version__}."},
@@ -102,6 +103,8 @@ def _openapi(model: Model, name: str, version: str) -> dict[str, Any]:
             f"/v1/models/{name}:predict": post(
                 "V1, as TensorFlow Serving and KServe have it", one("instances"), {"instances": records}, said
             ),
+            **({"/explain": post("how far each column moved the prediction", one("dataframe_records"), {
+                "dataframe_records": records}, explained)} if explains else {}),
             **{
                 path: {"get": {"summary": text, "responses": {"200": {"description": "ok"}}}}
                 for path, text in {**_READING, f"/v2/models/{name}": "inputs and outputs"}.items()
@@ -125,7 +128,7 @@ def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     return {"application/json": told if example is None else {**told, "example": example}}
 
 
-def _page(model: Model, name: str, version: str) -> str:
+def _page(model: Model, name: str, version: str, explains: bool) -> str:
     output = model.artefact.signature["output"]["properties"]["prediction"]
     said = ", ".join(map(str, output["enum"][:20])) if "enum" in output else "a number"
     seen = {column: told.get("x-seen", {}) for column, told in model.artefact.signature["input"]["properties"].items()}
@@ -140,6 +143,7 @@ def _page(model: Model, name: str, version: str) -> str:
             ("MLflow", "/invocations", {"dataframe_records": _example(model)}),
             ("Open Inference Protocol V2", f"/v2/models/{name}/infer", _tensors(model)),
             ("V1", f"/v1/models/{name}:predict", {"instances": _example(model)}),
+            *([("Why", "/explain", {"dataframe_records": _example(model)})] if explains else []),
         )
     )
     return (

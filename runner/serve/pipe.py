@@ -28,10 +28,15 @@ def say(pipe: socket.socket, message: Mapping[str, Any], descriptors: Sequence[i
 def heard(pipe: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """The next message and the descriptors that came with it; None at the end.
 
-    Raises BlockingIOError where none is there.
+    Raises BlockingIOError where none is there, ValueError for what is no message.
     """
     try:
         data, descriptors, _, _ = socket.recv_fds(pipe, MOST_BYTES, _MOST_DESCRIPTORS)
     except ConnectionError:
         return None, []
-    return (json.loads(data) if data else None), descriptors
+    if not data:
+        return None, descriptors
+    message = json.loads(data)
+    if not isinstance(message, dict):
+        raise ValueError("a message is an object")
+    return message, descriptors

@@ -32,6 +32,8 @@ MOST_WAITING_ROWS = 20_000
 _EVERY_SECONDS = 0.2
 _NEWLINE = b"\n"
 _PART = ".part"
+FINISHED = "predictions-*.jsonl"
+"""Names of files that nobody writes to any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,11 @@ class PredictionLog:
         classes: Sequence[Any] | None,
         about: Mapping[str, Any],
         key: bytes = b"",
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         """about: what stands in each line, such as the version. key: for the columns that are hashed.
+
+        kinds: of the columns, and of `""`, the prediction; written beside files that become others later.
 
         Raises InputError: a column of the policy is not one of the model.
         Raises HostError: the folder cannot be written.
@@ -82,6 +87,7 @@ class PredictionLog:
         self._size = 0
         self._opened = 0.0
         self._number = 0
+        self._token = os.urandom(2).hex()
         self.written_rows = 0
         self.dropped_rows = 0
         self.fault: str | None = None
@@ -89,10 +95,21 @@ class PredictionLog:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             repair(self._folder)
+            if settings.to and kinds is not None:
+                self._write_kinds(kinds)
         except OSError as error:
             raise HostError(f"{self._folder}: the prediction log cannot be written: {error.strerror}") from error
         self._thread = threading.Thread(target=self._write_on, name="prediction-log", daemon=True)
         self._thread.start()
+
+    def _write_kinds(self, kinds: Mapping[str, str]) -> None:
+        """Raises OSError."""
+        inputs = {name: "string" if name in self._hashed else kinds[name] for _, name in self._kept}
+        told = {"inputs": inputs, "prediction": kinds[""], "classes": self._classes or []}
+        path = _columns_file(self._folder, self._about.get("digest", ""))
+        part = path.with_suffix(f".{os.getpid()}{_PART}")
+        part.write_bytes(orjson.dumps(told))
+        part.replace(path)
 
     def offer(self, request_id: str, rows: Rows, said: Said) -> None:
         """Keep what was said of some rows, or not: never waits. From one thread only."""
@@ -153,7 +170,7 @@ class PredictionLog:
     def _open(self) -> int:
         self._number += 1
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self._path = self._folder / f"predictions-{stamp}-{os.getpid()}-{self._number:04d}.jsonl{_PART}"
+        self._path = self._folder / f"predictions-{stamp}-{os.getpid()}-{self._token}{self._number:04d}.jsonl{_PART}"
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
         fcntl.flock(file, fcntl.LOCK_EX)
         self._file, self._size, self._opened = file, 0, time.monotonic()
@@ -170,7 +187,7 @@ class PredictionLog:
         self._file = None
         if self._settings.files:
             with contextlib.suppress(OSError):
-                for old in sorted(self._folder.glob("predictions-*.jsonl"))[: -self._settings.files]:
+                for old in sorted(self._folder.glob(FINISHED))[: -self._settings.files]:
                     old.unlink()
 
     def _lines(self, entry: _Entry) -> Iterator[bytes]:
@@ -193,6 +210,16 @@ class PredictionLog:
         if name not in self._hashed or value != value:
             return value
         return hmac.digest(self._key, str(value).encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+def _columns_file(folder: Path, digest: str) -> Path:
+    return folder / f"columns-{digest[:32]}.json"
+
+
+def columns_of(folder: Path, digest: str) -> dict[str, Any]:
+    """The kinds of the columns in files of one model: `inputs`, `prediction`, `classes`; raises OSError."""
+    told: dict[str, Any] = orjson.loads(_columns_file(folder, digest).read_bytes())
+    return told
 
 
 def repair(folder: Path) -> list[str]:

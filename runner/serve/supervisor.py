@@ -1,8 +1,10 @@
-"""The supervisor: owns the listening socket, and has one worker serve on it, whatever becomes of workers.
+"""The supervisor: owns the listening socket, and has workers serve on it, whatever becomes of them.
 
-A new model is loaded by a new worker while the old one serves; only when it says that it is ready does it get the
-socket, and only when it serves does the old one drain. Whatever goes wrong before leaves the old one as it is. A worker
-that dies or hangs is replaced. The supervisor itself opens no model and imports none of what models need.
+A new model is loaded by new workers while the old ones serve: by one first, and when that one says that it is ready, by
+as many as are asked for. When all are ready they get the socket, and only when they serve do the old ones drain.
+Whatever goes wrong before leaves the old ones as they are. A worker that dies or hangs is replaced, and a version whose
+workers keep dying by the one that served before it. The supervisor itself opens no model and imports none of what
+models need, and what a worker says may be anything.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import itertools
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -20,17 +21,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.errors import HostError
-from runner.serve import pipe
+from runner.serve import metrics, pipe
+from runner.serve.companions import Companion
+from runner.serve.confinement import used_bytes
+from runner.serve.generations import Generation, Worker, about
 from runner.serve.settings import Settings, as_json
 
 Event = Mapping[str, Any]
 _TICK_SECONDS = 0.2
-_SILENT_SECONDS = 30.0
-"""A worker whose loop does not turn for so long is replaced."""
-_FIRST_WAIT_SECONDS = 0.05
-_LONGEST_WAIT_SECONDS = 10.0
-_SOUND_SECONDS = 30.0
-"""A worker that lived so long makes earlier deaths forgotten."""
+_SCRAPE_SECONDS = 1.0
+_TEMPLATE_WAIT_SECONDS = 0.1
+"""Before the next template is started, where the last one died soon."""
+_GATE_SECONDS = 5.0
+_SHIP_SECONDS = 15.0
+"""How long files of the prediction log are shipped once the server stops; what is left then goes the next time."""
 _PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV",
     "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "LD_LIBRARY_PATH",
@@ -39,48 +43,37 @@ _PASSED_ON = (
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-class _Worker:
-    """One worker, as the supervisor sees it."""
+class _Scrape:
+    """One worker wants the numbers of the others."""
 
-    def __init__(self, token: int, settings: Settings, ours: socket.socket) -> None:
-        self.token = token
-        self.settings = settings
-        self.pipe = ours
-        self.pid: int | None = None
-        self.handle: int | None = None
-        self.state = "starting"
-        self.began = self.heard = time.monotonic()
-        self.busy = 0.0
-        self.facts: dict[str, Any] = {}
-        self.until = float("inf")
-        """When a draining one is ended."""
-
-    def kill(self) -> None:
-        """End it at once, if it is still there."""
-        if self.handle is not None:
-            try:
-                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-            except ProcessLookupError:
-                return
-
-    def close(self) -> None:
-        """Let go of what the supervisor holds of it."""
-        self.pipe.close()
-        if self.handle is not None:
-            os.close(self.handle)
-            self.handle = None
+    def __init__(self, asker: Worker, number: int, asked: set[int]) -> None:
+        self.asker = asker
+        self.number = number
+        self.asked = asked
+        """Tokens of those that have not answered yet."""
+        self.until = time.monotonic() + _SCRAPE_SECONDS
 
 
 class Supervisor:
     """Serves one model at a time on one socket; `run()` in one thread, everything else from any."""
 
     def __init__(
-        self, listening: socket.socket, tell: Callable[[Event], None], *, key: bytes = b"", environ: Mapping[str, str]
+        self,
+        listening: socket.socket,
+        tell: Callable[[Event], None],
+        *,
+        key: bytes = b"",
+        environ: Mapping[str, str],
+        grpc: str | None = None,
     ) -> None:
-        """tell: gets each thing that happens, in the thread of `run()`. key: for columns that the log hashes."""
+        """tell: gets each thing that happens, in the thread of `run()`. key: for columns that the log hashes.
+
+        grpc: address and port where gRPC is spoken, too.
+        """
         self._listening = listening
         self._tell = tell
         self._key = key
+        self._whole_environ = environ
         self._environ = {name: environ[name] for name in _PASSED_ON if name in environ} | _ONE_THREAD
         self._selector = selectors.DefaultSelector()
         self._waking, self._waken = socket.socketpair()
@@ -90,14 +83,25 @@ class Supervisor:
         self._inbox: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._tokens = itertools.count(1)
-        self._workers: dict[int, _Worker] = {}
-        self._current: _Worker | None = None
-        self._candidate: _Worker | None = None
+        self._workers: dict[int, Worker] = {}
+        self._current: Generation | None = None
+        self._candidate: Generation | None = None
         self._template: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._template_began = 0.0
+        self._before: Settings | None = None
+        """What served before the version that serves now."""
         self._about: dict[str, Any] = {}
-        self._restart: tuple[float, Settings] | None = None
-        self._deaths = 0
+        self._scrapes: list[_Scrape] = []
+        self._gone = metrics.merged(())
+        """What workers counted that are no more."""
+        self._grpc = grpc
+        self._gate: Companion | None = None
+        self._gate_until = 0.0
+        """How long it may take to answer what it has, once the server stops."""
+        self._shipper: Companion | None = None
+        self._shipping: dict[str, Any] = {}
+        """What `/status` says of it."""
         self._stopping = False
         self._stopped = False
 
@@ -110,8 +114,7 @@ class Supervisor:
 
         def told() -> None:
             self._about = dict(about)
-            if self._current is not None:
-                pipe.say(self._current.pipe, {"do": "tell", "about": self._about})
+            self._tell_workers()
 
         self._post(told)
 
@@ -147,6 +150,8 @@ class Supervisor:
         for what in waiting:
             what()
 
+    # ----- the template
+
     def _start_template(self) -> None:
         ours, theirs = pipe.pair()
         number = theirs.fileno()
@@ -160,6 +165,7 @@ class Supervisor:
             raise HostError(
                 f"no process can be started: {error.strerror}", "look at the limits of this host"
             ) from error
+        self._template_began = time.monotonic()
         theirs.close()
         ours.setblocking(False)
         self._control = ours
@@ -187,170 +193,320 @@ class Supervisor:
         if self._stopping:
             return
         self._tell({"event": "template died", "code": code})
-        waiting = self._candidate if self._candidate is not None and self._candidate.pid is None else None
-        if waiting is not None:
-            self._drop(waiting)  # nobody will fork it
-        time.sleep(min(_FIRST_WAIT_SECONDS * 2**self._deaths, _LONGEST_WAIT_SECONDS))
-        self._deaths += 1
+        unborn = [worker for worker in self._workers.values() if worker.pid is None]
+        for worker in unborn:
+            self._drop(worker)  # nobody will fork it
+        if time.monotonic() - self._template_began < 10 * _TEMPLATE_WAIT_SECONDS:
+            time.sleep(_TEMPLATE_WAIT_SECONDS)
         self._start_template()
-        if waiting is not None:
-            self._candidate = self._start(waiting.settings)
-            self._candidate.facts = waiting.facts
+        for worker in unborn:
+            self._start(worker.generation)
 
     def _forked(self, token: int, pid: int) -> None:
         worker = self._workers.get(token)
         if worker is None or worker.pid is not None:
             return
         worker.pid = pid
+        worker.born_bytes = used_bytes(pid) or 0
         try:
             worker.handle = os.pidfd_open(pid)
         except ProcessLookupError:
             return  # its pipe ends, and says so
+        # What a model has started may hold the pipe open when the worker is gone.
+        self._selector.register(worker.handle, selectors.EVENT_READ, lambda: self._ended(worker))
 
-    def _start(self, settings: Settings) -> _Worker:
+    # ----- workers
+
+    def _start(self, generation: Generation) -> Worker:
         assert self._control is not None
         ours, theirs = pipe.pair()
-        worker = _Worker(next(self._tokens), settings, ours)
+        worker = Worker(next(self._tokens), generation, ours)
         ours.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(worker))
         self._workers[worker.token] = worker
-        message = {"token": worker.token, "settings": as_json(settings), "key": self._key.hex()}
-        pipe.say(self._control, message, (self._listening.fileno(), theirs.fileno()))
+        generation.workers.append(worker)
+        message = {"token": worker.token, "settings": as_json(generation.settings), "key": self._key.hex()}
+        pipe.say(self._control, message, (theirs.fileno(),))
         theirs.close()
         return worker
 
     def _start_candidate(self, settings: Settings) -> None:
         if self._stopping:
             return
-        self._restart = None
         if self._candidate is not None:
-            self._tell(self._event("given up", self._candidate))
-            self._drop(self._candidate)
-        self._candidate = self._start(settings)
-        self._tell(self._event("starting", self._candidate))
+            if self._candidate.workers[0].state != "failed":
+                self._tell(_event("given up", self._candidate.workers[0]))
+            self._give_up(self._candidate)
+        self._candidate = Generation(settings)
+        self._tell(_event("starting", self._start(self._candidate)))
 
-    def _hear(self, worker: _Worker) -> None:
+    def _give_up(self, generation: Generation) -> None:
+        for worker in list(generation.workers):
+            self._drop(worker)
+        self._candidate = None
+
+    def _hear(self, worker: Worker) -> None:
         while worker.token in self._workers:
             try:
-                message, _ = pipe.heard(worker.pipe)
+                message, descriptors = pipe.heard(worker.pipe)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                if message is None:
+                    self._lost(worker)
+                    return
+                self._said(worker, message)
             except BlockingIOError:
                 return
-            if message is None:
-                self._lost(worker)
+            except (ValueError, TypeError, LookupError):
+                self._end(worker, "it says what nobody understands")
                 return
             worker.heard = time.monotonic()
-            self._said(worker, message)
 
-    def _said(self, worker: _Worker, message: dict[str, Any]) -> None:
+    def _ended(self, worker: Worker) -> None:
+        """The process has ended: hear what it said last."""
+        self._hear(worker)
+        if worker.token in self._workers:
+            self._lost(worker)
+
+    def _said(self, worker: Worker, message: dict[str, Any]) -> None:
         said = message.pop("say")
-        if said == "started":
-            self._forked(worker.token, message["pid"])
-        elif said == "alive":
-            worker.busy = message["busy"]
-        elif said == "ready":
-            worker.state = "ready"
-            worker.facts = message
-            self._tell(self._event("ready", worker, **message))
-            if worker is self._candidate:
-                pipe.say(worker.pipe, {"do": "tell", "about": self._about})
-                pipe.say(worker.pipe, {"do": "serve"})
-        elif said == "serving":
-            self._took_over(worker)
+        if "numbers" in message:
+            worker.numbers = metrics.checked(message.pop("numbers"))
+        if said == "alive":
+            worker.busy = float(message["busy"])
+        elif said == "ready" and worker.state == "starting":
+            self._is_ready(worker, message)
+        elif said == "serving" and worker.state == "ready":
+            self._serves(worker)
         elif said == "failed":
             worker.state = "failed"
-            self._tell(self._event("failed", worker, reason=message["reason"]))
+            self._tell(_event("failed", worker, reason=str(message["reason"])))
         elif said == "drained":
             worker.state = "drained"
-            self._tell(self._event("drained", worker, cut=message["cut"]))
+            self._tell(_event("drained", worker, cut=message["cut"]))
+        elif said == "scrape":
+            self._scrape(worker, int(message["number"]))
+        elif said == "counted":
+            self._counted(worker)
 
-    def _took_over(self, worker: _Worker) -> None:
+    def _is_ready(self, worker: Worker, facts: dict[str, Any]) -> None:
+        worker.state = "ready"
+        generation = worker.generation
+        if generation is self._current:
+            self._tell(_event("ready", worker, **facts))
+            self._let_serve(worker)
+        elif generation is self._candidate:
+            if worker is generation.workers[0]:
+                self._tell(_event("ready", worker, **facts))
+                for _ in range(generation.settings.workers - 1):
+                    self._start(generation)
+            if generation.is_ready:
+                for one in generation.workers:
+                    self._let_serve(one)
+
+    def _tell_workers(self) -> None:
+        for worker in self._current.workers if self._current is not None else ():
+            self._tell_worker(worker)
+
+    def _tell_worker(self, worker: Worker) -> None:
+        pipe.say(worker.pipe, {"do": "tell", "about": {**self._about, **self._shipping}})
+
+    def _let_serve(self, worker: Worker) -> None:
+        self._tell_worker(worker)
+        # Only now: whatever a model does while it is loaded, it meets no client.
+        pipe.say(worker.pipe, {"do": "serve"}, (self._listening.fileno(),))
+
+    def _serves(self, worker: Worker) -> None:
         worker.state = "serving"
-        old, self._current, self._candidate = self._current, worker, None
         worker.began = time.monotonic()
-        self._tell(self._event("serving", worker))
-        if old is not None:
-            self._drain(old, at_once=False)
+        if worker.generation is self._current:
+            self._tell(_event("serving", worker))
+        elif worker.generation is self._candidate and worker.generation.is_serving:
+            self._take_over(worker.generation)
 
-    def _drain(self, worker: _Worker, *, at_once: bool) -> None:
+    def _take_over(self, generation: Generation) -> None:
+        old, self._current, self._candidate = self._current, generation, None
+        if old is not None and old.settings != generation.settings:
+            has_model = old.settings.vacancy is None
+            self._before = old.settings if has_model and not generation.is_fallback else None
+        self._ship_logs(generation.settings)
+        self._open_gate(generation.settings)
+        self._tell(_event("serving", generation.workers[0]))
+        for worker in list(old.workers) if old is not None else ():
+            if worker.state == "serving":
+                self._drain(worker, at_once=False)
+            else:
+                self._drop(worker)
+
+    def _drain(self, worker: Worker, *, at_once: bool) -> None:
         worker.state = "draining"
         seconds = worker.settings.limits.drain_seconds
         worker.until = time.monotonic() + seconds + 5.0
         pipe.say(worker.pipe, {"do": "drain", "seconds": seconds, "at_once": at_once})
 
-    def _lost(self, worker: _Worker) -> None:
+    def _lost(self, worker: Worker) -> None:
         """A worker is gone, or as good as gone."""
-        state = worker.state
+        state, generation = worker.state, worker.generation
         self._drop(worker)
-        if worker is self._candidate:
-            self._candidate = None
+        if generation is self._candidate:
             if state != "failed":
-                self._tell(self._event("failed", worker, reason=f"the worker died while it was {state}"))
-            if self._restart is None and self._current is None and worker.facts.get("again"):
-                self._later(worker.settings)
-        elif worker is self._current:
-            self._current = None
-            if not self._stopping:
-                self._tell(self._event("died", worker))
-                self._again(worker)
+                self._tell(_event("failed", worker, reason=f"the worker died while it was {state}"))
+            self._give_up(generation)
+            if self._current is not None:
+                self._current.fill_up(time.monotonic())
+        elif generation is self._current and state not in ("draining", "drained") and not self._stopping:
+            if state == "serving":
+                self._tell(_event("died", worker))
+            elif state != "failed":
+                self._tell(_event("failed", worker, reason=f"the worker died while it was {state}"))
+            self._replace(worker, served=state == "serving")
         if self._stopping and not self._workers:
             self._stopped = True
 
-    def _again(self, worker: _Worker) -> None:
-        """Have another worker serve what this one did, unless a newer model is about to."""
-        if time.monotonic() - worker.began > _SOUND_SECONDS:
-            self._deaths = 0
-        if self._candidate is None:
-            self._later(worker.settings)
+    def _replace(self, worker: Worker, served: bool) -> None:
+        """Have another one in place of one that died, or the version before where too many did."""
+        now, limits, generation = time.monotonic(), worker.settings.limits, worker.generation
+        generation.deaths.died(now, now - worker.began if served else 0.0)
+        times = generation.deaths.within(now, limits.deaths_seconds)
+        if times < limits.deaths or self._before is None or self._candidate is not None:
+            generation.fill_up(now)
+            return
+        text = f"its worker died {times} times within {limits.deaths_seconds:g} s"
+        before, self._before = self._before, None
+        reason = f"{text}: version {before.served.version}, which served before, serves again"
+        self._tell(_event("failed", worker, reason=reason))
+        self._candidate = Generation(before)
+        self._candidate.is_fallback = True
+        self._tell(_event("starting again", self._start(self._candidate)))
 
-    def _later(self, settings: Settings) -> None:
-        wait = 0.0 if not self._deaths else min(_FIRST_WAIT_SECONDS * 2**self._deaths, _LONGEST_WAIT_SECONDS)
-        self._deaths += 1
-        self._restart = (time.monotonic() + wait, settings)
+    def _end(self, worker: Worker, why: str) -> None:
+        """End a worker that is at fault."""
+        self._tell(_event("ended", worker, reason=why))
+        self._lost(worker)
 
     def _look_round(self) -> None:
         now = time.monotonic()
-        if self._restart is not None and self._restart[0] <= now and not self._stopping:
-            settings, self._restart = self._restart[1], None
-            self._candidate = self._start(settings)
-            self._candidate.facts = {"again": True}
-            self._tell(self._event("starting again", self._candidate))
+        if self._current is not None and not self._stopping:
+            due = [moment for moment in self._current.due if moment <= now]
+            self._current.due = [moment for moment in self._current.due if moment > now]
+            for _ in due:
+                self._tell(_event("starting again", self._start(self._current)))
         for worker in list(self._workers.values()):
-            fault = self._fault(worker, now)
+            fault = worker.fault(now) if worker.token in self._workers else None
             if fault is not None:
-                self._tell(self._event("ended", worker, reason=fault))
-                self._lost(worker)
+                self._end(worker, fault)
+        for companion in (self._shipper, self._gate):
+            if companion is not None and not self._stopping:
+                companion.look_round(now)
+        if self._gate_until and (self._gate is None or self._gate.pid is None or self._gate_until < now):
+            self._gate_until = 0.0
+            self._stop_workers()
+        for scrape in [one for one in self._scrapes if one.until < now]:
+            self._answer(scrape)
 
-    def _fault(self, worker: _Worker, now: float) -> str | None:
-        limits = worker.settings.limits
-        if worker.state in ("starting", "loaded") and now - worker.began > limits.load_seconds:
-            return f"it was not ready after {limits.load_seconds:g} s"
-        if worker.state in ("draining", "drained") and now > worker.until:
-            return "it did not end after it had drained"
-        if worker.state == "serving":
-            if worker.busy > limits.stuck_seconds:
-                return f"the model is busy with one call for more than {limits.stuck_seconds:g} s"
-            if now - worker.heard > min(_SILENT_SECONDS, limits.stuck_seconds):
-                return "it says nothing any more"
-        return None
-
-    def _drop(self, worker: _Worker) -> None:
+    def _drop(self, worker: Worker) -> None:
         """Forget a worker, and make sure that its process ends."""
         if self._workers.pop(worker.token, None) is None:
             return
+        worker.generation.workers.remove(worker)
+        if worker.numbers is not None:
+            self._gone = metrics.merged((self._gone, metrics.of_the_gone(worker.numbers)))
         self._selector.unregister(worker.pipe)
+        if worker.handle is not None:
+            self._selector.unregister(worker.handle)
         worker.kill()
         worker.close()
 
-    def _event(self, name: str, worker: _Worker, **more: Any) -> Event:
-        served = worker.settings.served
-        known = {"event": name, "model": served.name, "version": served.version, "pid": worker.pid}
-        return {**known, "seconds": round(time.monotonic() - worker.began, 3), **more}
+    # ----- the prediction log on its way
+
+    def _ship_logs(self, settings: Settings) -> None:
+        log = settings.log
+        if log is None or not log.to:
+            return
+        way = {"folder": log.folder, "to": log.to, "format": log.format, "space_bytes": log.space_bytes}
+        if self._shipper is None:
+            self._shipper = Companion(
+                "runner.serve.shipping", self._whole_environ, self._selector, self._heard_of_shipping
+            )
+            self._shipper.start()
+        self._shipper.order({"do": "ship", "way": way})
+
+    def _heard_of_shipping(self, message: Mapping[str, Any]) -> None:
+        fault = f"it died with {message['code']}" if message["say"] == "died" else message.get("fault")
+        if {"shipping": {"fault": fault}} == self._shipping:
+            return
+        if fault is not None:
+            self._tell({"event": "log not shipped", "reason": fault})
+        self._shipping = {"shipping": {"fault": fault}}
+        self._tell_workers()
+
+    # ----- gRPC
+
+    def _open_gate(self, settings: Settings) -> None:
+        if self._grpc is None or self._gate is not None:
+            return
+        host, port = self._listening.getsockname()[:2]
+        order = {
+            "do": "gate",
+            "listen": self._grpc,
+            "host": {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
+            "port": port,
+            "body_bytes": settings.limits.body_bytes,
+            "most_calls": settings.limits.connections,
+        }
+        self._gate = Companion("runner.serve.grpc_gate", self._environ, self._selector, self._heard_of_gate)
+        self._gate.start()
+        self._gate.order(order)
+
+    def _heard_of_gate(self, message: Mapping[str, Any]) -> None:
+        if message["say"] == "listening":
+            self._tell({"event": "grpc", "address": message["address"]})
+        elif message["say"] == "failed":
+            self._tell({"event": "grpc failed", "reason": message["reason"]})
+        elif not self._stopping:
+            self._tell({"event": "grpc died", "code": message["code"]})
+
+    # ----- numbers
+
+    def _scrape(self, asker: Worker, number: int) -> None:
+        others = [one for one in self._workers.values() if one is not asker and one.state in ("serving", "draining")]
+        asked = {one.token for one in others if pipe.say(one.pipe, {"do": "count"})}
+        scrape = _Scrape(asker, number, asked)
+        self._scrapes.append(scrape)
+        if not asked:
+            self._answer(scrape)
+
+    def _counted(self, worker: Worker) -> None:
+        for scrape in list(self._scrapes):
+            scrape.asked.discard(worker.token)
+            if not scrape.asked:
+                self._answer(scrape)
+
+    def _answer(self, scrape: _Scrape) -> None:
+        """Say what there is: of a worker that did not answer in time, what it said before."""
+        self._scrapes.remove(scrape)
+        if scrape.asker.token not in self._workers:
+            return
+        others = [one.numbers for one in self._workers.values() if one is not scrape.asker and one.numbers is not None]
+        shipper = (self._shipper.numbers,) if self._shipper is not None else ()
+        numbers = metrics.merged((self._gone, *shipper, *others))
+        pipe.say(scrape.asker.pipe, {"do": "counted", "number": scrape.number, "numbers": numbers})
+
+    # ----- the end
 
     def _begin_to_stop(self) -> None:
+        if self._stopping:
+            return
         self._stopping = True
-        self._restart = None
+        if self._gate is not None and self._gate.pid is not None:
+            self._gate.finish()
+            self._gate_until = time.monotonic() + _GATE_SECONDS
+        else:
+            self._stop_workers()
+
+    def _stop_workers(self) -> None:
         for worker in list(self._workers.values()):
-            if worker is self._current:
+            if worker.state == "serving" and worker.generation is self._current:
                 self._drain(worker, at_once=True)
             elif worker.state != "draining":
                 self._drop(worker)
@@ -362,6 +518,9 @@ class Supervisor:
     def _end_all(self) -> None:
         for worker in list(self._workers.values()):
             self._drop(worker)
+        for companion, seconds in ((self._gate, 0.0), (self._shipper, _SHIP_SECONDS)):
+            if companion is not None:
+                companion.end(seconds)
         if self._control is not None:
             self._control.close()
         if self._template is not None:
@@ -374,3 +533,7 @@ class Supervisor:
         self._waking.close()
         self._waken.close()
         self._listening.close()
+
+
+def _event(name: str, worker: Worker, **more: Any) -> Event:
+    return {"event": name, **about(worker), **more}

@@ -83,16 +83,17 @@ def _fork(message: dict[str, Any], descriptors: list[int], ours: tuple[Any, ...]
         return False
     code = 70
     try:
+        os.setsid()  # so that what a model starts can be ended with it
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ours[3].close()
         for open_here in ours[:3]:
             open_here.close()
-        listening, supervisor = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        supervisor = socket.socket(fileno=descriptors[0])
         from runner.serve.settings import from_json
         from runner.serve.worker import work
 
-        code = work(from_json(message["settings"]), listening, supervisor, bytes.fromhex(message["key"]))
+        code = work(from_json(message["settings"]), supervisor, bytes.fromhex(message["key"]))
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process ends here and says why
         import traceback
 

@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 from runner import __version__
-from runner.serve import open_inference, pipe
+from runner.serve import metrics, open_inference, pipe
 from runner.serve.calls import JSON_TYPE, dumped
 from runner.serve.metrics import Metrics
 from runner.serve.refusals import Refused
@@ -20,40 +20,46 @@ from runner.serve.settings import Settings, Vacancy
 _RETRY_SECONDS = b"5"
 
 
-def work(settings: Settings, vacancy: Vacancy, listening: socket.socket, supervisor: socket.socket) -> int:
+def work(settings: Settings, vacancy: Vacancy, supervisor: socket.socket) -> int:
     """The whole life of such a worker; the exit code of its process."""
     import uvloop
 
     pipe.say(supervisor, {"say": "started", "pid": os.getpid()})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        return loop.run(_serve(settings, vacancy, listening, supervisor))
+        return loop.run(_serve(settings, vacancy, supervisor))
 
 
-async def _serve(settings: Settings, vacancy: Vacancy, listening: socket.socket, supervisor: socket.socket) -> int:
+async def _serve(settings: Settings, vacancy: Vacancy, supervisor: socket.socket) -> int:
     from runner.serve.http import Listener
 
     app, orders = Vacant(settings, vacancy), asyncio.Queue[dict[str, Any] | None]()
     listener, loop = Listener(app, settings.limits), asyncio.get_running_loop()
     supervisor.setblocking(False)
 
+    listening: list[socket.socket] = []
+
     def hear() -> None:
-        message, _ = pipe.heard(supervisor)
+        message, descriptors = pipe.heard(supervisor)
+        listening.extend(socket.socket(fileno=descriptor) for descriptor in descriptors)
+        if message is not None and message["do"] == "count":
+            pipe.say(supervisor, {"say": "counted", "numbers": app.numbers()})
+            return
         orders.put_nowait(message)
         if message is None:
             loop.remove_reader(supervisor)
 
     loop.add_reader(supervisor, hear)
     pipe.say(supervisor, {"say": "ready", "seconds": 0.0, "way": "vacant"})
-    beating = loop.create_task(_beat(supervisor, listener))
+    beating = loop.create_task(_beat(supervisor, listener, app))
     while (order := await orders.get()) is not None:
         if order["do"] == "serve":
-            await listener.listen(listening)
+            await listener.listen(listening[0])
             pipe.say(supervisor, {"say": "serving", "version": ""})
         elif order["do"] == "tell":
             app.told = order["about"]
         elif order["do"] == "drain":
             cut = await listener.drain(order["seconds"], order["at_once"])
-            pipe.say(supervisor, {"say": "drained", "cut": cut})
+            pipe.say(supervisor, {"say": "drained", "cut": cut, "numbers": app.numbers()})
             break
     else:
         await listener.drain(settings.limits.drain_seconds, at_once=True)
@@ -61,9 +67,10 @@ async def _serve(settings: Settings, vacancy: Vacancy, listening: socket.socket,
     return 0
 
 
-async def _beat(supervisor: socket.socket, listener: Any) -> None:
+async def _beat(supervisor: socket.socket, listener: Any, app: Vacant) -> None:
     while True:
-        pipe.say(supervisor, {"say": "alive", "busy": 0.0, "connections": listener.connections})
+        told = {"busy": 0.0, "connections": listener.connections, "numbers": app.numbers()}
+        pipe.say(supervisor, {"say": "alive", **told})
         await asyncio.sleep(1.0)
 
 
@@ -74,7 +81,6 @@ class Vacant:
         self._vacancy = vacancy
         self._settings = settings
         self._metrics = Metrics()
-        self._registry = self._metrics.registry(None, dict, self._gauges)
         self._count, self._prefix = 0, os.urandom(6).hex()
         self.told: dict[str, Any] = {}
         """What the supervisor says of the state of things."""
@@ -97,9 +103,8 @@ class Vacant:
         if path == "/status":
             return 200, dumped(self._status()), [JSON_TYPE]
         if path == "/metrics":
-            from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-
-            return 200, generate_latest(self._registry), [(b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode())]
+            text, kind = metrics.page(self.numbers(), None, self.told.get("gauges", {}))
+            return 200, text, [(b"content-type", kind.encode())]
         if path == "/v2":
             return 200, dumped(open_inference.server_metadata(__version__)), [JSON_TYPE]
         if path == "/v2/health/live":
@@ -121,5 +126,6 @@ class Vacant:
         told = {name: value for name, value in self.told.items() if name != "gauges"}
         return {**known, "runner": __version__, "why": self._vacancy.why, **served.about, **told}
 
-    def _gauges(self) -> dict[str, float]:
-        return dict(self.told.get("gauges", {}))
+    def numbers(self) -> metrics.Numbers:
+        """What it counted."""
+        return self._metrics.numbers({})

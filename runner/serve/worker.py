@@ -1,47 +1,60 @@
 """A worker: one model, loaded and tried, then served until it is told to drain.
 
-What it says over its pipe: `started`, `loaded`, `ready` or `failed` with the reason, `serving`, `alive` each second,
-and `drained`. What it is told: `serve`, `tell` (more for `/status`), `drain`. A pipe that ends means that the
-supervisor is gone: the worker drains and ends, too.
+What it says over its pipe: `started`, `loaded`, `ready` or `failed` with the reason, `serving`, `alive` each second
+with its numbers, `scrape` (it wants those of the others), and `drained`. What it is told: `serve`, with the socket that
+listens, `tell` (more for `/status`), `count` and `counted` (numbers, asked for and given), `drain`. A pipe that ends
+means that the supervisor is gone: the worker drains and ends, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from runner import __version__
 from runner.errors import RunnerError
-from runner.serve import open_inference, pages, pipe
+from runner.serve import metrics, open_inference, pages, pipe
+from runner.serve.access_log import AccessLog
 from runner.serve.app import App
 from runner.serve.batching import Batcher
 from runner.serve.checks import arrays_of
+from runner.serve.confinement import confine
+from runner.serve.explaining import Explainer
+from runner.serve.explanations import Explanations
 from runner.serve.loading import Model, load
 from runner.serve.metrics import Metrics
 from runner.serve.prediction_log import PredictionLog
 from runner.serve.predictors import Said
 from runner.serve.settings import Settings
+from runner.values import replace
 
 _ALIVE_SECONDS = 1.0
 _WARM_CALLS = 5
+_SCRAPE_SECONDS = 1.5
 
 
-def work(settings: Settings, listening: socket.socket, supervisor: socket.socket, key: bytes) -> int:
+def work(settings: Settings, supervisor: socket.socket, key: bytes) -> int:
     """The whole life of a worker; the exit code of its process. key: for columns that the log hashes."""
     if settings.vacancy is not None:
         from runner.serve import vacant
 
-        return vacant.work(settings, settings.vacancy, listening, supervisor)
+        return vacant.work(settings, settings.vacancy, supervisor)
     began = time.monotonic()
     pipe.say(supervisor, {"say": "started", "pid": os.getpid()})
     try:
+        notes = confine(settings.limits.memory_bytes, network=settings.network)
         model = load(settings)
+        model = replace(model, notes=(*model.notes, *notes))
         pipe.say(supervisor, {"say": "loaded", "seconds": round(time.monotonic() - began, 3)})
         log = _log_of(settings, model, key)
+        explainer = Explainer(model, settings.explain) if settings.explain is not None else None
+        access = AccessLog(settings.access, settings.served.version) if settings.access is not None else None
         warm, seconds = _warmed(model)
     except RunnerError as error:
         pipe.say(supervisor, {"say": "failed", "reason": error.line[:4000]})
@@ -53,7 +66,7 @@ def work(settings: Settings, listening: socket.socket, supervisor: socket.socket
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        return loop.run(_Worker(settings, model, log, warm, seconds, supervisor).serve(listening, began))
+        return loop.run(_Worker(settings, model, (log, access), explainer, warm, seconds, supervisor).serve(began))
 
 
 def _log_of(settings: Settings, model: Model, key: bytes) -> PredictionLog | None:
@@ -61,7 +74,9 @@ def _log_of(settings: Settings, model: Model, key: bytes) -> PredictionLog | Non
         return None
     served = settings.served
     about = {"model": served.name, "version": served.version, "digest": model.artefact.manifest}
-    return PredictionLog(settings.log, model.checks.names, model.artefact.classes, about, key)
+    kinds = {column.name: column.kind for column in model.checks.columns}
+    kinds[""] = "number" if model.artefact.classes is None else "string"
+    return PredictionLog(settings.log, model.checks.names, model.artefact.classes, about, key, kinds)
 
 
 def _warmed(model: Model) -> tuple[Said | None, float]:
@@ -85,23 +100,29 @@ class _Worker:
         self,
         settings: Settings,
         model: Model,
-        log: PredictionLog | None,
+        logs: tuple[PredictionLog | None, AccessLog | None],
+        explainer: Explainer | None,
         warm: Said | None,
         seconds: float,
         supervisor: socket.socket,
     ) -> None:
         self._settings = settings
         self._model = model
-        self._log = log
+        self._log, self._access = logs
+        self._explainer = explainer
+        self._explanations: Explanations | None = None
         self._warm = warm
         self._seconds = seconds
         self._supervisor = supervisor
         self._metrics = Metrics()
         self._told: dict[str, Any] = {}
         self._since: str | None = None
+        self._listening: socket.socket | None = None
+        self._scrape_count = 0
+        self._scrapes: dict[int, asyncio.Future[metrics.Numbers]] = {}
         self._orders: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
-    async def serve(self, listening: socket.socket, began: float) -> int:
+    async def serve(self, began: float) -> int:
         """Wait for the word to serve, and then for the word to drain."""
         from runner.serve.http import Listener
 
@@ -110,6 +131,11 @@ class _Worker:
         self._batcher = Batcher(
             self._model.predictor, self._model.checks.columns, limits, self._metrics, self._seconds, loop
         )
+        if self._explainer is not None:
+            assert settings.explain is not None
+            about = {"model_name": settings.served.name, "model_version": settings.served.version}
+            explained = (self._explainer, settings.explain, self._model, about, self._batcher, loop)
+            self._explanations = Explanations(*explained)
         listener = self._listener = Listener(self._app(), limits)
         self._supervisor.setblocking(False)
         loop.add_reader(self._supervisor, self._hear)
@@ -120,21 +146,25 @@ class _Worker:
         code = 0
         while (order := await self._orders.get()) is not None:
             if order["do"] == "serve":
-                await listener.listen(listening)
+                assert self._listening is not None
+                await listener.listen(self._listening)
                 self._since = _now()
                 pipe.say(self._supervisor, {"say": "serving", "version": settings.served.version})
             elif order["do"] == "tell":
                 self._told = order["about"]
             elif order["do"] == "drain":
                 cut = await listener.drain(order["seconds"], order["at_once"])
-                pipe.say(self._supervisor, {"say": "drained", "cut": cut})
+                pipe.say(self._supervisor, {"say": "drained", "cut": cut, "numbers": self._numbers()})
                 break
         else:
             await listener.drain(limits.drain_seconds, at_once=True)
         beating.cancel()
         self._batcher.close()
-        if self._log is not None:
-            await loop.run_in_executor(None, self._log.close)
+        if self._explanations is not None:
+            self._explanations.close()
+        for log in (self._log, self._access):
+            if log is not None:
+                await loop.run_in_executor(None, log.close)
         return code
 
     def _app(self) -> App:
@@ -157,10 +187,12 @@ class _Worker:
             self._settings.limits,
             self._batcher,
             self._metrics,
-            self._metrics.registry(info, self._counted, lambda: dict(self._told.get("gauges", {}))),
+            lambda: self._scraped(info),
             self._log,
+            self._access,
+            self._explanations,
             self._facts,
-            pages.pages_of(self._model, served.name, served.version),
+            pages.pages_of(self._model, served.name, served.version, explains=self._explanations is not None),
             metadata,
         )
 
@@ -170,9 +202,19 @@ class _Worker:
     def _hear(self) -> None:
         while True:
             try:
-                message, _ = pipe.heard(self._supervisor)
+                message, descriptors = pipe.heard(self._supervisor)
             except BlockingIOError:
                 return
+            if descriptors:
+                self._listening = socket.socket(fileno=descriptors[0])
+            if message is not None and message["do"] == "count":
+                pipe.say(self._supervisor, {"say": "counted", "numbers": self._numbers()})
+                continue
+            if message is not None and message["do"] == "counted":
+                waiting = self._scrapes.pop(message["number"], None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message["numbers"])
+                continue
             self._orders.put_nowait(message)
             if message is None:
                 asyncio.get_running_loop().remove_reader(self._supervisor)
@@ -183,16 +225,36 @@ class _Worker:
         while True:
             since = self._batcher.busy_since
             busy = 0.0 if since is None else round(time.monotonic() - since, 3)
-            pipe.say(self._supervisor, {"say": "alive", "busy": busy, "connections": self._listener.connections})
+            told = {"busy": busy, "connections": self._listener.connections, "numbers": self._numbers()}
+            pipe.say(self._supervisor, {"say": "alive", **told})
             await asyncio.sleep(_ALIVE_SECONDS)
 
+    def _numbers(self) -> metrics.Numbers:
+        return self._metrics.numbers(self._counted())
+
+    async def _scraped(self, info: Mapping[str, str]) -> tuple[bytes, str]:
+        """The numbers of all workers; of this one alone where the supervisor does not answer."""
+        self._scrape_count += 1
+        waiting: asyncio.Future[metrics.Numbers] = asyncio.get_running_loop().create_future()
+        self._scrapes[self._scrape_count] = waiting
+        others: list[metrics.Numbers] = []
+        if pipe.say(self._supervisor, {"say": "scrape", "number": self._scrape_count}):
+            with contextlib.suppress(TimeoutError):
+                others.append(await asyncio.wait_for(waiting, _SCRAPE_SECONDS))
+        self._scrapes = {number: one for number, one in self._scrapes.items() if not one.done()}
+        return metrics.page(metrics.merged([*others, self._numbers()]), info, self._told.get("gauges", {}))
+
     def _counted(self) -> dict[str, float]:
-        if self._log is None:
-            return {}
-        return {
-            "prediction_log_rows": self._log.written_rows,
-            "prediction_log_dropped_rows": self._log.dropped_rows,
-        }
+        counted: dict[str, float] = {}
+        if self._log is not None:
+            counted["prediction_log_rows"] = self._log.written_rows
+            counted["prediction_log_dropped_rows"] = self._log.dropped_rows
+        if self._access is not None:
+            counted["access_log_lines"] = self._access.written
+            counted["access_log_dropped_lines"] = self._access.dropped
+        if self._explanations is not None:
+            counted["explanations"] = self._explanations.rows
+        return counted
 
     def _facts(self) -> dict[str, Any]:
         """What `/status` says."""
@@ -206,11 +268,20 @@ class _Worker:
             "since": self._since,
             "state": "draining" if self._listener.draining else "serving",
             "pid": os.getpid(),
+            "workers": self._settings.workers,
             "runner": __version__,
             "notes": list(self._model.notes),
         }
         if self._log is not None:
-            told["predictionLog"] = {**self._counted(), "fault": self._log.fault}
+            told["predictionLog"] = {
+                "prediction_log_rows": self._log.written_rows,
+                "prediction_log_dropped_rows": self._log.dropped_rows,
+                "fault": self._log.fault,
+            }
+        if self._access is not None:
+            told["accessLog"] = {
+                "lines": self._access.written, "dropped": self._access.dropped, "fault": self._access.fault
+            }  # fmt: skip
         return {**told, **served.about, **{name: value for name, value in self._told.items() if name != "gauges"}}
 
 

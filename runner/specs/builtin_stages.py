@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from runner.core.units import bytes_of, some_seconds_of
 from runner.resources import schema_file
 from runner.specs import yaml12
-from runner.specs.units import bytes_of, some_seconds_of
 from runner.values import dataclass
 
 

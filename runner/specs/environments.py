@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from runner.core import serving
 from runner.core.environments import Environment
 from runner.core.gates import Gate
 from runner.core.releases import PRODUCTION, Freeze
@@ -14,11 +15,9 @@ from runner.specs.left_out import Faults
 from runner.specs.places import Locator
 from runner.values import dataclass
 
-HANDLED = frozenset(["environments", "approvals", "freeze", "formats"])
+HANDLED = frozenset(["environments", "approvals", "freeze", "formats", *serving.HANDLED])
 AT_ONCE = ("direct", "blueGreen")
 """Strategies by which a new version takes over all at once."""
-TOLD = ("formats", "target", "batching", "limits", "explain", "replicas", "resources")
-"""Fields that servers are told."""
 _GATES = ("gates", "acceptEvidence")
 _DAY = datetime.timedelta(days=1)
 
@@ -41,6 +40,7 @@ class EnvironmentReader:
         """All of them, those before which others come first; `production` where the document names none."""
         rows = self.spec.get("environments")
         if rows is None:
+            self._check_serving({}, (), set())
             return (self._environment({"name": PRODUCTION}, ()),)
         names = [row["name"] for row in rows]
         for index, row in enumerate(rows):
@@ -52,6 +52,9 @@ class EnvironmentReader:
                 why = "comes after it" if source in names else "is not there"
                 hint = "an environment is listed after the one that its versions come from"
                 self._add((*at, "from"), f"the environment `{source}` {why}", hint)
+        told: set[tuple[yaml12.Path, str]] = set()
+        for index, row in enumerate(rows):
+            self._check_serving(row.get("spec", {}), ("environments", index, "spec"), told)
         return tuple(self._environment(row, ("environments", index, "spec")) for index, row in enumerate(rows))
 
     def unhandled(self) -> Iterator[str]:
@@ -63,7 +66,7 @@ class EnvironmentReader:
 
     def _environment(self, row: Mapping[str, Any], at: yaml12.Path) -> Environment:
         overlay = row.get("spec", {})
-        merged = {**self.spec, **{name: _merged(self.spec.get(name), value) for name, value in overlay.items()}}
+        merged = self._overlaid(overlay)
         gates = self.read_gates(overlay, at) if "gates" in overlay else self.gates
         freeze_at = at if "freeze" in overlay else ()
         freezes = (self._freeze(one, (*freeze_at, "freeze", n)) for n, one in enumerate(merged.get("freeze", ())))
@@ -79,9 +82,23 @@ class EnvironmentReader:
             formats=tuple(merged.get("formats", ())),
             version=None if version is None else int(str(version).removeprefix("v")),
             strategy=", ".join(kind for kind in merged.get("strategy", ()) if kind not in AT_ONCE),
-            serving={name: merged[name] for name in TOLD if name in merged},
+            serving={name: merged[name] for name in serving.TOLD if name in merged},
             stated={name: merged[name] for name in _GATES if name in merged},
         )
+
+    def _overlaid(self, overlay: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**self.spec, **{name: _merged(self.spec.get(name), value) for name, value in overlay.items()}}
+
+    def _check_serving(self, overlay: Mapping[str, Any], at: yaml12.Path, told: set[tuple[yaml12.Path, str]]) -> None:
+        """What servers are told has to be what they can do. told: what was said of environments before."""
+        merged = self._overlaid(overlay)
+        if not serving.HANDLED & merged.keys():
+            return
+        for fault in serving.read_serving(merged)[1]:
+            path = (*at, *fault.path) if _holds(overlay, fault.path) else fault.path
+            if (path, fault.message) not in told:
+                told.add((path, fault.message))
+                self._add(path, fault.message, fault.hint)
 
     def _freeze(self, row: Mapping[str, Any], at: yaml12.Path) -> Freeze | None:
         start, end = (self._moment(row[name], (*at, name)) for name in ("from", "until"))
@@ -108,6 +125,16 @@ def _merged(before: Any, overlay: Any) -> Any:
     if not (isinstance(before, Mapping) and isinstance(overlay, Mapping)):
         return overlay
     return {**before, **{name: _merged(before.get(name), value) for name, value in overlay.items()}}
+
+
+def _holds(overlay: Mapping[str, Any], path: yaml12.Path) -> bool:
+    """Whether a field is one of the overlay's own."""
+    inside: Any = overlay
+    for name in path:
+        if not isinstance(inside, Mapping) or name not in inside:
+            return False
+        inside = inside[name]
+    return True
 
 
 def _text(moment: datetime.datetime) -> str:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.core import units
 from runner.core.lock import relative
 from runner.core.nouns import Address, EnvironmentSpec, Out, OutKind, Param, Resources, Stage, is_external
 from runner.errors import Finding, Place
 from runner.git.tree import LONGEST_PATH
-from runner.specs import builtin_stages, places, schemas, units, yaml12
+from runner.specs import builtin_stages, places, schemas, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.places import Locator
 from runner.specs.stage_rules import faults_of

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.core import units
 from runner.core.nouns import Project
 from runner.errors import InputError
 from runner.git.command import checked_branch
-from runner.specs import documents, places, units
+from runner.specs import documents, places
 from runner.specs.documents import Document
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults

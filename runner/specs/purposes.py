@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.core.purpose import Direction, Guard, Kpi, Objective, Owner, Purpose, Series
+from runner.core.units import seconds_of
 from runner.specs import yaml12
 from runner.specs.left_out import Faults
 from runner.specs.places import Locator
-from runner.specs.units import seconds_of
 
 
 def read_purpose(spec: Mapping[str, Any], locator: Locator, faults: Faults) -> Purpose:

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from runner.core.units import bytes_of, seconds_of
 from runner.errors import HostError, InputError
 from runner.specs.builtin_stages import sources_of
-from runner.specs.units import bytes_of, seconds_of
 from runner.stages.program import Call, program
 from runner.stages.sources.bounds import Bounds
 from runner.stages.sources.hidden import Hidden

@@ -13,8 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from runner.core.units import seconds_of
 from runner.errors import InputError
-from runner.specs.units import seconds_of
 from runner.stages import estimators, folds, train
 from runner.stages.journal import Journal, opened
 from runner.stages.program import Call, program

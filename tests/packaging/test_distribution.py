@@ -51,7 +51,7 @@ def test_every_dependency_is_pinned_and_no_pin_names_an_address() -> None:
     extras = PROJECT["optional-dependencies"]
     tested = [
         requirement
-        for extra in ("dev", "notebook", "onnx", "parquet", "serve", "shap")
+        for extra in ("dev", "grpc", "notebook", "onnx", "parquet", "serve", "shap")
         for requirement in extras[extra]
     ]
     declared = {_name(requirement) for requirement in PROJECT["dependencies"] + tested}

@@ -58,6 +58,18 @@ class Mortal(Sound):
         return super().predict(table)
 
 
+class Greedy(Sound):
+    """Takes more and more memory over a city that is called so, or all at once over another one."""
+
+    def predict(self, table: Any) -> Any:
+        if "feast" in set(table["city"]):
+            numpy.ones(4 << 30, dtype="u1")
+        while "hunger" in set(table["city"]):
+            self.eaten = [*getattr(self, "eaten", ()), numpy.ones(4 << 20, dtype="u1")]
+            time.sleep(0.005)
+        return super().predict(table)
+
+
 class Stuck(Sound):
     """Thinks for ever about a city that is called so."""
 

@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ class Server:
         self.process = process
         self.events: list[dict[str, Any]] = []
         self.host, self.port = "127.0.0.1", 0
+        self.folder = Path()
+        """Where it keeps its logs, for tests that look."""
+        self.grpc_port = 0
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """The next event of this name; fails where the server ends before."""
@@ -63,6 +67,14 @@ class Server:
         assert self.process.stdout is not None
         self.events += [json.loads(line) for line in self.process.stdout]
         return self.process.wait(PATIENCE)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for a condition; fails where it does not come true for long."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def ask_over(

@@ -11,8 +11,7 @@ import os
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from runner.serve.supervisor import Supervisor
 from runner.values import replace
 from tests.serve import bad_models
 from tests.serve.models import ROW, churn, customers, labels, pipeline, write_model
-from tests.serve.servers import PATIENCE, REPOSITORY, ask_over
+from tests.serve.servers import PATIENCE, REPOSITORY, ask_over, wait_until
 
 PATH = "/v1/models/churn:predict"
 BODY = {"instances": [ROW]}
@@ -94,7 +93,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "one": churn(home / "one"),
         "two": write_model(home / "two", pipeline(LogisticRegression()), opposite, "classification"),
     }
-    for kind in (bad_models.NotANumber, bad_models.Moody, bad_models.Mortal, bad_models.Stuck):
+    for kind in (bad_models.NotANumber, bad_models.Moody, bad_models.Mortal, bad_models.Stuck, bad_models.Greedy):
         made[kind.__name__] = write_model(
             home / kind.__name__, kind(), labels(customers()), "classification", format="joblib"
         )
@@ -123,10 +122,10 @@ def exchange(folder: Path, name: str, data: bytes) -> None:
     (folder / "manifest.json").write_text(json.dumps(told))
 
 
-def of(folder: Path, version: str, **limits: float) -> Settings:
+def of(folder: Path, version: str, workers: int = 1, **limits: float) -> Settings:
     """Settings for a folder."""
     served = Served(str(folder), "churn", version, formats=("skops", "joblib"))
-    return Settings(served, Limits(idle_seconds=2.0, **limits))  # type: ignore[arg-type]
+    return Settings(served, Limits(idle_seconds=2.0, **limits), workers=workers)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -177,14 +176,15 @@ def clients(running: Running, count: int) -> Iterator[list[Any]]:
             thread.join(PATIENCE)
 
 
-SWAPS = int(os.environ.get("SWAPS", "12"))
+SWAPS = int(os.environ.get("SWAPS", "8"))
 
 
-def test_no_request_fails_while_models_are_swapped(running: Running, folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_request_fails_while_models_are_swapped(running: Running, folders: dict[str, Path], workers: int) -> None:
     since = len(running.events)
     with clients(running, 8) as answers:
         for number in range(SWAPS):
-            running.serve(of(folders["two" if number % 2 == 0 else "one"], str(number + 2)))
+            running.serve(of(folders["two" if number % 2 == 0 else "one"], str(number + 2), workers))
     assert len(answers) > SWAPS
     said = {status_and_body for status_and_body in answers if not isinstance(status_and_body, Exception)}
     assert [answer for answer in answers if isinstance(answer, Exception)] == []
@@ -264,16 +264,29 @@ def test_a_model_that_comes_to_grief_over_a_row_is_served_again(
     assert running.wait_for("serving", kind, since)["pid"] != running.pid
 
 
+def test_a_model_that_eats_all_memory_is_ended_and_served_again(running: Running, folders: dict[str, Path]) -> None:
+    running.serve_alone(of(folders["Greedy"], "Greedy", memory_bytes=128 << 20))
+    status, told = running.ask(body={"instances": [{**ROW, "city": "feast"}]})
+    assert (status, told["error"]) == (413, "there is not enough memory for these rows: send fewer at a time")
+    assert running.ask() == (200, {"predictions": ["yes"]})
+    since = len(running.events)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        running.ask(body={"instances": [{**ROW, "city": "hunger"}]})
+    assert running.wait_for("ended", "Greedy", since)["reason"] == "it takes more than 128 MiB of memory"
+    assert running.ask() == (200, {"predictions": ["yes"]})
+
+
+def test_a_worker_gains_no_rights_and_has_no_network(running: Running) -> None:
+    process = Path(f"/proc/{running.pid}")
+    assert "NoNewPrivs:\t1" in (process / "status").read_text()
+    kept = [note for note in running.status()["notes"] if "network" in note]
+    apart = (process / "ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    assert apart == (kept == []), kept
+
+
 def test_what_the_supervisor_is_told_stands_in_the_status(running: Running) -> None:
     running.supervisor.tell({"release": {"failed": "no such object"}})
     wait_until(lambda: running.status().get("release") == {"failed": "no such object"})
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_slow_and_silent_clients_and_endless_headers_harm_nobody(running: Running, folders: dict[str, Path]) -> None:

@@ -110,6 +110,42 @@ def test_a_gate_that_cannot_be_meant_is_told_where_it_stands(
     assert found.startswith(f"deployments/api.yaml:7:{finding}")
 
 
+@pytest.mark.parametrize(
+    ("rest", "finding"),
+    [
+        ("  limits: {timeout: 0s}\n", "6:12: `limits.timeout` has to be a time from 0.01 s to 3600 s, not `0s` (such"),
+        ("  limits: {row: 5}\n", "6:12: unknown key `row` in `limits` (did you mean `rows`?)"),
+        ("  replicas: 0\n", "6:3: `replicas` must be at least 1, not 0"),
+        ("  log: {sample: 1}\n", "6:3: `log` does not say where to (say `to: FOLDER`"),
+        ("  environments: [{name: a, spec: {log: {sample: 1}}}]\n", "6:35: `log` does not say where to"),
+        (
+            "  log: {to: x, drop: [a]}\n  environments: [{name: a}, {name: b, spec: {log: {hash: [a]}}}]\n",
+            "7:52: the column `a` is to be dropped and hashed (name it in one",
+        ),
+    ],
+)
+def test_what_servers_could_not_do_is_told_once_where_it_stands(
+    git_repo: Callable[..., GitRepo], rest: str, finding: str
+) -> None:
+    (found,) = findings_of(git_repo(files(STAGES, rest=rest)))
+    assert found.startswith(f"deployments/api.yaml:{finding}")
+
+
+def test_what_servers_are_told_reaches_each_environment(git_repo: Callable[..., GitRepo]) -> None:
+    rest = (
+        "  limits: {rows: 5, body: 1Mi}\n  log: {to: x}\n  types: [a.B]\n  strict: true\n  replicas: 2\n"
+        "  environments: [{name: a}, {name: b, spec: {limits: {rows: 9}, log: false, explain: true}}]\n"
+    )
+    desired = desired_of(git_repo(files(STAGES, rest=rest)))
+    (found,) = desired.deployments
+    both = {"types": ["a.B"], "strict": True, "replicas": 2}
+    assert [dict(one.serving) for one in found.environments] == [
+        {"limits": {"rows": 5, "body": "1Mi"}, "log": {"to": "x"}, **both},
+        {"limits": {"rows": 9, "body": "1Mi"}, "log": False, "explain": True, **both},
+    ]
+    assert desired.not_handled == ()
+
+
 def test_two_gates_of_one_name_are_told(git_repo: Callable[..., GitRepo]) -> None:
     gate = '{name: a, metric: "metrics.json:auc", min: 1}'
     (found,) = findings_of(git_repo(files(STAGES, gate, gate)))

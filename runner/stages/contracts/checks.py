@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from runner.core.units import seconds_of
 from runner.specs.guesses import nearest
-from runner.specs.units import seconds_of
 from runner.stages.contracts import distribution as spread
 from runner.stages.contracts.contract import NUMBERS, TIMES, Column, Contract, time_of
 from runner.stages.contracts.reading import Typed, typed
