@@ -35,6 +35,8 @@ NAMES = {
     "acknowledged": "the answer was understood",
     "journal-cleaned": "the journal knows that the run is published",
     "claim-dropped": "the claim is taken back",
+    "deploy-begun": "a release is recorded, and its command is about to run",
+    "deploy-ended": "the command of a release has ended, and nobody knows",
     "closing": "everything is done but the tidying up",
 }
 """Every failpoint, and what is true when it is reached."""

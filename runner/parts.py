@@ -87,10 +87,13 @@ class Result:
         return next((error.exit_code for error in self.host_errors.values()), left)
 
     def _of_releases(self) -> ExitCode:
-        """A model that the gates refuse is a failure; one that waits is held."""
+        """A model that the gates refuse, or that cannot be put to use, is a failure; one that waits is held."""
         outcomes = {verdict.decision.outcome.value for verdict in self.releases}
-        if "refused" in outcomes:
+        codes = {verdict.standing.code for verdict in self.releases if verdict.standing is not None}
+        if not outcomes.isdisjoint(("refused", "rolledBack", "withdrawn")) or ExitCode.FAILED in codes:
             return ExitCode.FAILED
+        if found := max(codes, default=ExitCode.DONE):
+            return found
         return ExitCode.HELD if "held" in outcomes else ExitCode.DONE
 
     def followed_by(self, later: Result) -> Result:

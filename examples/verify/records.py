@@ -23,9 +23,11 @@ FIELDS = {
     "approval": "actor approved deployment model",
     "release": "actor at branch commit deployment desired environment event format host id key model quarantined"
     " replaces run serving settings signing spec stage state trigger trust version watched",
+    "deploy": "actor branch deployment desired environment event host id isolation log model outcome release runId"
+    " seconds signing specs startedAt state trigger trust version watched",
     "monitor": "event monitor window",
 }
-ALONE = ("verification", "gate", "release")  # they end commits that append to the ledger alone
+ALONE = ("verification", "gate", "release", "deploy")  # they end commits that append to the ledger alone
 End = namedtuple("End", "digest dated desired location state roles peaks parents")
 NONE = End(None, "", None, None, b"", {"runner"}, (), None)  # what no record comes to
 

@@ -13,6 +13,7 @@ from records import NONSENSE, as_json, need
 KEYS, SEALED_KEYS, VERIFIED = ".runner/keys/", ".runner/keys-sealed/", ".runner/verified/"
 RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
 RELEASES, RELEASED = ".runner/releases/", ".runner/released/"  # what is served, and what is remembered of it
+DEPLOYED = ".runner/deployed/"  # how the command of a target ended last
 SERVED = "deployment environment version model format stage run key commit at serving spec settings replaces"
 ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
 
@@ -77,12 +78,25 @@ def releases(number, kind, part, served, remembered):
         known["refused"] = refused if part["outcome"] == "refused" else None
         return
     need(part["replaces"] == served.pop(place, {"version": None})["version"])
-    if part["event"] != "removed":
+    rejected = [row for row in known["quarantine"] if row["model"] != (part["model"] or {"md5": None})["md5"]]
+    known["quarantine"] = [*rejected, *([part["quarantined"]] if part["quarantined"] else [])][-100:]
+    if part["event"] in ("removed", "withdrawn"):
+        need(part["replaces"] is not None)
+    else:
         need(part["version"] == known["last"] + 1)
         known["last"], known["versions"] = part["version"], [*known["versions"], [part["version"], number]]
-        rejected = [row for row in known["quarantine"] if row["model"] != part["model"]["md5"]]
-        known["quarantine"] = [*rejected, *([part["quarantined"]] if part["quarantined"] else [])][-100:]
         served[place] = {"schema": 1, "record": number} | {name: part[name] for name in SERVED.split()}
+
+
+def deploy(number, part, deployed, remembered):
+    """How the command of an environment ended last, once one more outcome of it is recorded."""
+    place, ended = (part["deployment"], part["environment"]), part["outcome"]
+    need([part["version"], part["release"]] in remembered[place]["versions"])
+    good = deployed.get(place, {"good": None})["good"]
+    good = (part["version"] if part["event"] == "deploy" else None) if ended["succeeded"] else good
+    said = {name: part[name] for name in ("deployment", "environment", "event", "release", "version")}
+    said |= {"succeeded": ended["succeeded"], "why": ended["message"], "run": part["runId"], "good": good}
+    deployed[place] = {"schema": 1, "record": number} | said
 
 
 def differing(files, runs, stated):
@@ -90,7 +104,7 @@ def differing(files, runs, stated):
 
     Raises one of NONSENSE where what they state makes no sense.
     """
-    stands, verified, wanted, served, remembered = {}, {}, {}, {}, {}
+    stands, verified, wanted, served, remembered, deployed = {}, {}, {}, {}, {}, {}
     for number, (kind, part) in enumerate(stated, 1):
         if kind == "reconcile":
             for row in part["standing"]:
@@ -101,9 +115,11 @@ def differing(files, runs, stated):
             verified[row["key"]] = number, differed
         if kind in ("gate", "release"):
             releases(number, kind, part, served, remembered)
-    told = KEYS, SEALED_KEYS, VERIFIED, RECORDED, RELEASES, RELEASED
+        if kind == "deploy":
+            deploy(number, part, deployed, remembered)
+    told = KEYS, SEALED_KEYS, VERIFIED, RECORDED, RELEASES, RELEASED, DEPLOYED
     found = {path: data for path, data in files.items() if path.startswith(told)}
-    for folder, rows in ((RELEASES, served), (RELEASED, remembered)):
+    for folder, rows in ((RELEASES, served), (RELEASED, remembered), (DEPLOYED, deployed)):
         wanted |= {f"{folder}{'/'.join(map(encoded, place))}.json": as_json(row) for place, row in rows.items()}
     for path in sorted(path for path in files if path.startswith(RECORDED)):
         try:

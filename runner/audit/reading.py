@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.audit.findings import Breach, Breakage
 from runner.audit.history import Step
-from runner.audit.tip import READ, Files
+from runner.audit.tip import READ, RELEASE_FOLDERS, Files
 from runner.core.checkpoint import BadCheckpoint, Checkpoint, parse_checkpoint
 from runner.errors import InputError
 from runner.git.read import Reader
@@ -104,8 +104,7 @@ def _ledger(
                 layout.VERIFIED,
                 layout.RECORDED,
                 layout.SEALED,
-                layout.RELEASES,
-                layout.RELEASED,
+                *RELEASE_FOLDERS,
             ),
         )
         return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before, steps[0])

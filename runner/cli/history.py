@@ -44,11 +44,12 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     if has_releases(observation):
         from runner.wiring.releases import planned_releases  # imported late: few release anything
 
-        releases = planned_releases(clone, observation)
+        releases = planned_releases(clone, observation, live=arguments.live)
     value["releases"] = [verdict.as_json() for verdict in releases]
     text = status_text(plan, observation, ground, beside, console.out)
     console.result(text + releases_text(releases, console.out), value)
     failed = any(step.action is Action.FAILED for step in plan.steps)
+    failed |= any(row.standing is not None and row.standing.code == ExitCode.FAILED for row in releases)
     return ExitCode.FAILED if failed else ExitCode.DONE
 
 

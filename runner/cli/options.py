@@ -341,18 +341,18 @@ def _reconcile(commands: Any) -> None:
 
 
 def _status(commands: Any) -> None:
-    help_ = "show what stands for each stage"
-    more = "Ends with 3 where a stage stands failed."
-    parser = _command(commands, "status", help_, "history", "status", "status", "status my-branch", more=more)
+    more = "Ends with 3 where a stage stands failed, or a release that could not be put to use."
+    calls = ("history", "status", "status", "status my-branch", "status --live")
+    parser = _command(commands, "status", "show what stands for each stage", *calls, more=more)
     _rev(parser)
+    parser.add_argument("--live", action="store_true", help="ask servers that Deployments name what they serve")
     _trust(parser)
     add_common(parser)
 
 
 def _explain(commands: Any) -> None:
-    help_ = "show everything that decides about one stage"
-    calls = ("explain train", "explain churn:train my-branch")
-    parser = _command(commands, "explain", help_, "history", "explain", *calls)
+    calls = ("history", "explain", "explain train", "explain churn:train my-branch")
+    parser = _command(commands, "explain", "show everything that decides about one stage", *calls)
     parser.add_argument("stage", metavar="STAGE", help="train, or pipeline:train where several pipelines have one")
     _rev(parser)
     add_common(parser)

@@ -60,7 +60,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         console.result(text + releases_text(releases, console.out), value)
     if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))
-    is_news = any(verdict.decision.news for verdict in releases)
+    is_news = any(verdict.is_to_do for verdict in releases)
     return ExitCode.CHANGES if is_news or not outline.is_empty else ExitCode.DONE
 
 

@@ -25,7 +25,6 @@ def rollback(arguments: argparse.Namespace, console: Console) -> int:
     settings = Settings(
         branch=arguments.branch,
         trigger="rollback",
-        claims=False,
         trust=trust_file(folder, os.environ, arguments.trust),
     )
     asked = Asked(arguments.deployment, arguments.environment, arguments.to, arguments.reason)
@@ -42,10 +41,15 @@ def rollback(arguments: argparse.Namespace, console: Console) -> int:
     except RunnerError as error:  # it is recorded; only this clone does not know of it yet
         console.say(f"This clone does not see the newest state yet: {Style.safe(error.line)}")
     console.result(_text(done, console.out), done.as_json())
-    return ExitCode.DONE
+    return done.standing.code if done.standing is not None else ExitCode.DONE
 
 
 def _text(done: RolledBack, style: Style) -> str:
     name = Style.safe(f"{done.deployment} v{done.version} ({done.environment})")
     what = f"{style.green('released')} {name}  the model of v{done.of} again, in place of v{done.replaces}\n"
-    return f"{what}v{done.replaces} is not tried again until its model or the spec changes.\n"
+    what += f"v{done.replaces} is not tried again until its model or the spec changes.\n"
+    if done.standing is None:
+        return what
+    from runner.report.release_view import standing_line
+
+    return what + standing_line(done.deployment, done.environment, done.standing, style) + "\n"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.core.releases import Freeze, digest_of
+from runner.core.targets import ServerTarget, Target
 from runner.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Environment:
     """How a new version takes over, where that is not all at once."""
     serving: Mapping[str, Any] = field(default_factory=dict)
     """What the servers are told."""
+    target: Target = field(default_factory=ServerTarget)
+    """Where it is put to use."""
+    rolls_back: bool = True
+    """Whether a version that cannot be put to use is replaced by the one before without anybody's word."""
     stated: Mapping[str, Any] = field(default_factory=dict)
     """What is said of the gates, as the document says it."""
 

@@ -59,12 +59,13 @@ KINDS = (
     Kind("gate", f"{_OWN}/gate/v1"),
     Kind("approval", f"{_OWN}/approval/v1", APPROVER, reserved=True),
     Kind("release", f"{_OWN}/release/v1"),
+    Kind("deploy", f"{_OWN}/deploy/v1"),
     Kind("monitor", f"{_OWN}/monitor/v1", reserved=True),
 )
 BY_TYPE: Mapping[str, Kind] = {kind.predicate_type: kind for kind in KINDS}
 RUN, RECONCILE, VERIFICATION = KINDS[:3]
-GATE, RELEASE = (next(kind for kind in KINDS if kind.name == name) for name in ("gate", "release"))
-ALONE = (VERIFICATION, GATE, RELEASE)
+GATE, RELEASE, DEPLOY = (next(kind for kind in KINDS if kind.name == name) for name in ("gate", "release", "deploy"))
+ALONE = (VERIFICATION, GATE, RELEASE, DEPLOY)
 """Kinds that end a commit which appends to the ledger and leaves what stands for stages as it is."""
 ENDING = (RECONCILE, *ALONE)
 """Kinds that the last record of a state commit may be of."""

@@ -12,6 +12,10 @@ from runner.values import dataclass, field
 
 RELEASE, SETTINGS, ROLLBACK, REMOVED = "release", "settings", "rollback", "removed"
 """What a release record says: another model, the same one served otherwise, an older one again, or nothing any more."""
+WITHDRAWN = "withdrawn"
+"""And of a version that failed and has none before it: it is taken back, and nothing stands."""
+GONE = (REMOVED, WITHDRAWN)
+"""After these nothing stands."""
 _MOST_REMEMBERED = 100
 """Rejected models of one environment; the oldest is forgotten."""
 FILE_FIELDS = (
@@ -87,7 +91,7 @@ def out_of_order(before: Files, stated: Mapping[str, Any]) -> str:
     last = before.memory["last"] if before.memory is not None else 0
     if stated["replaces"] != stands:
         return f"replaces v{stated['replaces']}, and v{stands} stood"
-    if stated["event"] == REMOVED:
+    if stated["event"] in GONE:
         return "" if stands is not None else "removes what was not released"
     if stated["version"] != last + 1 or stated["model"] is None:
         return f"is of version {stated['version']}, and {last + 1} is the next one"
@@ -97,18 +101,20 @@ def out_of_order(before: Files, stated: Mapping[str, Any]) -> str:
 def after_release(before: Files, number: int, stated: Mapping[str, Any]) -> Files:
     """The files once record `number` states a release, a rollback or a removal."""
     memory = dict(before.memory or _fresh(stated))
-    if stated["event"] == REMOVED:
-        return Files(None, memory)
-    live = {"schema": 1, "record": number} | {name: stated[name] for name in FILE_FIELDS}
-    rejected = [row for row in memory["quarantine"] if row["model"] != stated["model"]["md5"]]
+    model = stated["model"]["md5"] if stated["model"] is not None else None
+    rejected = [row for row in memory["quarantine"] if row["model"] != model]
     if stated["quarantined"] is not None:
         rejected.append(dict(stated["quarantined"]))
-    memory |= {
-        "last": stated["version"],
-        "versions": [*memory["versions"], [stated["version"], number]],
-        "quarantine": rejected[-_MOST_REMEMBERED:],
-    }
-    return Files(live, memory)
+    memory["quarantine"] = rejected[-_MOST_REMEMBERED:]
+    if stated["event"] in GONE:
+        return Files(None, memory)
+    memory |= {"last": stated["version"], "versions": [*memory["versions"], [stated["version"], number]]}
+    return Files(live_file(number, stated), memory)
+
+
+def live_file(number: int, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """What servers and commands are told of the release that record `number` states."""
+    return {"schema": 1, "record": number} | {name: stated[name] for name in FILE_FIELDS}
 
 
 def after_gate(before: Files, number: int, stated: Mapping[str, Any]) -> Files:

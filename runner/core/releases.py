@@ -13,7 +13,8 @@ from typing import Any
 
 from runner.core.canonical import canonical_bytes
 from runner.core.gates import Effect
-from runner.core.release_files import REMOVED, ROLLBACK, SETTINGS, Live, Memory
+from runner.core.release_files import GONE, REMOVED, ROLLBACK, SETTINGS, Live, Memory
+from runner.core.targets import DEPLOY, Standing
 from runner.values import dataclass
 
 PRODUCTION = "production"
@@ -29,6 +30,8 @@ class Outcome(Enum):
     HELD = "held"
     REFUSED = "refused"
     REMOVE = "remove"
+    ROLLED_BACK = "rolledBack"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,10 @@ def decide(now: Situation) -> Decision:
         return Decision(Outcome.KEEP, f"v{live.version} stands", stands)
     if now.faults:
         return _refused(now, now.faults)
-    if not same:
-        rejected = next((row for row in now.memory.rejected if (row.md5, row.spec) == (candidate.md5, now.spec)), None)
-        if rejected is not None:
-            why = f"v{rejected.version} was rolled back ({rejected.reason}); it waits for another model or another spec"
-            return Decision(Outcome.HELD, why, stands)
+    rejected = next((row for row in now.memory.rejected if (row.md5, row.spec) == (candidate.md5, now.spec)), None)
+    if rejected is not None:
+        why = f"v{rejected.version} was rolled back ({rejected.reason}); it waits for another model or another spec"
+        return Decision(Outcome.HELD, why, stands)
     if not same and not candidate.pinned:
         if now.effect is Effect.FAIL:
             return _refused(now, now.gates)
@@ -166,12 +168,16 @@ def subject_of(verdict: Verdict) -> str:
     """What the message of a commit says of a verdict."""
     found, stated = verdict.decision, verdict.release
     where = "" if verdict.environment == PRODUCTION else f" in {verdict.environment}"
+    if verdict.deploy is not None:
+        ended = verdict.deploy["outcome"]["succeeded"]
+        words = ("Deploy", "Fail to deploy") if verdict.deploy["event"] == DEPLOY else ("Undeploy", "Fail to undeploy")
+        return f"{words[0 if ended else 1]} {verdict.deployment} v{verdict.deploy['version']}{where}"
     if stated is None:
         return f"Refuse {verdict.deployment}{where}"
-    if stated["event"] == REMOVED:
-        return f"Remove {verdict.deployment}{where}"
-    words = {ROLLBACK: "Roll back", SETTINGS: "Serve"}
-    return f"{words.get(stated['event'], 'Release')} {verdict.deployment} v{found.version}{where}"
+    if stated["event"] in GONE:
+        return f"{'Remove' if stated['event'] == REMOVED else 'Withdraw'} {verdict.deployment}{where}"
+    said = {ROLLBACK: "Roll back", SETTINGS: "Serve"}
+    return f"{said.get(stated['event'], 'Release')} {verdict.deployment} v{found.version}{where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +191,15 @@ class Verdict:
     """What a gate record says of it, beside what all records of a commit say; None where there is nothing new."""
     release: Mapping[str, Any] | None = None
     """The same of a release record."""
+    deploy: Mapping[str, Any] | None = None
+    """The same of the outcome of a command."""
+    standing: Standing | None = None
+    """What is known of it where it is put to use."""
+
+    @property
+    def is_to_do(self) -> bool:
+        """Whether a reconcile has something to record, or a command to run."""
+        return self.decision.news or (self.standing is not None and self.standing.is_to_do)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON, for `--json`."""
@@ -196,4 +211,5 @@ class Verdict:
             "why": found.why,
             "version": found.version,
             "replaces": found.replaces,
+            "target": None if self.standing is None else self.standing.as_json(),
         }

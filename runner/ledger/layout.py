@@ -33,6 +33,8 @@ RELEASES = f"{ROOT}/releases"
 """`<deployment>/<environment>.json`: the release that is served there."""
 RELEASED = f"{ROOT}/released"
 """`<deployment>/<environment>.json`: every version there was, what was rolled back, and what the gates refused last."""
+DEPLOYED = f"{ROOT}/deployed"
+"""`<deployment>/<environment>.json`: the last outcome of the command that puts releases to use there."""
 ASIDE = f"{ROOT}/aside"
 """`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
@@ -121,6 +123,11 @@ def release_path(deployment: str, environment: str) -> str:
 def released_path(deployment: str, environment: str) -> str:
     """File of what is remembered of releases."""
     return f"{RELEASED}/{encoded(deployment)}/{encoded(environment)}.json"
+
+
+def deployed_path(deployment: str, environment: str) -> str:
+    """File of the last outcome of a command."""
+    return f"{DEPLOYED}/{encoded(deployment)}/{encoded(environment)}.json"
 
 
 def object_path(md5: str) -> str:

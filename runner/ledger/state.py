@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
@@ -172,12 +172,29 @@ class State:
 
     def released(self) -> list[tuple[str, str]]:
         """Deployment and environment of every release that stands, sorted."""
+        return self._places(layout.RELEASES)
+
+    def _places(self, folder: str) -> list[tuple[str, str]]:
         tree = self._reader.tree(self.root_tree)
-        paths = tree.below(layout.RELEASES.removeprefix(layout.ROOT + "/"))
+        paths = tree.below(folder.removeprefix(layout.ROOT + "/"))
         blobs = self._reader.blobs([tree.files[path].oid for path in paths], _FILE_LIMIT_BYTES)
-        with self._believed(layout.RELEASES):
+        with self._believed(folder):
             rows = [json.loads(blobs[tree.files[path].oid]) for path in paths]
             return sorted((str(row["deployment"]), str(row["environment"])) for row in rows)
+
+    def deployed(self, deployment: str, environment: str) -> Mapping[str, Any] | None:
+        """The last outcome of the command of an environment; None where none ever ended."""
+        from runner.core.targets import deployed_from  # imported late: few deploy anything
+
+        path = layout.deployed_path(deployment, environment)
+        with self._believed(path):
+            found: Any = None if (data := self._file(path)) is None else json.loads(data)
+            deployed_from(found)
+        return found  # type: ignore[no-any-return]
+
+    def all_deployed(self) -> list[tuple[str, str]]:
+        """Deployment and environment of every command that ever ended, sorted."""
+        return self._places(layout.DEPLOYED)
 
     def listing(self, md5: str) -> tuple[Member, ...] | None:
         """Members of a folder whose listing the state keeps."""

@@ -422,9 +422,9 @@ def run(
     """Run the commands of a request one after the other, stop at the first that fails, and clear away what is left.
 
     Fields of the request, all bytes: commands (a list of argument lists, the program's path first), directory, folder
-    (the directory as the stage names it), environment; with an overlay worktree, upper, work. And where there is a
-    namespace: hidden, paths of what the stage must not see, fixed, folders that must stay where they are, and locked,
-    whether nobody may look behind what is hidden.
+    (the directory as the stage names it), environment, stdin (a file, where there is any); with an overlay worktree,
+    upper, work. And where there is a namespace: hidden, paths of what the stage must not see, fixed, folders that must
+    stay where they are, and locked, whether nobody may look behind what is hidden.
     """
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -510,7 +510,7 @@ def start(command: list[bytes], request: dict[str, Any], output: int) -> int:
         command,
         request["environment"],
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, b"/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 0, request.get("stdin", b"/dev/null"), os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, output, 1),
             (os.POSIX_SPAWN_DUP2, output, 2),
         ],

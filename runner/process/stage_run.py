@@ -61,7 +61,8 @@ class StageRun:
     run alone, outside the worktree, on the file system where outputs shall be; its path should be short (sockets are
     made in TMPDIR). isolation: the level to run at, none below it. With an overlay the stage also sees what the
     caller has put below `upper_layer(private_dir)`, over the worktree, and may change it; without one it writes into
-    the worktree itself. hidden: what it finds nothing of, at any level but the lowest.
+    the worktree itself. hidden: what it finds nothing of, at any level but the lowest. stdin: a file that it reads;
+    None for nothing.
     """
 
     commands: tuple[str, ...]
@@ -78,6 +79,7 @@ class StageRun:
     on_line: Callable[[str], None] | None = None
     grace_seconds: float = 5.0
     hidden: Hidden = field(default_factory=Hidden)
+    stdin: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,8 @@ def _request(run: StageRun, shell: tuple[str, ...], folders: Mapping[str, Path])
         "folder": os.fsencode(run.wdir),
         "environment": dict(zip(names, values, strict=True)),
     }
+    if run.stdin is not None:
+        request["stdin"] = os.fsencode(run.stdin)
     if run.isolation is not Isolation.GROUP:
         hidden = run.hidden
         request |= {"hidden": _of_paths(hidden.paths), "fixed": _of_paths(hidden.fixed), "locked": hidden.locked}

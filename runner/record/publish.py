@@ -170,14 +170,20 @@ class Publisher:
         number = recorded_verification(state, self.facts["id"], since)
         return replace(published, commit=published.commit or state.commit, verification=number)
 
-    def publish_releases(self, decide: Callable[[State], Sequence[Verdict]]) -> Published:
+    def publish_releases(self, decide: Callable[[State], Sequence[Verdict]], *, late: bool = False) -> Published:
         """Have what is decided on the newest state in the ledger, with the files of what is released.
 
         It is decided again after a lost race. Where nothing is new, or something newer was recorded meanwhile, there is
-        nothing to say. Raises HostError, RaceLost, and Held as `publish` does.
+        nothing to say; with `late` there is, since it tells of what has happened. Raises HostError, RaceLost, and Held
+        as `publish` does.
         """
         self.left = _NOT_RELEASED
-        return self._accepted(lambda: self._composed_releases(decide))
+        return self._accepted(lambda: self._composed_releases(decide, late))
+
+    def refreshed(self) -> State | None:
+        """What is recorded now. Raises HostError and Held."""
+        self._refresh()
+        return self.base
 
     def _accepted(self, compose: Callable[[], _Composed]) -> Published:
         try:
@@ -276,13 +282,13 @@ class Publisher:
         message = self._with_trailers(f"Verify {self.desired.commit[:12]}: {what}{'s' if differ == 1 else ''}")
         return _Composed(self._ledger_request(base, batch, summary, {}, message), batch)
 
-    def _composed_releases(self, decide: Callable[[State], Sequence[Verdict]]) -> _Composed:
+    def _composed_releases(self, decide: Callable[[State], Sequence[Verdict]], late: bool) -> _Composed:
         from runner.core.releases import subject_of  # imported late: few release anything
         from runner.record.releases import append_releases
 
         base = self.base
         batch = begin(base, self.clock(), self.signer)
-        if base is None or self._is_late():
+        if base is None or (self._is_late() and not late):
             return _Composed(None, batch)
         facts = {name: fact for name, fact in self.facts.items() if name != "acceptedState"}
         facts |= {"branch": self.branch, "desired": self.desired.commit, "state": base.commit}

@@ -1,4 +1,4 @@
-"""Records of verdicts and releases, and the files that follow from them."""
+"""Records of verdicts, releases and outcomes of commands, and the files that follow from them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.core.canonical import canonical_bytes
-from runner.core.predicates import GATE, RELEASE, Kind
+from runner.core.predicates import DEPLOY, GATE, RELEASE, Kind
 from runner.core.records import chain_fields
 from runner.core.release_files import Files, after_gate, after_release
 from runner.core.releases import Verdict
+from runner.core.targets import after_deploy
 from runner.ledger import layout
 from runner.ledger.state import State
 from runner.record.ledger import Batch, append_stated
@@ -17,7 +18,7 @@ from runner.record.ledger import Batch, append_stated
 
 def append_releases(base: State, batch: Batch, facts: Mapping[str, Any], verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The records of what is new among some verdicts, and the files that follow; gives those that were new."""
-    told = [verdict for verdict in verdicts if verdict.gate is not None or verdict.release is not None]
+    told = [verdict for verdict in verdicts if verdict.gate or verdict.release or verdict.deploy]
     common = {**facts, "signing": dict(batch.signer.facts())}
     for verdict in told:
         place = verdict.deployment, verdict.environment
@@ -29,7 +30,12 @@ def append_releases(base: State, batch: Batch, facts: Mapping[str, Any], verdict
             stated = {**common, **verdict.release, "at": batch.stamp.recorded_at}
             stated["gate"] = gate if gate is not None else stated["gate"]
             files = after_release(files, _append(batch, RELEASE, stated), stated)
-        _write(batch, place, files)
+        if verdict.gate is not None or verdict.release is not None:
+            _write(batch, place, files)
+        if verdict.deploy is not None:
+            before = base.deployed(*place)
+            deployed = after_deploy(before, _append(batch, DEPLOY, {**common, **verdict.deploy}), verdict.deploy)
+            batch.files[layout.deployed_path(*place)] = release_bytes(deployed)
     return told
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from runner.core.digests import Member
@@ -47,6 +49,49 @@ class Models:
             manifest = row["sha256"] if path == MANIFEST else manifest
         named = {"path": out.path, "md5": out.md5, "remote": out.remote, "manifest": manifest, "files": rows}
         return {**named, "sha256": model_digest(rows)}
+
+    def check(self, stated: Mapping[str, Any]) -> None:
+        """Whether the model of a release is there as it was released; raises HostError."""
+        model = stated["model"]
+        found = self.contents(OutFact(model["path"], model["md5"], remote=model["remote"]))
+        if found["sha256"] != model["sha256"]:
+            raise HostError(
+                f"the bytes of {model['path']} are not those that were released",
+                "`runner audit verify --deep` says more; `runner rollback --to N` goes back to another version",
+            )
+
+    def lay_out(self, stated: Mapping[str, Any], folder: Path) -> None:
+        """Have the files of a released model in a new folder, read-only, each of them the bytes that were released.
+
+        Raises HostError where they are lost, or are not those.
+        """
+        out = OutFact(stated["path"], stated["md5"], remote=stated["remote"])
+        self._members(out)
+        folder.mkdir()
+        for row in stated["files"]:
+            target = folder / (row["path"] or stated["path"].rpartition("/")[2])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if self._copied(out, row["md5"], target) != row["sha256"]:
+                raise HostError(
+                    f"{target.relative_to(folder)} of {out.path} is not the file that was released",
+                    "`runner audit verify --deep` looks through the cache; take the object away, and it is fetched "
+                    "again",
+                )
+        for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+            path.chmod(0o555)
+
+    def _copied(self, out: OutFact, md5: str, target: Path) -> str:
+        """Copy an object; gives the SHA-256 of what was written."""
+        sha256 = hashlib.sha256()
+        try:
+            with self.cache.object_path(md5).open("rb") as source, target.open("xb") as copy:
+                while chunk := source.read(_CHUNK_BYTES):
+                    sha256.update(chunk)
+                    copy.write(chunk)
+            target.chmod(0o444)
+        except OSError as error:
+            raise HostError(f"{out.path} cannot be copied: {error.strerror}", "look at this host's disk") from error
+        return sha256.hexdigest()
 
     def _members(self, out: OutFact) -> tuple[Member, ...]:
         """Path and digest of each file; a model that is one file has the empty path."""

@@ -10,7 +10,7 @@ import datetime
 import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runner.core.gates import Deployment, Gate, Waiver
@@ -22,6 +22,7 @@ from runner.specs.documents import Document
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.left_out import Faults
 from runner.specs.places import Locator
+from runner.specs.targets import Files
 from runner.values import dataclass, field, replace
 
 HANDLED_FIELDS = frozenset(["model", "gates", "acceptEvidence", "strategy", "target", *environments.HANDLED])
@@ -58,6 +59,8 @@ class Ground:
     holdouts: Sequence[Holdout]
     faults: Faults
     evidence: Mapping[str, Evidence] = field(default_factory=lambda: EVIDENCE)
+    id_of: Callable[[str], str | None] = lambda path: None
+    """The id in git of a file or folder of the commit."""
 
     @functools.cached_property
     def outs(self) -> Mapping[str, OutKind]:
@@ -93,7 +96,8 @@ def read_deployment(document: Document, locator: Locator, ground: Ground) -> Dep
     reader = _Gates(document, locator, ground)
     gates = [reader.gate(index, row) for index, row in enumerate(document.spec.get("gates", ()))]
     own = tuple(gate for gate in gates if gate is not None)
-    places_of = environments.EnvironmentReader(document.spec, locator, ground.faults, own, reader.of_environment)
+    files = Files(ground.dvc_root, ground.id_of)
+    places_of = environments.EnvironmentReader(document.spec, locator, ground.faults, own, reader.of_environment, files)
     model = document.spec["model"]
     deployment = Deployment(
         name=document.name,

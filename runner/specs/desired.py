@@ -312,7 +312,13 @@ class _Reader:
 
         made = [loaded.pipeline for loaded in pipelines]
         stages = [stage for pipeline in made for stage in pipeline.stages]
-        ground = Ground(self._layout.dvc_root, stages, [pipeline.name for pipeline in made], holdouts, self._faults)
+        names, tree = [pipeline.name for pipeline in made], self._layout.tree
+
+        def id_of(path: str) -> str | None:
+            entry = self._layout.file(path)
+            return tree.folder(path) if entry is None else entry.oid
+
+        ground = Ground(self._layout.dvc_root, stages, names, holdouts, self._faults, id_of=id_of)
         found = []
         for document in named:
             locator = documents.locator_of(document, self._layout)

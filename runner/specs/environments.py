@@ -13,9 +13,11 @@ from runner.core.releases import PRODUCTION, Freeze
 from runner.specs import yaml12
 from runner.specs.left_out import Faults
 from runner.specs.places import Locator
+from runner.specs.targets import HANDLED as TARGETS
+from runner.specs.targets import Files, TargetReader
 from runner.values import dataclass
 
-HANDLED = frozenset(["environments", "approvals", "freeze", "formats", *serving.HANDLED])
+HANDLED = frozenset(["environments", "approvals", "freeze", "formats", "rollback", *serving.HANDLED])
 AT_ONCE = ("direct", "blueGreen")
 """Strategies by which a new version takes over all at once."""
 _GATES = ("gates", "acceptEvidence")
@@ -35,6 +37,7 @@ class EnvironmentReader:
     gates: tuple[Gate, ...]
     """Of the Deployment itself."""
     read_gates: ReadGates
+    files: Files
 
     def environments(self) -> tuple[Environment, ...]:
         """All of them, those before which others come first; `production` where the document names none."""
@@ -59,19 +62,24 @@ class EnvironmentReader:
 
     def unhandled(self) -> Iterator[str]:
         """Fields that are understood and not acted on yet."""
-        for name, only in (("strategy", AT_ONCE), ("target", ("server",))):
+        for name, only in (("strategy", AT_ONCE), ("target", TARGETS)):
             yield from (f"{name}.{kind}" for kind in self.spec.get(name, ()) if kind not in only)
         for row in self.spec.get("environments", ()):
             yield from (f"environments.{row['name']}.requires" for _ in range("requires" in row))
 
     def _environment(self, row: Mapping[str, Any], at: yaml12.Path) -> Environment:
         overlay = row.get("spec", {})
-        merged = self._overlaid(overlay)
+        merged = dict(self._overlaid(overlay))
+        if "target" in overlay:
+            merged["target"] = _target(self.spec.get("target", {}), overlay["target"])
         gates = self.read_gates(overlay, at) if "gates" in overlay else self.gates
         freeze_at = at if "freeze" in overlay else ()
         freezes = (self._freeze(one, (*freeze_at, "freeze", n)) for n, one in enumerate(merged.get("freeze", ())))
         roles = [one if isinstance(one, str) else one["role"] for one in merged.get("approvals", ())]
         version = self.spec["model"].get("version")
+        targets = TargetReader(self.locator, self.faults, self.files)
+        stated_target, target_at = merged.get("target", {}), at if "target" in overlay else ()
+        told = {"target": targets.told(stated_target, target_at)} if "target" in merged else {}
         return Environment(
             name=row["name"],
             source=row.get("from", ""),
@@ -82,7 +90,9 @@ class EnvironmentReader:
             formats=tuple(merged.get("formats", ())),
             version=None if version is None else int(str(version).removeprefix("v")),
             strategy=", ".join(kind for kind in merged.get("strategy", ()) if kind not in AT_ONCE),
-            serving={name: merged[name] for name in serving.TOLD if name in merged},
+            serving={**{name: merged[name] for name in serving.TOLD if name in merged}, **told},
+            target=targets.target(stated_target, target_at),
+            rolls_back=merged.get("rollback", "automatic") == "automatic",
             stated={name: merged[name] for name in _GATES if name in merged},
         )
 
@@ -135,6 +145,12 @@ def _holds(overlay: Mapping[str, Any], path: yaml12.Path) -> bool:
             return False
         inside = inside[name]
     return True
+
+
+def _target(before: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A target of another kind takes the place of the Deployment's; one of the same kind is merged with it."""
+    of_that_kind = {kind: value for kind, value in before.items() if kind in overlay}
+    return {kind: _merged(of_that_kind.get(kind), value) for kind, value in overlay.items()}
 
 
 def _text(moment: datetime.datetime) -> str:

@@ -208,10 +208,14 @@ def find_log(clone: Clone, name: str, stage: str | None = None) -> Log:
     `stage` says which one is meant of a verification of several. Raises InputError.
     """
     if not name.isdecimal():
+        if (deployed := _log_of_command(clone, name)) is not None:
+            return deployed
         if stage is not None:
             raise InputError(f"{name} is not the number of a record", f"`runner log {name}` shows the stage's last run")
         return _log_of_run(clone, *_last_run(clone, name))
     record, run = find_record(clone, name)
+    if run is None and "deploy" in record.own:
+        return _log_told(clone, record)
     if run is None and "verification" in record.own:
         return _log_of_repetition(clone, record, stage)
     if run is None:
@@ -228,6 +232,31 @@ def _log_of_run(clone: Clone, record: int | None, run: RunFacts) -> Log:
     host = str(run.host.get("name", "another host"))
     facts = (run.address, run.run_id, record, run.reason, run.message, host, run.log_bytes)
     return Log(*facts, text=run.log_tail if text is None else text, whole=text is not None)
+
+
+def _log_of_command(clone: Clone, name: str) -> Log | None:
+    """The log of the command that was called last for a Deployment of this name; `NAME/ENVIRONMENT` says where.
+
+    None where there is none, or a stage has that name.
+    """
+    state = clone.state()
+    places = state.all_deployed() if state is not None else []
+    found = [state.deployed(*place) for place in places if name in (place[0], "/".join(place))] if state else []
+    numbers = [row["record"] for row in found if row is not None]
+    if state is None or not numbers or name in (address.stage for address in _known_stages(clone, state)):
+        return None
+    record = _checked(state, max(numbers))
+    return None if record is None else _log_told(clone, record)
+
+
+def _log_told(clone: Clone, record: Record) -> Log:
+    """The log of a command of a target, by the record of its outcome."""
+    stated = record.own["deploy"]
+    address = Address(stated["event"], f"{stated['deployment']}/{stated['environment']}")
+    text, outcome, log = _log_here(clone, stated["runId"]), stated["outcome"], stated["log"]
+    said = (stated["runId"], record.sequence, outcome["reason"], outcome["message"], stated["host"].get("name", ""))
+    tail = log["tail"] if text is None else text
+    return Log(address, *said, log["bytes"], text=tail, whole=text is not None)
 
 
 def _log_of_repetition(clone: Clone, record: Record, stage: str | None) -> Log:

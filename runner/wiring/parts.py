@@ -24,7 +24,7 @@ from runner.data.damage import THIS_HOST, Damage
 from runner.data.hash_index import HashIndex
 from runner.data.moving import take_over
 from runner.data.remotes import Remotes, Transferred
-from runner.errors import HostError, InputError, RunnerError
+from runner.errors import HostError, RunnerError
 from runner.execute.context import Context, Event
 from runner.execute.execution import Execution, Outcome, Sink
 from runner.execute.kept import Shelf
@@ -40,7 +40,6 @@ from runner.ledger.state import State
 from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
 from runner.parts import PublisherPart, Releasing, Request, Result
-from runner.process import secrets as secret_values
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
 from runner.process.hiding import hidden_from_stages
@@ -66,6 +65,7 @@ from runner.wiring.outlines import Outside, Question
 from runner.wiring.settings import Settings as Settings
 from runner.wiring.settings import watch_of as watch_of
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
+from runner.wiring.stage_secrets import secrets_of
 from runner.wiring.states import opened
 from runner.wiring.target import Target, Targets
 from runner.wiring.trust import Trusting
@@ -100,7 +100,6 @@ class RealParts:
     _wishes: Wishes | None = None
     _question: Question | None = None
     _publishing: Publisher | None = None
-    """The publisher since the last look, which knows what it has recorded."""
     _outside: Outside = field(default_factory=Outside)
     _journals: dict[str, Journal] = field(default_factory=dict)
     _published_at: float = field(default_factory=time.monotonic)
@@ -246,28 +245,33 @@ class RealParts:
 
     def _claim(self, observation: Observation, plan: Plan) -> bool:
         """Tell others what is going to run; False where something was recorded since the plan was made."""
-        if not self.settings.claims:
+        claims = self.new_claims(observation)
+        if claims is None:
             return True
-        target = self._chosen[observation.commit]
-        host = this_host().hostname
-        home = home_name(self.home_root)
-        own = Claim(self.reconcile_id, host, home, self.actor(), self.settings.trigger, target.branch, plan.desired)
+        keys = {step.key: step.address for step in plan.steps if step.action is Action.RUN and step.key}
+        undecided = (Action.WAIT, Action.PROBE, Action.UNKNOWN)
+        waiting = [step.address for step in plan.steps if step.action in undecided]
+        if claims.take(keys, waiting, self._chosen[observation.commit].tip):
+            return True
+        self._moves += 1
+        return self._moves > _MOST_MOVES
+
+    def new_claims(self, observation: Observation) -> Claims | None:
+        """The claims of what is going to run now, in place of those before; None where a person wants none."""
+        if not self.settings.claims:
+            return None
+        host, home, branch = this_host().hostname, home_name(self.home_root), self.target(observation).branch
+        facts = (self.reconcile_id, host, home, self.actor(), self.settings.trigger, branch, observation.commit)
         self._claims = Claims(
             mirror=self.mirror,
             locks=self._locks,
-            own=own,
+            own=Claim(*facts),
             watch=self.settings.watch,
             notice=lambda text: self.on_event(Event("notice", None, text)),
             clock=self.clock,
             monotonic=time.monotonic,
         )
-        keys = {step.key: step.address for step in plan.steps if step.action is Action.RUN and step.key}
-        undecided = (Action.WAIT, Action.PROBE, Action.UNKNOWN)
-        waiting = [step.address for step in plan.steps if step.action in undecided]
-        if self._claims.take(keys, waiting, target.tip):
-            return True
-        self._moves += 1
-        return self._moves > _MOST_MOVES
+        return self._claims
 
     def _held_elsewhere(self, step: Step) -> str | None:
         claim = self._claims.held_elsewhere(step.key, step.address) if self._claims is not None else None
@@ -285,6 +289,10 @@ class RealParts:
         """Whether any runner claims now that it runs something; raises HostError where the remote cannot be asked."""
         placed = read_claims(self.mirror)[0]
         return bool(watch.look({name: row.oid for name, row in placed.items()}, time.monotonic()))
+
+    def target(self, observation: Observation) -> Target:
+        """What an observation is of, and where its results go."""
+        return self._chosen[observation.commit]
 
     def has_moved(self, observation: Observation) -> bool:
         """Whether the watched branch is elsewhere by now; raises HostError where the remote cannot be asked."""
@@ -342,13 +350,19 @@ class RealParts:
         self, decide: Callable[[State], Sequence[Verdict]], observation: Observation, stop: threading.Event
     ) -> Published:
         """Have what is decided of releases on the observation's state branch."""
-        published = self._publisher(observation, stop).publish_releases(decide)
+        published = self.publishing(observation, stop).publish_releases(decide)
         self._targets.published(self._chosen[observation.commit])
         return published
 
     def publisher(self, observation: Observation, stop: threading.Event) -> PublisherPart:
         """Publishes to the observation's state branch."""
         self._publishing = self._publisher(observation, stop)
+        return self._publishing
+
+    def publishing(self, observation: Observation, stop: threading.Event) -> Publisher:
+        """The publisher since the last look, which knows what it has recorded."""
+        if self._publishing is None:
+            self._publishing = self._publisher(observation, stop)
         return self._publishing
 
     def release(self, observation: Observation, state: State | None, stop: threading.Event) -> Releasing:
@@ -360,9 +374,8 @@ class RealParts:
             return Releasing()
         from runner.wiring.release_parts import releaser  # imported late: few release anything
 
-        made = releaser(self, observation, lambda: self._publishing or self._publisher(observation, stop)).released(
-            state
-        )
+        again = self._wishes is not None and self._wishes.retry is None
+        made = releaser(self, observation, stop, again=again).released(state)
         if made.commits:
             self._targets.published(target)
         return made
@@ -524,7 +537,7 @@ class RealParts:
             environments=self.home_root / "environments",
             shell=observation.desired.project.shell or "bash",
             environ=base_environment(self.environ),
-            secrets=self._secrets(observation, plan) if trusted else {},
+            secrets=secrets_of(observation, plan, self.environ) if trusted else {},
             trust=observation.trust,
             actor=self.actor(),
             host=_host_json(),
@@ -536,10 +549,10 @@ class RealParts:
             on_event=self.on_event,
             clock=self.clock,
             run_ids=_run_id,
-            hidden=hidden_from_stages(self.signing.path if self.signing is not None else None, self._notes()),
+            hidden=hidden_from_stages(self.signing.path if self.signing is not None else None, self.notes()),
         )
 
-    def _notes(self) -> list[Path]:
+    def notes(self) -> list[Path]:
         """What the runner believes later: a stage that could write there would decide about others' results."""
         trust = [self.settings.trust] if self.settings.trust is not None else []
         return [*self.home.notes(), *caches(self.home_root), *trust]
@@ -554,21 +567,6 @@ class RealParts:
             self.on_event(Event("notice", None, f"{option} of the committed DVC configuration is not followed"))
         if remotes.default_name() is None and self.settings.trigger != "replay":  # which leaves no results anywhere
             self.on_event(Event("notice", None, "there is no DVC remote: the bytes of results stay on this host"))
-
-    def _secrets(self, observation: Observation, plan: Plan) -> dict[str, str]:
-        """Values for every stage that may run now; raises InputError naming those that are missing."""
-        settled = (Action.KEEP, Action.REUSE, Action.FAILED, Action.REMOVE)
-        names: dict[str, list[str]] = {}
-        for step in plan.steps:
-            for name in observation.graph.stages[step.address].secrets if step.action not in settled else ():
-                names.setdefault(name, []).append(str(step.address))
-        values = secret_values.resolve(names, self.environ, needed_by=names)
-        # A stage that stands runs again where its bytes are lost; what it needs then is looked up, but not asked for.
-        others = {name for stage in observation.desired.stages() for name in stage.secrets} - set(names)
-        for name in sorted(others):
-            with contextlib.suppress(InputError):
-                values |= secret_values.resolve([name], self.environ)
-        return values
 
     def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]], state: State | None) -> None:
         for name in {named or remotes.default_name() or "" for _, named in wanted}:

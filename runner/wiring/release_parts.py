@@ -1,24 +1,35 @@
-"""What releases need of a reconcile's parts: bytes, the publisher, and the commit before."""
+"""What releases need of a reconcile's parts: bytes, the publisher, commands, and the commit before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 from typing import TYPE_CHECKING
 
 from runner.core.gates import Other
 from runner.observe.observation import Observation, observe
+from runner.record.publish import Publisher
 from runner.release.contents import Models
 from runner.wiring.clone import cached_bytes, host_limits
+from runner.wiring.deploying import Deployer
 from runner.wiring.gates import before
-from runner.wiring.releases import moment_of
-from runner.wiring.releasing import ReleasePublisher, Releaser
+from runner.wiring.releases import asked_servers, moment_of
+from runner.wiring.releasing import Releaser
 
 if TYPE_CHECKING:
     from runner.wiring.parts import RealParts
 
 
-def releaser(parts: RealParts, observation: Observation, publisher: Callable[[], ReleasePublisher]) -> Releaser:
-    """Has the releases of an observation recorded with these parts."""
+def releaser(
+    parts: RealParts,
+    observation: Observation,
+    stop: threading.Event,
+    *,
+    again: bool = False,
+) -> Releaser:
+    """Has the releases of an observation recorded, and put to use, with these parts.
+
+    `again`: commands that failed are tried again.
+    """
 
     def observed(commit: str) -> Observation:
         """An earlier commit of the same branch, with what is recorded for it."""
@@ -38,10 +49,15 @@ def releaser(parts: RealParts, observation: Observation, publisher: Callable[[],
     def commit_before() -> Other:
         return before(observation.reader, observation.commit, observed)
 
+    def publisher() -> Publisher:
+        return parts.publishing(observation, stop)
+
     return Releaser(
         observation,
         publisher,
         lambda: Models(parts.cache, parts.remotes(observation)),
         commit_before,
         moment_of(parts.clock()),
+        Deployer(parts, observation, publisher, observed, stop, again=again),
+        lambda state: asked_servers(observation, state),
     )

@@ -10,8 +10,10 @@ from typing import Any
 from runner.core.environments import Environment
 from runner.core.gates import BASE, CHAMPION, Deployment, Effect, Judgement, Other, gate_statement, judged
 from runner.core.recorded import RUNNER, OutFact
-from runner.core.release_files import REMOVED, live_from, memory_from
+from runner.core.release_files import REMOVED, Files, live_from, memory_from
 from runner.core.releases import Candidate, Decision, Outcome, Situation, Verdict, decide, removals
+from runner.core.rollbacks import gone_of
+from runner.core.targets import Asked, ServerTarget
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.release.contents import RUNS_CODE, Models
@@ -20,6 +22,7 @@ from runner.wiring.champions import champion_of, released_of
 from runner.wiring.clone import Clone, has_releases
 from runner.wiring.gates import Side, before, blockers_of, side, spent
 from runner.wiring.holdouts import holdout_uses
+from runner.wiring.standings import Place, Standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,14 @@ class Releases:
     """The commit before, which `vs: base` compares with."""
     models: Models | None = None
     """Where the bytes of models are; None where nothing is to be recorded, and their formats are not looked at."""
+    asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
+    """What servers say."""
     _side: Side | None = field(default=None)
     _base: Other | None = field(default=None)
+
+    @property
+    def _standings(self) -> Standings:
+        return Standings(self.state, self.moment, self.asked)
 
     def verdicts(self) -> list[Verdict]:
         """What becomes of every deployment of the commit, then of those that are gone."""
@@ -60,12 +69,31 @@ class Releases:
             for deployment in desired.deployments
             for environment in deployment.environments
         ]
-        return [*found, *self._removals()]
+        return [*found, *self._removals(), *self._gone()]
 
     # ----- one deployment in one environment
 
     def _verdict(self, deployment: Deployment, environment: Environment) -> Verdict:
-        files = self.state.release_files(deployment.name, environment.name)
+        place = deployment.name, environment.name
+        files = self.state.release_files(*place)
+        standing = self._standings.of(place, environment, files.live)
+        if (fallen := self._standings.fallen(environment, files, standing)) is not None:
+            return self._back(place, environment, files, *fallen)
+        verdict = self._decided(deployment, environment, files)
+        standing = self._standings.after(place, environment, files, verdict.decision)
+        told = None if standing is None else self._standings.told(environment, files.live, standing)
+        return replace(verdict, standing=told)
+
+    def _back(
+        self, place: Place, environment: Environment, files: Files, decision: Decision, stated: Mapping[str, Any]
+    ) -> Verdict:
+        """A version that failed makes way, whose bytes are there."""
+        if self.models is not None and decision.outcome is Outcome.ROLLED_BACK:
+            self.models.check(stated)
+        standing = self._standings.after(place, environment, files, decision)
+        return Verdict(*place, decision, None, stated, standing=standing)
+
+    def _decided(self, deployment: Deployment, environment: Environment, files: Files) -> Verdict:
         live, memory = live_from(files.live), memory_from(files.memory)
         offer, why_none = self._offer(deployment, environment, memory.versions)
         now = Situation(
@@ -158,6 +186,9 @@ class Releases:
             files = self.state.release_files(deployment.name, environment.source)
             if files.live is None:
                 return None, f"{environment.source} has released nothing yet"
+            first = next((one for one in deployment.environments if one.name == environment.source), None)
+            if not self._standings.is_there((deployment.name, environment.source), first, files.live):
+                return None, f"v{files.live['version']} is not deployed in {environment.source} yet"
             return self._released(files.live["record"]), ""
         return self._made(deployment, environment)
 
@@ -238,16 +269,27 @@ class Releases:
                 found.append(Verdict(*place, Decision(Outcome.HELD, stopped, version)))
                 continue
             decision = Decision(Outcome.REMOVE, "the specs do not name it any more", version, version, news=True)
-            found.append(Verdict(*place, decision, None, _removal(place, live)))
+            assert live is not None  # it is one of those that stand
+            gone = gone_of(live, REMOVED, "the specs do not name it any more")
+            found.append(Verdict(*place, decision, None, gone, standing=self._standings.of(place, None, live)))
         return found
+
+    def _gone(self) -> list[Verdict]:
+        """What is still to be taken away of what the specs do not name."""
+        rows = [(row.name, one.name) for row in self.observation.desired.deployments for one in row.environments]
+        decision = Decision(Outcome.KEEP, "nothing is released")
+        return [Verdict(*place, decision, standing=standing) for place, standing in self._standings.gone(rows)]
 
     @property
     def _allowed(self) -> bool:
         return self.observation.desired.project.allow_removal
 
 
-def planned_releases(clone: Clone, observation: Observation) -> list[Verdict]:
-    """What a reconcile would decide now, by what this clone knows: nothing is fetched, and no bytes are looked at."""
+def planned_releases(clone: Clone, observation: Observation, *, live: bool = False) -> list[Verdict]:
+    """What a reconcile would decide now, by what this clone knows: nothing is fetched, and no bytes are looked at.
+
+    `live`: servers are asked what they serve.
+    """
     state = observation.state
     if state is None or not has_releases(observation):
         return []
@@ -255,7 +297,24 @@ def planned_releases(clone: Clone, observation: Observation) -> list[Verdict]:
     def before_this() -> Other:
         return before(clone.reader, observation.commit, clone.observation)
 
-    return Releases(observation, state, moment_of(time.time()), before_this).verdicts()
+    asked = asked_servers(observation, state) if live else {}
+    return Releases(observation, state, moment_of(time.time()), before_this, asked=asked).verdicts()
+
+
+def asked_servers(observation: Observation, state: State) -> Mapping[Place, Sequence[Asked]]:
+    """What the servers that specs name say of themselves, where something is released for them."""
+    urls: dict[Place, Sequence[str]] = {}
+    for deployment in observation.desired.deployments:
+        for environment in deployment.environments:
+            target, place = environment.target, (deployment.name, environment.name)
+            if isinstance(target, ServerTarget) and target.urls and state.release_files(*place).live is not None:
+                urls[place] = target.urls
+    if not urls:
+        return {}
+    from runner.release.servers import ask  # imported late: few name servers
+
+    answers = ask([url for named in urls.values() for url in named])
+    return {place: [answers[url] for url in named] for place, named in urls.items()}
 
 
 def moment_of(epoch: float) -> str:
@@ -298,22 +357,3 @@ def _format_faults(format: str, environment: Environment, offer: Offer) -> Seque
     if format in RUNS_CODE and offer.stated["evidence"]:
         return [f"a {format} file runs code of whoever wrote it, and it builds on what the runner did not make itself"]
     return []
-
-
-def _removal(place: tuple[str, str], live: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    assert live is not None  # it is one of those that stand
-    nothing = dict.fromkeys(("version", "model", "format", "stage", "run", "key", "commit", "gate", "quarantined"))
-    return {
-        **nothing,
-        "event": REMOVED,
-        "deployment": place[0],
-        "environment": place[1],
-        "spec": live["spec"],
-        "settings": live["settings"],
-        "serving": {},
-        "replaces": live["version"],
-        "reason": "the specs do not name it any more",
-        "approvals": [],
-        "evidence": False,
-        "metrics": {},
-    }

@@ -1,22 +1,25 @@
-"""The releases of one reconcile: decided on the newest state until nothing is new, and published."""
+"""The releases of one reconcile: decided on the newest state until nothing is new, published, and put to use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from runner.core.gates import Other
 from runner.core.releases import Outcome, Verdict
+from runner.core.targets import Asked, Standing
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.parts import Releasing
 from runner.record.publish import Published
 from runner.release.contents import Models
-from runner.values import dataclass
+from runner.values import dataclass, field, replace
 from runner.wiring.releases import Releases
+from runner.wiring.standings import Place
 
-_MOST_ROUNDS = 20
-"""From one environment to the next; there are few of them."""
+_MOST_ROUNDS = 200
+"""From one environment to the next, and from one command to the next."""
+_BACK = (Outcome.ROLLED_BACK, Outcome.WITHDRAWN)
 
 
 class ReleasePublisher(Protocol):
@@ -26,9 +29,19 @@ class ReleasePublisher(Protocol):
         """Raises HostError, RaceLost and Held."""
 
 
-@dataclass(frozen=True, slots=True)
+class Commands(Protocol):
+    """Runs commands of targets: `runner.wiring.deploying.Deployer`."""
+
+    troubles: dict[Place, Standing]
+    """Where a command could not even be run."""
+
+    def next(self, places: Sequence[Place], state: State) -> tuple[State, str | None] | None:
+        """Run the next command at these places, and have its outcome recorded; None where there is none."""
+
+
+@dataclass
 class Releaser:
-    """Has releases recorded for one observation."""
+    """Has releases recorded for one observation, and put to use."""
 
     observation: Observation
     publisher: Callable[[], ReleasePublisher]
@@ -36,22 +49,59 @@ class Releaser:
     models: Callable[[], Models]
     before: Callable[[], Other]
     moment: str
+    commands: Commands
+    ask: Callable[[State], Mapping[Place, Sequence[Asked]]]
+    """What servers say."""
+    _asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
+    _told: dict[Place, Verdict] = field(default_factory=dict)
+    _commits: list[str] = field(default_factory=list)
 
     def released(self, state: State) -> Releasing:
-        """Decide on a state, and publish what is new; what one environment releases may go on to the next."""
-        first = Releases(self.observation, state, self.moment, self.before).verdicts()
-        if not any(verdict.decision.news for verdict in first):
-            return Releasing(tuple(first), (), state)
-        publisher, models = self.publisher(), self.models()
-        told: dict[tuple[str, str], Verdict] = {}
-        commits: list[str] = []
+        """Decide on a state, publish what is new, and run the commands that put it to use.
+
+        What one environment releases may go on to the next, and what fails is decided again.
+        """
+        self._asked = self.ask(state)
+        verdicts = self._verdicts(state)
+        if any(verdict.decision.news for verdict in verdicts):
+            models = self.models()
+            state = self._published(state, models)
+            verdicts = self._verdicts(state)
+        for _ in range(_MOST_ROUNDS):
+            places = [(row.deployment, row.environment) for row in verdicts if _has_command(row)]
+            done = self.commands.next(places, state) if places else None
+            if done is None:
+                break
+            state, commit = done
+            self._commits += [commit] if commit is not None else []
+            state = self._published(state, self.models())
+            verdicts = self._verdicts(state)
+        if self._commits:
+            self._asked = self.ask(state)  # of what was recorded since
+            verdicts = self._verdicts(state)
+        return Releasing(tuple(self._final(verdicts)), tuple(self._commits), state)
+
+    def put_to_use(self, state: State, place: Place) -> Standing | None:
+        """Run the command of one place alone: what is known of it then."""
+        while (done := self.commands.next([place], state)) is not None:
+            state = done[0]
+        now = {(verdict.deployment, verdict.environment): verdict for verdict in self._verdicts(state)}
+        return self.commands.troubles.get(place, now[place].standing if place in now else None)
+
+    def _verdicts(self, state: State, models: Models | None = None) -> list[Verdict]:
+        return Releases(self.observation, state, self.moment, self.before, models, self._asked).verdicts()
+
+    def _published(self, state: State, models: Models) -> State:
+        publisher = self.publisher()
 
         def decide(newest: State) -> Sequence[Verdict]:
-            found = Releases(self.observation, newest, self.moment, self.before, models).verdicts()
+            found = self._verdicts(newest, models)
             for verdict in found:
                 place = verdict.deployment, verdict.environment
-                if place not in told or verdict.decision.outcome is not Outcome.KEEP:
-                    told[place] = verdict
+                known = self._told.get(place)
+                is_back = known is not None and known.decision.outcome in _BACK
+                if known is None or (verdict.decision.outcome is not Outcome.KEEP and not is_back):
+                    self._told[place] = verdict
             return found
 
         for _ in range(_MOST_ROUNDS):
@@ -59,5 +109,20 @@ class Releaser:
             state = published.state or state
             if published.commit is None:
                 break
-            commits.append(published.commit)
-        return Releasing(tuple(told.values()), tuple(commits), state)
+            self._commits.append(published.commit)
+        return state
+
+    def _final(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """The last word on each place: what was decided, and what is known of it by now."""
+        now = {(verdict.deployment, verdict.environment): verdict for verdict in verdicts}
+        found = []
+        for place, verdict in {**now, **self._told}.items():
+            standing = now[place].standing if place in now else None
+            found.append(replace(verdict, standing=self.commands.troubles.get(place, standing)))
+        return found
+
+
+def _has_command(verdict: Verdict) -> bool:
+    """Whether a command may be to run there: nothing else is to be recorded before."""
+    standing = verdict.standing
+    return standing is not None and standing.kind == "command" and not verdict.decision.news

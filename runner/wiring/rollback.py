@@ -6,10 +6,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.core.recorded import OutFact
-from runner.core.release_files import ROLLBACK, Memory, memory_from
+from runner.core.release_files import Memory, memory_from
 from runner.core.releases import Decision, Outcome, Verdict
-from runner.errors import HostError, InputError, RaceLost
+from runner.core.rollbacks import rejection_of, rollback_of
+from runner.core.targets import Standing
+from runner.errors import InputError, RaceLost
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.parts import Request
@@ -18,6 +19,8 @@ from runner.specs.guesses import nearest
 from runner.values import dataclass
 from runner.wiring.champions import released_of
 from runner.wiring.parts import RealParts
+from runner.wiring.release_parts import releaser
+from runner.wiring.standings import has_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class RolledBack:
     replaces: int
     reason: str
     commit: str | None
+    standing: Standing | None = None
+    """What came of it where it is put to use."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON, for `--json`."""
@@ -53,6 +58,7 @@ class RolledBack:
             "replaces": self.replaces,
             "reason": self.reason,
             "commit": self.commit,
+            "target": None if self.standing is None else self.standing.as_json(),
         }
 
 
@@ -69,10 +75,10 @@ def roll_back(parts: RealParts, asked: Asked, stop: threading.Event) -> RolledBa
     memory = memory_from(files.memory)
     version = _version(state, asked, live, memory)
     older = released_of(state, memory.versions[version])
-    _check_bytes(Models(parts.cache, parts.remotes(observation)), older)
+    Models(parts.cache, parts.remotes(observation)).check(older)
     made = memory.last + 1
     decision = Decision(Outcome.RELEASE, asked.reason, made, live["version"], news=True)
-    stated = _stated(observation, asked, environment, live, older, made)
+    stated = rollback_of(older, version, live, made, _rejected(observation, asked, environment, live))
 
     def decide(newest: State) -> Sequence[Verdict]:
         now = newest.release_files(asked.deployment, environment)
@@ -81,7 +87,12 @@ def roll_back(parts: RealParts, asked: Asked, stop: threading.Event) -> RolledBa
         return [Verdict(asked.deployment, environment, decision, None, stated)]
 
     published = parts.publish_releases(decide, observation, stop)
-    return RolledBack(asked.deployment, environment, made, version, live["version"], asked.reason, published.commit)
+    standing = None
+    if published.state is not None and (has_command(stated) or has_command(live)):
+        place = asked.deployment, environment
+        standing = releaser(parts, observation, stop).put_to_use(published.state, place)
+    facts = (asked.deployment, environment, made, version, live["version"], asked.reason, published.commit)
+    return RolledBack(*facts, standing)
 
 
 def _environment(state: State, asked: Asked) -> str:
@@ -122,47 +133,11 @@ def _version(state: State, asked: Asked, live: Mapping[str, Any], memory: Memory
     )
 
 
-def _check_bytes(models: Models, older: Mapping[str, Any]) -> None:
-    """Whether the model is there as it was released; raises HostError."""
-    model = older["model"]
-    found = models.contents(OutFact(model["path"], model["md5"], remote=model["remote"]))
-    if found["sha256"] != model["sha256"]:
-        raise HostError(
-            f"the bytes of version {older['version']} are not those that were released",
-            "`runner audit verify --deep` says more; go back to another version with --to",
-        )
-
-
-def _stated(
-    observation: Observation,
-    asked: Asked,
-    environment: str,
-    live: Mapping[str, Any],
-    older: Mapping[str, Any],
-    version: int,
-) -> Mapping[str, Any]:
-    """What the record says: the older release as it was, and what is not tried again under the spec of today."""
-    names = ("model", "format", "stage", "run", "key", "commit", "serving", "settings", "spec", "evidence", "metrics")
+def _rejected(observation: Observation, asked: Asked, environment: str, live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is not tried again under the spec of today."""
     specs = {
         (deployment.name, place.name): place.spec
         for deployment in observation.desired.deployments
         for place in deployment.environments
     }
-    rejected = {
-        "version": live["version"],
-        "model": live["model"]["md5"],
-        "spec": specs.get((asked.deployment, environment), live["spec"]),
-        "reason": asked.reason,
-    }
-    return {
-        **{name: older[name] for name in names},
-        "event": ROLLBACK,
-        "deployment": asked.deployment,
-        "environment": environment,
-        "version": version,
-        "replaces": live["version"],
-        "reason": asked.reason,
-        "gate": None,
-        "approvals": [],
-        "quarantined": rejected,
-    }
+    return rejection_of(live, specs.get((asked.deployment, environment), live["spec"]), asked.reason)

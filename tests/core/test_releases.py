@@ -31,6 +31,12 @@ RULES: list[tuple[str, dict[str, Any], Outcome, str]] = [
     ("served otherwise", {"live": Live(1, "new", "t"), "effect": Effect.FAIL}, Outcome.SETTINGS, "model of v1"),
     ("changed gates alone", {"live": Live(1, "new", "s"), "spec": "q", "effect": Effect.FAIL}, Outcome.KEEP, "v1"),
     ("rolled back", {"memory": Memory(2, {}, (Rejected("new", "p", 2, "bad"),))}, Outcome.HELD, "rolled back (bad)"),
+    (
+        "served otherwise, and rolled back so",
+        {"live": Live(1, "new", "t"), "memory": Memory(2, {}, (Rejected("new", "p", 2, "bad"),))},
+        Outcome.HELD,
+        "rolled back (bad)",
+    ),
     ("rolled back, other spec", {"memory": Memory(2, {}, (Rejected("new", "q", 2, "bad"),))}, Outcome.RELEASE, "v1"),
     ("failing gates", {"effect": Effect.FAIL, "gates": ("auc: 0.6",)}, Outcome.REFUSED, "auc: 0.6"),
     ("unsure gates", {"effect": Effect.HOLD, "gates": ("too few",)}, Outcome.HELD, "too few"),
@@ -163,6 +169,7 @@ def test_a_rollback_is_remembered_until_its_model_is_released_again() -> None:
     assert (memory.last, memory.versions, memory.rejected) == (2, {1: 2, 2: 3}, (Rejected("new", "p", 1, "bad"),))
     files = after_release(files, 4, stated_of(now, Decision(Outcome.RELEASE, "", 3, 2), "release"))
     assert memory_from(files.memory).rejected == ()
-    gone = after_release(files, 5, {"event": "removed", "deployment": "d", "environment": "e"})
+    place = {"deployment": "d", "environment": "e"}
+    gone = after_release(files, 5, {**place, "event": "removed", "model": None, "quarantined": None})
     assert gone.live is None
     assert memory_from(gone.memory).last == 3

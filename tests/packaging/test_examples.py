@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,22 @@ def test_texts_are_sorted_by_what_they_are_about_and_the_gates_pass(tmp_path: Pa
     example.edit("most: 300", "most: 4")
     example.says("reconcile", code=3)  # it is recorded, and refused
     assert set(example.json("gate", code=3)["deployments"][0]["gates"][0]["verdict"].split()) == {"fail"}
+
+
+def test_a_script_puts_each_release_into_a_folder_and_a_broken_one_makes_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    example = Example("deploy", tmp_path)
+    served = tmp_path / "served/prices-api/production"
+    assert (served / "current").readlink() == Path("v1")
+    assert json.loads((served / "current/release.json").read_text())["version"] == 1
+    assert "/current is v1, try 1" in example.says("log", "prices-api")
+    example.edit('echo "$to', 'exit 1; echo "$to', "deploy.sh")
+    assert "v2 failed, the model of v1 is back" in example.says("reconcile", code=3)
+    assert (served / "current").readlink() == Path("v3")
+    text = (example.repo.path / "runner.yaml").read_text().partition("---")[0]
+    example.repo.commit({"runner.yaml": text})
+    example.repo.push()
+    example.says("reconcile")
+    assert not (served / "current").exists()

@@ -233,3 +233,15 @@ def test_a_template_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(InputError, match=r"'\.\./secret' is not a template") as caught:
         rendered("../secret", {})
     assert "plan.md.j2" in caught.value.hint
+
+
+@pytest.mark.parametrize("template", ["plan.md.j2", "reconcile.md.j2"])
+def test_releases_are_told_with_what_became_of_them(template: str) -> None:
+    target = {"kind": "command", "state": "failed", "version": 3, "why": "exit code 9", "servers": []}
+    row = {"deployment": "api", "environment": "production", "outcome": "rolledBack", "why": "v2 failed", "version": 3}
+    made = plan_document if template == "plan.md.j2" else result_document
+    page = _Page(rendered(template, made(releases=[{**row, "replaces": 2, "target": target}])))
+    assert page.rows[-2:] == [
+        ["↩️ rolledBack", "api v3 in production", "v2 failed"],
+        ["❌ failed", "api v3 in production", "exit code 9"],
+    ]
