@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,8 +78,12 @@ def _read(folder: Path, name: str, most: int) -> bytes:
     """Up to one byte more than `most`, so that a file that grew is never read whole."""
     path = folder / name
     try:
-        with path.open("rb") as file:
-            return file.read(most + 1)
+        # A pipe without a writer would keep its reader waiting for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise InputError(f"{path}: it is no file", _AGAIN)
+            return file.read(max(0, min(most, found.st_size)) + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file, and a model folder has one", _AGAIN) from None
     except OSError as error:

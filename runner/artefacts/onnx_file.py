@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ _FACTS = "runner"
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 _REFUSED = ("Loop",)
 """Operators that could go on for ever."""
+_MOST_A_BYTE = 8
+"""Numbers in one byte of an array; the smallest have a bit."""
 _CHECKED = 10_000
 _ODD = 50
 _CLOSE = 1e-5
@@ -144,16 +147,26 @@ def _converted(model: Any, seen: pandas.DataFrame) -> bytes:
 def _fault_in(proto: Any) -> str | None:
     """What a graph asks for beside computing."""
     for graph in _graphs(proto):
-        for tensor in getattr(graph, "initializer", ()):
+        for tensor in _kept(graph):
             if tensor.external_data or tensor.data_location:
                 return "reads a file beside it"
+            if math.prod(tensor.dims) > _MOST_A_BYTE * (tensor.ByteSize() + 1):
+                return "names an array that is larger than what it holds"
         for node in graph.node:
             if node.domain not in _DOMAINS or node.op_type in _REFUSED:
                 return f"holds the operator {node.domain or 'ai.onnx'}.{node.op_type}, which nobody allowed"
-            for attribute in node.attribute:
-                if any(tensor.external_data for tensor in (attribute.t, *attribute.tensors)):
-                    return "reads a file beside it"
     return None
+
+
+def _kept(graph: Any) -> Iterator[Any]:
+    """The arrays in a graph or function, outside of those that are inside of it."""
+    yield from getattr(graph, "initializer", ())
+    sparse = list(getattr(graph, "sparse_initializer", ()))
+    for attribute in [*getattr(graph, "attribute_proto", ()), *(one for node in graph.node for one in node.attribute)]:
+        yield from (attribute.t, *attribute.tensors)
+        sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+    for one in sparse:
+        yield from (one.values, one.indices)
 
 
 def _graphs(proto: Any) -> Iterator[Any]:

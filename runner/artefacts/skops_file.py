@@ -6,10 +6,13 @@ content with numbers in their place and a fixed date.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
 import json
+import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from runner.artefacts.trees import fault_in
@@ -23,6 +26,7 @@ ALLOWED = (
     "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.feature_selection._univariate_selection.f_classif",
     "sklearn.feature_selection._univariate_selection.f_regression",
@@ -49,6 +53,8 @@ ALLOWED = (
 None of them runs code when it is made. skops leaves trees out since a forged one can point beside its own array; here
 each is looked at before it is made.
 """
+_NOT_PUBLIC = {"tests", "externals", "setup", "conftest", "experimental", "estimator_checks"}
+"""Parts of scikit-learn whose classes are none of its estimators, as its own `all_estimators` has them."""
 _SCHEMA = "schema.json"
 _ADDRESSES = {"_stop_words_id"}
 """Attributes in which scikit-learn keeps an address, to know an object again; any number that is none does."""
@@ -72,9 +78,10 @@ def load(data: bytes, trusted: Sequence[str], where: str) -> Any:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    allowed = sorted({*ALLOWED, *trusted})
     try:
-        refused = sorted(set(_untrusted(data, where)) - set(allowed))
+        unknown = set(_untrusted(data, where)) - {*ALLOWED, *trusted}
+        known = estimators_among(unknown)
+        allowed, refused = sorted({*ALLOWED, *trusted, *known}), sorted(unknown - known)
         if refused:
             raise InputError(_refusal(where, refused), _trust_hint(refused))
         _check_trees(data, where)
@@ -86,6 +93,59 @@ def load(data: bytes, trusted: Sequence[str], where: str) -> Any:
     except Exception as error:
         text = f"{where}: it cannot be loaded: {type(error).__name__}: {str(error)[:200]}"
         raise InputError(text, "use the versions in environment.txt, or train the model again") from error
+
+
+def import_lightly() -> None:
+    """Import skops without all of scikit-learn, which it imports for the names of the estimators.
+
+    For a process that is ours alone, and where half a second matters: `load()` looks estimators up one by one, but
+    whoever calls skops itself would have to name them.
+    """
+    import sklearn.utils
+
+    all_estimators = sklearn.utils.all_estimators
+    sklearn.utils.all_estimators = list
+    trees = "sklearn.ensemble"  # for the name of one type, which stands in ALLOWED as well
+    hidden = sys.modules.setdefault(trees, None) is None  # type: ignore[arg-type]
+    try:
+        import skops.io
+    finally:
+        sklearn.utils.all_estimators = all_estimators
+        if hidden:
+            del sys.modules[trees]
+    del skops
+
+
+def estimators_among(names: Collection[str]) -> set[str]:
+    """Those that name an estimator of scikit-learn, as skops trusts them without being told."""
+    ours = {name for name in names if name.startswith("sklearn.")}
+    found = {name for name in ours if _is_estimator(name)}
+    if ours - found:  # nearly never, but for what is forged
+        from sklearn.utils import all_estimators
+
+        found |= ours & {f"{kind.__module__}.{kind.__name__}" for _, kind in all_estimators()}
+    return found
+
+
+def _is_estimator(name: str) -> bool:
+    """Whether the package that is meant for the public shows an estimator of just this name."""
+    from sklearn.base import BaseEstimator
+
+    module, _, own = name.rpartition(".")
+    public = module.partition("._")[0]
+    if own.startswith("_") or _NOT_PUBLIC & set(public.split(".")):
+        return False
+    try:
+        shown = getattr(importlib.import_module(public), own, None)
+    except (ImportError, ValueError):
+        return False
+    return (
+        isinstance(shown, type)
+        and issubclass(shown, BaseEstimator)
+        and shown is not BaseEstimator
+        and not inspect.isabstract(shown)
+        and f"{shown.__module__}.{shown.__name__}" == name
+    )
 
 
 def types(data: bytes) -> list[str]:

@@ -17,6 +17,7 @@ import socket
 import sys
 from typing import Any
 
+from runner.artefacts import skops_file
 from runner.serve import pipe
 
 _IMPORTS = (
@@ -58,6 +59,7 @@ def _prepare() -> None:
     import importlib
 
     sys.meta_path.insert(0, _WithoutArrow())
+    skops_file.import_lightly()
     for name in _IMPORTS:
         importlib.import_module(name)
     gc.collect()
