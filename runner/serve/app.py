@@ -18,6 +18,7 @@ from runner.serve.batching import Batcher
 from runner.serve.calls import JSON_TYPE, Call, dumped
 from runner.serve.loading import Model
 from runner.serve.metrics import Metrics
+from runner.serve.predictors import Said
 from runner.serve.refusals import Refused
 from runner.serve.settings import Limits
 
@@ -113,6 +114,11 @@ class App:
         self.draining = False
         """Whether each answer says that it is the last of its connection."""
         self._routes = self._table(pages, metadata)
+        self._quick = {
+            path.encode(): path
+            for path, route in self._routes.items()
+            if "POST" in route.methods and not route.explains
+        }
 
     def _table(
         self,
@@ -140,7 +146,8 @@ class App:
             "/ping": get("/ping", fixed(b"\n", _TEXT)),
             "/health": get("/health", fixed(b"\n", _TEXT)),
             "/version": get("/version", fixed(server["version"].encode(), _TEXT)),
-            "/v2": get("/v2", fixed(dumped(server), JSON_TYPE)),
+            "/v2": (metadata_of_server := get("/v2", fixed(dumped(server), JSON_TYPE))),
+            "/v2/": metadata_of_server,  # as the protocol's own document has it
             "/v2/health/live": get("/v2/health/live", fixed(dumped({"live": True}), JSON_TYPE)),
             "/v2/health/ready": get("/v2/health/ready", fixed(dumped({"ready": True}), JSON_TYPE)),
             "/v1/models": get("/v1/models", fixed(dumped({"models": [self._name]}), JSON_TYPE)),
@@ -193,10 +200,7 @@ class App:
             except Refused as refused:
                 status, body, headers = self._refusal(refused, request_id)
             except Exception as error:  # noqa: BLE001 - the last resort: the client gets an answer, the log the error
-                self._metrics.model_errors += 1
-                text = f"a defect of the server: {type(error).__name__}"
-                status, body, headers = self._refusal(Refused(text, status=500), request_id)
-                _report(error)
+                status, body, headers = self._refusal(self._defect(error), request_id)
             await self._send(send, receive, status, body, headers, request_id, way.unread)
         finally:
             self._metrics.in_flight -= 1
@@ -206,6 +210,81 @@ class App:
             if self._access is not None:
                 client = (scope["client"] or ("",))[0]
                 self._access.offer((time.time(), request_id, client, method, path, status, seconds, way.rows))
+
+    def quick_path(self, url: bytes) -> str | None:
+        """The path of what may be asked for in the quick way, None for all else."""
+        return self._quick.get(url)
+
+    def quick(
+        self,
+        path: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        client: str,
+        write: Callable[[int, bytes, Sequence[tuple[bytes, bytes]]], None],
+    ) -> None:
+        """Answer a request for predictions that came whole: `write` is called now, or when the model has answered."""
+        began = time.perf_counter()
+        self._metrics.in_flight += 1
+        route = self._routes[path]
+        request_id = ""
+        call: Call | None = None
+
+        def refuse(refused: Refused) -> None:
+            end(*self._refusal(refused, request_id))
+
+        def end(status: int, reply: bytes, more: Sequence[tuple[bytes, bytes]]) -> None:
+            length = (b"content-length", b"%d" % len(reply))
+            write(status, reply, (*more, length, (b"x-request-id", request_id.encode())))
+            self._metrics.in_flight -= 1
+            seconds = time.perf_counter() - began
+            self._metrics.answered("POST", route.name, status, seconds)
+            if self._access is not None:
+                rows = call.rows.count if call is not None else 0
+                self._access.offer((time.time(), request_id, client, "POST", path, status, seconds, rows))
+
+        def then(said: Said | None, refused: Refused | None) -> None:
+            self._bodies -= len(body)
+            try:
+                if said is None or call is None:
+                    raise refused or Refused("no answer", status=500)
+                reply, more = call.reply(said)
+                self._keep(request_id, call, said)
+            except Refused as known:
+                refuse(known)
+            except Exception as error:  # noqa: BLE001 - as below
+                refuse(self._defect(error))
+            else:
+                end(200, reply, more)
+
+        try:
+            asked = self._asked(headers)
+            request_id = asked.request_id
+            if self._bodies + len(body) > self._limits.bodies_bytes:
+                raise _too_many_bodies()
+            if len(body) > self._limits.body_bytes:
+                raise self._too_large()
+            call = route.methods["POST"](body, asked)
+            self._batcher.ask(call.rows, call.probabilities, asked.deadline, then)
+            self._bodies += len(body)
+        except Refused as refused:
+            refuse(refused)
+        except Exception as error:  # noqa: BLE001 - the last resort: the client gets an answer, the log the error
+            refuse(self._defect(error))
+
+    def _keep(self, request_id: str, call: Call, said: Said) -> None:
+        """Log what was said, and count what is no number."""
+        if self._log is not None:
+            self._log.offer(request_id, call.rows, said)
+        if said.predictions.dtype.kind == "f":
+            total = float(said.predictions.sum())
+            if total - total != 0.0:
+                self._count_not_finite(said.predictions)
+
+    def _defect(self, error: Exception) -> Refused:
+        self._metrics.model_errors += 1
+        _report(error)
+        return Refused(f"a defect of the server: {type(error).__name__}", status=500)
 
     def _asked(self, headers: Sequence[tuple[bytes, bytes]]) -> Asked:
         """Raises Refused."""
@@ -251,7 +330,7 @@ class App:
         if size > self._limits.body_bytes:
             raise self._too_large()
         if self._bodies + size > self._limits.bodies_bytes:
-            raise Refused("too many large requests at a time: try again", status=429)
+            raise _too_many_bodies()
         held = [size]
         self._bodies += size
         try:
@@ -269,12 +348,7 @@ class App:
             reply, headers = call.reply(said)
         finally:
             self._bodies -= held[0]
-        if self._log is not None:
-            self._log.offer(asked.request_id, call.rows, said)
-        if said.predictions.dtype.kind == "f":
-            total = float(said.predictions.sum())
-            if total - total != 0.0:
-                self._count_not_finite(said.predictions)
+        self._keep(asked.request_id, call, said)
         return 200, reply, headers
 
     def _count_not_finite(self, predictions: Any) -> None:
@@ -302,7 +376,7 @@ class App:
                 self._bodies += size - held[0]
                 held[0] = size
                 if self._bodies > self._limits.bodies_bytes:
-                    raise Refused("too many large requests at a time: try again", status=429)
+                    raise _too_many_bodies()
         return b"".join(parts)
 
     async def _received(self, receive: Callable[[], Awaitable[Any]], deadline: float) -> Any:
@@ -358,6 +432,10 @@ class App:
                     left -= len(message["body"])
         except TimeoutError:
             return
+
+
+def _too_many_bodies() -> Refused:
+    return Refused("too many large requests at a time: try again", status=429)
 
 
 class _WrongMethod(Refused):

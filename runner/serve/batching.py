@@ -24,20 +24,25 @@ _INLINE_SECONDS = 0.001
 """A call that takes less is made on the loop's own thread: to change threads costs as much."""
 _SWEEP_SECONDS = 0.05
 
+Then = Callable[[Said | None, Refused | None], None]
+"""What is done with what the model said, or why it said nothing; must not raise."""
+
 
 class _Item:
     """One request that waits."""
 
-    __slots__ = ("alone", "arrays", "count", "counted", "deadline", "done", "future", "parts", "probabilities", "rows")
+    __slots__ = (
+        "alone", "arrays", "count", "counted", "deadline", "done", "over", "parts", "probabilities", "rows", "then"
+    )  # fmt: skip
 
-    def __init__(
-        self, rows: Rows, probabilities: bool, deadline: float, future: asyncio.Future[Said], counted: bool
-    ) -> None:
+    def __init__(self, rows: Rows, probabilities: bool, deadline: float, then: Then, counted: bool) -> None:
         self.rows = rows
         self.count = rows.count
         self.probabilities = probabilities
         self.deadline = deadline
-        self.future = future
+        self.then = then
+        self.over = False
+        """Whether it has been answered."""
         self.arrays: list[Any] | None = rows.many
         self.done = 0
         self.parts: list[Said] = []
@@ -45,6 +50,12 @@ class _Item:
         """Whether it is a prediction that somebody asked for."""
         self.alone = False
         """Whether it may share no call, since one that it was in came to grief."""
+
+    def give(self, said: Said | None, refused: Refused | None = None) -> None:
+        """Answer it, once."""
+        if not self.over:
+            self.over = True
+            self.then(said, refused)
 
 
 class Batcher:
@@ -82,10 +93,24 @@ class Batcher:
 
         deadline: on the loop's clock. counted: whether these are predictions that somebody asked for.
         """
+        future: asyncio.Future[Said] = self._loop.create_future()
+
+        def then(said: Said | None, refused: Refused | None) -> None:
+            if future.done():
+                return
+            if said is not None:
+                future.set_result(said)
+            else:
+                future.set_exception(refused or RuntimeError("neither an answer nor a refusal"))
+
+        self.ask(rows, probabilities, deadline, then, counted)
+        return future
+
+    def ask(self, rows: Rows, probabilities: bool, deadline: float, then: Then, counted: bool = True) -> None:
+        """Ask the model and go on; see `submit()`."""
         if len(self._waiting) >= self._limits.queue:
             raise Refused("too many requests wait for the model: try again", status=429)
-        future: asyncio.Future[Said] = self._loop.create_future()
-        self._waiting.append(_Item(rows, probabilities, deadline, future, counted))
+        self._waiting.append(_Item(rows, probabilities, deadline, then, counted))
         self._metrics.queue_depth = len(self._waiting)
         if self._wait:
             self._schedule_later()
@@ -94,7 +119,6 @@ class Batcher:
         if not self._sweeping:
             self._sweeping = True
             self._loop.call_later(_SWEEP_SECONDS, self._sweep)
-        return future
 
     def close(self) -> None:
         """Take no more calls; one that is being made goes on."""
@@ -123,8 +147,8 @@ class Batcher:
         """Answer what has waited too long, also what is being predicted."""
         now = self._loop.time()
         for item in (*self._waiting, *self._running):
-            if item.deadline < now and not item.future.done():
-                item.future.set_exception(Refused("the model did not answer in time", status=504))
+            if item.deadline < now:
+                item.give(None, Refused("the model did not answer in time", status=504))
         self._sweeping = bool(self._waiting or self._running)
         if self._sweeping:
             self._loop.call_later(_SWEEP_SECONDS, self._sweep)
@@ -150,7 +174,7 @@ class Batcher:
         rows = 0
         while waiting:
             item = waiting[0]
-            if item.future.done():
+            if item.over:
                 waiting.popleft()
                 continue
             if item.count > most or item.arrays is not None or item.alone:
@@ -197,9 +221,9 @@ class Batcher:
             for item in reversed(batch):
                 item.alone = True
                 self._waiting.appendleft(item)
-        elif not batch[0].future.done():
+        elif not batch[0].over:
             self._metrics.model_errors += 1
-            batch[0].future.set_exception(_refusal(error))
+            batch[0].give(None, _refusal(error))
         if self._waiting:
             self._schedule()
 
@@ -210,20 +234,19 @@ class Batcher:
         at = 0
         for item in batch:
             end = at + item.count
-            if not item.future.done():
-                shares = said.probabilities
-                item.future.set_result(Said(said.predictions[at:end], None if shares is None else shares[at:end]))
+            shares = said.probabilities
+            item.give(Said(said.predictions[at:end], None if shares is None else shares[at:end]))
             at = end
 
     def _hand_portion(self, item: _Item, said: Said) -> None:
         item.done += len(said.predictions)
-        if item.future.done():
+        if item.over:
             return
         if item.done < item.count and len(said.predictions):
             item.parts.append(said)
             self._waiting.append(item)
             return
-        item.future.set_result(_joined([*item.parts, said]) if item.parts else said)
+        item.give(_joined([*item.parts, said]) if item.parts else said)
 
 
 def _called(

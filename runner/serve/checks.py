@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _NAN = float("nan")
 _INT64 = 1 << 63
-_FEW = 16
+FEW = 16
 """Rows that are cheaper as lists than as arrays."""
 _KINDS = {
     "number": "a number",
@@ -125,7 +125,7 @@ class Checks:
                 text = f"column `{name}`: expected {count} values, as `{self.names[0]}` has, found {found}"
                 raise Refused(text, column=name)
         self.check_count(count)
-        if count <= _FEW:
+        if count <= FEW:
             listed = [given[name] if type(given[name]) is list else given[name].tolist() for name in self.names]
             checked = [
                 [check(_null(value), at) for at, value in enumerate(values)]

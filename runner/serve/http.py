@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from runner.serve.settings import Limits
 
 _MOST_HEAD_BYTES = 64 << 10
+_QUICK_BYTES = 64 << 10
+"""A body of up to this size is answered without a task of its own, if it came in one piece."""
 _BACKLOG = 2048
 _QUIET_SECONDS = 0.05
 _FULL = (
@@ -25,10 +28,61 @@ _SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0
 _LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+Write = Callable[[int, bytes, Sequence[tuple[bytes, bytes]]], None]
+"""Writes status, body and headers."""
+
+
+class Application(Protocol):
+    """What answers."""
+
+    draining: bool
+    """Whether each answer says that it is the last of its connection."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request (see ASGI)."""
+
+
+@runtime_checkable
+class QuickApplication(Application, Protocol):
+    """What also answers some requests without a task of their own."""
+
+    def quick_path(self, url: bytes) -> str | None:
+        """The path of what may be asked for in the quick way, None for all else."""
+
+    def quick(self, path: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, client: str, write: Write) -> None:
+        """Answer a request that came whole: `write` is called now, or when there is an answer."""
+
+
+class _Whole:
+    """A request that came whole, where uvicorn looks for one of its own."""
+
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+
+    def __init__(self) -> None:
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = True
+        self.message_event = _NOBODY
+
+
+class _Nobody:
+    def set(self) -> None:
+        """Nobody waits."""
+
+
+_NOBODY = _Nobody()
+
+
 class Connection(HttpToolsProtocol):
-    """One connection: headers have to come in time and be short, and answers have to be read."""
+    """One connection: headers have to come in time and be short, and answers have to be read.
+
+    A request that comes whole in one piece, as nearly all do, is answered without a task of its own.
+    """
 
     limits = Limits()
+    quickly: QuickApplication | None = None
+    _parts: list[bytes] | None = None
+    """Of the body of a request that may yet turn out to have come whole."""
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _in_head = True
@@ -56,6 +110,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
+        if self._parts is not None:
+            self._give_up_waiting()
         if not self._in_head:
             return
         self._head_bytes += len(data)
@@ -68,13 +124,80 @@ class Connection(HttpToolsProtocol):
         """See httptools."""
         self._in_head = True
         self._head_bytes = 0
+        self._unset_keepalive_if_required()  # for one that came in one piece with the one before
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """See httptools."""
         self._in_head = False
-        self._disarm()
+        if self._timer is not None:
+            self._disarm()
+        if self._may_be_whole():
+            self._parts = []
+        else:
+            super().on_headers_complete()
+
+    def _may_be_whole(self) -> bool:
+        parser: Any = self.parser
+        return (
+            self.quickly is not None
+            and parser.get_method() == b"POST"
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.flow.write_paused
+        )
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        if self._parts is not None:
+            self._parts.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        parts, quickly = self._parts, self.quickly
+        if parts is None or quickly is None:
+            super().on_message_complete()
+            return
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        path = quickly.quick_path(self.url)
+        if path is None or len(body) > _QUICK_BYTES:
+            self._give_up_waiting()
+            super().on_message_complete()
+            return
+        self._parts = None
+        whole = _Whole()
+        self.cycle = whole  # type: ignore[assignment]
+        client = self.client[0] if self.client else ""
+        quickly.quick(path, self.headers, body, client, lambda *reply: self._answer(whole, *reply))
+
+    def _give_up_waiting(self) -> None:
+        """The request is not one of those: all goes its usual way."""
+        parts, self._parts = self._parts or [], None
+        if self.transport.is_closing():
+            return
         super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)
+
+    def _answer(self, whole: _Whole, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        if whole.disconnected:
+            return
+        close = not whole.keep_alive or (self.quickly is not None and self.quickly.draining)
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"connection: close\r\n\r\n" if close else b"\r\n")
+        lines.append(body)
+        self.transport.write(b"".join(lines))
+        whole.response_complete = True
+        if close:
+            self.transport.close()
+        self.on_response_complete()
 
     def pause_writing(self) -> None:
         """See asyncio."""
@@ -111,16 +234,6 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-class Application(Protocol):
-    """What answers."""
-
-    draining: bool
-    """Whether each answer says that it is the last of its connection."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request (see ASGI)."""
-
-
 class Listener:
     """Connections of one worker, on a socket that belongs to another process."""
 
@@ -140,6 +253,7 @@ class Listener:
         )
         self._config.load()
         Connection.limits = limits
+        Connection.quickly = app if isinstance(app, QuickApplication) else None
         self.state = ServerState()
         self._server: asyncio.Server | None = None
         self._dating: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.serve.calls import JSON_TYPE, Call, dumped, listed, object_of
-from runner.serve.checks import Checks, Rows
+from runner.serve.checks import FEW, Checks, Rows
 from runner.serve.loading import Model
 from runner.serve.predictors import Said
 from runner.serve.refusals import Refused
@@ -21,7 +21,9 @@ _TYPES = {
     "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
     "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
-_NAMES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+NAMES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+"""The datatype of each kind of column."""
+DATATYPES = (*_TYPES, "BYTES")
 _BOUNDS = {
     name: (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if name.startswith("I") else (0, (1 << bits) - 1)
     for name, bits in ((f"{sign}INT{bits}", bits) for sign in ("", "U") for bits in (8, 16, 32, 64))
@@ -77,7 +79,7 @@ def _tensor(tensor: Any, tail: memoryview, at: int) -> tuple[str, list[int], Any
     name, kind, shape = tensor["name"], tensor.get("datatype"), tensor.get("shape")
     shown = name[:80]
     if type(kind) is not str or (kind not in _TYPES and kind != "BYTES"):
-        known = ", ".join((*_TYPES, "BYTES"))
+        known = ", ".join(DATATYPES)
         raise Refused(f"input `{shown}`: `datatype` has to be one of {known}", column=shown)
     if type(shape) is not list or not 1 <= len(shape) <= _MOST_RANK or any(type(n) is not int or n < 0 for n in shape):
         raise Refused(f"input `{shown}`: `shape` has to be a list of sizes, such as [1]", column=shown)
@@ -187,6 +189,9 @@ def _matrix(name: str, shape: Sequence[int], data: Any, checks: Checks) -> Rows:
         text = f"input `{name[:80]}`: the column `{column.name}` is one of texts: give a tensor for each column"
         raise Refused(text, column=column.name)
     width = checks.width
+    if isinstance(data, list) and shape[0] <= FEW:
+        checks.check_count(shape[0])
+        return Rows(shape[0], few=[checks.listed(data[at * width : (at + 1) * width], at) for at in range(shape[0])])
     if isinstance(data, list):
         return checks.by_column({own: data[place::width] for place, own in enumerate(checks.names)})
     table = data.reshape(shape[0], width)
@@ -278,7 +283,7 @@ def model_metadata(model: Model, name: str, version: str, output: str) -> dict[s
         "versions": [version],
         "platform": f"gitops-runner_{model.format}",
         "inputs": [
-            {"name": column.name, "datatype": _NAMES[column.kind], "shape": [-1]} for column in model.checks.columns
+            {"name": column.name, "datatype": NAMES[column.kind], "shape": [-1]} for column in model.checks.columns
         ],
         "outputs": outputs,
     }

@@ -6,9 +6,9 @@ import html
 import json
 from typing import Any
 
-from runner import __version__
 from runner.serve.calls import JSON_TYPE, dumped
 from runner.serve.loading import Model
+from runner.serve.openapi import example, openapi, tensors_of
 
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _STYLE = (
@@ -18,114 +18,16 @@ _STYLE = (
     "code{font-size:.95em;overflow-wrap:anywhere}"
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}td,th{border-color:#444}}"
 )
-_ERROR = {
-    "type": "object",
-    "required": ["error", "message", "request_id"],
-    "properties": {
-        "error": {"type": "string"},
-        "error_code": {"type": "string"},
-        "message": {"type": "string"},
-        "request_id": {"type": "string"},
-        "column": {"type": "string"},
-        "row": {"type": "integer"},
-        "expected": {"type": "string"},
-    },
-}
 
 
 def pages_of(model: Model, name: str, version: str, *, explains: bool) -> dict[str, tuple[tuple[bytes, bytes], bytes]]:
     """By path: the type and the bytes of a page."""
     page = (_HTML, _page(model, name, version, explains).encode())
     return {
-        "/openapi.json": (JSON_TYPE, dumped(_openapi(model, name, version, explains))),
+        "/openapi.json": (JSON_TYPE, dumped(openapi(model, name, version, explains=explains))),
         "/docs": page,
         "/": page,
     }
-
-
-def _example(model: Model) -> list[dict[str, Any]]:
-    """The first row of the example, as a record."""
-    told = model.artefact.example
-    return [dict(zip(told["columns"], row, strict=False)) for row in told["data"][:1]]
-
-
-def _tensors(model: Model) -> dict[str, Any]:
-    rows = _example(model)
-    kinds = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
-    return {
-        "inputs": [
-            {
-                "name": column.name,
-                "shape": [len(rows)],
-                "datatype": kinds[column.kind],
-                "data": [row.get(column.name) for row in rows],
-            }
-            for column in model.checks.columns
-        ]
-    }
-
-
-def _openapi(model: Model, name: str, version: str, explains: bool) -> dict[str, Any]:
-    row = {**model.artefact.signature["input"], "additionalProperties": False}
-    row.pop("$schema", None)
-    rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}
-    records, tensors = _example(model), _tensors(model)
-
-    def post(summary: str, schema: dict[str, Any], example: Any, answer: dict[str, Any]) -> dict[str, Any]:
-        refused = {"description": "refused; says why", "content": _json({"$ref": "#/components/schemas/Error"})}
-        return {
-            "post": {
-                "summary": summary,
-                "requestBody": {"required": True, "content": _json(schema, example)},
-                "responses": {
-                    "200": {"description": "predictions", "content": _json(answer)},
-                    **dict.fromkeys(("400", "404", "408", "413", "415", "429", "503", "504"), refused),
-                },
-            }
-        }
-
-    def one(field: str) -> dict[str, Any]:
-        return {"type": "object", "required": [field], "properties": {field: rows}}
-
-    said = {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array"}}}
-    tensor_list = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array"}}}
-    outputs = {"type": "object", "required": ["outputs"], "properties": {"outputs": {"type": "array"}}}
-    explained = {"type": "object", "required": ["explanations"], "properties": {"explanations": {"type": "array"}}}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": name, "version": version, "description": f"Served by gitops-runner {__version__}."},
-        "paths": {
-            "/invocations": post(
-                "MLflow's protocol; also dataframe_split, instances, inputs, and text/csv",
-                one("dataframe_records"), {"dataframe_records": records}, said,
-            ),
-            f"/v2/models/{name}/infer": post("Open Inference Protocol V2", tensor_list, tensors, outputs),
-            f"/v1/models/{name}:predict": post(
-                "V1, as TensorFlow Serving and KServe have it", one("instances"), {"instances": records}, said
-            ),
-            **({"/explain": post("how far each column moved the prediction", one("dataframe_records"), {
-                "dataframe_records": records}, explained)} if explains else {}),
-            **{
-                path: {"get": {"summary": text, "responses": {"200": {"description": "ok"}}}}
-                for path, text in {**_READING, f"/v2/models/{name}": "inputs and outputs"}.items()
-            },
-        },
-        "components": {"schemas": {"Row": row, "Said": model.artefact.signature["output"], "Error": _ERROR}},
-    }  # fmt: skip
-
-
-_READING = {
-    "/v2/health/live": "whether the server lives",
-    "/v2/health/ready": "whether it can answer",
-    "/ping": "the same, for MLflow's clients",
-    "/status": "what is served, and since when",
-    "/metrics": "for Prometheus",
-}
-
-
-def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    told: dict[str, Any] = {"schema": schema}
-    return {"application/json": told if example is None else {**told, "example": example}}
 
 
 def _page(model: Model, name: str, version: str, explains: bool) -> str:
@@ -140,10 +42,10 @@ def _page(model: Model, name: str, version: str, explains: bool) -> str:
     calls = "".join(
         f"<h3>{_text(title)}</h3><pre>{_text(_curl(path, body))}</pre>"
         for title, path, body in (
-            ("MLflow", "/invocations", {"dataframe_records": _example(model)}),
-            ("Open Inference Protocol V2", f"/v2/models/{name}/infer", _tensors(model)),
-            ("V1", f"/v1/models/{name}:predict", {"instances": _example(model)}),
-            *([("Why", "/explain", {"dataframe_records": _example(model)})] if explains else []),
+            ("MLflow", "/invocations", {"dataframe_records": example(model)}),
+            ("Open Inference Protocol V2", f"/v2/models/{name}/infer", tensors_of(model)),
+            ("V1", f"/v1/models/{name}:predict", {"instances": example(model)}),
+            *([("Why", "/explain", {"dataframe_records": example(model)})] if explains else []),
         )
     )
     return (
