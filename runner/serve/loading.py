@@ -124,8 +124,9 @@ def _replayed(
     for name, found in (("prediction", said.predictions), ("probabilities", said.probabilities)):
         if found is None:
             continue
-        if len(found) != rows.count or not _all_finite(found):
-            what = "no finite number" if len(found) == rows.count else f"{len(found)} rows for {rows.count}"
+        fits = found.ndim == (1 if name == "prediction" else 2) and len(found) == rows.count
+        if not fits or not _all_finite(found):
+            what = "no finite number" if fits else f"an array of shape {list(found.shape)} for {rows.count} rows"
             raise InputError(f"{folder}: of its own example it says {what} ({name})", "train it again")
         if expected is not None and not _close(found, expected.get(name), within):
             text = f"{folder}: what it says of its example is not what was recorded ({name})"
@@ -139,6 +140,15 @@ def _all_finite(found: Any) -> bool:
     import numpy
 
     return found.dtype.kind not in "fc" or bool(numpy.isfinite(found).all())
+
+
+def same(one: Said, other: Said) -> bool:
+    """Whether the same was said of the same rows, up to rounding."""
+    if not _close(one.predictions, other.predictions, _SAME):
+        return False
+    return other.probabilities is None or (
+        one.probabilities is not None and _close(one.probabilities, other.probabilities, _SAME)
+    )
 
 
 def _close(found: Any, other: Any, within: Mapping[str, float]) -> bool:
@@ -204,12 +214,7 @@ def _agree(own: Predictor, fast: Predictor, columns: Sequence[Any], probable: bo
         except Exception:  # noqa: BLE001 - so does the other one
             return True
         return False
-    found = fast.predict(columns, probable)
-    if not _close(found.predictions, wanted.predictions, _SAME):
-        return False
-    return wanted.probabilities is None or (
-        found.probabilities is not None and _close(found.probabilities, wanted.probabilities, _SAME)
-    )
+    return same(fast.predict(columns, probable), wanted)
 
 
 def _trials(artefact: Artefact, checks: Checks) -> list[list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -77,3 +78,73 @@ class Stuck(Sound):
         while "eternity" in set(table["city"]):
             time.sleep(0.1)
         return super().predict(table)
+
+
+class Counting(Sound):
+    """Says yes so many times, and then comes to grief in its own way."""
+
+    def __init__(self, way: str, sound_calls: int) -> None:
+        self.way = way
+        self.left = sound_calls
+
+    def predict(self, table: Any) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            return super().predict(table)
+        return _griefs[self.way](len(table))
+
+
+def _exit(count: int) -> Any:
+    os._exit(count)
+
+
+def _signal(count: int) -> Any:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(3600)
+
+
+def _leave(count: int) -> Any:
+    raise SystemExit(count)
+
+
+def _refuse(count: int) -> Any:
+    raise RuntimeError("no more of this")
+
+
+def _sleep(count: int) -> Any:
+    time.sleep(3600)
+
+
+def _turn(count: int) -> Any:
+    while True:
+        count += 1
+
+
+_griefs: dict[str, Any] = {
+    "exits": _exit,
+    "is killed": _signal,
+    "leaves": _leave,
+    "refuses": _refuse,
+    "sleeps": _sleep,
+    "turns": _turn,
+    "says no": lambda count: numpy.full(count, "no", dtype=object),
+    "says what no class is called": lambda count: numpy.full(count, "perhaps", dtype=object),
+    "says nothing": lambda count: None,
+    "says numbers": lambda count: numpy.ones(count),
+    "is not a number": lambda count: numpy.full(count, numpy.nan),
+    "is infinite": lambda count: numpy.full(count, numpy.inf),
+    "says too much": lambda count: numpy.full(count + 1, "yes", dtype=object),
+    "says too little": lambda count: numpy.full(count - 1, "yes", dtype=object),
+    "says a matrix": lambda count: numpy.full((count, 2), "yes", dtype=object),
+    "wants all memory": lambda count: numpy.empty(1 << 50, dtype=numpy.int8),
+}
+
+
+class Reduced:
+    """Is made by calling something when it is read."""
+
+    def __init__(self, call: Any, *given: Any) -> None:
+        self.made = call, given
+
+    def __reduce__(self) -> Any:
+        return self.made

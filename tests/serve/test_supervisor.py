@@ -3,85 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import io
-import json
 import os
 import signal
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import joblib
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from runner.serve.settings import Limits, Served, Settings
-from runner.serve.supervisor import Supervisor
 from runner.values import replace
 from tests.serve import bad_models
 from tests.serve.models import ROW, churn, customers, labels, pipeline, write_model
-from tests.serve.servers import PATIENCE, REPOSITORY, ask_over, wait_until
-
-PATH = "/v1/models/churn:predict"
-BODY = {"instances": [ROW]}
-
-
-class Running:
-    """A supervisor in a thread, and what it told."""
-
-    def __init__(self, listening: socket.socket) -> None:
-        self.pid = 0
-        self.port = listening.getsockname()[1]
-        self.events: list[dict[str, Any]] = []
-        self._news = threading.Condition()
-        environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        self.supervisor = Supervisor(listening, self._told, environ=environ)
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.supervisor.run, args=(self.stop,))
-        self.thread.start()
-
-    def _told(self, event: Any) -> None:
-        with self._news:
-            self.events.append(dict(event))
-            self._news.notify_all()
-
-    def wait_for(self, event: str, version: str, since: int = 0) -> dict[str, Any]:
-        """The first event of this name about a version, of those after the first `since`."""
-
-        def found() -> list[dict[str, Any]]:
-            return [one for one in self.events[since:] if (one["event"], one.get("version")) == (event, version)]
-
-        with self._news:
-            assert self._news.wait_for(lambda: bool(found()), PATIENCE), self.events
-            return found()[0]
-
-    def serve(self, settings: Settings) -> None:
-        """Swap, and wait until it is done; for a moment the old one goes on taking connections, too."""
-        since = len(self.events)
-        self.supervisor.swap(settings)
-        self.pid = self.wait_for("serving", settings.served.version, since)["pid"]
-
-    def serve_alone(self, settings: Settings) -> None:
-        """Swap, and wait until the old one takes no connections any more."""
-        self.serve(settings)
-        wait_until(lambda: {self.status()["pid"] for _ in range(20)} == {self.pid})
-
-    def ask(self, path: str = PATH, body: Any = BODY) -> tuple[int, Any]:
-        """One answer over a connection of its own."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
-            status, answer, _ = ask_over(connection, path, body)
-        return status, json.loads(answer)
-
-    def connect(self) -> socket.socket:
-        """A bare connection."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
-
-    def status(self) -> Any:
-        return self.ask("/status", None)[1]
+from tests.serve.servers import wait_until
+from tests.serve.supervised import Running, clients, exchange, of, supervised
 
 
 @pytest.fixture(scope="module")
@@ -114,32 +51,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-def exchange(folder: Path, name: str, data: bytes) -> None:
-    """As somebody would who can also write the manifest."""
-    (folder / name).write_bytes(data)
-    told = json.loads((folder / "manifest.json").read_bytes())
-    told["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-    (folder / "manifest.json").write_text(json.dumps(told))
-
-
-def of(folder: Path, version: str, workers: int = 1, **limits: float) -> Settings:
-    """Settings for a folder."""
-    served = Served(str(folder), "churn", version, formats=("skops", "joblib"))
-    return Settings(served, Limits(idle_seconds=2.0, **limits), workers=workers)  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Running]:
     """One supervisor for all tests here."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    listening.setblocking(False)
-    made = Running(listening)
-    try:
+    with supervised() as made:
         yield made
-    finally:
-        made.stop.set()
-        made.thread.join(PATIENCE)
-        assert not made.thread.is_alive()
 
 
 @pytest.fixture
@@ -147,33 +63,6 @@ def running(shared: Running, folders: dict[str, Path]) -> Running:
     """The supervisor, which serves the model `one` as version 1."""
     shared.serve_alone(of(folders["one"], "1"))
     return shared
-
-
-@contextlib.contextmanager
-def clients(running: Running, count: int) -> Iterator[list[Any]]:
-    """Clients that ask and ask, each over a connection that it keeps; the answers come into the list."""
-    answers: list[Any] = []
-    done = threading.Event()
-
-    def ask_on() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)
-        while not done.is_set():
-            try:
-                answers.append(ask_over(connection, PATH, BODY)[:2])
-            except (OSError, http.client.HTTPException) as error:
-                answers.append(error)
-                connection.close()
-        connection.close()
-
-    threads = [threading.Thread(target=ask_on) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(PATIENCE)
 
 
 SWAPS = int(os.environ.get("SWAPS", "8"))
@@ -262,6 +151,23 @@ def test_a_model_that_comes_to_grief_over_a_row_is_served_again(
     running.wait_for(event, kind, since)
     assert running.ask() == (200, {"predictions": ["yes"]})
     assert running.wait_for("serving", kind, since)["pid"] != running.pid
+
+
+def test_a_version_whose_worker_keeps_dying_gives_way_to_the_one_before(
+    running: Running, folders: dict[str, Path]
+) -> None:
+    running.serve_alone(of(folders["one"], "sound"))
+    running.serve_alone(of(folders["Mortal"], "mortal", deaths=2))
+    since = len(running.events)
+    for deaths in (1, 2):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            running.ask(body={"instances": [{**ROW, "city": "death"}]})
+        wait_until(lambda: [one["event"] for one in running.events[since:]].count("died") == deaths)  # noqa: B023
+        assert running.ask() == (200, {"predictions": ["yes"]})
+    said = "its worker died 2 times within 600 s: version sound, which served before, serves again"
+    assert running.wait_for("failed", "mortal", since)["reason"] == said
+    running.wait_for("serving", "sound", since)
+    assert running.status()["version"] == "sound"
 
 
 def test_a_model_that_eats_all_memory_is_ended_and_served_again(running: Running, folders: dict[str, Path]) -> None:
