@@ -17,7 +17,7 @@ TEST_JOBS = $(if $(filter auto,$(JOBS)),$(shell echo $$(( $$(nproc) + 2 ))),$(JO
 PYTEST_ARGS ?=
 SEED ?= 1
 
-.PHONY: help venv demo test shap example-pytorch oracle hostile fuzz soak-serve soak-pull bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
+.PHONY: help venv demo test shap example-pytorch oracle hostile fuzz soak-serve soak-pull bad-models open-inference mlflow-client bench-serve limits torture torture-kills torture-cuts torture-lives audit-torture check check-format check-lint check-types check-imports check-schemas format constraints clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +75,30 @@ RELEASES ?= 60
 soak-pull: $(READY) ## Release RELEASES models to two servers while the remote comes and goes (SEED=1)
 	@RELEASES=$(RELEASES) SEED=$(SEED) $(BIN)/python -m pytest --quiet -s tests/delivery/soak.py $(PYTEST_ARGS)
 
-bench-serve: $(READY) ## Requests per second of runner serve beside others (PEERS=FOLDER/bin with mlserver)
-	@$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers $(PEERS))
+BAD ?= 240
+
+bad-models: $(READY) ## Offer a server BAD models that must not be served while four clients ask the good one (SEED=1)
+	@BAD_MODELS=$(BAD) SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/serve/test_bad_folders.py $(PYTEST_ARGS)
+
+# The official document of the protocol at a commit; say which file where there is no network.
+OPEN_INFERENCE ?= $(VENV)/open_inference_rest.yaml
+OPEN_INFERENCE_COMMIT := 18d5991e9e45d291f53103cc79e13ecc6212ffae
+EXAMPLES ?= 500
+
+open-inference: $(READY) ## Hold the server's answers against the official OpenAPI file of the Open Inference Protocol (EXAMPLES=500)
+	@test -s '$(OPEN_INFERENCE)' || curl --fail --silent --show-error --location --output '$(OPEN_INFERENCE)' \
+		https://raw.githubusercontent.com/kserve/open-inference-protocol/$(OPEN_INFERENCE_COMMIT)/specification/protocol/open_inference_rest.yaml
+	@OPEN_INFERENCE='$(abspath $(OPEN_INFERENCE))' EXAMPLES=$(EXAMPLES) SEED=$(SEED) \
+		$(BIN)/python -m pytest --quiet tests/serve/test_openapi.py $(PYTEST_ARGS)
+
+mlflow-client: $(READY) ## Ask the server by MLflow's own client, in an environment of its own (mlflow-skinny, 120 MB)
+	@test -x $(VENV)/mlflow/bin/python || $(BIN)/python -m venv $(VENV)/mlflow
+	@$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		'mlflow-skinny==3.17.2' pandas
+	@WITH_MLFLOW=$(CURDIR)/$(VENV)/mlflow/bin/python $(BIN)/python -m pytest --quiet tests/serve/test_mlflow_client.py $(PYTEST_ARGS)
+
+bench-serve: $(READY) ## Requests per second of runner serve beside others (PEERS and MLFLOW: folders of programs; WRITE=docs/serving.md)
+	@$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers $(PEERS)) $(if $(MLFLOW),--mlflow $(MLFLOW)) $(if $(WRITE),--write $(WRITE))
 
 limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
 	@$(BIN)/python -m tests.hostile.limits
