@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.core.targets import TIMEOUT_SECONDS, WITHIN_SECONDS, CommandTarget, ServerTarget, Target
+from runner.core.units import seconds_of
 from runner.specs import places, yaml12
 from runner.specs.left_out import Faults
 from runner.specs.places import Locator
-from runner.specs.units import seconds_of
 from runner.values import dataclass
 
 HANDLED = ("server", "command")
