@@ -29,6 +29,8 @@ from runner.values import dataclass
 _EVERY_SECONDS = 1.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 60.0
 _HASHED_BYTES = 1 << 20
+_BUCKETS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "r2", "oss"])
+"""Where folders need not be made, and to make one may make a bucket that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,10 @@ class Shipper:
             there = f"{root.rstrip('/')}/{day}/{path.stem}-{_digest(path)[:12]}.{ending}"
             size = made.stat().st_size
             if not _has(files, there, size):
-                files.makedirs(there.rpartition("/")[0], exist_ok=True)
-                if "file" in files.protocol:
+                kinds = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+                if not kinds & _BUCKETS:
+                    files.makedirs(there.rpartition("/")[0], exist_ok=True)
+                if "file" in kinds:
                     files.put_file(str(made), f"{there}.part")
                     os.replace(f"{there}.part", there)
                 else:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import queue
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ import pytest
 
 from runner import artefacts
 from runner.serve.grpc_messages import METHODS, messages
+from runner.serve.settings import Served, Settings
+from runner.serve.supervisor import Supervisor
 from tests.serve.models import ROW, churn, customers
-from tests.serve.servers import Server, serving
+from tests.serve.servers import PATIENCE, REPOSITORY, Server, serving
 
 grpc = pytest.importorskip("grpc", reason="the extra `grpc` is not installed")
 triton = pytest.importorskip("tritonclient.grpc")
@@ -134,3 +139,46 @@ def test_the_messages_are_those_of_the_protocol() -> None:
             assert known[field.name] == (field.number, field.type, field.is_repeated), (name, field.name)
     service = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     assert set(METHODS) <= {method.name for method in service.methods}
+
+
+def test_no_call_fails_while_models_are_swapped(folder: Path) -> None:
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    listening.setblocking(False)
+    events: queue.Queue[Any] = queue.Queue()
+    address, stop, enough = f"127.0.0.1:{free_port()}", threading.Event(), threading.Event()
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    supervisor = Supervisor(listening, events.put, environ=environ, grpc=address)
+    running = threading.Thread(target=supervisor.run, args=(stop,))
+    running.start()
+    answers: list[Any] = []
+
+    def wait_for(event: str) -> None:
+        while (told := events.get(timeout=PATIENCE))["event"] != event:
+            assert told["event"] != "failed", told
+
+    def ask_on() -> None:
+        with triton.InferenceServerClient(address) as client:
+            inputs = tensors(client, customers().head(1))
+            while not enough.is_set():
+                try:
+                    answers.append(client.infer("churn", inputs).as_numpy("prediction").tolist())
+                except triton.InferenceServerException as error:
+                    answers.append(error)
+
+    asking = [threading.Thread(target=ask_on) for _ in range(3)]
+    try:
+        supervisor.swap(Settings(Served(str(folder), "churn", "1")))
+        wait_for("grpc")
+        for thread in asking:
+            thread.start()
+        for version in range(2, 6):
+            supervisor.swap(Settings(Served(str(folder), "churn", str(version))))
+            wait_for("serving")
+    finally:
+        enough.set()
+        for thread in asking:
+            thread.join(PATIENCE)
+        stop.set()
+        running.join(PATIENCE)
+    assert len(answers) > 4
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []

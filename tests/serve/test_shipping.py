@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import numpy
+import pyarrow
 import pyarrow.parquet
 import pytest
 
@@ -109,6 +110,29 @@ def test_an_address_that_nothing_knows_is_refused_before_anything_is_served() ->
     with pytest.raises(InputError, match="such as s3://BUCKET/FOLDER"):
         check_address("nowhere://x", "jsonl")
     check_address("file:///x", "parquet")
+
+
+def test_a_bucket_holds_what_was_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moto = pytest.importorskip("moto.server", reason="pip install 'moto[server]' s3fs, and a bucket is tried, too")
+    boto3, _ = pytest.importorskip("boto3"), pytest.importorskip("s3fs")
+    bucket = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    bucket.start()
+    try:
+        url = "http://{}:{}".format(*bucket.get_host_and_port())
+        for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y", "ENDPOINT_URL": url}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        client = boto3.client("s3", region_name="us-east-1")
+        written(tmp_path, "s3://log/churn")
+        shipper = Shipper(Way(str(tmp_path), "s3://log/churn", "parquet", 1 << 20))
+        assert not shipper.ship()
+        assert "bucket does not exist" in str(shipper.fault)
+        client.create_bucket(Bucket="log")
+        assert shipper.ship(at_once=True)
+        (there,) = client.list_objects_v2(Bucket="log")["Contents"]
+        body = client.get_object(Bucket="log", Key=there["Key"])["Body"].read()
+        assert pyarrow.parquet.read_table(pyarrow.BufferReader(body)).num_rows == 2
+    finally:
+        bucket.stop()
 
 
 @pytest.fixture(scope="module")
