@@ -171,7 +171,44 @@ def resolve(
     `parsing` the `parsing` section of DVC's configuration; `bounds` those of the file, which hold for what groups make
     of it, too.
     """
+    written = _as_written(definition, base, files)
+    if written is not None:
+        return written, []
     return _Resolution(definition, base, files, parsing, locator, bounds).run()
+
+
+def _as_written(definition: Mapping[str, Any], base: str, files: GitFiles) -> Resolved | None:
+    """A definition with nothing to resolve, as DVC's resolver gives it back; None where that has to be asked.
+
+    It takes a third of a millisecond for each stage, and as long as two hundred of them to be imported.
+    """
+    stages, sections = definition.get("stages") or {}, {}
+    if "vars" in definition or uses_templates(definition) or not all(map(_is_plain, stages.items())):
+        return None
+    for name, kind in _SECTIONS.items():
+        if not isinstance(definition.get(name, kind()), kind):
+            return None
+        sections[name] = definition.get(name) or kind()
+    default = posixpath.join("" if base == "." else base, _DEFAULT_PARAMS)
+    try:
+        if files.exists(default):  # DVC reads it for every pipeline, and says what is wrong with it
+            files.open(default)
+    except (FileNotFoundError, SpecError):
+        return None
+    made = {name: dict(stage) for name, stage in stages.items()}
+    del sections["datasets"]
+    return Resolved(made, {}, consulted=list(files.consulted), **sections)
+
+
+def _is_plain(named: tuple[str, Any]) -> bool:
+    """Whether this is one stage, and not a group of them."""
+    name, stage = named
+    return "@" not in name and isinstance(stage, dict) and not {"foreach", "matrix", "do"} & stage.keys()
+
+
+_SECTIONS: dict[str, type] = {"metrics": list, "artifacts": dict, "plots": list, "params": list, "datasets": list}
+"""What stands beside stages."""
+_DEFAULT_PARAMS = "params.yaml"
 
 
 class _Resolution:
