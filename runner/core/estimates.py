@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from runner.core.nouns import Address, Resources, Stage
+from runner.core.nouns import Address, Resources
 from runner.core.recorded import MOST_TIMES
 from runner.core.schedule import Queue
 from runner.values import dataclass
@@ -144,10 +144,12 @@ def price_of(work: Sequence[Work], room: Capacity) -> Price:
         return {row.address: which(known[row.address]) if row.address in known else 0.0 for row in work}
 
     usual = lasting(lambda estimate: estimate.seconds)
-    seconds = _span(work, usual, room)
+    after = _after(work)
+    heights = _heights(work, after)
+    seconds = _span(work, usual, room, after, heights)
 
     def end(ends: Mapping[Address, float]) -> float:
-        return seconds if ends == usual else _span(work, ends, room)
+        return seconds if ends == usual else _span(work, ends, room, after, heights)
 
     return Price(
         estimates=known,
@@ -161,26 +163,36 @@ def price_of(work: Sequence[Work], room: Capacity) -> Price:
     )
 
 
-def _span(work: Sequence[Work], seconds: Mapping[Address, float], room: Capacity) -> float:
+class _Task(NamedTuple):
+    """A stage as a queue sees it."""
+
+    address: Address
+    resources: Resources
+    mutex: tuple[str, ...]
+
+
+def _span(
+    work: Sequence[Work],
+    seconds: Mapping[Address, float],
+    room: Capacity,
+    after: Mapping[Address, Sequence[Address]],
+    heights: Mapping[Address, int],
+) -> float:
     """The time from the begin to the end, in the order in which a reconcile would start these stages."""
     waiting = {row.address: len(row.needs) for row in work}
-    after = _after(work)
-    stages = {
-        row.address: Stage(row.address, (), resources=Resources(row.cpu, row.memory_bytes), mutex=row.mutex)
-        for row in work
-    }
-    heights = _heights(work, after)
-    queue = Queue(jobs=room.jobs, cpu=room.cpu, memory_bytes=room.memory_bytes, heights=heights)
+    asked = {(row.cpu, row.memory_bytes): Resources(row.cpu, row.memory_bytes) for row in work}
+    tasks = {row.address: _Task(row.address, asked[row.cpu, row.memory_bytes], row.mutex) for row in work}
+    queue: Queue[_Task] = Queue(jobs=room.jobs, cpu=room.cpu, memory_bytes=room.memory_bytes, heights=heights)
     for row in work:
         if not row.needs:
-            queue.push(stages[row.address])
+            queue.push(tasks[row.address])
     now = 0.0
     running: list[tuple[float, int, Address]] = []
     started = 0
     while not queue.idle:
-        for stage in queue.take():
+        for task in queue.take():
             started += 1
-            heapq.heappush(running, (now + seconds[stage.address], started, stage.address))
+            heapq.heappush(running, (now + seconds[task.address], started, task.address))
         if not running:
             break  # what is left asks for more than this host has: it cannot run here
         now, _, done = heapq.heappop(running)
@@ -188,7 +200,7 @@ def _span(work: Sequence[Work], seconds: Mapping[Address, float], room: Capacity
         for address in after[done]:
             waiting[address] -= 1
             if not waiting[address]:
-                queue.push(stages[address])
+                queue.push(tasks[address])
     return now
 
 

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
 
-from runner.core.nouns import Address, Stage
+from runner.core.nouns import Address, Resources
 
 
-class Queue:
+class Task(Protocol):
+    """What a queue asks of a stage."""
+
+    @property
+    def address(self) -> Address:
+        """Its name."""
+
+    @property
+    def resources(self) -> Resources:
+        """What it needs while it runs."""
+
+    @property
+    def mutex(self) -> tuple[str, ...]:
+        """What no other stage may hold while it runs."""
+
+
+T = TypeVar("T", bound=Task)
+
+
+class Queue(Generic[T]):
     """Ready and running stages under limits; a data structure, it starts nothing.
 
     A stage that does not fit now does not stop a smaller one behind it; since every running stage ends, and a stage
@@ -20,20 +40,20 @@ class Queue:
         self._cpu = _thousandths(cpu)
         self._memory_bytes = memory_bytes
         self._heights = heights
-        self._ready: list[tuple[int, int, Stage]] = []
+        self._ready: list[tuple[int, int, T]] = []
         self._pushed = 0
-        self._running: dict[Address, Stage] = {}
+        self._running: dict[Address, T] = {}
         self._held: set[str] = set()
 
-    def push(self, stage: Stage) -> None:
+    def push(self, stage: T) -> None:
         """A stage whose inputs are all there."""
         self._pushed += 1
         heapq.heappush(self._ready, (-self._heights.get(stage.address, 0), self._pushed, stage))
 
-    def take(self) -> list[Stage]:
+    def take(self) -> list[T]:
         """The stages to start now; they count as running from here on."""
-        taken: list[Stage] = []
-        passed: list[tuple[int, int, Stage]] = []
+        taken: list[T] = []
+        passed: list[tuple[int, int, T]] = []
         while self._ready and len(self._running) < self._jobs:
             item = heapq.heappop(self._ready)
             if self._fits(item[2]):
@@ -62,24 +82,24 @@ class Queue:
         """Whether nothing runs and nothing is ready."""
         return not self._running and not self._ready
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: T) -> None:
         """A stage that starts without having been ready: it counts as running from here on."""
         self._start(stage)
 
-    def clear(self) -> list[Stage]:
+    def clear(self) -> list[T]:
         """Forget what has not started, for a stop; returns it."""
         dropped = [stage for _, _, stage in self._ready]
         self._ready.clear()
         return dropped
 
-    def _fits(self, stage: Stage) -> bool:
+    def _fits(self, stage: T) -> bool:
         return (
             _thousandths(stage.resources.cpu) <= self._cpu
             and stage.resources.memory_bytes <= self._memory_bytes
             and self._held.isdisjoint(stage.mutex)
         )
 
-    def _start(self, stage: Stage) -> None:
+    def _start(self, stage: T) -> None:
         self._running[stage.address] = stage
         self._cpu -= _thousandths(stage.resources.cpu)
         self._memory_bytes -= stage.resources.memory_bytes

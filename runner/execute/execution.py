@@ -57,7 +57,7 @@ class Execution:
         walk: Walk,
         plan: Plan,
         context: Context,
-        capacity: Queue,
+        capacity: Queue[Stage],
         sink: Sink,
         stop: threading.Event,
         workers: Workers[Finished],

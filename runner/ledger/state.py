@@ -8,9 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import Member, md5_hex, parse_listing
-from runner.core.merkle import Frontier
 from runner.core.nouns import Address
 from runner.core.pretty import pretty_text
 from runner.core.recorded import FRESH, Entry, Hit, Recorded, Verified
@@ -23,6 +21,7 @@ from runner.ledger.verified import parse_verified_lines
 from runner.values import dataclass
 
 if TYPE_CHECKING:
+    from runner.core.merkle import Frontier
     from runner.core.release_files import Files
 
 _FILE_LIMIT_BYTES = 64 << 20
@@ -287,6 +286,9 @@ class State:
 
     def end(self) -> End:
         """The end of the ledger; raises Held where state, checkpoint, frontier and last record do not agree."""
+        from runner.core.checkpoint import BadCheckpoint, parse_checkpoint  # imported late: only to append
+        from runner.core.merkle import Frontier
+
         head = self.summary.head
         try:
             frontier = Frontier.parse((self._reader.file(self.commit, layout.FRONTIER) or b"").decode())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import os
-import platform
-import socket
+import sys
 from pathlib import Path
 
 from runner.values import dataclass
@@ -33,13 +31,19 @@ def this_host() -> Host:
     """The facts of this host, read once."""
     cores, memory_bytes = host_resources()
     return Host(
-        hostname=socket.gethostname(),
-        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
-        python=platform.python_version(),
+        hostname=os.uname().nodename,
+        platform=platform_name(),
+        python=sys.version.split()[0],
         cores=cores,
         memory_bytes=memory_bytes,
         user=_user(),
     )
+
+
+def platform_name() -> str:
+    """System, release and machine."""
+    system = os.uname()  # what the module `platform` says of Linux, without its import
+    return f"{system.sysname} {system.release} {system.machine}"
 
 
 def host_resources(cgroups: Path = CGROUPS) -> tuple[float, int]:
@@ -59,6 +63,8 @@ def host_resources(cgroups: Path = CGROUPS) -> tuple[float, int]:
 
 def _user() -> str:
     """The name of the user, or the number where it has none (a container with a bare uid)."""
+    import getpass  # imported late: start-up
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -19,6 +19,7 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 """Colours and other orders to a terminal (ECMA-48: CSI and OSC sequences, and single ones)."""
 _OBJECT_NAME = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})(?:\+[0-9a-f]{32})?\b")
 """A commit, and behind it the reconcile that was forced to run for it once more."""
+_SHORTEST_NAME = 40
 _ORDER = re.compile(r"#(?=#\[)|^\s*:(?=:)")
 """`::...::` at the beginning of a line and `##[...]` anywhere in it are orders to a runner of GitHub's."""
 
@@ -73,7 +74,8 @@ class Style:
     @staticmethod
     def safe(text: str) -> str:
         """Text from a repository as one line that is only text: it redraws no terminal and is no order to CI."""
-        return _ORDER.sub(r"\g<0> ", without_unseen(text.replace("\t", " "), "�"))
+        seen = without_unseen(text.replace("\t", " "), "�")
+        return _ORDER.sub(r"\g<0> ", seen) if "::" in seen or "##[" in seen else seen
 
     @staticmethod
     def safe_lines(text: str) -> list[str]:
@@ -111,6 +113,8 @@ def reason_text(text: str) -> str:
 
 def short_names(text: str) -> str:
     """A text with the names of commits in it short, as long as that leaves different ones different."""
+    if len(text) < _SHORTEST_NAME:
+        return text
     names = {found[0] for found in _OBJECT_NAME.finditer(text)}
     is_clear = len({_short_name(name) for name in names}) == len(names)
     return _OBJECT_NAME.sub(lambda found: _short_name(found[0]), text) if is_clear else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from itertools import islice
 
@@ -16,5 +15,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word that is most like this one, None where none is; only short ones are compared, and not too many."""
     if len(word) > _LONGEST:
         return None
+    import difflib  # imported late: only for what is wrong
+
     candidates = islice((other for other in known if len(other) <= _LONGEST), _MOST)
     return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff)), None)

@@ -10,31 +10,26 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.core.canonical import canonical_digest
-from runner.core.nouns import Notice, Pipeline, Stage, is_external
+from runner.core.nouns import Notice, Pipeline
 from runner.errors import Finding, Place, SpecError
 from runner.git.tree import SUBMODULE, SYMLINK
-from runner.specs import builtin_stages, left_out, params, places, render, schemas, yaml12
+from runner.specs import left_out, params, schemas, yaml12
 from runner.specs.documents import Document, locator_of, only_of_stages, without_stages
-from runner.specs.grammar import GitFiles, Resolved, check_for_templates, resolve, uses_templates
+from runner.specs.grammar import GitFiles, check_for_templates
 from runner.specs.layout import Layout
 from runner.specs.left_out import Faults
 from runner.specs.parse_cache import ParseCache
-from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
 from runner.specs.places import Locator
-from runner.specs.stage_rows import row_of, stages_of
-from runner.values import dataclass, field, replace
-
-if TYPE_CHECKING:
-    from runner.specs.stage_code import StageCode
+from runner.specs.stage_rows import stages_of
+from runner.values import dataclass, field
 
 _CONSULTED_NAMESPACE = "consulted"
 _PIPELINE_NAMESPACE = "pipelines"
 _DEFINITION_NAMESPACE = "definitions"
 _LINK_LIMIT_BYTES = 4096
-_NOT_HANDLED_SECTIONS = ("on", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class LoadedPipeline:
 
 
 @dataclass(slots=True)
-class _Source:
+class Source:
     """A pipeline's definition before it is parsed."""
 
     name: str
@@ -88,7 +83,7 @@ def load_adopted(
         return known[0], known[1]
 
     base = posixpath.dirname(file) or "."
-    source = _Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1), file, faults=source_faults)
+    source = Source(file, file, base, True, [oid], locator, definition, Place(file, 1, 1), file, faults=source_faults)
     return _load(source, layout, cache, parsing, faults)
 
 
@@ -135,8 +130,8 @@ def load_document(
 
     `project` gives what the Project says of its purpose, which some stages of the library tell on.
     """
-    said = project() if builtin_stages.asks_project(document.spec) else {}
-    source = _Source(
+    said = project() if _asks_project(document.spec) else {}
+    source = Source(
         name=document.name,
         file=document.file,
         base=layout.dvc_root,
@@ -150,6 +145,15 @@ def load_document(
         project=said,
     )
     return _load(source, layout, cache, parsing, faults)
+
+
+def _asks_project(definition: Mapping[str, Any]) -> bool:
+    stages = [stage for stage in (definition.get("stages") or {}).values() if isinstance(stage, Mapping)]
+    if not any("uses" in stage or "uses" in (stage.get("do") or ()) for stage in stages):
+        return False
+    from runner.specs.builtin_stages import asks_project  # imported late: only where a stage of the library is used
+
+    return asks_project(definition)
 
 
 def load_generated(
@@ -167,7 +171,7 @@ def load_generated(
     `origin` is what people edit to change it, and `locator` finds that; `marks` are the line and column that each of
     its stages comes from.
     """
-    source = _Source(
+    source = Source(
         name=name,
         file=locator.file,
         base=layout.dvc_root,
@@ -182,7 +186,7 @@ def load_generated(
 
 
 def _load(
-    source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any], faults: Faults
+    source: Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any], faults: Faults
 ) -> LoadedPipeline | None:
     key = canonical_digest([source.identity, source.name, source.base, layout.dvc_root, source.adopted, parsing])
     # What was left out of a document is in no key.
@@ -192,7 +196,9 @@ def _load(
         known = cache.get(_PIPELINE_NAMESPACE, digest)
         if isinstance(known, dict):
             return _loaded(source, layout, known, digest)
-    made = _make(source, layout, cache, parsing)
+    from runner.specs.making import make  # imported late: most is remembered
+
+    made = make(source, layout, _git_files(layout, cache), parsing)
     faults.findings.extend(dict.fromkeys(source.faults.findings))
     faults.left_out.extend(source.faults.left_out)
     if made is None:
@@ -232,8 +238,8 @@ def _state(item: Any, layout: Layout, cache: ParseCache) -> list[Any]:
     return [path, "loads"]
 
 
-def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: str) -> LoadedPipeline:
-    dvc_file = source.file if source.adopted else render.rendered_path(layout.dvc_root, source.name)
+def _loaded(source: Source, layout: Layout, value: Mapping[str, Any], digest: str) -> LoadedPipeline:
+    dvc_file = source.file if source.adopted else rendered_path(layout.dvc_root, source.name)
     pipeline = Pipeline(
         name=source.name,
         file=source.file,
@@ -247,82 +253,10 @@ def _loaded(source: _Source, layout: Layout, value: Mapping[str, Any], digest: s
     return LoadedPipeline(pipeline, digest, source.locator, tuple(value["not_handled"]), notices)
 
 
-def _make(
-    source: _Source, layout: Layout, cache: ParseCache, parsing: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[Any]] | None:
-    """The value for the cache and the files asked for; None where nothing can be read. What is wrong is noted."""
-    faults = source.faults
-    try:
-        definition, marks = source.definition()
-    except SpecError as error:
-        faults.findings.extend(error.findings)
-        return None
-    definition = _without_odd_names(source, definition)
-    if not source.adopted:
-        definition = builtin_stages.with_inputs(definition)
-    files = _git_files(layout, cache)
-    bounds = yaml12.DVC_YAML_BOUNDS if source.adopted else yaml12.SPEC_BOUNDS
-    resolved, problems = resolve(definition, source.base, files, parsing, source.locator, bounds)
-    codes, requests = ({}, []) if source.adopted else _with_code(source, layout, resolved, marks)
-    faults.findings.extend(problems)
-    if source.project:
-        told = {name: builtin_stages.with_project(stage, source.project) for name, stage in resolved.stages.items()}
-        resolved = replace(resolved, stages=told)
-    groups = definition.get("stages") or {}
-    faults.left_out.extend(left_out.by_stages(source.file, [groups[name]]) for name in resolved.failed)
-    stages = _read_stages(source, layout, definition, resolved, marks, codes)
-    metrics = _top_metrics(source, resolved)
-    text = None
-    if not source.adopted and not faults.findings:
-        has_params = layout.tree.get(posixpath.normpath(posixpath.join(source.base, "params.yaml"))) is not None
-        settled = {**definition, "stages": render.settled(definition.get("stages") or {}, resolved)}
-        text = render.render(settled, source.origin, has_default_params=has_params)
-    value = {
-        "stages": [row_of(stage) for stage in stages],
-        "metrics": metrics,
-        "notices": resolved.notices,
-        "rendered": text,
-        "not_handled": [] if source.adopted else [name for name in _NOT_HANDLED_SECTIONS if name in definition],
-    }
-    # Without a template the values of parameters do not matter: the commonest edit then costs no resolution.
-    plain = not uses_templates(definition)
-    return value, [*([path] if plain else path for path in resolved.consulted), *requests]
-
-
-def _with_code(
-    source: _Source, layout: Layout, resolved: Resolved, marks: Mapping[str, Any]
-) -> tuple[dict[str, StageCode], list[dict[str, Any]]]:
-    """Give stages the code that they use as dependencies; returns it by stage, and what was asked for it."""
-    codes: dict[str, StageCode] = {}
-    requests: list[dict[str, Any]] = []
-    named = [(name, stage) for name, stage in resolved.stages.items() if builtin_stages.uses_code(stage.get("uses"))]
-    if not named:
-        return codes, requests
-    from runner.specs import stage_code  # imported late: few specs name code
-
-    stated = {name: stage_code.request_of(stage, source.base) for name, stage in named}
-    asked = {name: request for name, request in stated.items() if request is not None}
-    for name, code in stage_code.codes_of(asked, resolved.groups, layout).items():
-        request = asked[name]
-        requests.append(request)
-        resolved.stages[name], codes[name] = stage_code.with_code(resolved.stages[name], code, request["wdir"])
-        mark = marks.get(resolved.groups.get(name, name), (0, 0))
-        notices = [(notice, *mark) for notice in code.notices]
-        resolved.notices.extend(notice for notice in notices if notice not in resolved.notices)
-    return codes, requests
-
-
-def _without_odd_names(source: _Source, definition: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The definition without stages whose names are not text, which are noted."""
-    stages = definition.get("stages") or {}
-    odd = {name: None for name in stages if not isinstance(name, str)}
-    for name in odd:
-        place = ("stages", name) if isinstance(name, int) else ("stages",)
-        finding = source.locator.finding(place, f"the stage name `{name}` is not text", "put it in quotes")
-        source.faults.leave_out(left_out.by_stages(source.file, [stages[name]]), [finding])
-    if not odd:
-        return definition
-    return {**definition, "stages": {name: stage for name, stage in stages.items() if name not in odd}}
+def rendered_path(dvc_root: str, name: str) -> str:
+    """Where the rendered `dvc.yaml` of a pipeline goes, from the root of the repository."""
+    path = f".runner/pipelines/{name}/dvc.yaml"
+    return path if dvc_root == "." else f"{dvc_root}/{path}"
 
 
 def _load_params(layout: Layout, cache: ParseCache, path: str, oid: str) -> Mapping[Any, Any]:
@@ -337,58 +271,3 @@ def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
         target_of=lambda oid: layout.blob(oid, "", _LINK_LIMIT_BYTES).decode("utf-8", "replace"),
         load=functools.partial(_load_params, layout, cache),
     )
-
-
-def _read_stages(
-    source: _Source,
-    layout: Layout,
-    definition: Mapping[str, Any],
-    resolved: Resolved,
-    marks: Mapping[str, Any],
-    codes: Mapping[str, StageCode],
-) -> list[Stage]:
-    reading = StageReading(
-        pipeline=source.name,
-        base=source.base,
-        dvc_root=layout.dvc_root,
-        adopted=source.adopted,
-        locator=source.locator,
-        defaults={} if source.adopted else {name: definition[name] for name in DEFAULTED_FIELDS if name in definition},
-        findings=source.faults.findings,
-        codes=codes,
-    )
-    for name in definition.get("stages") or {}:
-        check_handwritten_name(reading, str(name))
-    stages = []
-    for name, data in resolved.stages.items():
-        group = resolved.groups.get(name)
-        line, column = marks.get(group or name, (0, 0))
-        if "\0" in name or "\n" in name:
-            reading.add(
-                ("stages", group or name),
-                f"the generated name {name!r} holds a line break",
-                "use short values as items",
-            )
-            source.faults.leave_out(left_out.by_stages(source.file, [data]))
-            continue
-        stage = read_stage(reading, name, group, data, (line, column))
-        if stage is not None:
-            stages.append(stage)
-        else:
-            source.faults.leave_out(left_out.by_stages(source.file, [data]))
-    return stages
-
-
-def _top_metrics(source: _Source, resolved: Resolved) -> list[str]:
-    found = []
-    for index, path in enumerate(resolved.metrics):
-        whole = places.joined(source.base, path) if isinstance(path, str) and not is_external(path) else None
-        if whole is None:
-            source.faults.add(
-                source.locator.finding(
-                    ("metrics", index), f"the metrics file `{path}` leaves the repository", "name a file inside it"
-                )
-            )
-        else:
-            found.append(whole)
-    return found

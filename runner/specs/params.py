@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,6 @@ from typing import Any, Final
 from runner.errors import Finding, InputError, SpecError
 from runner.specs import yaml12
 from runner.specs.parse_cache import ParseCache
-from runner.specs.yaml_scalars import LONGEST_BITS
 
 _CACHE_NAMESPACE = "params"
 
@@ -45,7 +43,7 @@ def load_params(blob: bytes, file_name: str) -> dict[Any, Any]:
     suffix = file_name.rpartition(".")[2].lower() if "." in file_name else ""
     limit = _LIMITS_BYTES.get(suffix, yaml12.PARAMS_BOUNDS.size_bytes)
     if len(blob) > limit:
-        raise _broken(file_name, f"the file is larger than {limit >> 20} MiB", "keep data out of parameter files")
+        raise broken(file_name, f"the file is larger than {limit >> 20} MiB", "keep data out of parameter files")
     if suffix in ("json", "toml", "py"):
         value = _PARSERS[suffix](_text(blob, file_name), file_name)
         _check_values(value, file_name)
@@ -54,7 +52,7 @@ def load_params(blob: bytes, file_name: str) -> dict[Any, Any]:
     if not value and not isinstance(value, dict):
         return {}
     if not isinstance(value, dict):
-        raise _broken(file_name, "the parameters are no mapping", "write `name: value` lines")
+        raise broken(file_name, "the parameters are no mapping", "write `name: value` lines")
     return value
 
 
@@ -158,7 +156,7 @@ def _text(blob: bytes, file_name: str) -> str:
     try:
         return blob.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _broken(file_name, "the text is not UTF-8", "save the file as UTF-8") from error
+        raise broken(file_name, "the text is not UTF-8", "save the file as UTF-8") from error
 
 
 def _json(text: str, file_name: str) -> Any:
@@ -169,7 +167,7 @@ def _json(text: str, file_name: str) -> Any:
             [Finding(file_name, error.lineno, error.colno, f"not JSON: {error.msg}", "mend the syntax")]
         ) from error
     except (RecursionError, ValueError) as error:
-        raise _broken(
+        raise broken(
             file_name, "the JSON is nested too deeply or holds a number that is too long", "simplify it"
         ) from error
 
@@ -181,7 +179,7 @@ def _toml(text: str, file_name: str) -> Any:
     # The parser takes the cube of the length of a dotted key. Keys hold no blanks and no commas but in quotes.
     longest = max((part.count(".") for part in re.split(r"[^\w.\-\"']+", re.sub(r"[ \t]+", "", text))), default=0)
     if longest > _LONGEST_KEY:
-        raise _broken(file_name, f"a key has more than {_LONGEST_KEY} parts", "write shorter keys")
+        raise broken(file_name, f"a key has more than {_LONGEST_KEY} parts", "write shorter keys")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -190,41 +188,13 @@ def _toml(text: str, file_name: str) -> Any:
         message = str(error)[: match.start()] if match else str(error)
         raise SpecError([Finding(file_name, *place, f"not TOML: {message}", "mend the syntax")]) from error
     except (RecursionError, ValueError) as error:
-        raise _broken(file_name, f"not TOML: {error}", "mend the syntax") from error
-
-
-def _python(text: str, file_name: str) -> Any:
-    import warnings  # imported late: start-up
-
-    try:
-        with warnings.catch_warnings():
-            # Python would warn of odd escapes, and look for the line in a file of this name.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text, filename="<parameters>")
-        _check_keys(tree, file_name)
-        return _assignments(tree.body, self_only=False)
-    except SyntaxError as error:
-        place = (error.lineno or 0, error.offset or 0)
-        raise SpecError([Finding(file_name, *place, f"not Python: {error.msg}", "mend the syntax")]) from error
-    except (RecursionError, MemoryError, ValueError) as error:
-        raise _broken(
-            file_name, f"the Python file cannot be parsed: {error}", "keep parameters to plain assignments"
-        ) from error
-
-
-def _check_keys(tree: ast.AST, file_name: str) -> None:
-    """Raise SpecError for mappings and sets that take quadratic time to build."""
-    costly = 0
-    for node in ast.walk(tree):
-        keys = node.keys if isinstance(node, ast.Dict) else node.elts if isinstance(node, ast.Set) else ()
-        costly += sum(not (isinstance(key, ast.Constant) and not yaml12.is_costly_key(key.value)) for key in keys)
-    if costly > yaml12.MAX_COSTLY_KEYS:
-        message = f"more than {yaml12.MAX_COSTLY_KEYS:,} keys that are neither text nor small numbers"
-        raise _broken(file_name, message, "put the keys in quotes")
+        raise broken(file_name, f"not TOML: {error}", "mend the syntax") from error
 
 
 def _check_values(value: Any, file_name: str) -> None:
     """Raise SpecError for values that are nested too deeply, too many, or that nothing could be said of."""
+    from runner.specs.yaml_scalars import LONGEST_BITS  # imported late: start-up
+
     bounds, level, nodes = yaml12.PARAMS_BOUNDS, [value], 0
     for _ in range(bounds.depth):
         below: list[Any] = []
@@ -235,53 +205,27 @@ def _check_values(value: Any, file_name: str) -> None:
             elif isinstance(item, (list, tuple, set, frozenset)):
                 below += item
             elif isinstance(item, int) and item.bit_length() > LONGEST_BITS:
-                raise _broken(file_name, "it holds a number that is too long", "write it as text")
+                raise broken(file_name, "it holds a number that is too long", "write it as text")
             elif isinstance(item, complex) or item is Ellipsis:
-                raise _broken(file_name, f"it holds `{item}`, which is no value for a parameter", "use plain values")
+                raise broken(file_name, f"it holds `{item}`, which is no value for a parameter", "use plain values")
         nodes += len(below)
         if nodes > bounds.nodes * 2:
-            raise _broken(file_name, f"more than {bounds.nodes:,} values", "keep data out of parameter files")
+            raise broken(file_name, f"more than {bounds.nodes:,} values", "keep data out of parameter files")
         level = below
         if not level:
             return
-    raise _broken(file_name, f"more than {bounds.depth} levels of nesting", "flatten the parameters")
+    raise broken(file_name, f"more than {bounds.depth} levels of nesting", "flatten the parameters")
+
+
+def _python(text: str, file_name: str) -> Any:
+    from runner.specs.python_params import read_python  # imported late: start-up
+
+    return read_python(text, file_name)
 
 
 _PARSERS = {"json": _json, "toml": _toml, "py": _python}
 
 
-def _assignments(body: list[ast.stmt], *, self_only: bool) -> dict[str, Any]:
-    """Names and literal values that a Python body assigns; a class gives a mapping, other statements nothing."""
-    result: dict[str, Any] = {}
-    for statement in body:
-        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            result.update(_assignment(statement, self_only))
-        elif isinstance(statement, ast.ClassDef):
-            result[statement.name] = _assignments(statement.body, self_only=False)
-        elif isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            result.update(_assignments(statement.body, self_only=True))
-    return result
-
-
-def _assignment(statement: ast.Assign | ast.AnnAssign, self_only: bool) -> dict[str, Any]:
-    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else statement.targets
-    name = _target_name(targets[0], self_only) if len(targets) == 1 else None
-    if name is None or statement.value is None:
-        return {}
-    try:
-        return {name: ast.literal_eval(statement.value)}
-    except (ValueError, TypeError, SyntaxError):
-        # Not a literal: DVC passes it over too.
-        return {}
-
-
-def _target_name(target: ast.expr, self_only: bool) -> str | None:
-    if isinstance(target, ast.Name) and not self_only:
-        return target.id
-    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
-        return target.attr
-    return None
-
-
-def _broken(file_name: str, message: str, hint: str) -> SpecError:
+def broken(file_name: str, message: str, hint: str) -> SpecError:
+    """What is wrong with a parameter file as a whole."""
     return SpecError([Finding(file_name, 0, 0, message, hint)])

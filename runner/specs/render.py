@@ -20,12 +20,6 @@ UP = "../../.."
 """From `.runner/pipelines/NAME` to the DVC root."""
 
 
-def rendered_path(dvc_root: str, name: str) -> str:
-    """Where the rendered `dvc.yaml` of a pipeline goes, from the root of the repository."""
-    path = f".runner/pipelines/{name}/dvc.yaml"
-    return path if dvc_root == "." else f"{dvc_root}/{path}"
-
-
 def render(spec: Mapping[str, Any], origin: str, *, has_default_params: bool) -> str:
     """Text of the `dvc.yaml` of a Pipeline's spec; `origin` is where that comes from, such as `the Pipeline churn`.
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from runner.errors import Finding, SpecError
-from runner.specs.yaml_scalars import PLAIN_STARTS, TAGGED, plain_scalar
 from runner.values import dataclass, field
 
 Path = tuple[str | int, ...]
@@ -181,7 +180,10 @@ class _Builder:
         # imported late: start-up
         import yaml
 
+        from runner.specs import yaml_scalars
+
         self._yaml: Any = yaml
+        self._scalars = yaml_scalars
         self._text = text
         self._file = file
         self._bounds = bounds
@@ -279,12 +281,12 @@ class _Builder:
         if event.style:
             return text
         first = text[:1]
-        if first not in PLAIN_STARTS and first not in ("", "<", "="):
+        if first not in self._scalars.PLAIN_STARTS and first not in ("", "<", "="):
             return text
         if text in ("<<", "="):
             return self._indicator(event, text, stack)
         try:
-            return plain_scalar(text)
+            return self._scalars.plain_scalar(text)
         except ValueError as error:
             self._fail(event, f"`{text[:60]}` looks like a number or a date and is none ({error})", "put it in quotes")
 
@@ -295,7 +297,7 @@ class _Builder:
         self._fail(event, f"a plain `{text}` is no value in YAML", "put it in quotes")
 
     def _tagged(self, event: Any, tag: str, text: str) -> Any:
-        construct = TAGGED.get(tag)
+        construct = self._scalars.TAGGED.get(tag)
         if construct is None:
             self._fail(event, f"the tag {_short_tag(tag)} is not allowed", "remove the tag: plain values only")
         try:

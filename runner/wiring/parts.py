@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.core.actions import Action
 from runner.core.claims import Claim, Watch
-from runner.core.nouns import Address, Project, Trust
+from runner.core.nouns import Address, Project, Stage, Trust
 from runner.core.plan import Plan, Step, Walk, Wishes
 from runner.core.records import RunFacts
 from runner.core.schedule import Queue
@@ -210,7 +210,8 @@ class RealParts:
             self._check_remotes(context.remotes, observation)
             cpu, memory_bytes = host_resources()
             jobs = self.settings.jobs or max(1, int(cpu))
-            queue = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=observation.graph.heights())
+            heights = observation.graph.heights()
+            queue: Queue[Stage] = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=heights)
             return Execution(walk, plan, context, queue, sink, stop, Threads(jobs)).go()
         finally:
             worktrees.close()

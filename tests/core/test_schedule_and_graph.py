@@ -13,7 +13,7 @@ from tests.core.facts import stage
 
 
 def _queue(*stages: Stage, jobs: int = 4, cpu: float = 4, memory_bytes: int = 8, **heights: int) -> Queue:
-    queue = Queue(
+    queue: Queue[Stage] = Queue(
         jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights={Address("p", name): h for name, h in heights.items()}
     )
     for one in stages:
@@ -21,7 +21,7 @@ def _queue(*stages: Stage, jobs: int = 4, cpu: float = 4, memory_bytes: int = 8,
     return queue
 
 
-def _taken(queue: Queue) -> list[str]:
+def _taken(queue: Queue[Stage]) -> list[str]:
     return [one.address.stage for one in queue.take()]
 
 

@@ -128,7 +128,7 @@ class SimulatedParts:
         )
         if not self._claim(plan, observation):
             return Outcome(steps={step.address: step for step in plan.steps}, moved=True)
-        queue = Queue(jobs=2, cpu=2.0, memory_bytes=0, heights=observation.graph.heights())
+        queue: Queue[Stage] = Queue(jobs=2, cpu=2.0, memory_bytes=0, heights=observation.graph.heights())
         workers = OneAfterTheOther(self._rng.random)
         try:
             return Execution(walk, plan, context, queue, sink, stop, workers, self._perform).go()
