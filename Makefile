@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q runner
 	@touch $@
 
-demo: $(READY) ## Show one pipeline from the first plan to an edited parameter (about a minute)
+demo: $(READY) ## Show one pipeline from the first plan to a live prediction (about half a minute)
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## Run the tests

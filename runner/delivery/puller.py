@@ -32,6 +32,7 @@ _FIRST_PATIENCE_SECONDS = 5.0
 _PATIENCE_SECONDS = 3600.0
 """For one look, with all that is fetched."""
 _JITTER = 0.1
+_MOST_GIVEN = 4
 
 
 class Looker(Protocol):
@@ -124,7 +125,8 @@ class Puller:
             answer = self._delivered.get(int(str(version)))
             if event["event"] == "serving":
                 self._vacant = None
-                self._delivered = {} if answer is None else {answer["release"]["version"]: answer}
+                # The supervisor may come back to the one before.
+                self._delivered = {number: self._delivered[number] for number in sorted(self._delivered)[-_MOST_GIVEN:]}
                 if answer is not None:
                     self._store.keep({name: answer[name] for name in ("release", "id", "record", "commit")})
         self._tell()
