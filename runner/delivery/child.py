@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from runner.values import dataclass
 
 _TICK_SECONDS = 0.2
 _MOST_ANSWER_BYTES = 16 << 20
+_LAST_SECONDS = 5.0
 _READ_BYTES = 1 << 16
 
 
@@ -75,8 +75,11 @@ class Child:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.terminate()  # it ends what it has started, which is in groups of their own
+        try:
+            process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

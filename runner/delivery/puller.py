@@ -114,7 +114,13 @@ class Puller:
             self._looker.close()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Hear what happened to a worker; called in the thread of the server."""
+        """Hear what happened to a worker; called in the thread of the server, which nothing here may end."""
+        try:
+            self._hear(event)
+        except Exception as error:  # noqa: BLE001 - a full disk, or a defect
+            self._news("defect", f"what became of a release is not noted: {type(error).__name__}: {error}")
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
         version = event.get("version")
         if event["event"] not in ("serving", "failed") or not str(version).isdecimal():
             return

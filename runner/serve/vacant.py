@@ -6,6 +6,7 @@ It answers health checks, `/status` and `/metrics`, and every other request with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from typing import Any
@@ -18,6 +19,7 @@ from runner.serve.refusals import Refused
 from runner.serve.settings import Settings, Vacancy
 
 _RETRY_SECONDS = b"5"
+_DISCARDED_BYTES = 64 << 20
 
 
 def work(settings: Settings, vacancy: Vacancy, supervisor: socket.socket) -> int:
@@ -89,15 +91,28 @@ class Vacant:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request (see ASGI)."""
         method, path = scope["method"], scope["path"]
-        status, body, headers = self._reply(path)
         self._count += 1
+        status, body, headers = self._reply(path)
         known = path if path in ("/status", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready") else "other"
         self._metrics.answered(method if method in ("GET", "HEAD", "POST") else "other", known, status, 0.0)
         said = [*headers, (b"content-length", str(len(body)).encode())]
         if self.draining or method not in ("GET", "HEAD"):
             said.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": said})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        if method not in ("GET", "HEAD"):
+            await self._discarded(receive)  # a connection that is closed while its body arrives is reset
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _discarded(self, receive: Any) -> None:
+        left = _DISCARDED_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.limits.head_seconds):
+                while left > 0:
+                    message = await receive()
+                    if message["type"] != "http.request" or not message["more_body"]:
+                        return
+                    left -= len(message["body"])
 
     def _reply(self, path: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         if path == "/status":

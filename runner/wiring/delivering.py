@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import functools
 import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_bytes
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
 _READ = (layout.STATE, f"{layout.RELEASES}/", f"{layout.RELEASED}/")
 _MOST_BYTES = 16 << 20
+_PR_SET_PDEATHSIG = 1
 _HEAVY_BYTES = 64 << 20
 """A process of this size has imported what it needs once in a while; it makes room."""
 
@@ -321,8 +325,23 @@ def _resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """End at once, with every process that was started: git may wait for a host that does not answer."""
+    waiting = [os.getpid()]
+    while waiting:
+        found = waiting.pop()
+        with contextlib.suppress(OSError):  # it has ended
+            for thread in Path(f"/proc/{found}/task").iterdir():
+                waiting += map(int, (thread / "children").read_text().split())
+            if found != os.getpid():
+                os.kill(found, signal.SIGKILL)
+    os._exit(128 + number)
+
+
 def main() -> int:
     """Answer until nobody asks any more."""
+    signal.signal(signal.SIGTERM, _end)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)  # whatever ends the server ends this, too
     deliveries: Deliveries | None = None
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer

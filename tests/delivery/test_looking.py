@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.delivery.child import Followed
+from runner.delivery.child import Child, Followed
+from runner.errors import HostError
 from runner.wiring.delivering import Deliveries
 from tests.reconcile.keys import Keys
 from tests.reconcile.worlds import STATE, World
@@ -132,6 +137,19 @@ def test_where_the_remote_can_filter_nothing_is_fetched_but_what_is_read(copied:
     assert git(copied.remote, "rev-parse", f"{STATE}:.runner/releases/churn-api/production.json") in listed
 
 
+def test_releases_are_found_on_the_watched_branch_where_results_are_recorded_there(tmp_path: Path) -> None:
+    spec = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: p}\nspec: {record: {branch: main}}\n---\n"
+    world = World.create(tmp_path / "world", {"runner.yaml": spec + PIPELINE + CHURN, "weights.txt": "1"}, dvc=True)
+    world.reconcile()
+    followed = Followed(str(world.remote), ("runner/state-of/main", "main"), None, "production", str(tmp_path / "s"))
+    deliveries = Deliveries(followed, {"RUNNER_HOME": str(tmp_path / "home")})
+    answer = look(deliveries)
+    assert (answer["say"], answer["release"]["version"]) == ("release", 1)
+    world.repo.git("pull", "--quiet", "origin", "main")
+    world.edit({"note": "by a person"})
+    assert look(deliveries, answer["commit"])["say"] == "same"
+
+
 @pytest.mark.parametrize("accepted", [False, True])
 def test_a_state_branch_that_was_rewound_is_held_until_a_person_accepts_it(
     copied: World, tmp_path: Path, accepted: bool
@@ -160,6 +178,36 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> World:
     keys.made(world, "mallory")
     world.reconcile()
     return world
+
+
+def test_a_look_at_a_host_that_says_nothing_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"git://127.0.0.1:{silent.getsockname()[1]}/silent.git"
+        followed = Followed(url, (STATE,), None, "production", str(tmp_path / "server"))
+        child, stop = Child("runner.wiring.delivering", followed, os.environ), threading.Event()
+
+        open_ones = []
+
+        def accept() -> None:
+            open_ones.append(silent.accept()[0])
+            stop.set()
+
+        waiting = threading.Thread(target=accept)
+        waiting.start()
+        with pytest.raises(HostError, match="no answer"):
+            child.ask({"do": "look", "commit": None, "known": []}, 90.0, stop)
+        waiting.join()
+        open_ones[0].close()
+    assert [words for words in running() if url in words] == []
+
+
+def running() -> list[str]:
+    """The command lines of all processes."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_text(errors="replace"))
+    return found
 
 
 def test_a_release_that_a_trusted_runner_signed_is_delivered_with_the_key(signed: World, tmp_path: Path) -> None:
