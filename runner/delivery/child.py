@@ -60,12 +60,12 @@ class Child:
         try:
             line = self._answered(json.dumps(question).encode() + b"\n", time.monotonic() + patience_seconds, stop)
             answer: dict[str, Any] = json.loads(line)
-        except (OSError, ValueError) as error:
-            self.close()
-            raise HostError(f"the process that looks after releases failed: {error}", "it is started again") from error
         except TimeoutError as error:
             self.close()
             raise HostError(f"no answer within {patience_seconds:g} s", "it is asked again") from error
+        except (OSError, ValueError) as error:
+            self.close()
+            raise HostError(f"the process that looks after releases failed: {error}", "it is started again") from error
         if answer.pop("heavy", False):
             self.close()
         return answer

@@ -25,7 +25,7 @@ from runner.delivery.memory import (
 )
 from runner.delivery.store import Store
 from runner.errors import InputError, RunnerError
-from runner.values import dataclass
+from runner.values import dataclass, replace
 
 _FIRST_PATIENCE_SECONDS = 5.0
 """So long the remote may think before what was served last is served again."""
@@ -122,6 +122,11 @@ class Puller:
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         version = event.get("version")
+        if event["event"] == "serving" and version == "" and self._vacant is None:
+            # A model that served died again and again, and none served before it.
+            with self._lock:
+                self._vacant, self._memory = LOADING, replace(self._memory, serving=None)
+            self._tell()
         if event["event"] not in ("serving", "failed") or not str(version).isdecimal():
             return
         with self._lock:
