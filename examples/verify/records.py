@@ -20,7 +20,8 @@ FIELDS = {
     "plan": "actor desired recordedDigest steps",
     "gate": "actor branch conditions deployment desired environment host id md5 model outcome signing spec state"
     " trigger trust verdict watched",
-    "approval": "actor approved deployment model",
+    "approval": "actor approved at branch commit deployment desired envelope environment host id keyid md5 model plan"
+    " principal reason role signer signing state trigger trust watched",
     "release": "actor at branch commit deployment desired environment event format host id key model quarantined"
     " replaces run serving settings signing spec stage state trigger trust version watched",
     "deploy": "actor branch deployment desired environment event host id isolation log model outcome release runId"
@@ -52,21 +53,28 @@ def as_json(value, separators=(",", ":"), **form):
     return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
-def read_record(data):
-    """Kind, own part, signatures and what they are of; one of NONSENSE unless this is a record in its one form."""
+def open_envelope(data):
+    """Statement, signatures and what they are of; one of NONSENSE unless this is an envelope in its one form."""
     envelope = json.loads(data)
     payload, rows = decode(envelope["payload"]), envelope["signatures"]
     made, statement = [(row["keyid"], decode(row["sig"])) for row in rows], json.loads(payload)
     need(as_json(envelope) == data, as_json(statement) == payload + b"\n", statement.keys() == STATEMENT)
     need(envelope.keys() == {"payload", "payloadType", "signatures"}, all(len(row) == 2 for row in rows))
     need(envelope["payloadType"] == "application/vnd.in-toto+json", all(isinstance(name, str) for name, _ in made))
+    need(statement["_type"] == "https://in-toto.io/Statement/v1")
+    return statement, made, b"DSSEv1 28 application/vnd.in-toto+json %d %b" % (len(payload), payload)
+
+
+def read_record(data):
+    """Kind, own part, signatures and what they are of; one of NONSENSE unless this is a record in its one form."""
+    statement, made, message = open_envelope(data)
     own = statement["predicate"].get("gitopsrunner_record", statement["predicate"])
     [kind] = own.keys() - COMMON - {"adoptedFrom"}
     named = "https://slsa.dev/provenance/v1" if kind == "run" else f"https://gitops-runner.dev/predicates/{kind}/v1"
-    need(statement["_type"] == "https://in-toto.io/Statement/v1", statement["predicateType"] == named)
+    need(statement["predicateType"] == named)
     need(own.keys() > COMMON, own["schema"] == 1, kind == "run" or "adoptedFrom" not in own)
     need(own[kind].keys() >= set(FIELDS[kind].split()))
-    return kind, own, made, b"DSSEv1 28 application/vnd.in-toto+json %d %b" % (len(payload), payload)
+    return kind, own, made, message
 
 
 def follow(end, number, data, kind, own, runs, seen):
@@ -92,7 +100,7 @@ def follow(end, number, data, kind, own, runs, seen):
         alone = part["state"] and (kind in ALONE or part["late"])  # such a commit is of the ledger alone
         parents = [name for name in (part["state"], None if alone else part["desired"]) if name]
         parents = None if part["branch"] == part["watched"] else parents  # there people's commits lie between
-    roles = {"runner", "proposals"} if proposed and not adopted else {"approver" if kind == "approval" else "runner"}
+    roles = {"runner", "proposals"} if proposed and not adopted else {"runner"}
     size, root, peaks = 1, sha256(b"\0", data), end.peaks
     while peaks and peaks[-1][0] == size:  # roots of whole subtrees (RFC 6962), the largest first
         size, root, peaks = 2 * size, sha256(b"\1", peaks[-1][1], root), peaks[:-1]

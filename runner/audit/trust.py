@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.core.approvals import Approver
 from runner.core.checkpoint import key_hash
 from runner.core.dsse import fingerprint, parse_ssh_line
-from runner.core.predicates import RUNNER
+from runner.core.predicates import APPROVER, RUNNER
 from runner.errors import InputError, SpecError
 from runner.specs.places import Locator
 from runner.specs.schemas import check
@@ -31,6 +32,10 @@ class TrustedKey:
     first: int = 1
     last: int | None = None
     """Number of the last record it may sign; None without end."""
+    approves: tuple[str, ...] = ()
+    """The roles that it may sign approvals for."""
+    principal: str = ""
+    """Who holds it; empty where the file does not say."""
 
     def covers(self, sequence: int) -> bool:
         """Whether it is valid for a record."""
@@ -48,6 +53,14 @@ class Trust:
     def named(self, keyid: str) -> TrustedKey | None:
         """The key with this fingerprint."""
         return next((key for key in self.keys if key.keyid == keyid), None)
+
+    def approvers(self, first: int, last: int) -> list[Approver]:
+        """The keys that may sign approvals which are taken over in these records, from the first to the last."""
+        return [
+            Approver(key.keyid, key.public_key, key.approves, key.principal)
+            for key in self.keys
+            if APPROVER in key.roles and key.covers(first) and key.covers(last)
+        ]
 
     def hashed(self, short: bytes, name: str) -> Sequence[TrustedKey]:
         """The keys that a line of a checkpoint may be of, by the short hash and the name in it."""
@@ -111,5 +124,16 @@ def _key_of(row: Any, others: Sequence[TrustedKey], wrong: Callable[..., None], 
         return None
     if any(other.public_key == public_key for other in others):
         wrong((*place, "key"), "this key stands here twice", "give it one row, with all of its `roles`")
-    roles = row.get("roles", [RUNNER])
-    return TrustedKey(public_key, fingerprint(public_key), tuple(roles) if isinstance(roles, list) else (), first, last)
+    approves = row.get("approves", [])
+    roles = row.get("roles", [APPROVER] if approves else [RUNNER])
+    if approves and isinstance(roles, list) and APPROVER not in roles:
+        wrong((*place, "roles"), "a key that `approves` has the role `approver`, too", "add it to `roles`")
+    return TrustedKey(
+        public_key,
+        fingerprint(public_key),
+        tuple(roles) if isinstance(roles, list) else (),
+        first,
+        last,
+        tuple(one for one in approves if isinstance(one, str)) if isinstance(approves, list) else (),
+        str(row.get("principal", "")),
+    )

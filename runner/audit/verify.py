@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 
+from runner.audit.approvals import Asks, approval_breaks
 from runner.audit.chain import Base, Chain, Examiner, check_chain, check_checkpoint
 from runner.audit.findings import Breach, Breakage, exit_code
 from runner.audit.foundation import end_is_signed, proposal_breaks
@@ -64,8 +65,11 @@ def verify(
     proposal: bool = False,
     everything: bool = False,
     adds: Adds | None = None,
+    asks: Asks | None = None,
 ) -> Report:
     """Audit the ledger at a commit; `proposal`: it is one of a proposal. Raises InputError where there is none.
+
+    `asks` says what the specs of a commit ask for; without it, what the records say of that counts.
 
     What a pinned checkpoint holds was verified when it was kept. It is held against its root and not examined again,
     unless `everything` is asked for, or it is not the beginning of this ledger.
@@ -76,7 +80,8 @@ def verify(
         judge_since(later, examiner, pinned, proposal=proposal) if later is not None and pinned is not None else None
     )
     report = report or judge(read_ledger(reader, tip, counts), examiner, pinned=pinned, proposal=proposal)
-    return _with_outside(reader, report, adds)
+    found = [*report.found, *approval_breaks(report.chain, examiner, asks)]
+    return _with_outside(reader, replace(report, found=tuple(sorted(set(found)))), adds)
 
 
 def _with_outside(reader: Reader, report: Report, adds: Adds | None) -> Report:

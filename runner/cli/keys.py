@@ -57,7 +57,8 @@ def show(arguments: argparse.Namespace, console: Console) -> int:
     console.say(f"The key is {keyid}.")
     for row in rows or ():
         until = f"to {row['to']}" if row["to"] is not None else "on"
-        console.say(f"{file} lets it sign as {', '.join(row['roles'])}, from record {row['from']} {until}.")
+        approves = f" for {', '.join(row['approves'])}" if "approves" in row else ""
+        console.say(f"{file} lets it sign as {', '.join(row['roles'])}{approves}, from record {row['from']} {until}.")
     if rows == []:
         console.say(f"{file} does not name it: add the line there, with `roles` and `from`.")
     return ExitCode.DONE
@@ -75,6 +76,7 @@ def _trusted_with(public_key: bytes, trust: Trust | None) -> list[dict[str, Any]
         return None
     return [
         {"roles": list(key.roles), "from": key.first, "to": key.last}
+        | ({"approves": list(key.approves)} if key.approves else {})
         for key in trust.keys
         if key.public_key == public_key
     ]

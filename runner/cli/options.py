@@ -365,31 +365,21 @@ def _runs(commands: Any) -> None:
 
 
 def _gate(commands: Any) -> None:
-    from runner.cli.release_options import add_gate_options  # imported late: start-up
+    from runner.cli.release_options import add_gate  # imported late: the other commands do without
 
-    help_ = "judge the gates of deployments by recorded metrics"
-    more = (
-        "Reads what is recorded and runs nothing. The gates of a proposal are those of the watched branch. Ends with 0 "
-        "where all pass, with 3 where one fails, and with 6 where one is inconclusive."
-    )
-    calls = ("gate", "gate churn-api my-branch", "gate --junit gates.xml --markdown summary.md")
-    parser = _command(commands, "gate", help_, "gate", "gate", *calls, more=more)
-    add_gate_options(parser)
-    _rev(parser)
-    _trust(parser)
-    add_common(parser)
+    add_gate(commands)
+
+
+def _approve(commands: Any) -> None:
+    from runner.cli.release_options import add_approve  # imported late: as above
+
+    add_approve(commands)
 
 
 def _rollback(commands: Any) -> None:
-    from runner.cli.release_options import add_rollback_options  # imported late: start-up
+    from runner.cli.release_options import add_rollback  # imported late: as above
 
-    more = "The one that stood is not tried again until its model or the spec changes."
-    call = "rollback churn-api --reason 'wrong prices since noon'"
-    parser = _command(commands, "rollback", "serve an older model again", "rollback", "rollback", call, more=more)
-    add_rollback_options(parser)
-    _where(parser, isolation=False)
-    _trust(parser)
-    add_common(parser)
+    add_rollback(commands)
 
 
 def _doctor(commands: Any) -> None:
@@ -593,6 +583,7 @@ _COMMANDS = (
         _explain,
         _runs,
         _gate,
+        _approve,
         _rollback,
         _doctor,
         _log,

@@ -10,6 +10,8 @@ from runner.core.targets import ServerTarget, Target
 from runner.values import dataclass, field
 
 if TYPE_CHECKING:
+    from runner.core.approvals import Required
+    from runner.core.budgets import Budget
     from runner.core.gates import Gate
 
 
@@ -22,8 +24,12 @@ class Environment:
     """The environment whose release comes here; empty: the newest accepted model does."""
     gates: tuple[Gate, ...] = ()
     accept_evidence: bool = False
-    roles: tuple[str, ...] = ()
+    approvals: tuple[Required, ...] = ()
     """Who has to sign."""
+    soak_seconds: float = 0.0
+    """How long a release has to have stood in `source` before it comes here."""
+    budget: Budget | None = None
+    """What may fail before nothing new is released."""
     freezes: tuple[Freeze, ...] = ()
     formats: tuple[str, ...] = ()
     """Formats that the model may have; empty for all that run no code when they are read."""
@@ -38,7 +44,7 @@ class Environment:
     rolls_back: bool = True
     """Whether a version that cannot be put to use is replaced by the one before without anybody's word."""
     stated: Mapping[str, Any] = field(default_factory=dict)
-    """What is said of the gates, as the document says it."""
+    """What is said of the gates, and of all else that holds a release, as the document says it."""
 
     @property
     def settings(self) -> str:
@@ -48,4 +54,5 @@ class Environment:
     @property
     def spec(self) -> str:
         """The digest of all that decides about a model here, without the calendar, which moves by itself."""
-        return digest_of({"serving": self.serving, "roles": list(self.roles), "version": self.version, **self.stated})
+        roles = [row.role for row in self.approvals]
+        return digest_of({"serving": self.serving, "roles": roles, "version": self.version, **self.stated})

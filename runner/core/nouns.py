@@ -272,6 +272,8 @@ class Project:
     """How long what one reconcile runs may take by estimate; None for as long as it does."""
     allow_removal: bool = False
     """`release.allowRemoval`: more than half of all Deployments may go at once."""
+    release_tags: bool = True
+    """`release.tags`: releases get tags on the remote."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Refs of the runner's own on a remote: a kind of them has a place beside all branches, and one among the branches.
 
-Some hosts take no refs but branches and tags. Whatever is placed there is advice, so where both places are refused work
-goes on without it.
+Some hosts take no refs but branches and tags. Claims and turns are advice, so where both places are refused work goes
+on without them; an approval that cannot be placed is an error.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Kind:
         return {ref.removeprefix(start): ref for start in starts for ref in refs if ref.startswith(start)}
 
 
-CLAIMS, TURNS = Kind("claims"), Kind("turns")
-BRANCHES = tuple(kind.places[1] for kind in (CLAIMS, TURNS))
+CLAIMS, TURNS, APPROVALS = Kind("claims"), Kind("turns"), Kind("approvals")
+BRANCHES = tuple(kind.places[1] for kind in (CLAIMS, TURNS, APPROVALS))
 """Branches that are no states, and nobody's work."""
 
 

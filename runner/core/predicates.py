@@ -1,7 +1,7 @@
 """The kinds of statements that a ledger may hold: their predicate types, and the role that may sign them.
 
 Each kind has a JSON Schema, `schemas/predicate-<name>.schema.json`. A signer signs nothing else, and the
-verifier accepts nothing else. Plan, approval and monitor are reserved: nothing writes them yet.
+verifier accepts nothing else. Plan and monitor are reserved: nothing writes them yet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RUNNER = "runner"
 PROPOSALS = "proposals"
 """Role: signs runs and reconciles of proposals, and nothing else."""
 APPROVER = "approver"
-"""Role: signs approvals."""
+"""Role: signs approvals, which the runner takes over into the ledger in records that it signs itself."""
 ROLES = (RUNNER, PROPOSALS, APPROVER)
 
 
@@ -57,14 +57,14 @@ KINDS = (
     Kind("verification", f"{_OWN}/verification/v1"),
     Kind("plan", f"{_OWN}/plan/v1", reserved=True),
     Kind("gate", f"{_OWN}/gate/v1"),
-    Kind("approval", f"{_OWN}/approval/v1", APPROVER, reserved=True),
+    Kind("approval", f"{_OWN}/approval/v1"),
     Kind("release", f"{_OWN}/release/v1"),
     Kind("deploy", f"{_OWN}/deploy/v1"),
     Kind("monitor", f"{_OWN}/monitor/v1", reserved=True),
 )
 BY_TYPE: Mapping[str, Kind] = {kind.predicate_type: kind for kind in KINDS}
 RUN, RECONCILE, VERIFICATION = KINDS[:3]
-GATE, RELEASE, DEPLOY = (next(kind for kind in KINDS if kind.name == name) for name in ("gate", "release", "deploy"))
+GATE, APPROVAL, RELEASE, DEPLOY = (BY_TYPE[f"{_OWN}/{name}/v1"] for name in ("gate", "approval", "release", "deploy"))
 ALONE = (VERIFICATION, GATE, RELEASE, DEPLOY)
 """Kinds that end a commit which appends to the ledger and leaves what stands for stages as it is."""
 ENDING = (RECONCILE, *ALONE)

@@ -195,6 +195,10 @@ class Verdict:
     """The same of the outcome of a command."""
     standing: Standing | None = None
     """What is known of it where it is put to use."""
+    approvals: tuple[Mapping[str, Any], ...] = ()
+    """The same of the records of the approvals that the release rests on."""
+    asked: tuple[Mapping[str, Any], ...] = ()
+    """Each role that has to sign, with who signed and what a person of it types."""
 
     @property
     def is_to_do(self) -> bool:
@@ -212,4 +216,5 @@ class Verdict:
             "version": found.version,
             "replaces": found.replaces,
             "target": None if self.standing is None else self.standing.as_json(),
+            "approvals": [dict(row) for row in self.asked],
         }

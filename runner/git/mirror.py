@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.errors import HostError, InputError, RunnerError
 from runner.failpoints import reached
@@ -35,6 +37,9 @@ from runner.git.network import (
 from runner.git.occupancy import occupied, remove_stale_locks
 from runner.git.push import PushResult, PushStatus, push_result
 from runner.git.read import Reader
+
+if TYPE_CHECKING:
+    from runner.core.release_tags import Tag
 
 _MARKER = "runner-mirror"
 """A file that says that this folder is ours, and may be dropped."""
@@ -270,6 +275,28 @@ class Mirror:
             if result.status is PushStatus.ACCEPTED and self.tip(branch) != sha:
                 self._run_locally(["update-ref", target, sha])
         return result
+
+    def tag(self, tags: Sequence[tuple[Tag, str]]) -> dict[str, PushResult]:
+        """Make annotated tags, each at a commit, and put them on the remote; one that is there is never moved.
+
+        Gives what came of each by its name. HostError where git cannot write here.
+        """
+        specs = {tag.name: f"{self._made_tag(tag, commit)}:refs/tags/{tag.name}" for tag, commit in tags}
+        with self._alone():
+            answer = self._talk([*_PUSH, "origin", *specs.values()])
+        out = path_text(answer.out)
+        return {name: push_result(answer.code, out, answer.error, f"refs/tags/{name}") for name in specs}
+
+    def _made_tag(self, tag: Tag, commit: str) -> str:
+        when = int(datetime.datetime.fromisoformat(tag.at).timestamp())
+        head = f"object {checked_oid(commit)}\ntype commit\ntag {tag.name}\ntagger runner <runner@> {when} +0000\n\n"
+        command = [f"--git-dir={self.path}", "mktag"]
+        with self._alone():
+            answer = run(command, env=self._environment(()), cwd=self.path, stdin=f"{head}{tag.message}\n".encode())
+        self.reader.counts["processes"] += 1
+        if answer.code:
+            raise HostError(f"{self.path}: git could not make a tag (git: {shortened(answer.error)})", _hint(answer))
+        return checked_oid(answer.out.decode("ascii", "replace").strip())
 
     def update_tracking(self, clone: Reader, branch: str, remote: str = "origin") -> bool:
         """Copy a branch of this mirror to `refs/remotes/<remote>/` of a user's clone, so that it sees what was pushed.

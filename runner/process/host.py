@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from runner.values import dataclass
 
@@ -44,6 +45,12 @@ def platform_name() -> str:
     """System, release and machine."""
     system = os.uname()  # what the module `platform` says of Linux, without its import
     return f"{system.sysname} {system.release} {system.machine}"
+
+
+def host_json() -> dict[str, Any]:
+    """This host as a record has it."""
+    host = this_host()
+    return {"name": host.hostname, "platform": host.platform, "python": host.python, "cores": host.cores}
 
 
 def host_resources(cgroups: Path = CGROUPS) -> tuple[float, int]:

@@ -113,6 +113,14 @@ def key_of(data: bytes, place: str) -> LocalKey:
 
 def agent_key(name: str, socket_path: str) -> AgentKey:
     """The key with this fingerprint in the agent at a socket; raises BadKey naming those it has."""
+    known = agent_keys(socket_path)
+    if name not in known:
+        raise BadKey(f"the ssh-agent has no Ed25519 key {name}", f"it has: {', '.join(sorted(known)) or 'none'}")
+    return AgentKey(socket_path, known[name])
+
+
+def agent_keys(socket_path: str) -> dict[str, bytes]:
+    """The Ed25519 keys of the agent at a socket, by their fingerprints; raises BadKey."""
     if not socket_path:
         raise BadKey("there is no ssh-agent: SSH_AUTH_SOCK is not set", "start one, and add the key with ssh-add")
     said = _asked(socket_path, bytes([_REQUEST_IDENTITIES]), _IDENTITIES)
@@ -122,9 +130,7 @@ def agent_key(name: str, socket_path: str) -> AgentKey:
         public_key = blob[-32:]
         if ssh_blob(public_key) == blob:
             known[fingerprint(public_key)] = public_key
-    if name not in known:
-        raise BadKey(f"the ssh-agent has no Ed25519 key {name}", f"it has: {', '.join(sorted(known)) or 'none'}")
-    return AgentKey(socket_path, known[name])
+    return known
 
 
 def generate(path: Path) -> str:

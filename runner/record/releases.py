@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.core.canonical import canonical_bytes
-from runner.core.predicates import DEPLOY, GATE, RELEASE, Kind
+from runner.core.predicates import APPROVAL, DEPLOY, GATE, RELEASE, Kind
 from runner.core.records import chain_fields
 from runner.core.release_files import Files, after_gate, after_release
 from runner.core.releases import Verdict
@@ -29,6 +29,7 @@ def append_releases(base: State, batch: Batch, facts: Mapping[str, Any], verdict
         if verdict.release is not None:
             stated = {**common, **verdict.release, "at": batch.stamp.recorded_at}
             stated["gate"] = gate if gate is not None else stated["gate"]
+            stated["approvals"] = [_taken_over(batch, common, row) for row in verdict.approvals]
             files = after_release(files, _append(batch, RELEASE, stated), stated)
         if verdict.gate is not None or verdict.release is not None:
             _write(batch, place, files)
@@ -37,6 +38,12 @@ def append_releases(base: State, batch: Batch, facts: Mapping[str, Any], verdict
             deployed = after_deploy(before, _append(batch, DEPLOY, {**common, **verdict.deploy}), verdict.deploy)
             batch.files[layout.deployed_path(*place)] = release_bytes(deployed)
     return told
+
+
+def _taken_over(batch: Batch, common: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an approval, and what the release says of it."""
+    number = _append(batch, APPROVAL, {**common, **row})
+    return {name: row[name] for name in ("role", "keyid", "principal")} | {"record": number}
 
 
 def release_bytes(value: Mapping[str, Any]) -> bytes:

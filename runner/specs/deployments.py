@@ -97,7 +97,9 @@ def read_deployment(document: Document, locator: Locator, ground: Ground) -> Dep
     gates = [reader.gate(index, row) for index, row in enumerate(document.spec.get("gates", ()))]
     own = tuple(gate for gate in gates if gate is not None)
     files = Files(ground.dvc_root, ground.id_of)
-    places_of = environments.EnvironmentReader(document.spec, locator, ground.faults, own, reader.of_environment, files)
+    places_of = environments.EnvironmentReader(
+        document.spec, locator, ground.faults, document.name, own, reader.of_environment, files
+    )
     model = document.spec["model"]
     deployment = Deployment(
         name=document.name,

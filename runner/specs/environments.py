@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from runner.core import serving
+from runner.core import serving, units
+from runner.core.approvals import Required
+from runner.core.budgets import Budget, default_query
 from runner.core.environments import Environment
 from runner.core.gates import Gate
 from runner.core.releases import PRODUCTION, Freeze
@@ -17,10 +19,10 @@ from runner.specs.targets import HANDLED as TARGETS
 from runner.specs.targets import Files, TargetReader
 from runner.values import dataclass
 
-HANDLED = frozenset(["environments", "approvals", "freeze", "formats", "rollback", *serving.HANDLED])
+HANDLED = frozenset(["environments", "approvals", "freeze", "formats", "rollback", "budget", *serving.HANDLED])
 AT_ONCE = ("direct", "blueGreen")
 """Strategies by which a new version takes over all at once."""
-_GATES = ("gates", "acceptEvidence")
+_GATES = ("gates", "acceptEvidence", "budget")
 _DAY = datetime.timedelta(days=1)
 
 ReadGates = Callable[[Mapping[str, Any], yaml12.Path], tuple[Gate, ...]]
@@ -34,6 +36,8 @@ class EnvironmentReader:
     spec: Mapping[str, Any]
     locator: Locator
     faults: Faults
+    name: str
+    """Of the Deployment."""
     gates: tuple[Gate, ...]
     """Of the Deployment itself."""
     read_gates: ReadGates
@@ -64,8 +68,6 @@ class EnvironmentReader:
         """Fields that are understood and not acted on yet."""
         for name, only in (("strategy", AT_ONCE), ("target", TARGETS)):
             yield from (f"{name}.{kind}" for kind in self.spec.get(name, ()) if kind not in only)
-        for row in self.spec.get("environments", ()):
-            yield from (f"environments.{row['name']}.requires" for _ in range("requires" in row))
 
     def _environment(self, row: Mapping[str, Any], at: yaml12.Path) -> Environment:
         overlay = row.get("spec", {})
@@ -75,7 +77,9 @@ class EnvironmentReader:
         gates = self.read_gates(overlay, at) if "gates" in overlay else self.gates
         freeze_at = at if "freeze" in overlay else ()
         freezes = (self._freeze(one, (*freeze_at, "freeze", n)) for n, one in enumerate(merged.get("freeze", ())))
-        roles = [one if isinstance(one, str) else one["role"] for one in merged.get("approvals", ())]
+        requires = _requires(row.get("requires", {}))
+        approvals = _approvals([*merged.get("approvals", ()), *requires.get("approvals", ())])
+        plain = all(one == Required(one.role) for one in approvals)
         version = self.spec["model"].get("version")
         targets = TargetReader(self.locator, self.faults, self.files)
         stated_target, target_at = merged.get("target", {}), at if "target" in overlay else ()
@@ -85,7 +89,9 @@ class EnvironmentReader:
             source=row.get("from", ""),
             gates=gates,
             accept_evidence=merged.get("acceptEvidence", False),
-            roles=tuple(dict.fromkeys(roles)),
+            approvals=approvals,
+            budget=self._budget(merged.get("budget"), at if "budget" in overlay else ()),
+            soak_seconds=self._soak(row, requires, at),
             freezes=tuple(freeze for freeze in freezes if freeze is not None),
             formats=tuple(merged.get("formats", ())),
             version=None if version is None else int(str(version).removeprefix("v")),
@@ -93,7 +99,9 @@ class EnvironmentReader:
             serving={**{name: merged[name] for name in serving.TOLD if name in merged}, **told},
             target=targets.target(stated_target, target_at),
             rolls_back=merged.get("rollback", "automatic") == "automatic",
-            stated={name: merged[name] for name in _GATES if name in merged},
+            stated={name: merged[name] for name in _GATES if name in merged}
+            | ({} if plain else {"approvals": [one.as_json() for one in approvals]})
+            | {name: requires[name] for name in ("soak",) if name in requires},
         )
 
     def _overlaid(self, overlay: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,6 +117,38 @@ class EnvironmentReader:
             if (path, fault.message) not in told:
                 told.add((path, fault.message))
                 self._add(path, fault.message, fault.hint)
+
+    def _budget(self, said: Mapping[str, Any] | None, at: yaml12.Path) -> Budget | None:
+        """What may fail; a finding where that cannot be asked for."""
+        if said is None:
+            return None
+        place: yaml12.Path = (*at, "budget")
+        window, url = said.get("window"), said.get("prometheus")
+        objective, seconds = said.get("objective"), units.some_seconds_of(window)
+        if objective is None or window is None or url is None:
+            names = [name for name in ("objective", "window", "prometheus") if name not in said]
+            self._add(place, f"a budget needs {' and '.join(f'`{name}`' for name in names)}", "add it here or above")
+            return None
+        if seconds is None:
+            self._add(
+                (*place, "window"), f"`window: {str(window)[:60]}` is no length of time", "write one such as `30d`"
+            )
+            return None
+        selector = said.get("selector", f'job="{self.name}"').strip().strip("{}")
+        return Budget(objective, str(window), url, said.get("query") or default_query(selector, seconds))
+
+    def _soak(self, row: Mapping[str, Any], requires: Mapping[str, Any], at: yaml12.Path) -> float:
+        """How long a release has to stand elsewhere first; a finding where nothing comes from elsewhere."""
+        if "soak" not in requires:
+            return 0.0
+        place: yaml12.Path = (*at[:-1], "requires", "soak")
+        seconds = units.some_seconds_of(requires["soak"])
+        if seconds is None:
+            self._add(place, f"`soak: {str(requires['soak'])[:60]}` is no length of time", "write one such as `24h`")
+        if "from" not in row:
+            hint = "say with `from` where a release stands first, or take `soak` away"
+            self._add(place, f"nothing stands anywhere before it comes to `{row['name']}`", hint)
+        return seconds or 0.0
 
     def _freeze(self, row: Mapping[str, Any], at: yaml12.Path) -> Freeze | None:
         start, end = (self._moment(row[name], (*at, name)) for name in ("from", "until"))
@@ -129,6 +169,27 @@ class EnvironmentReader:
 
     def _add(self, path: yaml12.Path, message: str, hint: str) -> None:
         self.faults.add(self.locator.finding(path, message, hint))
+
+
+def _requires(said: Any) -> Mapping[str, Any]:
+    """What an environment requires, with its two short forms written out: a role, or a list of them."""
+    if isinstance(said, Mapping):
+        return said
+    return {"approvals": [said] if isinstance(said, str) else said}
+
+
+def _approvals(rows: Sequence[Any]) -> tuple[Required, ...]:
+    """Who has to sign, each role once, as its strictest row says."""
+    found: dict[str, Required] = {}
+    for row in rows:
+        one = Required(row) if isinstance(row, str) else _required(row)
+        known = found.get(one.role, one)
+        found[one.role] = Required(one.role, max(one.count, known.count), one.not_author or known.not_author)
+    return tuple(found.values())
+
+
+def _required(row: Mapping[str, Any]) -> Required:
+    return Required(row["role"], row.get("count", 1), row.get("notAuthor", False))
 
 
 def _merged(before: Any, overlay: Any) -> Any:

@@ -115,6 +115,7 @@ class ProjectReading:
             declined=tuple((spec.get("doctor") or {}).get("skip", {}).items()),
             budget_seconds=self._budget_seconds((spec.get("budget") or {}).get("time")),
             allow_removal=(spec.get("release") or {}).get("allowRemoval", False),
+            release_tags=(spec.get("release") or {}).get("tags", True),
         )
 
     def _purpose(self) -> Purpose | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.audit.approvals import Stated
 from runner.audit.made import Made
 from runner.core.nouns import Desired
 from runner.core.predicates import RECONCILE
@@ -24,6 +25,24 @@ def added_files(reader: Reader, cache: ParseCache, commit: str, desired: str) ->
     except (RunnerError, BadRecord, KeyError, TypeError):
         return None  # said of the records themselves; and of what no runner could read nothing is made
     return made_of(reader, cache, read.desired) if not read.findings else None
+
+
+def asked_of(reader: Reader, cache: ParseCache, commit: str) -> Stated | None:
+    """Whom the specs of a commit ask for signatures; None where they cannot be read, or are not here."""
+    try:
+        read = read_specs(reader, commit, cache)
+        author = author_of(reader, commit)
+    except RunnerError:
+        return None
+    if read.findings:
+        return None
+    rows = {(row.name, place.name): place.approvals for row in read.desired.deployments for place in row.environments}
+    return Stated(rows, author)
+
+
+def author_of(reader: Reader, commit: str) -> str:
+    """The address of the author of a commit."""
+    return reader.commit(commit).author.rpartition("<")[2].rstrip(">")
 
 
 def made_of(reader: Reader, cache: ParseCache, asked: Desired) -> Made:

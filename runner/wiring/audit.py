@@ -19,7 +19,7 @@ from runner.ledger import layout
 from runner.observe import refs
 from runner.process.signing_keys import verifies
 from runner.values import dataclass, replace
-from runner.wiring.added import added_files
+from runner.wiring.added import added_files, asked_of
 from runner.wiring.clone import Clone, open_clone
 from runner.wiring.signing import statement_checker
 from runner.wiring.trust_file import trust_file
@@ -64,6 +64,7 @@ def audit(folder: Path, wanted: Wanted, environ: Mapping[str, str]) -> tuple[Nam
         proposal=named.proposal,
         everything=wanted.deep,
         adds=functools.partial(added_files, clone.reader, clone.apart),
+        asks=functools.partial(asked_of, clone.reader, clone.apart),
     )
     return named, _deep(clone, report) if wanted.deep else report
 

@@ -75,6 +75,10 @@ class RepositoryHome:
         """How far this host has verified the ledger of a branch that results go to."""
         return self.root / "verified" / flat(branch)
 
+    def tagged(self, branch: str) -> Path:
+        """The newest release of a state branch that this host has made tags for."""
+        return self.root / "tagged" / flat(branch)
+
     @property
     def claims(self) -> Path:
         """A file for each reconcile under way, locked by its process."""

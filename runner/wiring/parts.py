@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.core.actions import Action
 from runner.core.claims import Claim, Watch
@@ -43,7 +43,7 @@ from runner.parts import PublisherPart, Releasing, Request, Result
 from runner.process.allowed_environment import base_environment
 from runner.process.environments import prune as prune_environments
 from runner.process.hiding import hidden_from_stages
-from runner.process.host import host_resources, this_host
+from runner.process.host import host_json, host_resources, this_host
 from runner.process.isolation import Isolation, available_isolation, wanted_isolation
 from runner.process.signing import Signing
 from runner.record.claims import Claims, read_claims, take_back
@@ -121,8 +121,8 @@ class RealParts:
         self.home.root.mkdir(parents=True, exist_ok=True)
         self._place = Place(self.home_root, self.home.root)
         trust = self.settings.trust
-        self._trusting = None if trust is None else Trusting(trust, self.home, self.parsed)
-        self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch, self._trusting)
+        self.trusting = None if trust is None else Trusting(trust, self.home, self.parsed)
+        self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch, self.trusting)
 
     # Observe
 
@@ -158,7 +158,7 @@ class RealParts:
 
     def _asked(self, target: Target, policy: Project | None) -> Question | None:
         """All that the observation depends on; None where a trust file says what counts."""
-        if self._trusting is not None:
+        if self.trusting is not None:
             return None
         tips, names = target.states.tips, self._other_names(target)
         state = None if target.base is None else tips[target.base]
@@ -373,10 +373,10 @@ class RealParts:
             return Releasing()
         if not observation.desired.deployments and not state.has_releases():
             return Releasing()
-        from runner.wiring.release_parts import releaser  # imported late: few release anything
+        from runner.wiring.release_parts import released  # imported late: few release anything
 
         again = self._wishes is not None and self._wishes.retry is None
-        made = releaser(self, observation, stop, again=again).released(state)
+        made = released(self, observation, state, stop, again=again)
         if made.commits:
             self._targets.published(target)
         return made
@@ -417,7 +417,7 @@ class RealParts:
                 "id": self.reconcile_id,
                 "trigger": self.settings.trigger,
                 "actor": self.actor(),
-                "host": _host_json(),
+                "host": host_json(),
                 "watched": target.watched,
                 "trust": target.trust.value,
                 **({"acceptedState": self.settings.accepted_state} if self.settings.accepted_state else {}),
@@ -437,6 +437,10 @@ class RealParts:
             drop=lambda: self._claims.to_drop() if self._claims is not None else [],
             dropped=lambda: self._claims.dropped() if self._claims is not None else None,
         )
+
+    def aim(self, observation: Observation) -> Target:
+        """What was chosen to be observed, and where its results go."""
+        return self._chosen[observation.commit]
 
     def planned(self, plan: Plan, observation: Observation) -> None:
         """Tell who watches; raises Held where it would take longer than it may."""
@@ -499,9 +503,9 @@ class RealParts:
     def _others(self, target: Target, own: State | None) -> list[State]:
         reader = self.mirror.reader
         others = opened(reader, target.states, self._other_names(target), self.parsed)
-        if self._trusting is None:
+        if self.trusting is None:
             return others
-        return self._trusting.others(reader, others, own, [target.watched_tip, target.commit])
+        return self.trusting.others(reader, others, own, [target.watched_tip, target.commit])
 
     def _other_names(self, target: Target) -> list[str]:
         states = target.states
@@ -509,13 +513,13 @@ class RealParts:
 
     def _check_signer(self, target: Target, state: State | None) -> None:
         """Find out before anything runs that what is recorded would not be trusted here."""
-        if self._trusting is not None:
+        if self.trusting is not None:
             key = self.signing.public_key if self.signing is not None else None
             number = state.summary.head.sequence + 1 if state is not None else 1
-            self._trusting.check_signer(key, number, proposal=target.trust is Trust.PROPOSED)
+            self.trusting.check_signer(key, number, proposal=target.trust is Trust.PROPOSED)
 
     def _tell_doubts(self) -> None:
-        for text in self._trusting.notices() if self._trusting is not None else ():
+        for text in self.trusting.notices() if self.trusting is not None else ():
             self.on_event(Event("notice", None, text))
 
     def _journal(self, observation: Observation) -> Journal:
@@ -541,7 +545,7 @@ class RealParts:
             secrets=secrets_of(observation, plan, self.environ) if trusted else {},
             trust=observation.trust,
             actor=self.actor(),
-            host=_host_json(),
+            host=host_json(),
             location=_location(remotes),
             run_cache=self.settings.run_cache,
             git_bytes=lambda oid: git_bytes(observation.reader, oid),
@@ -590,8 +594,3 @@ def _found(names: Sequence[str], stages: Sequence[Address]) -> list[Address]:
     from runner.core.naming import find_stages  # imported late: only where stages are named
 
     return [address for name in names for address in find_stages(name, stages)]
-
-
-def _host_json() -> dict[str, Any]:
-    host = this_host()
-    return {"name": host.hostname, "platform": host.platform, "python": host.python, "cores": host.cores}

@@ -6,7 +6,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from runner.core.gates import Other
+from runner.execute.context import Event
+from runner.ledger.state import State
 from runner.observe.observation import Observation, observe
+from runner.parts import Releasing
 from runner.record.publish import Publisher
 from runner.release.contents import Models
 from runner.wiring.clone import cached_bytes, host_limits
@@ -14,9 +17,20 @@ from runner.wiring.deploying import Deployer
 from runner.wiring.gates import before
 from runner.wiring.releases import asked_servers, moment_of
 from runner.wiring.releasing import Releaser
+from runner.wiring.signatures import Asked
+from runner.wiring.tagging import tag_releases
 
 if TYPE_CHECKING:
     from runner.wiring.parts import RealParts
+
+
+def released(
+    parts: RealParts, observation: Observation, state: State, stop: threading.Event, *, again: bool
+) -> Releasing:
+    """Decide, have what is new recorded and put to use, and have tags for what is released."""
+    made = releaser(parts, observation, stop, again=again).released(state)
+    tag_releases(parts, observation, made.state)
+    return made
 
 
 def releaser(
@@ -60,4 +74,6 @@ def releaser(
         moment_of(parts.clock()),
         Deployer(parts, observation, publisher, observed, stop, again=again),
         lambda state: asked_servers(observation, state),
+        parts.aim(observation).watched,
+        Asked(parts.mirror, parts.trusting, lambda text: parts.on_event(Event("notice", None, text))),
     )

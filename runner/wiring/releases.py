@@ -21,6 +21,7 @@ from runner.values import dataclass, field, replace
 from runner.wiring.champions import champion_of, released_of
 from runner.wiring.clone import Clone, has_releases
 from runner.wiring.gates import Side, before, blockers_of, side, spent
+from runner.wiring.holding import Held, Holding, Outward, Wish
 from runner.wiring.holdouts import holdout_uses
 from runner.wiring.standings import Place, Standings
 
@@ -40,6 +41,28 @@ class Offer:
     faults: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is decided of a deployment in an environment, as far as git and the gates tell."""
+
+    now: Situation
+    decision: Decision
+    offer: Offer | None
+    judgement: Judgement | None
+    """None where the gates are not asked."""
+    format: str
+    """Of the model; empty where it was not looked at."""
+    live: Mapping[str, Any] | None
+    """The release that stands."""
+
+    def wish(self, deployment: Deployment, environment: Environment) -> Wish | None:
+        """The release that only signatures and the like may hold; None where nothing is released anyway."""
+        if self.offer is None or self.decision.outcome not in (Outcome.RELEASE, Outcome.SETTINGS):
+            return None
+        offer = self.offer
+        return Wish(deployment.name, environment, offer.md5, offer.stated, self.judgement, self.decision, offer.pinned)
+
+
 @dataclass
 class Releases:
     """Decides the releases of one commit on one state; the same again on another state after a lost race."""
@@ -54,6 +77,10 @@ class Releases:
     """Where the bytes of models are; None where nothing is to be recorded, and their formats are not looked at."""
     asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
     """What servers say."""
+    watched: str = ""
+    """The watched branch, which signatures name."""
+    outward: Outward | None = None
+    """None where nothing is asked of the world."""
     _side: Side | None = field(default=None)
     _base: Other | None = field(default=None)
 
@@ -93,7 +120,8 @@ class Releases:
         standing = self._standings.after(place, environment, files, decision)
         return Verdict(*place, decision, None, stated, standing=standing)
 
-    def _decided(self, deployment: Deployment, environment: Environment, files: Files) -> Verdict:
+    def look(self, deployment: Deployment, environment: Environment, files: Files) -> Look:
+        """What is to be decided of a deployment in an environment, and what comes of it before signatures are asked."""
         live, memory = live_from(files.live), memory_from(files.memory)
         offer, why_none = self._offer(deployment, environment, memory.versions)
         now = Situation(
@@ -120,23 +148,39 @@ class Releases:
             if faults := (*offer.faults, *_format_faults(format, environment, offer)):
                 now = replace(now, faults=faults)
                 decision = decide(now)
-        if not decision.news or offer is None or self.models is None:
-            return Verdict(deployment.name, environment.name, decision)
-        return self._recorded(deployment, environment, decision, offer, format, judgement, files.live)
+        return Look(now, decision, offer, judgement, format, files.live)
+
+    def holding(self) -> Holding:
+        """What holds releases that the gates let through."""
+        return Holding(self.observation, self.state, self.moment, self.watched, self.outward)
+
+    def _decided(self, deployment: Deployment, environment: Environment, files: Files) -> Verdict:
+        look, held = self.look(deployment, environment, files), Held()
+        decision = look.decision
+        wish = look.wish(deployment, environment)
+        if wish is not None:
+            held = self.holding().of(wish)
+            decision = decide(replace(look.now, missing=(*look.now.missing, *held.missing)))
+            decision = replace(decision, why=f"{decision.why}; {held.note}") if held.note else decision
+        if not decision.news or look.offer is None or self.models is None:
+            return Verdict(deployment.name, environment.name, decision, asked=held.rows)
+        return self._recorded(deployment, environment, replace(look, decision=decision), held)
 
     def _recorded(
         self,
         deployment: Deployment,
         environment: Environment,
-        decision: Decision,
-        offer: Offer,
-        format: str,
-        judgement: Judgement | None,
-        live: Mapping[str, Any] | None,
+        look: Look,
+        held: Held,
     ) -> Verdict:
         """The verdict with what is recorded of it."""
+        decision, offer, judgement, live = look.decision, look.offer, look.judgement, look.live
         assert self.models is not None
+        assert offer is not None
         model = dict(self.models.contents(offer.out)) if offer.out is not None else dict(offer.stated["model"])
+        if unlike := held.unlike(model["sha256"]):
+            stands = live["version"] if live is not None else None
+            return Verdict(deployment.name, environment.name, Decision(Outcome.HELD, unlike, stands), asked=held.rows)
         place = {"deployment": deployment.name, "environment": environment.name, "spec": environment.spec}
         gate = None
         if decision.outcome is not Outcome.SETTINGS:
@@ -161,7 +205,7 @@ class Releases:
             "replaces": decision.replaces,
             "reason": decision.why,
             "model": model,
-            "format": format,
+            "format": look.format,
             "serving": dict(environment.serving),
             "settings": environment.settings,
             "gate": None,
@@ -169,7 +213,11 @@ class Releases:
             "metrics": dict(offer.metrics),
             "quarantined": None,
         }
-        return Verdict(deployment.name, environment.name, decision, gate, release)
+        if environment.approvals:
+            release["required"] = [row.as_json() for row in environment.approvals]
+        return Verdict(
+            deployment.name, environment.name, decision, gate, release, approvals=held.records(), asked=held.rows
+        )
 
     # ----- what may be released
 
@@ -335,10 +383,9 @@ def _said(judgement: Judgement) -> tuple[str, ...]:
 
 
 def _missing(environment: Environment) -> tuple[str, ...]:
-    said = [f"{role} has to sign, and nobody can yet" for role in environment.roles]
-    if environment.strategy:
-        said.append(f"the strategy {environment.strategy} is not handled yet, and a release at once would be another")
-    return tuple(said)
+    if not environment.strategy:
+        return ()
+    return (f"the strategy {environment.strategy} is not handled yet, and a release at once would be another",)
 
 
 def _place_faults(out: OutFact) -> Sequence[str]:

@@ -14,6 +14,7 @@ from runner.parts import Releasing
 from runner.record.publish import Published
 from runner.release.contents import Models
 from runner.values import dataclass, field, replace
+from runner.wiring.holding import Outward
 from runner.wiring.releases import Releases
 from runner.wiring.standings import Place
 
@@ -52,6 +53,8 @@ class Releaser:
     commands: Commands
     ask: Callable[[State], Mapping[Place, Sequence[Asked]]]
     """What servers say."""
+    watched: str
+    outward: Outward
     _asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
     _told: dict[Place, Verdict] = field(default_factory=dict)
     _commits: list[str] = field(default_factory=list)
@@ -79,6 +82,8 @@ class Releaser:
         if self._commits:
             self._asked = self.ask(state)  # of what was recorded since
             verdicts = self._verdicts(state)
+        if self._commits and (taken := [row for verdict in self._told.values() for row in verdict.approvals]):
+            self.outward.taken_over(taken)
         return Releasing(tuple(self._final(verdicts)), tuple(self._commits), state)
 
     def put_to_use(self, state: State, place: Place) -> Standing | None:
@@ -88,8 +93,14 @@ class Releaser:
         now = {(verdict.deployment, verdict.environment): verdict for verdict in self._verdicts(state)}
         return self.commands.troubles.get(place, now[place].standing if place in now else None)
 
+    def on(self, state: State, models: Models | None = None) -> Releases:
+        """What decides on a state; without `models` nothing is recorded."""
+        return Releases(
+            self.observation, state, self.moment, self.before, models, self._asked, self.watched, self.outward
+        )
+
     def _verdicts(self, state: State, models: Models | None = None) -> list[Verdict]:
-        return Releases(self.observation, state, self.moment, self.before, models, self._asked).verdicts()
+        return self.on(state, models).verdicts()
 
     def _published(self, state: State, models: Models) -> State:
         publisher = self.publisher()

@@ -21,6 +21,7 @@ from runner.wiring.champions import released_of
 from runner.wiring.parts import RealParts
 from runner.wiring.release_parts import releaser
 from runner.wiring.standings import has_command
+from runner.wiring.tagging import tag_releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def roll_back(parts: RealParts, asked: Asked, stop: threading.Event) -> RolledBa
         return [Verdict(asked.deployment, environment, decision, None, stated)]
 
     published = parts.publish_releases(decide, observation, stop)
+    tag_releases(parts, observation, published.state)
     standing = None
     if published.state is not None and (has_command(stated) or has_command(live)):
         place = asked.deployment, environment

@@ -241,14 +241,6 @@ def test_a_key_for_proposals_may_not_sign_for_the_watched_branch() -> None:
     assert {one.breach for one in found} == {Breach.POLICY}  # a proposal's reconciles on a ledger that is none
 
 
-def test_an_approval_needs_an_approver() -> None:
-    """Only the role decides: the runner's key cannot approve, whatever else it may sign."""
-    from runner.core.predicates import BY_TYPE
-
-    kind = BY_TYPE["https://gitops-runner.dev/predicates/approval/v1"]
-    assert kind.roles({"approval": {}}) == ("approver",)
-
-
 def test_a_cut_end_is_found_by_who_kept_a_checkpoint() -> None:
     good = story(20)
     pinned = good.tip[layout.CHECKPOINT]

@@ -14,6 +14,7 @@ _VOLATILE = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"\b[0-9a-f]{40}\b"), "<commit>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?"), "<time>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<moment>"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min \d+ s|min)(?= ago|\b)"), "<duration>"),
     (re.compile(r"\d+\.\d CPU s, [\d.]+ [KMG]iB of memory"), "<usage>"),
     (re.compile(r"by( +)\S+ on \S+ \([a-z+]+"), r"by\1<who> on <host> (<isolation>"),

@@ -13,7 +13,7 @@ from runner.audit.verify import Report, verify
 from runner.git.read import Reader
 from runner.process.signing_keys import verifies
 from runner.specs.parse_cache import ParseCache
-from runner.wiring.added import added_files
+from runner.wiring.added import added_files, asked_of
 from runner.wiring.signing import statement_checker
 
 
@@ -22,9 +22,10 @@ def audited(repository: Path, branch: str, trust: Trust | None = None) -> Report
     with Reader.discover(repository) as reader:
         examiner = Examiner(statement_checker(), verifies, trust)
         with tempfile.TemporaryDirectory() as folder:
-            adds = functools.partial(added_files, reader, ParseCache(Path(folder)))
+            cache = ParseCache(Path(folder))
+            adds, asks = (functools.partial(one, reader, cache) for one in (added_files, asked_of))
             is_proposal = branch.startswith("runner/proposed/")
-            return verify(reader, reader.resolve(branch), examiner, proposal=is_proposal, adds=adds)
+            return verify(reader, reader.resolve(branch), examiner, proposal=is_proposal, adds=adds, asks=asks)
 
 
 def findings(repository: Path, branch: str, trust: Trust | None = None) -> tuple[Breakage, ...]:

@@ -60,7 +60,7 @@ def release(world: World, path: str = RELEASE) -> dict[str, Any]:
 
 
 def kinds(world: World) -> list[str]:
-    names = ("run", "reconcile", "verification", "gate", "release")
+    names = ("run", "reconcile", "verification", "gate", "approval", "release")
     return [next(name for name in names if name in record) for record in world.records()]
 
 
@@ -277,3 +277,61 @@ def test_on_the_watched_branch_itself_a_release_is_the_next_commit(tmp_path: Pat
     assert json.loads(world.file(RELEASE, "main"))["version"] == 1
     assert world.reconcile().commit is None
     assert findings(world.remote, "main") == ()
+
+
+def test_a_release_rests_on_runs_of_the_runner_unless_the_spec_says_otherwise(tmp_path: Path) -> None:
+    """What a committed dvc.lock says is others' evidence, also where another environment accepted it."""
+    metrics, model = '{"auc": 0.9}', "a model"
+    locked = [locked_row(name, text) for name, text in (("a", "a\n"), ("m", model), ("metrics.json", metrics))]
+    lock = {"train": {"cmd": "make", "deps": locked[:1], "outs": locked[1:]}}
+    stages = "stages:\n  train: {cmd: make, deps: [a], outs: [m], metrics: [metrics.json: {cache: false}]}\n"
+    deployment = DEPLOYMENT.removeprefix("---\n").replace("pipeline: churn, out: model", "pipeline: dvc.yaml, out: m")
+    more = "  environments: [{name: staging, spec: {acceptEvidence: true}}, {name: production, from: staging}]\n"
+    committed = {"dvc.yaml": stages, "dvc.lock": json.dumps({"schema": "2.0", "stages": lock}), "a": "a\n"}
+    world = World.create(
+        tmp_path / "world", {**committed, "metrics.json": metrics, "runner.yaml": deployment + more}, dvc=True
+    )
+    md5 = locked[1]["md5"]
+    place = world.store / "files/md5" / md5[:2] / md5[2:]
+    place.parent.mkdir(parents=True)
+    place.write_text(model)
+    staging, production = world.reconcile(ok=(6,)).value["releases"]
+    assert (staging["outcome"], staging["version"]) == ("release", 1)
+    assert (production["outcome"], production["version"]) == ("held", None)
+    assert "gates need runs of the runner" in production["why"]
+    stated = world.records()[-1]["release"]
+    assert (stated["environment"], stated["evidence"], stated["run"]) == ("staging", True, None)
+    assert world.records()[-2]["gate"]["acceptEvidence"] is True
+    world.edit({"runner.yaml": deployment + more.replace("staging}", "staging, spec: {acceptEvidence: true}}")})
+    world.reconcile()
+    assert world.records()[-1]["release"]["evidence"] is True
+
+
+def locked_row(path: str, text: str) -> dict[str, Any]:
+    data = text.encode()
+    return {"path": path, "hash": "md5", "md5": hashlib.md5(data).hexdigest(), "size": len(data)}
+
+
+def test_several_deployments_that_vanish_at_once_stay_until_the_project_lets_them_go(released: Saved[World]) -> None:
+    world = released.again()
+    others = "".join(DEPLOYMENT.replace("churn-api", name) for name in ("eu-api", "us-api"))
+    world.edit(files(0.8, "one", others))
+    world.reconcile()
+    assert sum(path.startswith(".runner/releases/") for path in world.files()) == 3
+    world.edit({"runner.yaml": PIPELINE + DEPLOYMENT})
+    told = world.reconcile(ok=(6,))
+    assert [row["outcome"] for row in told.value["releases"]] == ["keep", "held", "held"]
+    assert (
+        "2 of 3 Deployments with releases are gone at this commit (eu-api, us-api)" in told.value["releases"][1]["why"]
+    )
+    assert told.commit is None
+    assert sum(path.startswith(".runner/releases/") for path in world.files()) == 3
+    assert "allowRemoval: true" in world.runner("plan", ok=(0, 2)).stdout
+    project = "---\napiVersion: runner/v1\nkind: Project\nspec: {release: {allowRemoval: true}}\n"
+    world.edit({"runner.yaml": PIPELINE + DEPLOYMENT + project})
+    world.reconcile()
+    assert [path for path in world.files() if path.startswith(".runner/releases/")] == [RELEASE]
+    assert [row["release"]["event"] for row in world.records()[-2:]] == ["removed", "removed"]
+    assert world.reconcile().commit is None
+    assert findings(world.remote, "runner/state") == ()
+    assert second_opinion(world).endswith("records, whole\n")
