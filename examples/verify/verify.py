@@ -9,53 +9,30 @@ lies beside the ledger says what they say; outside `.runner/` there are the desi
 that stand, and DVC's files. Not checked: what DVC's files say (dvc.lock, dvc.yaml, .gitignore, .dvcignore), values of
 fields that nothing rests on, git's own objects, what `--deep` adds, and what follows the first record that is none.
 
-records.py has what a record is, approvals.py what people signed, standing.py what lies beside the ledger, outside.py
-what lies outside, and commits.py reads git. Ends with 0 whole, 10 chain, 11 signature, 12 rollback, 13 bytes, 14
-policy, or 1: it could not verify.
+records.py has what a record is, trust.py who may sign, approvals.py what people signed, standing.py what lies beside
+the ledger, outside.py what lies outside, and commits.py reads git. Ends with 0 whole, 10 chain, 11 signature,
+12 rollback, 13 bytes, 14 policy, or 1: it could not verify.
 """
 
 import argparse
-import base64
 import functools
 import pathlib
 import re
 import sys
-from collections import namedtuple
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import approvals
 import commits
 import outside
 import standing
-from records import NONE, NONSENSE, decode, follow, need, read_record, sha256
+from records import NONE, NONSENSE, decode, follow, read_record, sha256
+from trust import read_trust
 
 CHAIN, SIGNATURE, ROLLBACK, BYTES, POLICY = range(10, 15)
 LEDGER, STATE = ".runner/ledger/", ".runner/state.json"
 RECORDS = re.compile(LEDGER + r"(?:records/[0-9]{9}\.json|sealed/([0-9]{9})-([0-9]{9})\.jsonl)")
-MORE = r" +(?:(?:from|to): [0-9]+|(?:roles|approves): \[[\w,. -]+\]|principal: \S+)\n"
-KEY_ROWS = rf" *- key: ssh-ed25519 (\S+)(?: .*)?\n((?:{MORE})*)"
-TRUST = rf"(?:(?:apiVersion: runner/v1|kind: Trust|keys:|unsigned: \{{to: [0-9]+\}})\n|{KEY_ROWS})*"
 NOTE = r"([^\n]+)\n([1-9][0-9]*)\n(.+)\n\n((?:\u2014 \S+ \S+\n)*)"  # origin, size, root, and signatures below
-Key = namedtuple("Key", "names public roles first last approves")  # its names: one for records, one for checkpoints
-
-
-def read_trust(data):
-    """The keys of a trust file, and the last record that needs none; ValueError unless it looks as in docs/audit.md."""
-    lines = (re.sub(r"(^|\s)#.*", "", line).rstrip() for line in data.decode().splitlines())
-    text, keys = "".join(f"{line}\n" for line in lines if line), []
-    rows = re.findall(KEY_ROWS, text)
-    need(re.fullmatch(TRUST, text), len(dict(rows)) == len(rows))
-    for blob, more in rows:
-        blob, more = decode(blob), dict(re.findall(r"(\w+): (.*)", more))
-        fingerprint = "SHA256:" + base64.b64encode(sha256(blob)).decode().rstrip("=")
-        approves = set(re.findall(r"[\w.-]+", more.get("approves", "")))
-        roles = more.get("roles", "approver" if approves else "runner")
-        names = fingerprint, sha256(b"gitops-runner\n\1", blob[-32:])[:4]
-        public, last = Ed25519PublicKey.from_public_bytes(blob[-32:]), int(more.get("to", sys.maxsize))
-        keys.append(Key(names, public, set(re.findall("[a-z]+", roles)), int(more.get("from", 1)), last, approves))
-    return keys, max(map(int, re.findall(r"^unsigned: \{to: (.*)\}", text, re.M)), default=0)
 
 
 def check_signed(place, made, message, number, roles, trust):
