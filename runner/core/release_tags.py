@@ -6,14 +6,10 @@ What is served somewhere is a tag at the commit of the version it is of, since t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from runner.core.release_files import RELEASE
 from runner.values import dataclass
-
-NAMED = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]", re.ASCII)
-"""Names that gto reads, of deployments as of environments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +55,6 @@ def tags_of(first: str, rows: Sequence[Stated]) -> list[Tag]:
             what = f"{row.environment} v{row.version} serves the model of v{origin.version}: {row.reason}"
             found.append(Tag(name, origin.record, what, row.at))
     return found
-
-
-def unreadable(deployment: str, environments: Sequence[str]) -> list[str]:
-    """Names that gto does not read."""
-    return [name for name in (deployment, *environments) if NAMED.fullmatch(name) is None]
 
 
 def missing(wanted: Mapping[str, str], listed: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

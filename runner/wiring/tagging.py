@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.core.release_tags import Stated, Tag, missing, tags_of, unreadable
+from runner.core.release_tags import Stated, Tag, missing, tags_of
 from runner.errors import RunnerError
 from runner.execute.context import Event
 from runner.git.push import PushStatus
@@ -58,9 +58,6 @@ def _tagged(parts: RealParts, observation: Observation, state: State, notice: Ca
     patterns: list[str] = []
     for deployment in observation.desired.deployments:
         names = [row.name for row in deployment.environments]
-        if odd := unreadable(deployment.name, names):
-            notice(f"{', '.join(odd)}: gto reads no such name, so releases of {deployment.name} get no tags")
-            continue
         rows = [row for name in names for row in _stated(state, deployment.name, name)]
         wanted += tags_of(names[0], rows)
         patterns += [f"refs/tags/{deployment.name}@v*", f"refs/tags/{deployment.name}#*"]

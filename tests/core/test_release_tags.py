@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.core.release_tags import Stated, missing, tags_of, unreadable
+from runner.core.release_tags import Stated, missing, tags_of
 
 A, B = "a" * 32, "b" * 32
 
@@ -47,8 +47,3 @@ def test_what_is_there_is_left_where_it_is() -> None:
     }
     wanted = {"n@v1.0.0": "c1", "n@v2.0.0": "c2", "n@v3.0.0": "c3", "n@v4.0.0": "c4"}
     assert missing(wanted, listed) == ({"n@v4.0.0": "c4"}, ["n@v2.0.0"])
-
-
-def test_names_that_gto_does_not_read_are_told() -> None:
-    assert unreadable("churn-api", ["staging", "production"]) == []
-    assert unreadable("Churn", ["a_b"]) == ["Churn", "a_b"]
