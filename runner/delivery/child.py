@@ -24,6 +24,8 @@ from runner.values import dataclass
 _TICK_SECONDS = 0.2
 _MOST_ANSWER_BYTES = 16 << 20
 _LAST_SECONDS = 5.0
+_GIT_TIMEOUT, _GIT_SECONDS = "RUNNER_GIT_TIMEOUT", "300"
+"""A server asks again and again: it need not wait for one answer as long as a reconcile does."""
 _READ_BYTES = 1 << 16
 
 
@@ -52,7 +54,7 @@ class Child:
         # -P: the folder that the server was started in is no place to import from
         self._command = [sys.executable, "-P", "-m", module]
         self._first = json.dumps(asdict(followed)).encode() + b"\n"
-        self._environ = dict(environ)
+        self._environ = {_GIT_TIMEOUT: _GIT_SECONDS, **environ}
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, question: Mapping[str, Any], patience_seconds: float, stop: threading.Event) -> dict[str, Any]:

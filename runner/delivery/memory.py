@@ -10,10 +10,9 @@ from typing import Any
 
 from runner.values import dataclass, replace
 
-_LONGEST_FETCH_SECONDS = 600.0
-_FIRST_LOAD_SECONDS = 60.0
-_LONGEST_LOAD_SECONDS = 3600.0
-_LONGEST_UNREACHABLE_SECONDS = 60.0
+_LONGEST_UNREACHABLE, _LONGEST_FETCH = 6, 60
+_FIRST_LOAD, _LONGEST_LOAD = 6, 360
+"""Times between two tries, as multiples of the time between two looks: a minute and ten, a minute and an hour."""
 LOADING, WAITING, DRAINED, FAILED = "loading", "waiting", "drained", "failed"
 """What `/status` says of a server without a model."""
 
@@ -107,9 +106,7 @@ class Memory:
 
     def wait_seconds(self, every: float) -> float:
         """From this look to the next one."""
-        if not self.missed:
-            return every
-        return max(every, min(every * 2.0 ** min(self.missed - 1, 20), _LONGEST_UNREACHABLE_SECONDS))
+        return every if not self.missed else _doubled(every, self.missed, _LONGEST_UNREACHABLE * every)
 
 
 def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -> tuple[Memory, Action]:
@@ -147,8 +144,8 @@ def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -
     return known, Vacate(DRAINED, answer["why"], 404) if said == "gone" else Vacate(WAITING, answer["why"])
 
 
-def happened(memory: Memory, event: str, version: int, reason: str, now: float) -> Memory:
-    """After an event of the supervisor about a release."""
+def happened(memory: Memory, event: str, version: int, reason: str, now: float, every: float) -> Memory:
+    """After an event of the supervisor about a release; now and every as for `heard`."""
     if event == "serving":
         older = memory.failed is not None and memory.failed.version is not None and memory.failed.version <= version
         settled = replace(memory, tries=0, again_at=None) if older or memory.failed is None else memory
@@ -156,7 +153,7 @@ def happened(memory: Memory, event: str, version: int, reason: str, now: float) 
         return replace(settled, serving=version, loading=None, failed=failed)
     if event == "failed" and version in (memory.loading, memory.serving):
         tries = memory.tries + 1
-        wait = min(_FIRST_LOAD_SECONDS * 2.0 ** min(tries - 1, 20), _LONGEST_LOAD_SECONDS)
+        wait = _doubled(_FIRST_LOAD * every, tries, _LONGEST_LOAD * every)
         known = replace(memory, loading=None, failed=Failure(version, reason), tries=tries, again_at=now + wait)
         return replace(known, delivered=None, refused=memory.delivered or memory.refused)
     return memory
@@ -176,6 +173,11 @@ def _loading(memory: Memory, answer: Answer) -> Memory:
 
 def _tried(memory: Memory, answer: Answer, now: float, every: float) -> Memory:
     tries = memory.tries + 1 if memory.refused == answer["id"] else 1
-    wait = min(every * 2.0 ** min(tries - 1, 20), max(_LONGEST_FETCH_SECONDS, every))
+    wait = _doubled(every, tries, _LONGEST_FETCH * every)
     failed = Failure(answer["version"], answer["why"])
     return replace(memory, refused=answer["id"], failed=failed, tries=tries, again_at=now + wait)
+
+
+def _doubled(first: float, times: int, longest: float) -> float:
+    """The time before the next try, after so many of them."""
+    return min(first * 2.0 ** min(times - 1, 20), longest)

@@ -131,7 +131,12 @@ class Puller:
             return
         with self._lock:
             self._memory = happened(
-                self._memory, event["event"], int(str(version)), str(event.get("reason", "")), time.monotonic()
+                self._memory,
+                event["event"],
+                int(str(version)),
+                str(event.get("reason", "")),
+                time.monotonic(),
+                self._every,
             )
             answer = self._delivered.get(int(str(version)))
             if event["event"] == "serving":
@@ -197,7 +202,8 @@ class Puller:
         except RunnerError as error:
             self._news("failed", error.line, version=release["version"])
             with self._lock:
-                self._memory = happened(self._memory, "failed", release["version"], error.line, time.monotonic())
+                now = time.monotonic()
+                self._memory = happened(self._memory, "failed", release["version"], error.line, now, self._every)
 
     def _vacate(self, action: Vacate) -> None:
         self._news(action.state, action.why, quiet=action.state == LOADING)

@@ -19,7 +19,7 @@ def said(memory: Memory, now: float = 0.0, **answer: Any) -> tuple[Memory, Any]:
 def serving(version: int = 3) -> Memory:
     memory, action = said(Memory(), say="release", version=version)
     assert isinstance(action, Swap)
-    return happened(memory, "serving", version, "", 0.0)
+    return happened(memory, "serving", version, "", 0.0, EVERY)
 
 
 def test_nothing_that_goes_wrong_takes_away_what_serves() -> None:
@@ -30,7 +30,7 @@ def test_nothing_that_goes_wrong_takes_away_what_serves() -> None:
     known, action = said(memory, say="failed", version=4, id="i2")
     assert (known.serving, action) == (3, None)
     known, _ = said(memory, say="release", version=4, id="i2")
-    assert happened(known, "failed", 4, "NaN", 0.0).serving == 3
+    assert happened(known, "failed", 4, "NaN", 0.0, EVERY).serving == 3
 
 
 def test_a_failed_release_is_tried_again_after_longer_and_longer_times_and_at_once_when_it_changes() -> None:
@@ -48,19 +48,19 @@ def test_a_failed_release_is_tried_again_after_longer_and_longer_times_and_at_on
     assert waits[-1] == 600.0
     memory, action = said(memory, now, say="release", version=5, id="i3")
     assert isinstance(action, Swap)
-    memory = happened(memory, "serving", 5, "", now)
+    memory = happened(memory, "serving", 5, "", now, EVERY)
     assert (memory.failed, memory.tries, memory.again_at) == (None, 0, None)
 
 
 def test_a_release_that_does_not_load_is_given_to_the_server_again_after_a_minute_and_not_before() -> None:
     memory, _ = said(serving(), say="release", version=4, id="i2")
-    memory = happened(memory, "failed", 4, "NaN", 100.0)
+    memory = happened(memory, "failed", 4, "NaN", 100.0, EVERY)
     assert memory.failed is not None
     assert memory.failed.as_json() == {"version": 4, "why": "NaN"}
     assert "i2" in memory.question(159.0)["known"]
     assert "i2" not in memory.question(160.0)["known"]
     again, _ = said(memory, 160.0, say="release", version=4, id="i2")
-    assert happened(again, "failed", 4, "NaN", 160.0).again_at == 280.0
+    assert happened(again, "failed", 4, "NaN", 160.0, EVERY).again_at == 280.0
 
 
 def test_what_was_served_last_is_asked_for_where_git_says_nothing_and_only_then() -> None:
@@ -69,7 +69,7 @@ def test_what_was_served_last_is_asked_for_where_git_says_nothing_and_only_then(
         assert isinstance(action, AskHere)
         memory, action = said(memory, say="kept", version=3)
         assert isinstance(action, Swap)
-        memory = happened(memory, "serving", 3, "", 0.0)
+        memory = happened(memory, "serving", 3, "", 0.0, EVERY)
         assert said(memory, say="unreachable")[1] is None
     memory, action = said(Memory(), say="unreachable")
     memory, action = said(memory, say="nothing")

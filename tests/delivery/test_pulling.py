@@ -9,6 +9,7 @@ import pytest
 
 from tests.delivery.worlds import (
     BODY,
+    DEPLOYMENT,
     PIPELINE,
     PREDICT,
     Clients,
@@ -82,6 +83,19 @@ def test_releases_follow_each_other_and_no_request_fails(world: World, server: P
             until(lambda before=before: server.predicts() != before)
     assert clients.failures == []
     assert clients.answers > SWAPS
+
+
+def test_a_reconciler_hears_from_the_server_what_it_serves(world: World, server: Pulling) -> None:
+    target = f"  target: {{server: {{urls: ['http://127.0.0.1:{server.port}']}}}}\n"
+    released(world, spec=PIPELINE + DEPLOYMENT + target)
+    row = json.loads(world.file(".runner/releases/churn-api/production.json"))
+    assert server.serves(row["version"])["digest"] == row["model"]["sha256"]
+
+    def is_deployed() -> bool:  # for a moment the old worker may still answer
+        told = json.loads(world.runner("status", "--live", "--json", ok=(0, 3)).stdout)
+        return [one["target"]["state"] for one in told["releases"]] == ["deployed"]
+
+    until(is_deployed)
 
 
 def test_bytes_that_are_not_those_that_were_released_are_never_served(world: World, server: Pulling) -> None:
