@@ -85,6 +85,8 @@ class Batcher:
         """Runs while the first request waits for others."""
         self._sweeping = False
         self._thread = ThreadPoolExecutor(1, "model")
+        self.uncounted_seconds = 0.0
+        """What the last call took that nobody counts."""
         self.busy_since: float | None = None
         """When the call that is being made began, on the monotonic clock."""
 
@@ -213,6 +215,8 @@ class Batcher:
             rows = len(said.predictions)
             if batch[0].counted:
                 self._metrics.predicted(rows, seconds)
+            else:
+                self.uncounted_seconds = seconds
             if rows <= self._limits.batch_rows:
                 self._seconds += 0.1 * (seconds - self._seconds)
             self._hand_out(batch, said)

@@ -7,7 +7,6 @@ prediction waits for one portion at most.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_WAITING = 16
 _PORTION_SECONDS = 0.004
-_FIRST_PORTION, _LEAST_PORTION, _MOST_PORTION = 64, 8, 1024
+_MOST_SECONDS = 0.1
+_FIRST_PORTION, _LEAST_PORTION, _MOST_PORTION = 64, 16, 1024
 
 
 class Explanations:
@@ -52,6 +52,8 @@ class Explanations:
         self._thread = ThreadPoolExecutor(1, "explain")
         self._waiting = 0
         self._portion = _FIRST_PORTION
+        self._least_seconds = _MOST_SECONDS
+        """What a call costs for one row."""
         self.rows = 0
         """How many were explained."""
 
@@ -104,15 +106,19 @@ class Explanations:
                 text = "the explanation was not ready in time: ask for fewer rows, or for fewer evaluations"
                 raise Refused(text, status=504)
             part = Rows(min(self._portion, count - at), many=[one[at : at + self._portion] for one in arrays])
-            began = time.monotonic()
             found.append(asyncio.run_coroutine_threadsafe(self._asked(part, deadline), self._loop).result())
-            seconds = time.monotonic() - began
-            if part.count == self._portion:
-                wished = int(part.count * _PORTION_SECONDS / max(seconds, 1e-6))
-                wished = min(max(wished, part.count // 2), part.count * 2)
-                self._portion = min(max(wished, _LEAST_PORTION), _MOST_PORTION)
+            self._learn(part.count, self._batcher.uncounted_seconds)
             at += part.count
         return found
+
+    def _learn(self, count: int, seconds: float) -> None:
+        """How many rows to ask at a time: what a call costs however few they are is no reason for few."""
+        if count == 1:
+            self._least_seconds = min(self._least_seconds, seconds)
+        elif count == self._portion:
+            wanted = max(_PORTION_SECONDS, 2 * self._least_seconds)
+            wished = min(max(int(count * wanted / max(seconds, 1e-6)), count // 2), count * 2)
+            self._portion = min(max(wished, _LEAST_PORTION), _MOST_PORTION)
 
     async def _asked(self, rows: Rows, deadline: float) -> Any:
         return await self._batcher.submit(rows, True, deadline, counted=False)

@@ -177,7 +177,7 @@ def test_a_long_explanation_ends_in_time_and_predictions_go_on_meanwhile(tmp_pat
     with serving(folder, "--explain") as server:
         answers: list[Any] = []
         asking = threading.Thread(
-            target=lambda: answers.append(server.ask("/explain", {"dataframe_records": [ROW] * 16}))
+            target=lambda: answers.append(server.ask("/explain", {"dataframe_records": [ROW] * 3}))
         )
         asking.start()
         while asking.is_alive():
