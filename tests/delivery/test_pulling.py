@@ -119,6 +119,35 @@ def test_bytes_that_are_not_those_that_were_released_are_never_served(world: Wor
     assert clients.failures == []
 
 
+def test_a_version_that_the_server_cannot_load_makes_way_for_the_one_before(world: World, server: Pulling) -> None:
+    def spec(within: str) -> str:
+        url = f"http://127.0.0.1:{server.port}"
+        return PIPELINE + DEPLOYMENT + f"  target: {{server: {{urls: ['{url}'], within: {within}}}}}\n"
+
+    def heard() -> list[tuple[str, int]]:
+        [row] = json.loads(world.runner("status", "--live", "--json").stdout)["releases"]
+        return [(one["state"], one["version"]) for one in row["target"]["servers"]]
+
+    released(world, None, spec("1h"))
+    before: int = json.loads(world.file(".runner/releases/churn-api/production.json"))["version"]
+    server.serves(before)
+    assert heard() == [("serves", before)]
+    files = model_files(world.folder)
+    place = object_of(world, files["trained/model.skops"])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(bytes(len(files["trained/model.skops"])))  # as many bytes as there should be
+    released(world, files, spec("1h"))
+    server.says(lambda told: told["failed"])
+    assert heard() == [("failed", before)]
+    world.edit({"runner.yaml": spec("0.001")})
+    [row] = world.reconcile(ok=(3,)).value["releases"]
+    assert f"v{before + 1} failed, the model of v{before} is back" in row["why"]
+    server.serves(before + 2)
+    assert heard() == [("serves", before + 2)]
+    place.chmod(0o644)
+    place.write_bytes(files["trained/model.skops"])
+
+
 def test_what_is_removed_is_drained_and_what_comes_back_is_served(world: World, server: Pulling) -> None:
     version = release(world)
     server.serves(version)

@@ -13,6 +13,7 @@ import pytest
 from runner.core.canonical import canonical_bytes
 from runner.core.releases import digest_of
 from tests.reconcile.audits import findings
+from tests.reconcile.keys import Keys
 from tests.reconcile.test_releases import PIPELINE, RELEASE, files, release, second_opinion, why
 from tests.reconcile.worlds import Told, World, until
 from tests.repositories import git
@@ -220,15 +221,49 @@ def test_a_person_rolls_back_and_the_command_runs_with_the_model_before(deployed
     sound(world)
 
 
-def test_what_the_specs_do_not_name_any_more_is_taken_away(deployed: Saved[World]) -> None:
+@pytest.mark.parametrize("left", [PIPELINE, files(0.8, "one", "  target: {server: {}}\n")["runner.yaml"]])
+def test_what_the_specs_do_not_name_any_more_is_taken_away(deployed: Saved[World], left: str) -> None:
     world = deployed.again()
     there = world.folder / "there"
-    world.edit({"runner.yaml": PIPELINE}, delete=("deploy.sh",))
+    world.edit({"runner.yaml": left}, delete=("deploy.sh",))
     world.reconcile()
-    assert (calls(there)[-1], live(there)) == ("undeploy churn-api production v1 try 1", None)
+    assert (calls(there)[1:], live(there)) == (["undeploy churn-api production v1 try 1"], None)
     assert json.loads(world.file(DEPLOYED))["good"] is None
     assert world.reconcile().commit is None
     sound(world)
+
+
+def test_with_a_trust_file_outcomes_are_built_on_and_cannot_be_forged(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    spec = files(0.8, "one", target(there, "", "sh deploy.sh"))
+    world = World.create(tmp_path / "world", {**spec, "deploy.sh": COMMAND}, dvc=True)
+    Keys.begun(world)
+    world.reconcile()
+    world.edit(files(0.9, "bad", target(there, "", "sh deploy.sh")))
+    assert standing(world.reconcile(ok=(3,))) == ("deployed", 3)
+    assert world.reconcile(host="fresh", ok=(6,)).commit is None
+    clone = world.clone("forger")
+    (clone / DEPLOYED).write_text(world.file(DEPLOYED).strip().replace('"good":3', '"good":1') + "\n")
+    git(clone, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    git(clone, "push", "--quiet", "--force")
+    assert "releases say" in world.runner("reconcile", host="third", ok=(6,)).stderr
+    assert [line.split()[3] for line in calls(there)] == ["v1", "v2", "v3"]
+
+
+def test_on_the_watched_branch_itself_outcomes_are_commits_like_others(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    project = "---\napiVersion: runner/v1\nkind: Project\nspec: {record: {branch: main}}\n"
+    spec = files(0.8, "one", target(there, "", "sh deploy.sh") + project)
+    world = World.create(tmp_path / "world", {**spec, "deploy.sh": COMMAND}, dvc=True)
+    told = world.reconcile()
+    assert (len(told.value["commits"]), standing(told), live(there)) == (3, ("deployed", 1), "one")
+    assert world.reconcile().commit is None
+    world.repo.git("pull", "--quiet", "origin", "main")
+    world.edit(files(0.9, "bad", target(there, "", "sh deploy.sh") + project))
+    assert standing(world.reconcile(ok=(3,))) == ("deployed", 3)
+    assert findings(world.remote, "main") == ()
 
 
 def test_a_missing_secret_leaves_the_release_waiting(deployed: Saved[World]) -> None:
