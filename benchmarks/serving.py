@@ -279,7 +279,8 @@ def table(all_figures: dict[str, Figures]) -> list[str]:
             row = figures.rows[connections]
             times = f", {row['perSecond'] / rival.rows[connections]['perSecond']:.1f} \u00d7" if rival else ""
             times = "" if figures is rival else times
-            cells.append(f"{row['perSecond']:,} ({row['p99ms']:.0f} ms){times}")
+            slowest = f"{row['p99ms']:.1f}" if row["p99ms"] < 10 else f"{row['p99ms']:.0f}"
+            cells.append(f"{row['perSecond']:,} ({slowest} ms){times}")
         memory = f"{figures.pss} MiB" + (f", {figures.swapping} at most while swapping" if figures.swapping else "")
         cpu = f"{figures.rows[CONNECTIONS[-1]]['cpuMicroseconds']} µs"
         lines.append(f"| {label} | {' | '.join(cells)} | {cpu} | {memory} | {figures.ready:.1f} s |")

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ from runner.values import replace
 
 _ALIVE_SECONDS = 1.0
 _COLLECTED_AFTER = (50_000, 20, 50)
+_SWITCH_SECONDS = 0.0005
+"""How long the thread of a log may keep the one that answers waiting."""
 _WARM_CALLS = 128
 _WARM_SECONDS = 2.0
 _SCRAPE_SECONDS = 1.5
@@ -72,6 +75,7 @@ def work(settings: Settings, supervisor: socket.socket, key: bytes) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         return loop.run(_Worker(settings, model, (log, access), explainer, warm, seconds, supervisor).serve(began))
 

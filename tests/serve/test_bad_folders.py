@@ -1,18 +1,22 @@
 """Bad models, drawn by a seed: none is ever served, and who asks the good one meanwhile notices nothing.
 
-`make bad-models` tries some hundreds (BAD_MODELS) from another seed (SEED), and each way by `runner serve`, too.
+`make bad-models` tries some hundreds (BAD_MODELS) from any seed (SEED), and some of the ways by `runner serve`, too.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from runner.errors import ExitCode
 from runner.serve.settings import Limits, Served, Settings
 from tests.serve import bad_files
 from tests.serve.bad_folders import WAYS, Bad, Sound, drawn, fits, sound
+from tests.serve.servers import PATIENCE, REPOSITORY
 from tests.serve.supervised import clients, of, supervised
 
 COUNT = int(os.environ.get("BAD_MODELS", "0"))
@@ -62,3 +66,22 @@ def test_no_bad_model_is_ever_served_and_the_old_one_never_interrupted(tmp_path:
         assert set(answers) == {(200, b'{"predictions":["yes"]}')}
         assert {event["event"] for event in running.events[first:]} <= {"starting", "failed", "ended", "template died"}
         assert running.status()["pid"] == running.pid
+
+
+@pytest.mark.skipif(not COUNT, reason="make bad-models")
+def test_the_command_says_why_it_does_not_serve_a_bad_model(tmp_path: Path, good: Sound) -> None:
+    for number, bad in enumerate(drawn(SEED, len(WAYS), tmp_path, good)):
+        if bad.hangs or number % 4:
+            continue
+        allowed = [f"--allow-format={form}" for form in bad.served.get("formats", ()) if form != "skops"]
+        digest = [f"--digest={bad.served['digest']}"] if "digest" in bad.served else []
+        command = [sys.executable, "-m", "runner", "serve", "--listen", "127.0.0.1:0", "--model", str(bad.folder)]
+        done = subprocess.run(
+            [*command, *allowed, *digest],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert done.returncode == ExitCode.INPUT, (bad.way, said)
+        assert "the model is not served: " in done.stderr, (bad.way, said)
+        assert fits(bad, said), (bad.way, said)
+        assert ("Traceback" in said) == ("KeyboardInterrupt" in said or "SystemExit" in said), (bad.way, said)
