@@ -63,7 +63,22 @@ def daemon(arguments: argparse.Namespace, console: Console) -> int:
                 repository.share_states()
             finally:
                 parts.close()
+            tell_releases(result)
             return result
+
+        seen: list[str] = []
+
+        def tell_releases(result: Result) -> None:
+            """What is released, held, or not in use as recorded: once, until it is another."""
+            if not result.releases and not seen:
+                return
+            from runner.report.release_view import release_lines  # imported late: few release anything
+
+            lines = release_lines(result.releases, console.err)
+            if lines != seen:
+                seen[:] = lines
+                for line in lines:
+                    say(line)
 
         def told(result: Result) -> None:
             console.row(result_json(result, signals[-1] if signals else None))

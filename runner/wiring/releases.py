@@ -75,7 +75,7 @@ class Releases:
     """The commit before, which `vs: base` compares with."""
     models: Models | None = None
     """Where the bytes of models are; None where nothing is to be recorded, and their formats are not looked at."""
-    asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
+    asked: Mapping[Place, Sequence[Asked]] | None = None
     """What servers say."""
     watched: str = ""
     """The watched branch, which signatures name."""
@@ -345,7 +345,7 @@ def planned_releases(clone: Clone, observation: Observation, *, live: bool = Fal
     def before_this() -> Other:
         return before(clone.reader, observation.commit, clone.observation)
 
-    asked = asked_servers(observation, state) if live else {}
+    asked = asked_servers(observation, state) if live else None
     return Releases(observation, state, moment_of(time.time()), before_this, asked=asked).verdicts()
 
 

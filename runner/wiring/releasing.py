@@ -109,9 +109,8 @@ class Releaser:
             found = self._verdicts(newest, models)
             for verdict in found:
                 place = verdict.deployment, verdict.environment
-                known = self._told.get(place)
-                is_back = known is not None and known.decision.outcome in _BACK
-                if known is None or (verdict.decision.outcome is not Outcome.KEEP and not is_back):
+                told = self._told[place].decision.outcome if place in self._told else Outcome.KEEP
+                if told is Outcome.KEEP or (verdict.decision.outcome is not Outcome.KEEP and told not in _BACK):
                     self._told[place] = verdict
             return found
 

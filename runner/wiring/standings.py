@@ -23,7 +23,7 @@ from runner.core.targets import (
     server_standing,
 )
 from runner.ledger.state import State
-from runner.values import dataclass, field, replace
+from runner.values import dataclass, replace
 from runner.wiring.champions import released_of
 
 Place = tuple[str, str]
@@ -43,8 +43,8 @@ class Standings:
     state: State
     moment: str
     """RFC 3339, UTC."""
-    asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
-    """What servers said; nothing of those that nobody asked."""
+    asked: Mapping[Place, Sequence[Asked]] | None = None
+    """What servers said, where something was released when they were asked; None where nobody asked."""
 
     def of(self, place: Place, environment: Environment | None, live: Mapping[str, Any] | None) -> Standing | None:
         """What is known of what stands; None where there is nothing to say."""
@@ -56,8 +56,10 @@ class Standings:
         target = environment.target if environment is not None else None
         if live is None or not isinstance(target, ServerTarget) or not target.urls:
             return None
-        if place not in self.asked:
+        if self.asked is None:
             return Standing("server", Reach.UNKNOWN, live["version"], "nobody asked")
+        if place not in self.asked:
+            return Standing("server", Reach.PENDING, live["version"], "released just now")
         return server_standing(live, self.asked[place], target, _seconds(live["at"], self.moment))
 
     def after(self, place: Place, environment: Environment, files: Files, decision: Decision) -> Standing | None:

@@ -87,6 +87,7 @@ def test_servers_are_compared_with_what_is_recorded_and_a_failure_goes_back(
     first.status = second.status = says(None, state="loading")
     assert standing(world.reconcile()) == ("pending", 1)
     before = release(world)
+    assert f"pending  churn-api v1  {first.url}: serves nothing yet" in world.runner("daemon", "--once").stderr
     first.status = second.status = says(1)
     told = world.reconcile()
     assert (told.commit, standing(told)) == (None, ("deployed", 1))
@@ -128,6 +129,21 @@ def test_a_rollback_that_servers_refuse_is_held_and_silence_is_no_reason(tmp_pat
     assert (told.commit, standing(told)) == (None, ("failed", 3))
     assert "a person decides" in told.value["releases"][0]["target"]["why"]
     assert RELEASE in world.files()
+
+
+def test_the_next_environment_waits_until_servers_of_the_one_before_serve_it(
+    tmp_path: Path, models: list[Model]
+) -> None:
+    staging = f"{{name: staging, spec: {{target: {{server: {{urls: [{models[0].url}]}}}}}}}}"
+    more = f"  environments: [{staging}, {{name: production, from: staging}}]\n"
+    world = World.create(tmp_path / "world", files(0.8, "one", more), dvc=True)
+    models[0].status = says(None, environment="staging", state="loading")
+    told = world.reconcile()
+    rows = [(row["outcome"], row["why"]) for row in told.value["releases"]]
+    assert rows[1] == ("keep", "nothing is released: v1 is not deployed in staging yet")
+    models[0].status = says(1, environment="staging")
+    told = world.reconcile()
+    assert [row["outcome"] for row in told.value["releases"]] == ["keep", "release"]
 
 
 def test_only_the_servers_that_are_named_answer_and_they_say_little(models: list[Model]) -> None:

@@ -158,14 +158,15 @@ def test_a_rollback_that_fails_too_is_left_to_a_person(deployed: Saved[World]) -
 def test_a_first_version_that_fails_is_withdrawn(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    world = World.create(tmp_path / "world", files(0.8, "bad", target(there, ", retries: 1", "sh deploy.sh")), dvc=True)
+    more = f", retries: 1, undeploy: sh deploy.sh {there}"
+    world = World.create(tmp_path / "world", files(0.8, "bad", target(there, more, "sh deploy.sh")), dvc=True)
     world.edit({"deploy.sh": COMMAND})
     told = world.reconcile(ok=(3,))
     assert "v1 failed, and there is none before it" in why(told)
-    assert [line.split()[-1] for line in calls(there)] == ["1", "2"]
+    assert [tuple(line.split()[::5]) for line in calls(there)] == [("deploy", "1"), ("deploy", "2"), ("undeploy", "1")]
     assert RELEASE not in world.files()
-    assert world.records()[-1]["release"]["event"] == "withdrawn"
-    assert (world.reconcile(ok=(6,)).commit, len(calls(there))) == (None, 2)
+    assert world.records()[-2]["release"]["event"] == "withdrawn"
+    assert (world.reconcile(ok=(6,)).commit, len(calls(there))) == (None, 3)
     sound(world)
     manual = target(there, ", env: {AGAIN: 1}", "sh deploy.sh") + "  rollback: manual\n"
     world.edit(files(0.8, "bad", manual))
