@@ -55,14 +55,12 @@ def paper(parts: RealParts, asked: Asked) -> Paper:
     models = made.models()
     releases = made.on(state, models)
     look = releases.look(deployment, environment, state.release_files(deployment.name, environment.name))
-    wish = look.wish(deployment, environment)
+    wish = look.wish(deployment, environment, later=True)
     if wish is None or look.offer is None:
         raise Held(
             f"{deployment.name} waits for no signature in {environment.name}: {look.decision.why}",
             "`runner status` says what becomes of it",
         )
-    if look.now.missing:
-        raise Held(f"{deployment.name} is held, whoever signs: {'; '.join(look.now.missing)}", "mend that first")
     model = models.contents(look.offer.out) if look.offer.out is not None else look.offer.stated["model"]
     question = releases.holding().question(wish)
     _check_digest(asked, question, model["sha256"])

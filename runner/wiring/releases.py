@@ -55,12 +55,16 @@ class Look:
     live: Mapping[str, Any] | None
     """The release that stands."""
 
-    def wish(self, deployment: Deployment, environment: Environment) -> Wish | None:
-        """The release that only signatures and the like may hold; None where nothing is released anyway."""
-        if self.offer is None or self.decision.outcome not in (Outcome.RELEASE, Outcome.SETTINGS):
-            return None
+    def wish(self, deployment: Deployment, environment: Environment, *, later: bool = False) -> Wish | None:
+        """The release that only signatures and the like may hold; None where nothing is released anyway.
+
+        `later`: also one that a time of `freeze` holds now.
+        """
         offer = self.offer
-        return Wish(deployment.name, environment, offer.md5, offer.stated, self.judgement, self.decision, offer.pinned)
+        decision = decide(replace(self.now, freezes=())) if later else self.decision
+        if offer is None or decision.outcome not in (Outcome.RELEASE, Outcome.SETTINGS):
+            return None
+        return Wish(deployment.name, environment, offer.md5, offer.stated, self.judgement, decision, offer.pinned)
 
 
 @dataclass

@@ -42,14 +42,13 @@ def tag_releases(parts: RealParts, observation: Observation, state: State | None
         parts.on_event(Event("notice", None, text))
 
     try:
-        done = _tagged(parts, observation, state, notice)
-    except (RunnerError, KeyError, TypeError, ValueError) as error:  # of the remote, or of what stands in records
+        if _tagged(parts, observation, state, notice):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(f"{newest}\n")
+    # Of the remote, of this host, or of what stands in records.
+    except (RunnerError, OSError, LookupError, TypeError, ValueError) as error:
         why = error.line if isinstance(error, RunnerError) else str(error)
         notice(f"releases could not be tagged: {why}; the next reconcile tries again")
-        return
-    if done:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(f"{newest}\n")
 
 
 def _tagged(parts: RealParts, observation: Observation, state: State, notice: Callable[[str], None]) -> bool:

@@ -166,3 +166,5 @@ def test_a_key_that_may_not_approve_or_not_any_more_is_found() -> None:
     later = ledger([BOB.approval(), ADA.approval()], [Required("risk", 2).as_json()])
     ended = Trust((ADA.trusted("risk", last=1), BOB.trusted("risk")))
     assert [breach for breach, _ in audit(later, ended)] == [Breach.POLICY]
+    assert [one.name for one in ended.approvers(1, 1)] == [ADA.name, BOB.name]
+    assert [one.name for one in ended.approvers(1, 2)] == [BOB.name]  # it may be recorded as either of them

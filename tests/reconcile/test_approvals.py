@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +155,17 @@ def test_two_people_are_two_and_an_author_is_none(waiting: Saved[World]) -> None
     assert findings(world.remote, "runner/state") == ()
 
 
+def test_a_release_that_is_frozen_can_be_signed_ahead(waiting: Saved[World]) -> None:
+    world = waiting.again()
+    frozen = ASKS + "  freeze: [{from: '2020-01-01', until: '2999-01-01', reason: fair}]\n"
+    model = digest(world)
+    world.edit(files(0.8, "one", frozen))
+    words = ["approve", f"churn-api@{model}", "--role", "risk", "--key", str(world.folder / "ada")]
+    world.runner(*words)
+    assert "fair" in why(world.reconcile(ok=(6,)))
+    assert len(signed(world)) == 1
+
+
 def test_what_cannot_be_signed_is_refused_in_words(waiting: Saved[World]) -> None:
     world = waiting.again()
     key = ["--key", str(world.folder / "ada")]
@@ -177,3 +193,40 @@ def test_where_a_remote_takes_branches_alone_an_approval_is_a_branch(waiting: Sa
     world.reconcile()
     assert release(world)["version"] == 1
     assert signed(world) == []
+
+
+def test_the_one_key_of_an_ssh_agent_signs_where_none_is_named(waiting: Saved[World]) -> None:
+    if shutil.which("ssh-agent") is None:
+        pytest.skip("there is no ssh-agent here")
+    world = waiting.again()
+    with tempfile.TemporaryDirectory() as folder:
+        place, file = Path(folder) / "s", Path(folder) / "id"
+        agent = subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.PIPE, text=True)
+        try:
+            assert agent.stdout is not None
+            agent.stdout.readline()  # it listens now
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
+            subprocess.run(["ssh-add", "-q", file], env={**os.environ, "SSH_AUTH_SOCK": str(place)}, check=True)
+            line = " ".join(file.with_suffix(".pub").read_text().split()[:2])
+            keys = Keys(world.folder)
+            (world.folder / "agent.pub").write_text(line + "\n")
+            keys.trusted(world, {"runner": "", "agent": ", approves: [risk]"})
+            world.environ["SSH_AUTH_SOCK"] = str(place)
+            world.runner("approve", f"churn-api@{digest(world)}", "--role", "risk")
+            del world.environ["SSH_AUTH_SOCK"]
+        finally:
+            agent.terminate()
+            agent.communicate()
+    world.reconcile()
+    assert world.records()[-1]["release"]["approvals"][0]["principal"] == ""
+
+
+def test_a_release_stands_in_staging_before_it_goes_on(tmp_path: Path) -> None:
+    """Time passes between two reconciles; what staging released in one of them is not old enough in that one."""
+    stages = "  environments: [{name: staging}, {name: production, from: staging, requires: {soak: 1ms}}]\n"
+    world = World.create(tmp_path / "world", files(0.8, "one", stages), dvc=True)
+    rows = world.reconcile(ok=(6,)).value["releases"]
+    assert [row["outcome"] for row in rows] == ["release", "held"]
+    assert "v1 has to stand in staging until" in rows[1]["why"]
+    world.reconcile()
+    assert release(world)["version"] == 1

@@ -300,3 +300,43 @@ def test_a_hold_out_that_nobody_has_seals_nothing_and_is_told(git_repo: Callable
         "runner.yaml:9:3: the hold-out `data/holdot.csv` is neither in git nor in DVC, and no stage makes it "
         "(did you mean `data/holdout.csv`?)"
     )
+
+
+def test_who_signs_is_read_of_each_environment_with_its_strictest_row(git_repo: Callable[..., GitRepo]) -> None:
+    rest = (
+        "  approvals: [risk, {role: lead, count: 2}]\n  environments:\n"
+        "  - {name: a}\n"
+        "  - {name: b, from: a, requires: {approvals: [{role: risk, notAuthor: true}, law], soak: 24h}}\n"
+        "  - {name: c, from: b, requires: law, spec: {approvals: []}}\n"
+        "  - {name: d, requires: [law]}\n"
+    )
+    (found,) = desired_of(git_repo(files(STAGES, rest=rest))).deployments
+    rows = {one.name: [(row.role, row.count, row.not_author) for row in one.approvals] for one in found.environments}
+    assert rows == {
+        "a": [("risk", 1, False), ("lead", 2, False)],
+        "b": [("risk", 1, True), ("lead", 2, False), ("law", 1, False)],
+        "c": [("law", 1, False)],
+        "d": [("risk", 1, False), ("lead", 2, False), ("law", 1, False)],
+    }
+    assert [one.soak_seconds for one in found.environments] == [0, 86400, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (
+            "  environments: [{name: a, requires: {soak: 24h}}]\n",
+            "6:39: nothing stands anywhere before it comes to `a`",
+        ),
+        ("  environments: [{name: a}, {name: b, from: a, requires: {soak: 0}}]\n", "`soak: 0` is no length of time"),
+        ("  budget: {objective: 0.9}\n", "6:3: a budget needs `window` and `prometheus`"),
+        ("  budget: {objective: 0.9, window: 0s, prometheus: 'http://a'}\n", "`window: 0s` is no length of time"),
+        ("  budget: {objective: 1, window: 1h, prometheus: 'http://a'}\n", "`objective`"),
+        ("  budget: {objective: 0.9, window: 1h, prometheus: 'http://me:secret@a'}\n", "`prometheus`"),
+        ("  approvals: [{role: risk, count: 0}]\n", "`count`"),
+        ("  approvals: ['two words']\n", "two words"),
+    ],
+)
+def test_what_cannot_hold_a_release_is_a_finding(rest: str, said: str, git_repo: Callable[..., GitRepo]) -> None:
+    found = "\n".join(map(str, findings_of(git_repo(files(STAGES, rest=rest)))))
+    assert said in found, found
