@@ -42,6 +42,8 @@ spec:
   model: {pipeline: churn, out: model}
 """
 CLIENTS = 4
+_PAUSE = 0.01
+"""Seconds between two requests of a client: others need the cores, too."""
 PREDICT = "/v1/models/churn-api:predict"
 BODY = {"instances": [ROW]}
 _NUMBERS = itertools.count(1)
@@ -126,7 +128,7 @@ class Clients:
             thread.join()
 
     def _ask(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(_PAUSE):
             try:
                 status, answer, _ = self._server.ask(PREDICT, BODY)
             except OSError as error:
