@@ -116,6 +116,7 @@ def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -
         missed = said == "unreachable"
         known = replace(
             memory,
+            commit=memory.commit if missed else answer.get("commit"),
             unreachable=answer["why"] if missed else None,
             held=None if missed else answer["why"],
             missed=memory.missed + 1 if missed else 0,
@@ -127,9 +128,12 @@ def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -
         return _loading(memory, answer), Swap(answer)
     if said == "nothing":
         return replace(memory, begun=True), Vacate(LOADING, answer["why"])
-    known = replace(memory, commit=answer["commit"], checked_at=at, unreachable=None, held=None, missed=0)
+    known = replace(memory, commit=answer["commit"], checked_at=at, unreachable=None, missed=0)
+    if said == "same" and answer.get("id") is None:
+        return known, None  # of a commit that was looked at before, also where it is not followed
+    known = replace(known, held=None)
     if said == "same":
-        if answer.get("id") is not None and answer["id"] == known.delivered:  # what failed is not asked for any more
+        if answer["id"] == known.delivered:  # what failed is not asked for any more
             known = replace(known, failed=None, refused=None, tries=0, again_at=None)
         return known, None
     if said == "release":

@@ -228,6 +228,8 @@ def test_what_nobody_signed_is_not_delivered_and_named_with_its_version(
     answer = look(looker(tmp_path, world.remote, "churn-api", trust=trust))
     assert (answer["say"], answer["version"]) == ("failed", 1)
     assert "is not what a trusted runner left" in answer["why"]
+    again = look(looker(tmp_path, world.remote, "churn-api", trust=trust), None, [answer["id"], None])
+    assert (again["say"], again["commit"], again["why"]) == ("held", answer["commit"], answer["why"])
 
 
 def test_a_file_that_says_otherwise_than_its_record_is_not_delivered(signed: World, tmp_path: Path) -> None:

@@ -63,6 +63,18 @@ def test_a_release_that_does_not_load_is_given_to_the_server_again_after_a_minut
     assert happened(again, "failed", 4, "NaN", 160.0, EVERY).again_at == 280.0
 
 
+def test_what_is_held_stays_so_until_git_says_something_else() -> None:
+    memory, _ = said(serving(), say="held", commit="c2")
+    assert memory.question(0.0)["commit"] == "c2"
+    memory, _ = said(memory, say="same", commit="c2", id=None)
+    assert memory.held == "so it is"
+    memory, _ = said(memory, say="unreachable")
+    memory, _ = said(memory, say="same", commit="c1", id="i1")
+    assert (memory.held, memory.failed) == (None, None)
+    memory, _ = said(memory, say="held", commit=None)
+    assert memory.question(0.0)["commit"] is None
+
+
 def test_what_was_served_last_is_asked_for_where_git_says_nothing_and_only_then() -> None:
     for answer in ("unreachable", "held", "failed"):
         memory, action = said(Memory(), say=answer, version=4)

@@ -21,6 +21,7 @@ from tests.delivery.worlds import (
     released,
     until,
 )
+from tests.reconcile.keys import Keys
 from tests.reconcile.worlds import STATE, World
 from tests.repositories import git
 
@@ -29,8 +30,9 @@ SWAPS = 2
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A repository in which nothing is released yet."""
+    """A repository in which nothing is released yet, and whose runner signs what it records."""
     world = World.create(tmp_path_factory.mktemp("pulled") / "world", {"runner.yaml": PIPELINE}, dvc=True)
+    Keys.begun(world)
     world.edit(model_files(world.folder))
     world.reconcile()
     return world
@@ -46,9 +48,14 @@ def daemon(world: World) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def server(world: World, daemon: Daemon) -> Iterator[Pulling]:
     """A server that follows it; tests go on from whatever it serves."""
-    with pulling(world.folder, daemon.url) as server:
+    with pulling(world.folder, daemon.url, "--trust", trust(world)) as server:
         yield server
         assert server.stop() == 0
+
+
+def trust(world: World) -> str:
+    """The trust file of the servers."""
+    return str(Keys(world.folder.parent).trust)
 
 
 def release(world: World, files: dict[str, bytes] | None = None) -> int:
@@ -56,6 +63,14 @@ def release(world: World, files: dict[str, bytes] | None = None) -> int:
     released(world, files)
     version: int = json.loads(world.file(".runner/releases/churn-api/production.json"))["version"]
     return version
+
+
+def standing(world: World, server: Pulling) -> int:
+    """The version that is served; one is released where there is none."""
+    told = server.status
+    if told["state"] != "serving" or told["failed"]:
+        return int(server.serves(release(world))["version"])
+    return int(told["version"])
 
 
 def test_a_server_waits_for_the_first_release_and_then_serves_it(world: World, server: Pulling) -> None:
@@ -69,13 +84,14 @@ def test_a_server_waits_for_the_first_release_and_then_serves_it(world: World, s
     told = server.serves(version)
     assert (told["deployment"], told["environment"], told["failed"]) == ("churn-api", "production", None)
     assert told["source"]["commit"] == world.tip()
-    assert told["verified"] == {"key": None, "policy": "no trust file"}
+    assert told["verified"]["key"].startswith("SHA256:")
+    assert told["verified"]["policy"] == trust(world)
     until(lambda: server.ask("/v2/health/ready")[0] == 200)
     assert f"release_version {version}.0" in server.ask("/metrics")[1].decode()
 
 
 def test_releases_follow_each_other_and_no_request_fails(world: World, server: Pulling) -> None:
-    server.serves(release(world))
+    standing(world, server)
     with Clients(server) as clients:
         for _ in range(SWAPS):
             before = server.predicts()
@@ -99,8 +115,7 @@ def test_a_reconciler_hears_from_the_server_what_it_serves(world: World, server:
 
 
 def test_bytes_that_are_not_those_that_were_released_are_never_served(world: World, server: Pulling) -> None:
-    before = release(world)
-    server.serves(before)
+    before = standing(world, server)
     said = server.predicts()
     files = model_files(world.folder)
     good = files["trained/model.skops"]
@@ -148,9 +163,23 @@ def test_a_version_that_the_server_cannot_load_makes_way_for_the_one_before(worl
     place.write_bytes(files["trained/model.skops"])
 
 
+def test_a_release_that_nobody_trusted_signed_is_refused_and_the_old_one_goes_on(world: World, server: Pulling) -> None:
+    version = standing(world, server)
+    tip = world.tip()
+    stranger = World(world.folder, world.repo, world.remote)
+    with Clients(server) as clients:
+        stranger.edit(model_files(world.folder))
+        stranger.reconcile(host="stranger")
+        told = server.says(lambda told: told["failed"] and told["failed"]["version"] == version + 1)
+        assert told["version"] == version
+        assert "is not what a trusted runner left" in told["failed"]["why"]
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", str(tip))
+        assert server.says(lambda told: not told["failed"] and not told["held"])["version"] == version
+    assert clients.failures == []
+
+
 def test_what_is_removed_is_drained_and_what_comes_back_is_served(world: World, server: Pulling) -> None:
-    version = release(world)
-    server.serves(version)
+    version = standing(world, server)
     world.edit({"runner.yaml": PIPELINE})
     world.reconcile()
     told = server.says(lambda told: told["state"] == "drained")
@@ -162,8 +191,7 @@ def test_what_is_removed_is_drained_and_what_comes_back_is_served(world: World, 
 
 
 def test_a_state_branch_that_was_rewound_is_not_followed(world: World, server: Pulling) -> None:
-    version = release(world)
-    server.serves(version)
+    version = standing(world, server)
     tip = git(world.remote, "rev-parse", STATE)
     git(world.remote, "update-ref", f"refs/heads/{STATE}", f"{STATE}~2")
     told = server.says(lambda told: told["held"])
@@ -178,12 +206,12 @@ def test_servers_behind_a_partition_go_on_also_after_a_restart_and_converge_when
     world: World, server: Pulling, daemon: Daemon
 ) -> None:
     version = release(world)
-    with pulling(world.folder, daemon.url, home="other") as other:
+    with pulling(world.folder, daemon.url, "--trust", trust(world), home="other") as other:
         digest = other.serves(version)["digest"]
         assert other.stop() == 0
     daemon.stop()
     store = world.store.rename(world.store.with_name("away"))
-    with pulling(world.folder, daemon.url, home="other") as other:
+    with pulling(world.folder, daemon.url, "--trust", trust(world), home="other") as other:
         assert other.serves(version)["digest"] == digest
         for one in (server, other):
             assert one.says(lambda told: told["source"]["fault"])["version"] == version
