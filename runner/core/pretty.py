@@ -18,13 +18,19 @@ def pretty_text(value: Any) -> str:
 
 
 def _text(value: Any, lead: str) -> str:
-    if type(value) is str:
+    kind = type(value)
+    if kind is str:
         return encode_basestring(value)
+    if kind is int:
+        return int.__repr__(value)
     below = lead + " "
     if isinstance(value, dict) and value:
-        if not all(isinstance(key, str) for key in value):
+        if not {str}.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
             raise TypeError("names of members are texts")
-        rows = [f"{encode_basestring(key)}: {_text(value[key], below)}" for key in sorted(value)]
+        rows = [
+            f"{encode_basestring(key)}: {encode_basestring(item) if type(item) is str else _text(item, below)}"
+            for key, item in sorted(value.items())
+        ]
         return f"{{{below}{f',{below}'.join(rows)}{lead}}}"
     if isinstance(value, (list, tuple)) and value:
         return f"[{below}{f',{below}'.join([_text(item, below) for item in value])}{lead}]"

@@ -252,9 +252,10 @@ def append(
         "_type": STATEMENT_TYPE,
         "subject": subject,
         "predicateType": kind.predicate_type,
-        "predicate": predicate,
+        # A run is plain as it is, and there are many of them.
+        "predicate": predicate if kind is RUN else plain(predicate),
     }
-    payload = plain_bytes(plain(statement))
+    payload = plain_bytes(statement)
     data = envelope_bytes(payload, sign(payload))
     return head.after(data), data
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ def any_differs(worktree: Path, listed: bytes) -> bool:
     if any(part in lower for part in _SUSPECT):
         return any(differs(worktree, entry) for entry in index_entries(listed))
     root = os.path.join(os.fsencode(worktree), b"")
+    leads_out = functools.cache(functools.partial(_leads_out, os.path.realpath(os.fsencode(worktree))))
     for row in _ENTRY.findall(listed):
         mode, _, _, path, seconds, nanoseconds, size = row
         if mode in _REGULAR:
@@ -57,13 +59,16 @@ def any_differs(worktree: Path, listed: bytes) -> bool:
             except OSError:
                 return True
             is_same = status.st_size == int(size) and status.st_mtime_ns == int(seconds) * 10**9 + int(nanoseconds)
-            if not (is_same and stat.S_ISREG(status.st_mode)) and differs(worktree, _entry(row)):
+            if not (is_same and stat.S_ISREG(status.st_mode)) and differs(worktree, _entry(row), leads_out):
                 return True
     return False
 
 
-def differs(worktree: Path, entry: IndexEntry) -> bool:
-    """Whether a file is not what the index says; one that git wrote through a filter is believed by size and time."""
+def differs(worktree: Path, entry: IndexEntry, leads_out: Callable[[bytes], bool] | None = None) -> bool:
+    """Whether a file is not what the index says; one that git wrote through a filter is believed by size and time.
+
+    `leads_out` says of a folder whether it is behind a link that leads out of the working tree.
+    """
     if not is_below(entry.path):
         return True
     file = os.path.join(os.fsencode(worktree), entry.path)
@@ -75,9 +80,14 @@ def differs(worktree: Path, entry: IndexEntry) -> bool:
         return True
     if status.st_size == entry.size_bytes and status.st_mtime_ns == entry.mtime_ns:
         return False
-    if not os.path.realpath(file).startswith(os.path.realpath(os.fsencode(worktree)) + b"/"):
-        return True  # behind a link that leads out
+    leads_out = leads_out or functools.partial(_leads_out, os.path.realpath(os.fsencode(worktree)))
+    if leads_out(os.path.dirname(file)):
+        return True
     return _object_name(file, status.st_size, len(entry.oid)) != entry.oid
+
+
+def _leads_out(root: bytes, folder: bytes) -> bool:
+    return not (os.path.realpath(folder) + b"/").startswith(root + b"/")
 
 
 def is_below(path: bytes) -> bool:

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 from runner.errors import HostError
 
+_LIST = "/proc/self/mountinfo"
 _MNT_DETACH = 2
 _MOUNT_POINT = 4
 """Position of the field in a line of mountinfo."""
 
 
-_quiet: dict[tuple[Path, ...], bytes] = {}
-"""Folders with the system's list of mounts in which there was none of theirs."""
+class _Changes:
+    """Numbers the states of the system's list of mounts, which the kernel tells of without listing them anew."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._poll = select.poll()
+        self._file: BinaryIO | None = None
+        self._number = 0
+
+    def number(self) -> int:
+        """Another one than before where something was mounted or unmounted in between."""
+        with self._lock:
+            if self._file is None:
+                self._file = open(_LIST, "rb", buffering=0)  # noqa: SIM115 - as long as this process lives
+                self._poll.register(self._file, select.POLLERR | select.POLLPRI)
+            self._number += bool(self._poll.poll(0))
+            return self._number
+
+
+_changes = _Changes()
+_quiet: dict[tuple[Path, ...], int] = {}
+"""Folders with the number of the system's list of mounts in which there was none of theirs."""
 
 
 def unmount_at(*folders: Path) -> None:
@@ -24,15 +48,16 @@ def unmount_at(*folders: Path) -> None:
     """
     if os.geteuid() != 0:
         return
-    listed = _listed()
-    if _quiet.get(folders) == listed:
+    number = _changes.number()
+    if _quiet.get(folders) == number:
         return
+    listed = _listed()
     tops = [os.fsencode(os.path.realpath(folder)) for folder in folders]
     points = [
         point for point in _mount_points(listed) if any(point == top or point.startswith(top + b"/") for top in tops)
     ]
     if not points:
-        _quiet[folders] = listed
+        _quiet[folders] = number
         return
     import ctypes  # imported late: start-up
 
@@ -47,7 +72,7 @@ def unmount_at(*folders: Path) -> None:
 
 
 def _listed() -> bytes:
-    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+    with open(_LIST, "rb", buffering=0) as file:
         return file.readall()
 
 

@@ -57,6 +57,8 @@ class Resolved:
     """What people should know, with line and column."""
     consulted: list[str] = field(default_factory=list)
     """Files that were asked for, whether or not they exist, in the order they were first asked for."""
+    templated: bool = True
+    """Whether the definition asks for the value of any variable."""
     failed: list[str] = field(default_factory=list)
     """Stages and groups that DVC cannot resolve, or not all of."""
 
@@ -183,7 +185,7 @@ def _as_written(definition: Mapping[str, Any], base: str, files: GitFiles) -> Re
     It takes a third of a millisecond for each stage, and as long as two hundred of them to be imported.
     """
     stages, sections = definition.get("stages") or {}, {}
-    if "vars" in definition or uses_templates(definition) or not all(map(_is_plain, stages.items())):
+    if "vars" in definition or not all(map(_is_plain, stages.items())) or uses_templates(definition):
         return None
     for name, kind in _SECTIONS.items():
         if not isinstance(definition.get(name, kind()), kind):
@@ -197,7 +199,7 @@ def _as_written(definition: Mapping[str, Any], base: str, files: GitFiles) -> Re
         return None
     made = {name: dict(stage) for name, stage in stages.items()}
     del sections["datasets"]
-    return Resolved(made, {}, consulted=list(files.consulted), **sections)
+    return Resolved(made, {}, consulted=list(files.consulted), templated=False, **sections)
 
 
 def _is_plain(named: tuple[str, Any]) -> bool:
@@ -259,6 +261,7 @@ class _Resolution:
             stages,
             groups,
             consulted=list(self._files.consulted),
+            templated=uses_templates(self._definition),
             notices=self._notices,
             failed=failed,
             **sections,

@@ -115,7 +115,7 @@ def _parse_dvc_yaml(blob: bytes, file: str, locator: Locator, faults: Faults) ->
 
 
 def _stage_marks(document: yaml12.YamlDocument) -> dict[str, Any]:
-    return {str(path[1]): mark for path, mark in document.marks.items() if path[0] == "stages" and len(path) == 2}
+    return {str(path[1]): list(mark) for path, mark in document.marks.items() if path[0] == "stages" and len(path) == 2}
 
 
 def load_document(

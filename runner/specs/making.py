@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runner.core.nouns import Stage, is_external
 from runner.errors import SpecError
 from runner.specs import builtin_stages, left_out, places, render, yaml12
-from runner.specs.grammar import GitFiles, Resolved, resolve, uses_templates
+from runner.specs.grammar import GitFiles, Resolved, resolve
 from runner.specs.layout import Layout
 from runner.specs.pipelines import DEFAULTED_FIELDS, StageReading, check_handwritten_name, read_stage
 from runner.specs.stage_rows import row_of
@@ -62,8 +62,7 @@ def make(
         "not_handled": [] if source.adopted else [name for name in _NOT_HANDLED_SECTIONS if name in definition],
     }
     # Without a template the values of parameters do not matter: the commonest edit then costs no resolution.
-    plain = not uses_templates(definition)
-    return value, [*([path] if plain else path for path in resolved.consulted), *requests]
+    return value, [*(path if resolved.templated else [path] for path in resolved.consulted), *requests]
 
 
 def _with_code(
