@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _run(list(argv))
     # Thousands of stages are many objects that stay; looking through them for circles took a third of a plan.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(400_000, 50, 100)
     try:
         code = _run(sys.argv[1:])
     except SystemExit as end:  # of --help and --version

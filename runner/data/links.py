@@ -67,7 +67,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def inside(root: Path, path: str) -> Path:
     """A path below `root`; raises InputError where a link on the way leads out of it."""
     target = root / path
-    if _is_plain_way(root, os.path.dirname(path)):
+    if is_plain_way(root, os.path.dirname(path)):
         return target
     parent, top = target.parent.resolve(), root.resolve()
     if parent != top and top not in parent.parents:
@@ -75,7 +75,7 @@ def inside(root: Path, path: str) -> Path:
     return target
 
 
-def _is_plain_way(root: Path, folders: str) -> bool:
+def is_plain_way(root: Path, folders: str) -> bool:
     """Whether the folders below `root` on the way to a path are folders, or not there yet, and no links."""
     place = os.fspath(root)
     for name in folders.split("/") if folders else ():

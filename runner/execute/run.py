@@ -14,6 +14,7 @@ from runner.core.nouns import EnvironmentSpec, Out, Stage, Trust
 from runner.core.plan import Step, Walk
 from runner.core.recorded import InputSizes, OutFact
 from runner.core.records import RunFacts
+from runner.data.links import is_plain_way
 from runner.errors import HostError, InputError
 from runner.execute.context import Context, Event
 from runner.execute.materials import Material, Materials
@@ -310,7 +311,7 @@ def _result(context: Context, running: Running, room: Room, outcome: Outcome) ->
 
 def _wrong_outputs(context: Context, stage: Stage, outcome: Outcome) -> str:
     """What is wrong with the outputs of a command that ended well; empty where nothing is."""
-    missing = [out.path for out in stage.outs if not os.path.lexists(outcome.output_root / out.path)]
+    missing = [out.path for out in stage.outs if not os.path.lexists(f"{outcome.output_root}/{out.path}")]
     if missing:
         return f"exit code 0, but {', '.join(missing)} was not written"
     if outcome.undeclared and context.desired.project.strict:
@@ -381,7 +382,4 @@ def _is_given(path: str, room: Room, outcome: Outcome) -> bool:
     if not room.is_layered or outcome.leftovers or outcome.supervisor_lost:
         return False
     # Behind a link on the way to it they may be the commit's, or another output's.
-    root = os.path.realpath(outcome.output_root)
-    return os.path.realpath(outcome.output_root / os.path.dirname(path)) == os.path.normpath(
-        os.path.join(root, os.path.dirname(path))
-    )
+    return is_plain_way(outcome.output_root, os.path.dirname(path))

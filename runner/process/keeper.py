@@ -62,6 +62,7 @@ LOCKED_AWAY = {
     "bpf": 39,
 }
 """Capabilities, by their numbers in linux/capability.h, with which root looks behind a mount or into the kernel."""
+known_here: list[int] = []  # those of them that this kernel knows, found out before a stage is forked
 CAPABILITIES_VERSION = 0x20080522
 CLONE_CALLS = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
 """The number of the system call `clone`, by machine."""
@@ -271,6 +272,7 @@ def join_user_namespace(user_namespace: int) -> str:
     """Enter the user namespace of all stages, where every right over their own namespaces is; empty, or why not."""
     if user_namespace < 0:
         return "user namespaces are not allowed here"
+    known_here.extend(number for number in LOCKED_AWAY.values() if libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0)
     if libc.setns(user_namespace, CLONE_NEWUSER) != 0:
         return f"user namespace: {os.strerror(ctypes.get_errno())}"
     return ""
@@ -392,16 +394,15 @@ def protect_kernel_settings() -> None:
 def lock_mounts() -> None:
     """Let nobody in here change mounts from now on, root neither: in a user namespace of their own, where they may,
     those that they find cannot be taken away. Root keeps what ordinary work needs: owners, modes, users."""
-    for capability in LOCKED_AWAY.values():
-        if libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:  # this kernel knows it
-            check(libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "locking mounts")
+    for capability in known_here:
+        check(libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "locking mounts")
     header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
     sets = (ctypes.c_uint32 * 6)()
     check(libc.capget(header, sets), "locking mounts")
-    for capability in LOCKED_AWAY.values():
-        word, bit = divmod(capability, 32)
+    for word in range(2):
+        kept = ~sum(1 << number % 32 for number in LOCKED_AWAY.values() if number // 32 == word)
         for number in range(3):  # effective, permitted, inheritable
-            sets[3 * word + number] &= ~(1 << bit)
+            sets[3 * word + number] &= kept
     check(libc.capset(header, sets), "locking mounts")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 MOST_PATHS = 100
 """So many undeclared paths are named."""
@@ -18,18 +19,18 @@ def undeclared_writes(upper: Path, worktree: Path, outs: Iterable[str]) -> tuple
     A folder that is new or gone is one path with a slash at its end. A file that was opened for writing but not changed
     is not named.
     """
-    declared = {PurePosixPath(out).as_posix() for out in outs}
-    passages = {parent.as_posix() for out in declared for parent in PurePosixPath(out).parents}
-    return tuple(sorted(_written(upper, worktree, "", declared, passages))[:MOST_PATHS])
+    declared = {posixpath.normpath(out) for out in outs}
+    passages = {out[:end] for out in declared for end, letter in enumerate(out) if letter == "/"}
+    return tuple(sorted(_written(os.fspath(upper), os.fspath(worktree), "", declared, passages))[:MOST_PATHS])
 
 
-def _written(upper: Path, worktree: Path, folder: str, declared: set[str], passages: set[str]) -> Iterator[str]:
-    with os.scandir(upper / folder) as entries:
+def _written(upper: str, worktree: str, folder: str, declared: set[str], passages: set[str]) -> Iterator[str]:
+    with os.scandir(f"{upper}/{folder}") as entries:
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if path in declared:
                 continue
-            below = _status(worktree / path)
+            below = _status(f"{worktree}/{path}")
             if not entry.is_dir(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 if below is None or not _same(status, below):
@@ -40,9 +41,9 @@ def _written(upper: Path, worktree: Path, folder: str, declared: set[str], passa
                 yield path + "/"
 
 
-def _status(path: Path) -> os.stat_result | None:
+def _status(path: str) -> os.stat_result | None:
     try:
-        return path.lstat()
+        return os.lstat(path)
     except OSError:
         return None
 
