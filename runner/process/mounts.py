@@ -7,7 +7,6 @@ import re
 import select
 import threading
 from pathlib import Path
-from typing import BinaryIO
 
 from runner.errors import HostError
 
@@ -23,15 +22,16 @@ class _Changes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._poll = select.poll()
-        self._file: BinaryIO | None = None
+        self._is_watched = False
         self._number = 0
 
     def number(self) -> int:
         """Another one than before where something was mounted or unmounted in between."""
         with self._lock:
-            if self._file is None:
-                self._file = open(_LIST, "rb", buffering=0)  # noqa: SIM115 - as long as this process lives
-                self._poll.register(self._file, select.POLLERR | select.POLLPRI)
+            if not self._is_watched:
+                descriptor = os.open(_LIST, os.O_RDONLY | os.O_CLOEXEC)  # as long as this process lives
+                self._poll.register(descriptor, select.POLLERR | select.POLLPRI)
+                self._is_watched = True
             self._number += bool(self._poll.poll(0))
             return self._number
 
