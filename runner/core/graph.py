@@ -25,6 +25,8 @@ class Graph:
     downstream: Mapping[Address, tuple[Address, ...]]
     producers: Mapping[str, Address]
     """Output path to the stage that makes it."""
+    outputs: OutputIndex
+    """The same, to be asked of paths above and below."""
     order: tuple[Address, ...]
     """Every stage after all that it reads from; ties in the order of the specs."""
 
@@ -61,6 +63,7 @@ def build_graph(stages: Sequence[Stage]) -> Graph:
         upstream=upstream,
         downstream={address: tuple(next_) for address, next_ in downstream.items()},
         producers=producers,
+        outputs=index,
         order=_topological([stage.address for stage in stages], upstream, downstream),
     )
 

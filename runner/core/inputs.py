@@ -75,13 +75,14 @@ class Gatherer:
         inputs: Inputs,
         recorded: Recorded,
         producers: Mapping[str, Address],
+        outputs: OutputIndex,
         tracked: Mapping[str, TrackedData],
         left: Left,
     ) -> None:
         self._inputs = inputs
         self._recorded = recorded
         self._producers = producers
-        self._outputs = OutputIndex(producers)
+        self._outputs = outputs
         self._tracked = tracked
         self._data = OutputIndex({path: Address("", path) for path in tracked})
         self._left = left

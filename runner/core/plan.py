@@ -114,7 +114,10 @@ class Walk:
     """The recorded facts each decision read."""
 
     def __post_init__(self) -> None:
-        self._gatherer = Gatherer(self.inputs, self.recorded, self.graph.producers, self.desired.tracked, self.outs)
+        graph = self.graph
+        self._gatherer = Gatherer(
+            self.inputs, self.recorded, graph.producers, graph.outputs, self.desired.tracked, self.outs
+        )
 
     def decide(self, stage: Stage) -> Step:
         """The step of one stage, given what is settled so far; remembers what it leaves."""

@@ -61,7 +61,7 @@ class OutFact:
         if not (isinstance(path, str) and isinstance(md5, str)) or "/" in md5:
             raise ValueError(f"not an output: {path!r:.100}")
         size, nfiles = row.get("size"), row.get("nfiles")
-        if not (isinstance(size, (int, type(None))) and isinstance(nfiles, (int, type(None)))):
+        if not ((size is None or type(size) is int) and (nfiles is None or type(nfiles) is int)):
             raise ValueError(f"not the size of an output: {path!r:.100}")
         return OutFact(
             path=path,
@@ -165,10 +165,10 @@ class Entry:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Entry:
         """The inverse of `as_json`; raises ValueError for what it never gives."""
-        texts = [row["pipeline"], row["stage"], row["key"], row["provenance"], row.get("adoptedFrom") or ""]
-        inputs, forms = row.get("inputs", {}), row.get("forms", {})
-        is_sized = all(isinstance(one, dict) and _all_are(one.values(), dict) for one in (inputs, forms))
-        is_whole = isinstance(row.get("record"), (int, type(None))) and isinstance(row["outs"], list)
+        texts = (row["pipeline"], row["stage"], row["key"], row["provenance"], row.get("adoptedFrom") or "")
+        record, inputs, forms = row.get("record"), row.get("inputs", {}), row.get("forms", {})
+        is_sized = _are_sizes(inputs) and _are_sizes(forms)
+        is_whole = (record is None or type(record) is int) and type(row["outs"]) is list
         if not (_all_are(texts, str) and is_sized and is_whole):
             raise ValueError("not what stands for a stage")
         if not isinstance(row["material"], dict):
@@ -178,13 +178,17 @@ class Entry:
             key=row["key"],
             provenance=row["provenance"],
             material=row["material"],
-            outs=tuple(OutFact.from_json(out) for out in row["outs"]),
-            record=row.get("record"),
+            outs=tuple([OutFact.from_json(out) for out in row["outs"]]),
+            record=record,
             adopted_from=row.get("adoptedFrom"),
             inputs=inputs,
             forms=forms,
-            times=tuple(map(Took.from_json, row.get("times", ()))),
+            times=tuple([Took.from_json(took) for took in row.get("times", ())]),
         )
+
+
+def _are_sizes(value: Any) -> bool:
+    return type(value) is dict and _all_are(value.values(), dict)
 
 
 def _all_are(values: Iterable[Any], kind: type) -> bool:

@@ -56,7 +56,7 @@ class Materials:
     def __init__(self, walk: Walk, context: Context) -> None:
         self._walk = walk
         self._context = context
-        self._outputs = OutputIndex(walk.graph.producers)
+        self._outputs = walk.graph.outputs
         self._data = OutputIndex({path: Address("", path) for path in walk.desired.tracked})
         self._outs = {out.path: out for stage in walk.desired.stages() for out in stage.outs}
 
