@@ -33,19 +33,46 @@ class Work(NamedTuple):
     of_group: bool
     """Whether these are runs of other members of its group."""
 
-    def as_json(self) -> list[Any]:
-        """Plain JSON for a cache."""
-        needs = [list(address) for address in self.needs]
-        samples = [list(sample) for sample in self.samples]
-        return [list(self.address), needs, self.cpu, self.memory_bytes, list(self.mutex), samples, self.of_group]
 
-    @staticmethod
-    def from_json(row: Sequence[Any]) -> Work:
-        """The inverse of `as_json`; raises ValueError or TypeError for what it never gives."""
-        address, needs, cpu, memory_bytes, mutex, samples, of_group = row
-        runs = tuple((float(seconds), str(host)) for seconds, host in samples)
-        own, others = Address(*address), tuple(Address(*need) for need in needs)
-        return Work(own, others, cpu, memory_bytes, tuple(mutex), runs, of_group)
+def work_json(work: Sequence[Work]) -> list[list[Any]]:
+    """Plain JSON for a cache; what a stage needs is named by its place in the list."""
+    place = {row.address: number for number, row in enumerate(work)}
+    return [
+        [
+            *row.address,
+            [place[need] for need in row.needs],
+            row.cpu,
+            row.memory_bytes,
+            row.mutex,
+            row.samples,
+            row.of_group,
+        ]
+        for row in work
+    ]
+
+
+def work_from(rows: Sequence[Sequence[Any]]) -> tuple[Work, ...]:
+    """The inverse of `work_json`; raises ValueError or TypeError for what it never gives."""
+    try:
+        addresses = [Address(row[0], row[1]) for row in rows]
+        return tuple(
+            [
+                Work(
+                    address,
+                    tuple([addresses[need] for need in needs]),
+                    cpu,
+                    memory_bytes,
+                    tuple(mutex),
+                    tuple([(float(seconds), str(host)) for seconds, host in samples]),
+                    of_group,
+                )
+                for address, (_, _, needs, cpu, memory_bytes, mutex, samples, of_group) in zip(
+                    addresses, rows, strict=True
+                )
+            ]
+        )
+    except IndexError as error:
+        raise ValueError("not the work of a plan") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +175,16 @@ def price_of(work: Sequence[Work], room: Capacity) -> Price:
     heights = _heights(work, after)
     seconds = _span(work, usual, room, after, heights)
 
-    def end(ends: Mapping[Address, float]) -> float:
-        return seconds if ends == usual else _span(work, ends, room, after, heights)
+    are_alike = all(estimate.low == estimate.high for estimate in known.values())
+
+    def end(which: Callable[[Estimate], float]) -> float:
+        return seconds if are_alike else _span(work, lasting(which), room, after, heights)
 
     return Price(
         estimates=known,
         seconds=seconds,
-        low=end(lasting(lambda estimate: estimate.low)),
-        high=end(lasting(lambda estimate: estimate.high)),
+        low=end(lambda estimate: estimate.low),
+        high=end(lambda estimate: estimate.high),
         work=sum(usual.values()),
         longest_way=_longest_way(work, usual),
         jobs=room.jobs,

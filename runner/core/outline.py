@@ -78,7 +78,7 @@ class Outline:
         ]
         notices, not_handled = ([_notice_row(notice) for notice in kind] for kind in (self.notices, self.not_handled))
         purpose = None if self.purpose is None else self.purpose.as_json()
-        work = [row.as_json() for row in self.work]
+        work = _work_rows(self.work)
         facts = [self.desired, self.state, self.recorded_digest, rows, notices, not_handled, self.has_specs]
         return [*facts, purpose, work, self.budget_seconds, self.releases]
 
@@ -131,9 +131,17 @@ def _purpose(row: Mapping[str, Any] | None) -> Purpose | None:
 def _work(rows: Sequence[Any]) -> tuple[Work, ...]:
     if not rows:
         return ()
-    from runner.core.estimates import Work  # imported late: only where something may run
+    from runner.core.estimates import work_from  # imported late: only where something may run
 
-    return tuple(map(Work.from_json, rows))
+    return work_from(rows)
+
+
+def _work_rows(work: tuple[Work, ...]) -> list[list[Any]]:
+    if not work:
+        return []
+    from runner.core.estimates import work_json
+
+    return work_json(work)
 
 
 def _notice_row(notice: Notice) -> list[Any]:

@@ -68,8 +68,9 @@ class Queue(Generic[T]):
     def done(self, address: Address) -> None:
         """A running stage has ended, whatever the outcome."""
         stage = self._running.pop(address)
-        self._cpu += _thousandths(stage.resources.cpu)
-        self._memory_bytes += stage.resources.memory_bytes
+        needs = stage.resources
+        self._cpu += _thousandths(needs.cpu)
+        self._memory_bytes += needs.memory_bytes
         self._held.difference_update(stage.mutex)
 
     @property
@@ -93,19 +94,21 @@ class Queue(Generic[T]):
         return dropped
 
     def _fits(self, stage: T) -> bool:
+        needs = stage.resources
         return (
-            _thousandths(stage.resources.cpu) <= self._cpu
-            and stage.resources.memory_bytes <= self._memory_bytes
+            _thousandths(needs.cpu) <= self._cpu
+            and needs.memory_bytes <= self._memory_bytes
             and self._held.isdisjoint(stage.mutex)
         )
 
     def _start(self, stage: T) -> None:
         self._running[stage.address] = stage
-        self._cpu -= _thousandths(stage.resources.cpu)
-        self._memory_bytes -= stage.resources.memory_bytes
+        needs = stage.resources
+        self._cpu -= _thousandths(needs.cpu)
+        self._memory_bytes -= needs.memory_bytes
         self._held.update(stage.mutex)
 
 
 def _thousandths(cores: float) -> int:
     """Cores as whole thousandths: sums of fractions come out even."""
-    return round(cores * 1000)
+    return round(cores * 1000) if cores else 0

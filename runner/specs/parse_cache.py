@@ -20,7 +20,7 @@ from typing import Any
 
 import runner
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 """Part of every entry, with the runner's version; raised when the meaning of any cached value changes."""
 
 _SAFE_KEY = r"^[0-9a-f]{16,64}$"

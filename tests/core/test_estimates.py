@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from runner.core.estimates import Capacity, Work, estimate_of, last_error, price_of
+from runner.core.estimates import Capacity, Work, estimate_of, last_error, price_of, work_from, work_json
 from runner.core.nouns import Address
 from runner.core.recorded import FRESH, Took, times_with
 from runner.core.records import host_class
@@ -84,8 +86,10 @@ def test_the_last_estimate_is_held_against_what_came_of_it() -> None:
 
 
 def test_work_comes_back_from_a_cache_as_it_was() -> None:
-    work = _work("a", 1.5, 2.0, needs="b c", cpu=2.0, mutex=("gpu",))
-    assert Work.from_json(work.as_json()) == work
-    for damaged in ([], work.as_json()[:-1], [*work.as_json()[:5], [[1]], False]):
+    work = (_work("b"), _work("c", 1.0), _work("a", 1.5, 2.0, needs="b c", cpu=2.0, mutex=("gpu",)))
+    rows = json.loads(json.dumps(work_json(work)))
+    assert work_from(rows) == work
+    *others, row = rows
+    for damaged in (row[:-1], [*row[:6], [[1]], False], [*row[:2], [3], *row[3:]], [*row[:2], [["p", "b"]], *row[3:]]):
         with pytest.raises((ValueError, TypeError)):
-            Work.from_json(damaged)
+            work_from([*others, damaged])
