@@ -39,7 +39,7 @@ def dump(model: Any, seen: pandas.DataFrame) -> bytes:
 
     seen: rows of its training in the form in which it saw them.
     """
-    _packages()
+    _packages(convert=True)
     try:
         data = _converted(_plainer(model), seen)
         fault = next(_faults(model, load(data, (), "the graph"), seen), None)
@@ -52,7 +52,7 @@ def dump(model: Any, seen: pandas.DataFrame) -> bytes:
 
 def load(data: bytes, _trusted: Sequence[str], where: str) -> Any:
     """The model in a graph; raises InputError for one that is damaged, or asks for more than to compute."""
-    _packages()
+    _packages(convert=False)
     import onnx
 
     from runner.artefacts.onnx_model import OnnxClassifier, OnnxRegressor
@@ -76,15 +76,20 @@ def types(_data: bytes) -> Sequence[str]:
     return _SERVED
 
 
-def _packages() -> None:
+def _packages(*, convert: bool) -> None:
+    """Raises InputError where a package is not there. convert: whether a model is to become a graph."""
     try:
         import onnx
         import onnxruntime
-        import skl2onnx
+
+        if convert:
+            import skl2onnx
+
+            del skl2onnx
     except ImportError as error:
         hint = "pip install 'gitops-runner[onnx]', or leave `format` out"
         raise InputError(f"models in the format onnx need a package that is not there: {error}", hint) from error
-    del onnx, onnxruntime, skl2onnx
+    del onnx, onnxruntime
 
 
 def _plainer(model: Any) -> Any:

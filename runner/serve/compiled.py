@@ -64,6 +64,9 @@ def _is(step: Any, module: str, *names: str) -> bool:
 
 
 def _passes(step: Any) -> bool:
+    """Whether a step leaves what it gets as it is; `passthrough` in a ColumnTransformer becomes a function of none."""
+    if _is(step, "sklearn.preprocessing", "FunctionTransformer"):
+        return step.func is None and not step.validate
     return isinstance(step, str) and step == "passthrough"
 
 

@@ -33,6 +33,7 @@ CASES = [
     (pipeline(Ridge(), encoder=OrdinalEncoder(), scaler=RobustScaler()), "regression", "arrays"),
     (pipeline(DecisionTreeClassifier(random_state=0), encoder=OrdinalEncoder()), "classification", "matrix"),
     (pipeline(GaussianNB(), encoder=OneHotEncoder(sparse_output=False)), "classification", "matrix"),
+    (pipeline(LogisticRegression(), scaler=FunctionTransformer()), "classification", "arrays"),
     (pipeline(LogisticRegression(), scaler=FunctionTransformer(numpy.tanh)), "classification", "table"),
 ]  # fmt: skip
 
