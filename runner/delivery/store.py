@@ -82,6 +82,13 @@ class Store:
             return None
         return found if isinstance(found, dict) else None
 
+    def _served(self) -> str:
+        """The model that is served, whose worker may have to be started again."""
+        try:
+            return str((self.kept() or {})["release"]["model"]["sha256"])
+        except (KeyError, TypeError):
+            return "none"
+
     def _fetched(self, release: Release, folder: Path, fetch: Fetch) -> None:
         fresh = self._models / f".{uuid.uuid4().hex}"
         try:
@@ -104,10 +111,10 @@ class Store:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def _prune(self, used: Path) -> None:
-        """Remove what is older than the newest few, and what a killed process left half-written."""
+        """Remove what is older than the newest few and not served, and what a killed process left half-written."""
         found = sorted(self._models.iterdir(), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
         models = [path for path in found if not path.name.startswith(".")]
-        for path in {*found} - {*models[:_KEPT_MODELS], used}:
+        for path in {*found} - {*models[:_KEPT_MODELS], used, self._models / self._served()}:
             if path in models or path.lstat().st_mtime < time.time() - _STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
 

@@ -86,6 +86,20 @@ def test_a_format_that_runs_code_needs_the_word_of_the_deployment() -> None:
     check_servable(read_release(json.dumps({**told, "serving": {"formats": ["joblib"]}}).encode()))
 
 
+def test_the_model_that_is_served_stays_however_many_others_come_and_fail(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def brought(number: int) -> Path:
+        data = {"manifest.json": str(number).encode()}
+        release = read_release(json.dumps(row(data)).encode())
+        return store.brought(release, lambda md5, target: target.write_bytes(data["manifest.json"]) and None)
+
+    served = brought(0)
+    store.keep({"release": {"model": {"sha256": served.name}}})
+    others = [brought(number) for number in range(1, 7)]
+    assert [folder.is_dir() for folder in (served, *others)] == [True, False, False, False, True, True, True]
+
+
 def test_a_folder_is_taken_as_it_is_only_where_it_is_whole(tmp_path: Path) -> None:
     release = read_release(json.dumps(row()).encode())
     by_md5 = {hashlib.md5(data, usedforsecurity=False).hexdigest(): data for data in FILES.values()}
