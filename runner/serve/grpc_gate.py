@@ -58,18 +58,17 @@ class Gate:
         made = {}
         for name in METHODS:
             asked, said = self._messages[f"{name}Request"], self._messages[f"{name}Response"]
-            made[name] = grpc.unary_unary_rpc_method_handler(
-                self._answering(getattr(self, f"_{_snake(name)}")),
-                request_deserializer=asked.FromString,
-                response_serializer=said.SerializeToString,
-            )
+            answering = self._answering(asked, getattr(self, f"_{_snake(name)}"))
+            made[name] = grpc.unary_unary_rpc_method_handler(answering, response_serializer=said.SerializeToString)
         handler: grpc.GenericRpcHandler = grpc.method_handlers_generic_handler(SERVICE, made)
         return handler
 
-    def _answering(self, answer: Callable[[Any, Mapping[str, str]], Awaitable[Any]]) -> Callable[[Any, Any], Any]:
+    def _answering(
+        self, kind: Any, answer: Callable[[Any, Mapping[str, str]], Awaitable[Any]]
+    ) -> Callable[[bytes, Any], Any]:
         """A call with the headers that it is passed on with; what goes wrong becomes a status of gRPC."""
 
-        async def answered(request: Any, context: Any) -> Any:
+        async def answered(data: bytes, context: Any) -> Any:
             headers = {}
             for name, value in context.invocation_metadata() or ():
                 if name == "x-request-id" and isinstance(value, str) and _ID.fullmatch(value):
@@ -78,7 +77,7 @@ class Gate:
             if left is not None and 0 < left < 1e5:
                 headers["x-request-timeout"] = f"{left:.3f}"
             try:
-                return await answer(request, headers)
+                return await answer(_decoded(kind, data), headers)
             except _Wrong as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except Unreachable as error:
@@ -159,6 +158,16 @@ class _Refused(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+def _decoded(kind: Any, data: bytes) -> Any:
+    """A message; raises _Wrong."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise _Wrong(f"the message is no {kind.DESCRIPTOR.name}") from error
 
 
 def _snake(name: str) -> str:

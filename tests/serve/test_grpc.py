@@ -127,6 +127,13 @@ def test_typed_contents_are_answered_with_typed_contents(server: Server) -> None
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_a_message_that_is_none_is_refused(server: Server) -> None:
+    channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
+    with channel, pytest.raises(grpc.RpcError, match="the message is no ModelInferRequest") as caught:
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(typed().SerializeToString()[:-3], timeout=60)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_the_messages_are_those_of_the_protocol() -> None:
     from tritonclient.grpc import service_pb2
 

@@ -33,6 +33,7 @@ SEEDS: list[tuple[str, Any]] = [
     ("/invocations", {"dataframe_records": [ROW, ROW], "params": {"probabilities": True}}),
     ("/invocations", {"inputs": {name: [value] * 20 for name, value in ROW.items()}}),
     ("/v1/models/churn:predict", {"instances": [ROW], "signature_name": "x"}),
+    ("/explain", {"dataframe_records": [ROW, ROW]}),
     ("/v1/models/churn:predict", {"inputs": {name: [value] for name, value in ROW.items()}}),
     ("/v2/models/churn/infer", TENSORS),
     ("/v2/models/churn/infer", {"inputs": [{"name": "all", "shape": [1, 5], "datatype": "FP32", "data": [[1] * 5]}]}),
@@ -54,7 +55,7 @@ RAW = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = churn(tmp_path_factory.mktemp("models") / "churn")
-    with serving(folder, "--max-body", "1", "--timeout", "20s") as running:
+    with serving(folder, "--max-body", "1", "--timeout", "20s", "--explain") as running:
         yield running
 
 
