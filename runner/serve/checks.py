@@ -100,13 +100,17 @@ class Checks:
             return Rows(len(given), few=[self.listed(row, at) for at, row in enumerate(given)])
         return Rows(len(given), few=[self.record(row, at) for at, row in enumerate(given)])
 
-    def split(self, names: Any, data: Any) -> Rows:
-        """Rows that are lists in the order of `names`; raises Refused."""
+    def split(self, names: Any, data: Any, *, bounded: bool = True) -> Rows:
+        """Rows that are lists in the order of `names`; raises Refused.
+
+        bounded: whether they are a client's, and may be no more than one request may have.
+        """
         if type(names) is not list or type(data) is not list:
             raise Refused("expected `columns`, a list of names, and `data`, a list of rows")
         if not all(type(name) is str for name in names):
             raise Refused("expected `columns` to hold names, each a text")
-        self.check_count(len(data))
+        if bounded:
+            self.check_count(len(data))
         order = self.order(names)
         width = len(names)
         for at, row in enumerate(data):

@@ -201,7 +201,7 @@ def _background(model: Model) -> list[list[Any]]:
     for part in (sample, model.artefact.example):
         if isinstance(part, dict) and part.get("data"):
             try:
-                return model.checks.split(part["columns"], part["data"]).few or []
+                return model.checks.split(part["columns"], part["data"], bounded=False).few or []
             except (KeyError, TypeError, Refused):
                 continue  # a folder of another maker; the next part may do
     return []

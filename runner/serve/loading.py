@@ -110,7 +110,7 @@ def _replayed(
     """Hold what the model says of its example against what is recorded; raises InputError where it is another thing."""
     example = artefact.example
     try:
-        rows = checks.split(example["columns"], example["data"])
+        rows = checks.split(example["columns"], example["data"], bounded=False)
     except (KeyError, TypeError, Refused) as error:
         raise InputError(f"{folder}: its example does not fit its signature: {error}", "train it again") from error
     if not rows.count:
@@ -223,7 +223,7 @@ def _trials(artefact: Artefact, checks: Checks) -> list[list[Any]]:
     rows: list[list[Any]] = []
     for part in (artefact.example, sample):
         if isinstance(part, dict) and part.get("data"):
-            rows += checks.split(part["columns"], part["data"]).few or []
+            rows += checks.split(part["columns"], part["data"], bounded=False).few or []
     odd_rows = [
         [*rows[0][:place], odd, *rows[0][place + 1 :]]
         for place, column in enumerate(checks.columns[:_MOST_ALONE])

@@ -114,6 +114,23 @@ def test_a_reconciler_hears_from_the_server_what_it_serves(world: World, server:
     until(is_deployed)
 
 
+def test_a_server_does_what_its_deployment_says(world: World, server: Pulling) -> None:
+    version = release(world)
+    server.serves(version)
+    world.edit({"runner.yaml": PIPELINE + DEPLOYMENT + "  limits: {rows: 1}\n  explain: true\n  replicas: 2\n"})
+    world.reconcile()
+    assert server.serves(version + 1)["workers"] == 2
+    two = {"instances": BODY["instances"] * 2}
+    until(lambda: server.ask(PREDICT, two)[0] == 413)
+    until(lambda: b"server_workers 2.0" in server.ask("/metrics")[1])
+    assert [one["method"] for one in server.told("/explain", BODY)["explanations"]] == ["linear"]
+    world.edit({"runner.yaml": PIPELINE + DEPLOYMENT + "  log: {to: log, drop: [wage]}\n"})
+    world.reconcile()
+    why = server.says(lambda told: told["failed"])["failed"]["why"]
+    assert "the prediction log is to leave out `wage`, which is no column of the model" in why
+    assert server.predicts() in ("yes", "no")
+
+
 def test_bytes_that_are_not_those_that_were_released_are_never_served(world: World, server: Pulling) -> None:
     before = standing(world, server)
     said = server.predicts()
