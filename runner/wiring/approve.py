@@ -19,7 +19,7 @@ from runner.process.host import this_host
 from runner.process.signing_keys import AgentKey, BadKey, LocalKey, agent_key, agent_keys, file_key
 from runner.record.approvals import hand_in
 from runner.specs.guesses import nearest
-from runner.values import dataclass
+from runner.values import dataclass, replace
 from runner.wiring.release_parts import releaser
 from runner.wiring.releases import moment_of
 
@@ -53,7 +53,7 @@ def paper(parts: RealParts, asked: Asked) -> Paper:
     environment = _environment(deployment, asked)
     made = releaser(parts, observation, threading.Event())
     models = made.models()
-    releases = made.on(state, models)
+    releases = replace(made.on(state, models), asked=None)  # servers may be out of this host's reach
     look = releases.look(deployment, environment, state.release_files(deployment.name, environment.name))
     wish = look.wish(deployment, environment, later=True)
     if wish is None or look.offer is None:

@@ -230,3 +230,20 @@ def test_a_release_stands_in_staging_before_it_goes_on(tmp_path: Path) -> None:
     assert "v1 has to stand in staging until" in rows[1]["why"]
     world.reconcile()
     assert release(world)["version"] == 1
+
+
+def test_what_waits_for_servers_elsewhere_can_be_signed_from_a_host_that_does_not_reach_them(
+    waiting: Saved[World],
+) -> None:
+    world = waiting.again()
+    stages = (
+        "  environments:\n"
+        "    - {name: staging, spec: {target: {server: {urls: ['http://127.0.0.1:9']}}}}\n"
+        "    - {name: production, from: staging, requires: [risk]}\n"
+    )
+    world.edit(files(0.8, "one", stages))
+    world.reconcile()
+    rows = json.loads(world.runner("plan", "--json", ok=(0, 2)).stdout)["releases"]
+    model = rows[1]["approvals"][0]["command"].partition("@")[2].partition(" ")[0]
+    done = world.runner("approve", f"churn-api@{model}", "--role", "risk", "--key", str(world.folder / "ada"), "--json")
+    assert json.loads(done.stdout)["environment"] == "production"
