@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     CHANGES = 2
     """Only from `plan`: something other than `keep` is planned."""
     FAILED = 3
-    """A stage or a gate failed, or stands failed; from `doctor --strict`: something lacks."""
+    """A stage, a gate or a deploy failed, or stands failed; from `doctor --strict`: something lacks."""
     HOST = 4
     """The host or the network failed; the same call may work later."""
     RACE = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,22 @@ def test_a_runner_that_is_killed_after_the_command_runs_it_again(deployed: Saved
     assert standing(world.reconcile()) == ("deployed", 2)
     assert calls(there)[1:] == ["deploy churn-api production v2 try 1", "deploy churn-api production v2 try 2"]
     sound(world)
+
+
+def test_a_stop_ends_the_command_and_the_next_reconcile_runs_it_again(deployed: Saved[World]) -> None:
+    world = deployed.again()
+    there = world.folder / "there"
+    edited(world, 0.9, "two")
+    (there / "wait").touch()
+    process = world.start("reconcile", "--json")
+    until(lambda: len(calls(there)) == 2)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, live(there)) == (143, "one"), err
+    assert "the next reconcile runs it again" in json.loads(out)["releases"][0]["target"]["why"]
+    (there / "wait").unlink()
+    assert standing(world.reconcile()) == ("deployed", 2)
+    assert calls(there)[-1] == "deploy churn-api production v2 try 2"
 
 
 def test_two_reconciles_at_once_deploy_once(deployed: Saved[World]) -> None:
