@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -47,8 +48,7 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
         url = url_of(listening)
 
         def tell(event: Event) -> None:
-            console.row({"schema": 1, "url": url, **event})
-            console.say(Style.safe(line_of(event, url)))
+            say_of(console, {"schema": 1, "url": url, **event}, line_of(event, url))
             if event["event"] == "serving":
                 served.append(event)
             if event["event"] == "grpc failed" or (event["event"] == "failed" and not served):
@@ -62,6 +62,13 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
     if failures:
         raise InputError(f"the model is not served: {failures[0]}")
     return ExitCode.DONE
+
+
+def say_of(console: Console, row: Event, line: str) -> None:
+    """Tell an event, where somebody listens; a full disk, or a pipe that nobody reads, ends no server."""
+    console.say(Style.safe(line))
+    with contextlib.suppress(HostError):
+        console.row(row)
 
 
 def line_of(event: Event, url: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.cli.console import Console
-from runner.cli.serve import grpc_address, key_of, line_of, listening_on, url_of
+from runner.cli.serve import grpc_address, key_of, line_of, listening_on, say_of, url_of
 from runner.cli.serve_settings import with_options
 from runner.cli.stopping import stopping
 from runner.delivery.child import Child, Followed
@@ -21,7 +21,6 @@ from runner.delivery.store import Store
 from runner.errors import ExitCode, HostError, InputError
 from runner.git.network import checked_url, redacted
 from runner.observe import refs
-from runner.report.style import Style
 from runner.serve.settings import Served, Settings, Vacancy, settings_from
 from runner.serve.supervisor import Event, Supervisor
 from runner.wiring.home import home_folder
@@ -43,8 +42,7 @@ def serve_repo(arguments: argparse.Namespace, console: Console) -> int:
 
         def say(event: Mapping[str, Any], line: str) -> None:
             with lock:
-                console.row({"schema": 1, "url": url, **event})
-                console.say(Style.safe(line))
+                say_of(console, {"schema": 1, "url": url, **event}, line)
 
         def happened(event: Event) -> None:
             if event.get("version") != "":  # else it is the worker that says that there is no model

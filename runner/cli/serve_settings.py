@@ -15,6 +15,7 @@ from runner.serve.settings import (
     ExplainSettings,
     LogSettings,
     Settings,
+    with_timeout,
 )
 from runner.serve.shipping import check_address
 from runner.values import replace
@@ -25,7 +26,6 @@ _LIMITS = (
     ("max_queue", "queue", 1),
     ("max_rows", "rows", 1),
     ("max_memory", "memory_bytes", 1 << 20),
-    ("timeout", "request_seconds", 1),
     ("batch_rows", "batch_rows", 1),
     ("batch_wait", "batch_seconds", 1),
 )
@@ -41,7 +41,7 @@ def with_options(settings: Settings, arguments: argparse.Namespace) -> Settings:
     }
     if arguments.max_body is not None:
         limits |= {"body_bytes": arguments.max_body << 20, "bodies_bytes": arguments.max_body << 23}
-    served = settings.served
+    served, bounds = settings.served, replace(settings.limits, **limits)
     return replace(
         settings,
         served=replace(
@@ -51,7 +51,7 @@ def with_options(settings: Settings, arguments: argparse.Namespace) -> Settings:
             strict=served.strict or arguments.strict,
             extra=arguments.extra_columns == "ignore",
         ),
-        limits=replace(settings.limits, **limits),
+        limits=bounds if arguments.timeout is None else with_timeout(bounds, arguments.timeout),
         log=_log(settings.log, arguments),
         access=_access(arguments),
         explain=settings.explain or (ExplainSettings() if arguments.explain else None),

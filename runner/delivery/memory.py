@@ -133,7 +133,7 @@ def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -
         return known, None  # of a commit that was looked at before, also where it is not followed
     known = replace(known, held=None)
     if said == "same":
-        if answer["id"] == known.delivered:  # what failed is not asked for any more
+        if known.refused != known.delivered == answer["id"]:  # what failed is not asked for any more
             known = replace(known, failed=None, refused=None, tries=0, again_at=None)
         return known, None
     if said == "release":
@@ -152,7 +152,9 @@ def happened(memory: Memory, event: str, version: int, reason: str, now: float, 
     """After an event of the supervisor about a release; now and every as for `heard`."""
     if event == "serving":
         older = memory.failed is not None and memory.failed.version is not None and memory.failed.version <= version
-        settled = replace(memory, tries=0, again_at=None) if older or memory.failed is None else memory
+        # One that failed before and serves now may fail again: then it waits for longer than it did the first time.
+        tries = memory.tries if memory.refused == memory.delivered else 0
+        settled = replace(memory, tries=tries, again_at=None) if older or memory.failed is None else memory
         failed = None if older else memory.failed
         return replace(settled, serving=version, loading=None, failed=failed)
     if event == "failed" and version in (memory.loading, memory.serving):

@@ -16,6 +16,7 @@ from runner.delivery.memory import (
     Action,
     Answer,
     AskHere,
+    Failure,
     GiveUp,
     Memory,
     Swap,
@@ -32,6 +33,7 @@ _FIRST_PATIENCE_SECONDS = 5.0
 _PATIENCE_SECONDS = 3600.0
 """For one look, with all that is fetched."""
 _JITTER = 0.1
+_MOST_SHOWN = 4000
 _MOST_GIVEN = 4
 
 
@@ -143,9 +145,17 @@ class Puller:
                 self._vacant = None
                 # The supervisor may come back to the one before.
                 self._delivered = {number: self._delivered[number] for number in sorted(self._delivered)[-_MOST_GIVEN:]}
-                if answer is not None:
-                    self._store.keep({name: answer[name] for name in ("release", "id", "record", "commit")})
+        if event["event"] == "serving" and answer is not None:
+            self._keep(answer)
         self._tell()
+
+    def _keep(self, answer: Answer) -> None:
+        try:
+            self._store.keep({name: answer[name] for name in ("release", "id", "record", "commit")})
+        except OSError as error:  # a full disk is no reason not to serve
+            self._news("defect", f"what is served cannot be noted for the next start: {error}")
+        else:
+            self._news("defect", "")
 
     def _look_once(self, stop: threading.Event) -> None:
         try:
@@ -228,15 +238,15 @@ class Puller:
     def _about(self, memory: Memory) -> dict[str, Any]:
         source = self._source
         about: dict[str, Any] = {
-            "failed": memory.failed and memory.failed.as_json(),
-            "held": memory.held,
+            "failed": memory.failed and Failure(memory.failed.version, _short(memory.failed.why)).as_json(),
+            "held": memory.held and _short(memory.held),
             "loading": memory.loading,
             "source": {
                 "repo": source.repo,
                 "branch": source.branch,
                 "commit": memory.commit,
                 "checkedAt": _written(memory.checked_at),
-                "fault": memory.unreachable,
+                "fault": memory.unreachable and _short(memory.unreachable),
             },
             "gauges": {
                 "release_last_check_success_timestamp_seconds": memory.checked_at or 0.0,
@@ -249,8 +259,13 @@ class Puller:
         if self._vacant is not None:
             about["state"] = FAILED if memory.failed is not None else self._vacant
             why = memory.failed.why if memory.failed is not None else self._told.get(self._vacant)
-            about |= {"deployment": self._deployment, "environment": source.environment, "why": why}
+            about |= {"deployment": self._deployment, "environment": source.environment, "why": why and _short(why)}
         return about
+
+
+def _short(text: str) -> str:
+    """What is shown of a reason: all of it goes to each worker at once."""
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
 
 
 def _written(seconds: float | None) -> str | None:

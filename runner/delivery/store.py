@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
 import stat
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,8 @@ class Store:
     def keep(self, last: Mapping[str, Any]) -> None:
         """Remember what is served, for a start without a network."""
         self.root.mkdir(parents=True, exist_ok=True)
+        before = [name for name in self._served() if name != last["release"]["model"]["sha256"]]
+        last = {**last, "before": before[:1]}
         part = self.root / f".{_LAST}.{os.getpid()}"
         part.write_text(json.dumps(last))
         os.replace(part, self.root / _LAST)
@@ -82,12 +86,13 @@ class Store:
             return None
         return found if isinstance(found, dict) else None
 
-    def _served(self) -> str:
-        """The model that is served, whose worker may have to be started again."""
+    def _served(self) -> list[str]:
+        """The models that are served and that were served before it, by their SHA-256."""
+        last = self.kept() or {}
         try:
-            return str((self.kept() or {})["release"]["model"]["sha256"])
+            return [str(name) for name in (last["release"]["model"]["sha256"], *last.get("before", ()))]
         except (KeyError, TypeError):
-            return "none"
+            return []
 
     def _fetched(self, release: Release, folder: Path, fetch: Fetch) -> None:
         fresh = self._models / f".{uuid.uuid4().hex}"
@@ -111,10 +116,14 @@ class Store:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def _prune(self, used: Path) -> None:
-        """Remove what is older than the newest few and not served, and what a killed process left half-written."""
+        """Remove what is older than the newest few, and what a killed process left half-written.
+
+        What is served stays, however many came after it that could not be: a worker that dies reads it again.
+        """
         found = sorted(self._models.iterdir(), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
         models = [path for path in found if not path.name.startswith(".")]
-        for path in {*found} - {*models[:_KEPT_MODELS], used, self._models / self._served()}:
+        served = {self._models / name for name in self._served()}
+        for path in {*found} - {*models[:_KEPT_MODELS], used} - served:
             if path in models or path.lstat().st_mtime < time.time() - _STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -129,6 +138,18 @@ def copy_of(source: Path, target: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Have the kernel refuse, to all of this process, what would make a file larger than so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _is_whole(path: Path, file: ModelFile) -> bool:

@@ -26,6 +26,7 @@ MOST_WAITING = 50_000
 _EVERY_SECONDS = 0.2
 _PIPE_BYTES = 4096
 """What a pipe takes at once, so that lines of several workers do not mix."""
+_MOST_PATH = 300
 _BATCH_BYTES = 1 << 18
 
 Entry = tuple[float, str, str, str, str, int, float, int]
@@ -35,9 +36,10 @@ Entry = tuple[float, str, str, str, str, int, float, int]
 class AccessLog:
     """The log of one worker."""
 
-    def __init__(self, settings: AccessSettings, version: str) -> None:
-        """Raises HostError: the file cannot be written."""
+    def __init__(self, settings: AccessSettings, version: str, output: int = 1) -> None:
+        """output: what `-` stands for. Raises HostError: the file cannot be written."""
         self._settings = settings
+        self._output = output
         self._version = version
         self._waiting: deque[Entry] = deque()
         self._chance = random.Random()
@@ -63,7 +65,8 @@ class AccessLog:
         if len(self._waiting) >= MOST_WAITING:
             self.dropped += 1
             return
-        self._waiting.append(entry)
+        at, request_id, client, method, path, status, seconds, rows = entry
+        self._waiting.append((at, request_id, client, method[:20], path[:_MOST_PATH], status, seconds, rows))
 
     def close(self) -> None:
         """Write what waits."""
@@ -105,8 +108,8 @@ class AccessLog:
             "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "id": request_id,
             "client": client,
-            "method": method[:20],
-            "path": path[:300].encode("utf-8", "replace").decode(),
+            "method": method,
+            "path": path.encode("utf-8", "replace").decode(),
             "status": status,
             "seconds": round(seconds, 6),
             "rows": rows,
@@ -149,7 +152,7 @@ class AccessLog:
     def _open(self) -> None:
         """Raises OSError."""
         if self._settings.file == STDOUT:
-            self._file = 1
+            self._file = self._output
             return
         path = Path(self._settings.file)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.serve import mlflow, open_inference, tf_serving
 from runner.serve.batching import Batcher
-from runner.serve.calls import JSON_TYPE, Call, dumped
+from runner.serve.calls import JSON_TYPE, Call, discarded, dumped, identity_of
 from runner.serve.loading import Model
 from runner.serve.metrics import Metrics
 from runner.serve.predictors import Said
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 _LARGE_BYTES = 256 << 10
 """A body of this size is read by another thread, so that others go on."""
-_DISCARDED_BYTES = 64 << 20
+_SMALL_BYTES = 64 << 10
+"""Bodies of up to this size are taken however many large ones there are."""
 _GONE = 499
 """The status of a request whose client went away, as nginx has it; nobody reads it but those who read logs."""
-_ID = re.compile(rb"[!-~]{1,128}")
 _SECONDS = re.compile(rb"\d{1,6}(\.\d{1,6})?")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _CLOSE = (b"connection", b"close")
@@ -249,7 +249,7 @@ class App:
                 if said is None or call is None:
                     raise refused or Refused("no answer", status=500)
                 reply, more = call.reply(said)
-                self._keep(request_id, call, said)
+                self._keep(request_id, call, said, len(body))
             except Refused as known:
                 refuse(known)
             except Exception as error:  # noqa: BLE001 - as below
@@ -260,8 +260,6 @@ class App:
         try:
             asked = self._asked(headers)
             request_id = asked.request_id
-            if self._bodies + len(body) > self._limits.bodies_bytes:
-                raise _too_many_bodies()
             if len(body) > self._limits.body_bytes:
                 raise self._too_large()
             call = route.methods["POST"](body, asked)
@@ -272,10 +270,10 @@ class App:
         except Exception as error:  # noqa: BLE001 - the last resort: the client gets an answer, the log the error
             refuse(self._defect(error))
 
-    def _keep(self, request_id: str, call: Call, said: Said) -> None:
-        """Log what was said, and count what is no number."""
+    def _keep(self, request_id: str, call: Call, said: Said, size: int) -> None:
+        """Log what was said, and count what is no number. size: of the body."""
         if self._log is not None:
-            self._log.offer(request_id, call.rows, said)
+            self._log.offer(request_id, call.rows, said, size)
         if said.predictions.dtype.kind == "f":
             total = float(said.predictions.sum())
             if total - total != 0.0:
@@ -295,7 +293,7 @@ class App:
             elif name == b"content-length":
                 length = int(value) if value.isdigit() and len(value) < 20 else None
             elif name == b"x-request-id":
-                request_id = value.decode("ascii") if _ID.fullmatch(value) else ""
+                request_id = identity_of(((name, value),))
             elif name == b"x-request-timeout":
                 if not _SECONDS.fullmatch(value):
                     raise Refused("x-request-timeout: expected seconds, such as 2.5")
@@ -329,10 +327,9 @@ class App:
         size = asked.length or 0
         if size > self._limits.body_bytes:
             raise self._too_large()
-        if self._bodies + size > self._limits.bodies_bytes:
+        if size > _SMALL_BYTES and self._bodies + size > self._limits.bodies_bytes:
             raise _too_many_bodies()
-        held = [size]
-        self._bodies += size
+        held = [0]
         try:
             body = await self._body(receive, asked, held)
             way.unread = False
@@ -348,7 +345,7 @@ class App:
             reply, headers = call.reply(said)
         finally:
             self._bodies -= held[0]
-        self._keep(asked.request_id, call, said)
+        self._keep(asked.request_id, call, said, len(body))
         return 200, reply, headers
 
     def _count_not_finite(self, predictions: Any) -> None:
@@ -357,27 +354,21 @@ class App:
         self._metrics.not_finite += int((~numpy.isfinite(predictions)).sum())
 
     async def _body(self, receive: Callable[[], Awaitable[Any]], asked: Asked, held: list[int]) -> bytes:
-        """The whole body; raises Refused. held: how much of the budget for bodies it has, which grows where needed."""
-        message = await self._received(receive, asked.deadline)
-        if not message["more_body"]:
-            body: bytes = message["body"]
-            if len(body) > self._limits.body_bytes:
-                raise self._too_large()
-            return body
-        parts = [message["body"]]
-        size = len(parts[0])
-        while message["more_body"]:
+        """The whole body; raises Refused. held: how much of the budget for bodies it has, which grows."""
+        parts: list[bytes] = []
+        more = True
+        while more:
             message = await self._received(receive, asked.deadline)
-            parts.append(message["body"])
-            size += len(parts[-1])
-            if size > self._limits.body_bytes:
+            part, more = message["body"], message["more_body"]
+            parts.append(part)
+            # What has come counts, not what was announced: a client that sends nothing takes nothing from others.
+            self._bodies += len(part)
+            held[0] += len(part)
+            if held[0] > self._limits.body_bytes:
                 raise self._too_large()
-            if size > held[0]:
-                self._bodies += size - held[0]
-                held[0] = size
-                if self._bodies > self._limits.bodies_bytes:
-                    raise _too_many_bodies()
-        return b"".join(parts)
+            if held[0] > _SMALL_BYTES and self._bodies > self._limits.bodies_bytes:
+                raise _too_many_bodies()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _received(self, receive: Callable[[], Awaitable[Any]], deadline: float) -> Any:
         try:
@@ -417,21 +408,9 @@ class App:
         if discard:
             # A connection that is closed while its body arrives is reset, and the client never reads the answer.
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            await self._discarded(receive)
+            await discarded(receive, self._limits.head_seconds)
             body = b""
         await send({"type": "http.response.body", "body": body})
-
-    async def _discarded(self, receive: Any) -> None:
-        left = _DISCARDED_BYTES
-        try:
-            async with asyncio.timeout(self._limits.head_seconds):
-                while left > 0:
-                    message = await receive()
-                    if message["type"] != "http.request" or not message["more_body"]:
-                        return
-                    left -= len(message["body"])
-        except TimeoutError:
-            return
 
 
 def _too_many_bodies() -> Refused:

@@ -205,7 +205,10 @@ class Batcher:
             arrays = arrays_of(self._columns, [row for item in batch for row in item.rows.few or []])
             if not arrays or not len(arrays[0]):
                 return _nothing(first.probabilities)
-        return self._predictor.predict(arrays, any(item.probabilities for item in batch))
+        said = self._predictor.predict(arrays, any(item.probabilities for item in batch))
+        if len(said.predictions) != len(arrays[0]):  # whose answer is which, nobody knows
+            raise ValueError(f"it says {len(said.predictions)} predictions of {len(arrays[0])} rows")
+        return said
 
     def _settle(self, batch: Sequence[_Item], said: Said | None, error: BaseException | None, seconds: float) -> None:
         self._running = ()

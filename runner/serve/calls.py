@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,6 +13,8 @@ from runner.serve.checks import Rows
 from runner.serve.predictors import Said
 from runner.serve.refusals import Refused
 
+_ID = re.compile(rb"[!-~]{1,128}")
+_DISCARDED_BYTES = 64 << 20
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -21,6 +25,29 @@ class Call(NamedTuple):
     probabilities: bool
     reply: Callable[[Said], tuple[bytes, Sequence[tuple[bytes, bytes]]]]
     """The body of the answer, and its headers."""
+
+
+def identity_of(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """What a client calls its request; empty where it says nothing that can be passed on."""
+    found = [value for name, value in headers if name == b"x-request-id" and _ID.fullmatch(value)]
+    return found[-1].decode("ascii") if found else ""
+
+
+async def discarded(receive: Callable[[], Awaitable[Any]], seconds: float) -> None:
+    """Take the rest of a body that nobody wants, for so long at most.
+
+    A connection that is closed while its body arrives is reset, and the client never reads the answer.
+    """
+    left = _DISCARDED_BYTES
+    try:
+        async with asyncio.timeout(seconds):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message["more_body"]:
+                    return
+                left -= len(message["body"])
+    except TimeoutError:
+        return
 
 
 def json_of(body: bytes) -> Any:

@@ -223,7 +223,8 @@ def _checked_array(
 ) -> numpy.ndarray[Any, Any]:
     import numpy
 
-    if column.kind == "string" or values.dtype == object:
+    is_truth = values.dtype.kind == "b" and column.kind != "boolean"
+    if column.kind == "string" or values.dtype == object or is_truth:
         return array_of(column, check, values.tolist())
     numbers = values.astype(numpy.float64)
     missing = numpy.isnan(numbers)
@@ -231,9 +232,11 @@ def _checked_array(
     if not column.nullable:
         wrong |= missing
     if column.kind == "integer":
-        whole = values.dtype.kind in "iu"
-        wrong |= False if whole else ~missing & (numbers != numpy.floor(numbers))
-        wrong |= numpy.abs(numbers) >= _INT64
+        if values.dtype.kind in "iu":  # exactly, as numbers with a point do not have them all
+            wrong |= values > numpy.iinfo(numpy.int64).max
+        else:
+            wrong |= ~missing & (numbers != numpy.floor(numbers))
+            wrong |= (numbers >= _INT64) | (numbers < -_INT64)
     elif column.kind == "boolean":
         wrong |= ~missing & (numbers != 0) & (numbers != 1)
     if column.minimum is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ class Worker:
         self.pid: int | None = None
         self.handle: int | None = None
         self.state = "starting"
+        self.has_socket = False
+        """Whether it was told to serve, so that it may have met a client."""
         self.began = self.heard = time.monotonic()
         self.busy = 0.0
         self.born_bytes = 0
@@ -65,11 +68,11 @@ class Worker:
         """End it at once, with what it started, if it is still there."""
         if self.handle is None or self.pid is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-            os.killpg(self.pid, signal.SIGKILL)  # the number stays taken while there are any in the group
-        except (ProcessLookupError, PermissionError):
-            return
+        # Also where it is gone itself: the number stays taken while there are any in the group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Let go of what the supervisor holds of it."""
@@ -77,6 +80,14 @@ class Worker:
         if self.handle is not None:
             os.close(self.handle)
             self.handle = None
+
+
+def end_process(pid: int) -> None:
+    """End a process of the template at once, with what it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)  # there is none of this number before the process has made one of its own
 
 
 class Generation:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import Any, Protocol, runtime_checkable
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -26,6 +28,9 @@ _FULL = (
 )
 _SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_INVALID = "Invalid HTTP request received."
+_UPGRADE = b"pgrade:"
+_UPGRADES = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 Write = Callable[[int, bytes, Sequence[tuple[bytes, bytes]]], None]
@@ -86,7 +91,12 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _in_head = True
+    _in_body = False
+    _ended = False
+    """Whether a request ended in what came last."""
     _head_bytes = 0
+    _closing_since: float | None = None
+    """When its end was first seen to wait for the client, on the loop's clock."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
@@ -109,27 +119,40 @@ class Connection(HttpToolsProtocol):
         """See asyncio."""
         if self.transport.is_closing():
             return
+        if not self._in_body and _UPGRADE in data:
+            data = _without_upgrade(data)
+        self._ended = False
         super().data_received(data)
         if self._parts is not None:
-            self._give_up_waiting()
-        if not self._in_head:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > _MOST_HEAD_BYTES:
+            try:
+                self._give_up_waiting()
+            except (httptools.HttpParserError, UnicodeDecodeError):
+                self.send_400_response(_INVALID)
+        if not self._ended:  # else it began in the middle of what came
+            self._head_bytes += len(data)
+        if self._in_head and self._head_bytes > _MOST_HEAD_BYTES:
             self._end(_LONG)
-        elif self._timer is None and not self.transport.is_closing():
+        elif self._timer is None and not self.transport.is_closing() and self._is_owed():
             self._timer = self.loop.call_later(self.limits.head_seconds, self._too_slow)
+
+    def _is_owed(self) -> bool:
+        """Whether it is the client's turn, and nothing else looks how long it takes: for a head, or what follows none.
+
+        An answer may have been sent before all of its request came, and empty lines may stand between requests.
+        """
+        return self._in_head or (self.is_idle() and self.timeout_keep_alive_task is None)
 
     def on_message_begin(self) -> None:
         """See httptools."""
+        self._disarm()
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = 1
         self._unset_keepalive_if_required()  # for one that came in one piece with the one before
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """See httptools."""
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         if self._timer is not None:
             self._disarm()
         if self._may_be_whole():
@@ -159,6 +182,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """See httptools."""
+        self._in_body, self._ended = False, True
         parts, quickly = self._parts, self.quickly
         if parts is None or quickly is None:
             super().on_message_complete()
@@ -223,7 +247,16 @@ class Connection(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        self._end(_SLOW if self._head_bytes else b"")
+        self._end(_SLOW if self._in_head and self._head_bytes else b"")
+
+    def end_if_unread(self, now: float) -> None:
+        """Cut it off where it is to end, and the client has not taken the last answers for long."""
+        if not self.transport.is_closing():
+            return
+        if self._closing_since is None:
+            self._closing_since = now
+        elif now - self._closing_since > self.limits.request_seconds:
+            self.transport.abort()
 
     def _end(self, last: bytes) -> None:
         self._disarm()
@@ -232,6 +265,16 @@ class Connection(HttpToolsProtocol):
         if last and self.is_idle():
             self.transport.write(last)
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The data without a wish for another protocol, of which the parser would leave out the body.
+
+    Java's own client wishes for HTTP/2 so, in each first request.
+    """
+    end = data.find(b"\r\n\r\n")
+    head = data if end < 0 else data[:end]
+    return _UPGRADES.sub(b"\r\nx-asked:", head) + data[len(head) :]
 
 
 class Listener:
@@ -278,8 +321,11 @@ class Listener:
         return Connection(config=self._config, server_state=self.state, app_state={})
 
     def _date(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The date in all answers, made once a second."""
+        """Once a second: the date in all answers, and who does not read them."""
         self.state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in list(self.state.connections):
+            if isinstance(connection, Connection):
+                connection.end_if_unread(loop.time())
         self._dating = loop.call_later(1.0, self._date, loop)
 
     async def drain(self, seconds: float, at_once: bool) -> int:

@@ -7,6 +7,7 @@ workers, and of those that are gone, so that a swap or a death makes no counter 
 from __future__ import annotations
 
 import os
+import re
 import resource
 import time
 from bisect import bisect_left
@@ -17,6 +18,17 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
 _BEGAN = time.time()
 _MOST_NAMES = 2000
+_MOST = 1e300
+"""No number of a worker is as large, nor is one that is none; what others count is added to it."""
+_NAMES = {
+    "counts": re.compile(r"[a-z_]{1,80}"),
+    "gauges": re.compile(r"[a-z_]{1,80}"),
+    "requests": re.compile(r"[A-Za-z]{1,8} [!-~]{1,80} [0-9]{3}"),
+    "histograms": re.compile(
+        r"prediction_batch_rows|prediction_duration_seconds|http_request_duration_seconds [!-~]{1,80}"
+    ),
+}
+"""What workers count, and how it is called."""
 
 Numbers = dict[str, Any]
 """`counts` and `gauges` by name; `requests` by method, route and status in one text; `histograms` by name and route:
@@ -117,17 +129,19 @@ def merged(parts: Iterable[Numbers]) -> Numbers:
 
 def checked(found: Any) -> Numbers:
     """What a worker says that it counted; raises ValueError for what is nothing of that kind."""
-    if not isinstance(found, dict) or found.keys() != {"counts", "gauges", "requests", "histograms"}:
+    if not isinstance(found, dict) or found.keys() != _NAMES.keys():
         raise ValueError("these are no numbers of a worker")
     for kind, inside in found.items():
         if not isinstance(inside, dict) or len(inside) > _MOST_NAMES:
             raise ValueError(f"{kind} of a worker have to be numbers by name")
         for name, value in inside.items():
+            if not _NAMES[kind].fullmatch(name):
+                raise ValueError(f"{name[:80]}: no name of {kind}")
             bounds = _ROWS if name == "prediction_batch_rows" else _SECONDS
             values = value if kind == "histograms" else [value]
             if kind == "histograms" and (not isinstance(values, list) or len(values) != len(bounds) + 2):
                 raise ValueError(f"{name[:80]}: no histogram of a worker")
-            if any(type(one) not in (int, float) for one in values):
+            if any(type(one) not in (int, float) or not abs(one) < _MOST for one in values):
                 raise ValueError(f"{name[:80]}: no number of a worker")
     return found
 

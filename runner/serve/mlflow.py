@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 from runner.serve.calls import JSON_TYPE, Call, dumped, json_of, listed
@@ -13,6 +14,9 @@ from runner.serve.refusals import Refused
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _TRUTH = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,39}\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+"""Python's own reading takes more than that: `1_000` and digits of every script."""
 csv.field_size_limit(1 << 20)
 
 
@@ -103,14 +107,9 @@ def _typed(text: str, kind: str) -> Any:
         return text
     if kind == "boolean":
         return _TRUTH.get(text, text)
-    try:
-        return int(text) if kind == "integer" and len(text) < 40 else float(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
+    if not _NUMBER.fullmatch(text):
         return text
+    return int(text) if kind == "integer" and _WHOLE.fullmatch(text) else float(text)
 
 
 def _plain(said: Said) -> tuple[bytes, list[tuple[bytes, bytes]]]:

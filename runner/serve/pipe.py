@@ -16,10 +16,18 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
+def fits(message: Mapping[str, Any]) -> bool:
+    """Whether it is short enough for one packet."""
+    return len(json.dumps(message)) <= MOST_BYTES
+
+
 def say(pipe: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> bool:
-    """Send a message; False where nobody reads any more, or does not keep up."""
+    """Send a message; False where nobody reads any more, or does not keep up, and for one that is too long."""
+    data = json.dumps(message).encode()
+    if len(data) > MOST_BYTES:
+        return False
     try:
-        socket.send_fds(pipe, [json.dumps(message).encode()], descriptors)
+        socket.send_fds(pipe, [data], descriptors)
     except (BrokenPipeError, ConnectionError, BlockingIOError):
         return False
     return True

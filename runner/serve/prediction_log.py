@@ -29,6 +29,8 @@ from runner.serve.settings import LogSettings
 from runner.values import dataclass
 
 MOST_WAITING_ROWS = 20_000
+MOST_WAITING_BYTES = 64 << 20
+"""Of bodies whose rows wait; one large one may be there beside."""
 _EVERY_SECONDS = 0.2
 _NEWLINE = b"\n"
 _PART = ".part"
@@ -42,6 +44,7 @@ class _Entry:
     at: float
     rows: Rows
     said: Said
+    size: int
 
 
 class PredictionLog:
@@ -73,13 +76,14 @@ class PredictionLog:
         self._settings = settings
         self._kept = [(place, name) for place, name in enumerate(names) if name not in settings.drop]
         self._hashed = frozenset(settings.hashed)
+        self._whole = frozenset(name for name, kind in (kinds or {}).items() if kind == "integer")
         self._classes = None if classes is None else [str(value) for value in classes]
         self._about = dict(about)
         self._key = key
         self._folder = Path(settings.folder)
         self._waiting: deque[_Entry] = deque()
-        self._offered_rows = 0
-        self._taken_rows = 0
+        self._offered_rows = self._offered_bytes = 0
+        self._taken_rows = self._taken_bytes = 0
         self._chance = random.Random()
         self._stop = threading.Event()
         self._file: int | None = None
@@ -111,15 +115,17 @@ class PredictionLog:
         part.write_bytes(orjson.dumps(told))
         part.replace(path)
 
-    def offer(self, request_id: str, rows: Rows, said: Said) -> None:
-        """Keep what was said of some rows, or not: never waits. From one thread only."""
+    def offer(self, request_id: str, rows: Rows, said: Said, size: int = 0) -> None:
+        """Keep what was said of some rows, or not: never waits. From one thread only. size: of their body."""
         if self._settings.sample < 1.0 and self._chance.random() >= self._settings.sample:
             return
-        if self._offered_rows - self._taken_rows + rows.count > MOST_WAITING_ROWS:
+        waits = self._offered_bytes - self._taken_bytes
+        if self._offered_rows - self._taken_rows + rows.count > MOST_WAITING_ROWS or waits > MOST_WAITING_BYTES:
             self.dropped_rows += rows.count
             return
         self._offered_rows += rows.count
-        self._waiting.append(_Entry(request_id, time.time(), rows, said))
+        self._offered_bytes += size
+        self._waiting.append(_Entry(request_id, time.time(), rows, said, size))
 
     def close(self) -> None:
         """Write what waits, and close the file."""
@@ -142,6 +148,7 @@ class PredictionLog:
             while self._waiting and size < 1 << 20:
                 entry = self._waiting.popleft()
                 self._taken_rows += entry.rows.count
+                self._taken_bytes += entry.size
                 for line in self._lines(entry):
                     lines.append(line)
                     size += len(line)
@@ -209,6 +216,8 @@ class PredictionLog:
     def _shown(self, name: str, value: Any) -> Any:
         if name not in self._hashed or value != value:
             return value
+        if name in self._whole and value == int(value):
+            value = int(value)  # many rows come as numbers with a point, where some may be missing
         return hmac.digest(self._key, str(value).encode("utf-8", "surrogatepass"), "sha256").hex()
 
 

@@ -15,6 +15,7 @@ KEPT_SECONDS = 3600.0
 """After this time a file of the prediction log is finished."""
 SHIPPED_SECONDS = 300.0
 """The same where files go elsewhere: until then they would be lost with the disk of this host."""
+_BEYOND_SECONDS = 5.0
 NO_CODE = ("skops", "onnx")
 """Formats that run no code when they are read."""
 
@@ -48,9 +49,20 @@ class Limits:
     stuck_seconds: float = 60.0
     """How long one call of the model may take before the worker is replaced."""
     drain_seconds: float = 30.0
+    """How long requests may go on on an old worker."""
     deaths: int = 3
     deaths_seconds: float = 600.0
     """A version whose worker dies so often within so many seconds gives way to the one that served before it."""
+
+
+def with_timeout(limits: Limits, seconds: float) -> Limits:
+    """The same, with so long for each request: neither a swap nor a long call of the model ends it before."""
+    return replace(
+        limits,
+        request_seconds=seconds,
+        drain_seconds=max(limits.drain_seconds, seconds),
+        stuck_seconds=max(limits.stuck_seconds, seconds + _BEYOND_SECONDS),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +173,18 @@ def settings_from(stated: Mapping[str, Any], served: Served, place: str = "servi
     body = int(numbers["limits", "body"])
     return Settings(
         served=replace(served, formats=told.formats or NO_CODE, trusted=told.types, strict=told.strict),
-        limits=Limits(
-            body_bytes=body,
-            bodies_bytes=8 * body,
-            rows=int(numbers["limits", "rows"]),
-            connections=int(numbers["limits", "connections"]),
-            queue=int(numbers["limits", "queue"]),
-            request_seconds=numbers["limits", "timeout"],
-            batch_rows=int(numbers["batching", "rows"]),
-            batch_seconds=numbers["batching", "wait"],
-            memory_bytes=int(numbers["limits", "memory"]),
+        limits=with_timeout(
+            Limits(
+                body_bytes=body,
+                bodies_bytes=8 * body,
+                rows=int(numbers["limits", "rows"]),
+                connections=int(numbers["limits", "connections"]),
+                queue=int(numbers["limits", "queue"]),
+                batch_rows=int(numbers["batching", "rows"]),
+                batch_seconds=numbers["batching", "wait"],
+                memory_bytes=int(numbers["limits", "memory"]),
+            ),
+            numbers["limits", "timeout"],
         ),
         log=_log_of(told, folder),
         explain=_explain_of(told),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ from runner.values import dataclass
 _EVERY_SECONDS = 1.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 60.0
 _HASHED_BYTES = 1 << 20
+_PASSWORD = re.compile(r"://[^/\s]+@")
 _BUCKETS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "r2", "oss"])
 """Where folders need not be made, and to make one may make a bucket that nobody asked for."""
 
@@ -72,7 +74,7 @@ class Shipper:
             try:
                 self._ship(path)
             except Exception as error:  # noqa: BLE001 - whatever a file system of any kind raises; it is told and tried again
-                self.fault = f"{self.way.to}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                self.fault = _shown(f"{self.way.to}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
                 wait = min(_FIRST_WAIT_SECONDS * 2**self._failures, _LONGEST_WAIT_SECONDS)
                 self._failures = min(self._failures + 1, 16)
                 self._again = self._clock() + wait
@@ -127,6 +129,11 @@ class Shipper:
         path.unlink()
 
 
+def _shown(text: str) -> str:
+    """The text without user names and passwords of addresses, since everybody may read `/status`."""
+    return _PASSWORD.sub("://***@", text)
+
+
 def _has(files: Any, path: str, size: int) -> bool:
     files.invalidate_cache()
     try:
@@ -150,9 +157,9 @@ def check_address(address: str, format: str) -> None:
 
         fsspec.get_filesystem_class(address.partition("://")[0])
     except ImportError as error:
-        raise InputError(f"{address}: {error}", "install the package for it beside the server") from error
+        raise InputError(f"{_shown(address)}: {error}", "install the package for it beside the server") from error
     except ValueError as error:
-        raise InputError(f"{address}: {error}", "such as s3://BUCKET/FOLDER") from error
+        raise InputError(f"{_shown(address)}: {error}", "such as s3://BUCKET/FOLDER") from error
     if format == "parquet":
         import importlib.util
 

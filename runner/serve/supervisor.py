@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.errors import HostError
+from runner.errors import HostError, InputError
 from runner.serve import metrics, pipe
 from runner.serve.companions import Companion
 from runner.serve.confinement import used_bytes
-from runner.serve.generations import Generation, Worker, about
+from runner.serve.generations import Generation, Worker, about, end_process
 from runner.serve.settings import Settings, as_json
 
 Event = Mapping[str, Any]
@@ -106,7 +106,13 @@ class Supervisor:
         self._stopped = False
 
     def swap(self, settings: Settings) -> None:
-        """Serve this from when it is ready; a model that is being loaded is given up for it."""
+        """Serve this from when it is ready; a model that is being loaded is given up for it.
+
+        Raises InputError for settings that are too long for a worker.
+        """
+        if not pipe.fits(self._request(0, settings)):
+            text = f"the settings of {settings.served.name} version {settings.served.version} are too long for a server"
+            raise InputError(text, f"name fewer types and columns: all of it may take {pipe.MOST_BYTES >> 10} KiB")
         self._post(lambda: self._start_candidate(settings))
 
     def tell(self, about: Mapping[str, Any]) -> None:
@@ -204,7 +210,10 @@ class Supervisor:
 
     def _forked(self, token: int, pid: int) -> None:
         worker = self._workers.get(token)
-        if worker is None or worker.pid is not None:
+        if worker is None:
+            end_process(pid)  # given up before it was there; a model that hangs would go on for ever
+            return
+        if worker.pid is not None:
             return
         worker.pid = pid
         worker.born_bytes = used_bytes(pid) or 0
@@ -225,10 +234,13 @@ class Supervisor:
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(worker))
         self._workers[worker.token] = worker
         generation.workers.append(worker)
-        message = {"token": worker.token, "settings": as_json(generation.settings), "key": self._key.hex()}
-        pipe.say(self._control, message, (theirs.fileno(),))
+        pipe.say(self._control, self._request(worker.token, generation.settings), (theirs.fileno(),))
         theirs.close()
         return worker
+
+    def _request(self, token: int, settings: Settings) -> Mapping[str, Any]:
+        """To the template, for a worker."""
+        return {"token": token, "settings": as_json(settings), "key": self._key.hex()}
 
     def _start_candidate(self, settings: Settings) -> None:
         if self._stopping:
@@ -242,8 +254,15 @@ class Supervisor:
 
     def _give_up(self, generation: Generation) -> None:
         for worker in list(generation.workers):
-            self._drop(worker)
+            self._retire(worker)
         self._candidate = None
+
+    def _retire(self, worker: Worker, *, at_once: bool = False) -> None:
+        """Have no more of a worker: it drains where it may have met a client, and ends now where not."""
+        if worker.has_socket and worker.state in ("ready", "serving"):
+            self._drain(worker, at_once=at_once)
+        elif worker.state != "draining":
+            self._drop(worker)
 
     def _hear(self, worker: Worker) -> None:
         while worker.token in self._workers:
@@ -257,7 +276,7 @@ class Supervisor:
                 self._said(worker, message)
             except BlockingIOError:
                 return
-            except (ValueError, TypeError, LookupError):
+            except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
                 self._end(worker, "it says what nobody understands")
                 return
             worker.heard = time.monotonic()
@@ -314,6 +333,7 @@ class Supervisor:
     def _let_serve(self, worker: Worker) -> None:
         self._tell_worker(worker)
         # Only now: whatever a model does while it is loaded, it meets no client.
+        worker.has_socket = True
         pipe.say(worker.pipe, {"do": "serve"}, (self._listening.fileno(),))
 
     def _serves(self, worker: Worker) -> None:
@@ -333,10 +353,7 @@ class Supervisor:
         self._open_gate(generation.settings)
         self._tell(_event("serving", generation.workers[0]))
         for worker in list(old.workers) if old is not None else ():
-            if worker.state == "serving":
-                self._drain(worker, at_once=False)
-            else:
-                self._drop(worker)
+            self._retire(worker)
 
     def _drain(self, worker: Worker, *, at_once: bool) -> None:
         worker.state = "draining"
@@ -344,13 +361,14 @@ class Supervisor:
         worker.until = time.monotonic() + seconds + 5.0
         pipe.say(worker.pipe, {"do": "drain", "seconds": seconds, "at_once": at_once})
 
-    def _lost(self, worker: Worker) -> None:
-        """A worker is gone, or as good as gone."""
+    def _lost(self, worker: Worker, why: str = "") -> None:
+        """A worker is gone, or as good as gone. why: where it was ended."""
         state, generation = worker.state, worker.generation
+        why = why or f"the worker died while it was {state}"
         self._drop(worker)
         if generation is self._candidate:
             if state != "failed":
-                self._tell(_event("failed", worker, reason=f"the worker died while it was {state}"))
+                self._tell(_event("failed", worker, reason=why))
             self._give_up(generation)
             if self._current is not None:
                 self._current.fill_up(time.monotonic())
@@ -358,7 +376,7 @@ class Supervisor:
             if state == "serving":
                 self._tell(_event("died", worker))
             elif state != "failed":
-                self._tell(_event("failed", worker, reason=f"the worker died while it was {state}"))
+                self._tell(_event("failed", worker, reason=why))
             self._replace(worker, served=state == "serving")
         if self._stopping and not self._workers:
             self._stopped = True
@@ -382,7 +400,7 @@ class Supervisor:
     def _end(self, worker: Worker, why: str) -> None:
         """End a worker that is at fault."""
         self._tell(_event("ended", worker, reason=why))
-        self._lost(worker)
+        self._lost(worker, why)
 
     def _look_round(self) -> None:
         now = time.monotonic()
@@ -506,10 +524,7 @@ class Supervisor:
 
     def _stop_workers(self) -> None:
         for worker in list(self._workers.values()):
-            if worker.state == "serving" and worker.generation is self._current:
-                self._drain(worker, at_once=True)
-            elif worker.state != "draining":
-                self._drop(worker)
+            self._retire(worker, at_once=True)
         self._candidate = None
         self._listening.close()
         if not self._workers:
@@ -536,4 +551,6 @@ class Supervisor:
 
 
 def _event(name: str, worker: Worker, **more: Any) -> Event:
-    return {"event": name, **about(worker), **more}
+    known = about(worker)
+    own = {"event": name, **{name: known[name] for name in ("model", "version", "pid")}}
+    return {**own, **known, **more, **own}  # what a worker says of itself is not of another one

@@ -9,21 +9,28 @@ template's memory.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import selectors
 import signal
 import socket
 import sys
+import time
 from typing import Any
 
 from runner.artefacts import skops_file
 from runner.serve import pipe
+from runner.serve.generations import end_process
 
 _IMPORTS = (
     "numpy", "pandas", "sklearn.pipeline", "sklearn.compose", "sklearn.preprocessing", "sklearn.impute",
     "sklearn.linear_model", "skops.io", "runner.serve.worker", "runner.serve.http", "runner.serve.compiled", "uvloop",
 )  # fmt: skip
+_LEFT_SECONDS = 45.0
+"""How long workers may drain whose supervisor is gone."""
+_forked: set[int] = set()
+"""Workers that have not been buried."""
 
 
 def main() -> int:
@@ -49,6 +56,7 @@ def main() -> int:
                     continue
                 message, descriptors = pipe.heard(control)
                 if message is None:
+                    _wait_for_workers(waking)
                     return 0
                 if _fork(message, descriptors, (control, waking, waken, selector)):
                     return 0
@@ -79,6 +87,7 @@ def _fork(message: dict[str, Any], descriptors: list[int], ours: tuple[Any, ...]
     """Answer a request for a worker; True in the worker, once it has come to its end."""
     number = os.fork()
     if number:
+        _forked.add(number)
         for descriptor in descriptors:
             os.close(descriptor)
         pipe.say(ours[0], {"say": "forked", "pid": number, "token": message["token"]})
@@ -106,7 +115,23 @@ def _fork(message: dict[str, Any], descriptors: list[int], ours: tuple[Any, ...]
         os._exit(code)
 
 
-def _bury(control: socket.socket) -> None:
+def _wait_for_workers(waking: socket.socket) -> None:
+    """Let workers drain, whose supervisor is gone; those that hang, in a model or before it was loaded, are ended."""
+    waking.setblocking(True)
+    end = time.monotonic() + _LEFT_SECONDS
+    while _forked:
+        left = end - time.monotonic()
+        if left <= 0:
+            for number in _forked:
+                end_process(number)
+            return
+        waking.settimeout(left)
+        with contextlib.suppress(TimeoutError):
+            waking.recv(4096)
+        _bury(None)
+
+
+def _bury(control: socket.socket | None) -> None:
     while True:
         try:
             number, status = os.waitpid(-1, os.WNOHANG)
@@ -114,7 +139,9 @@ def _bury(control: socket.socket) -> None:
             return
         if not number:
             return
-        pipe.say(control, {"say": "ended", "pid": number, "code": os.waitstatus_to_exitcode(status)})
+        _forked.discard(number)
+        if control is not None:
+            pipe.say(control, {"say": "ended", "pid": number, "code": os.waitstatus_to_exitcode(status)})
 
 
 if __name__ == "__main__":

@@ -6,20 +6,18 @@ It answers health checks, `/status` and `/metrics`, and every other request with
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from typing import Any
 
 from runner import __version__
 from runner.serve import metrics, open_inference, pipe
-from runner.serve.calls import JSON_TYPE, dumped
+from runner.serve.calls import JSON_TYPE, discarded, dumped, identity_of
 from runner.serve.metrics import Metrics
 from runner.serve.refusals import Refused
 from runner.serve.settings import Settings, Vacancy
 
 _RETRY_SECONDS = b"5"
-_DISCARDED_BYTES = 64 << 20
 
 
 def work(settings: Settings, vacancy: Vacancy, supervisor: socket.socket) -> int:
@@ -92,29 +90,20 @@ class Vacant:
         """One request (see ASGI)."""
         method, path = scope["method"], scope["path"]
         self._count += 1
-        status, body, headers = self._reply(path)
+        identity = identity_of(scope["headers"]) or f"{self._prefix}-{self._count}"
+        status, body, headers = self._reply(path, identity)
         known = path if path in ("/status", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready") else "other"
         self._metrics.answered(method if method in ("GET", "HEAD", "POST") else "other", known, status, 0.0)
-        said = [*headers, (b"content-length", str(len(body)).encode())]
+        said = [*headers, (b"content-length", str(len(body)).encode()), (b"x-request-id", identity.encode())]
         if self.draining or method not in ("GET", "HEAD"):
             said.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": said})
         await send({"type": "http.response.body", "body": body, "more_body": True})
         if method not in ("GET", "HEAD"):
-            await self._discarded(receive)  # a connection that is closed while its body arrives is reset
+            await discarded(receive, self._settings.limits.head_seconds)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _discarded(self, receive: Any) -> None:
-        left = _DISCARDED_BYTES
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.limits.head_seconds):
-                while left > 0:
-                    message = await receive()
-                    if message["type"] != "http.request" or not message["more_body"]:
-                        return
-                    left -= len(message["body"])
-
-    def _reply(self, path: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    def _reply(self, path: str, identity: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         if path == "/status":
             return 200, dumped(self._status()), [JSON_TYPE]
         if path == "/metrics":
@@ -126,7 +115,7 @@ class Vacant:
             return 200, dumped({"live": True}), [JSON_TYPE]
         health = path in ("/v2/health/ready", "/ping", "/health")
         status = 503 if health else self._vacancy.status
-        told: dict[str, Any] = Refused(self._why(), status=status).document(f"{self._prefix}-{self._count}")
+        told: dict[str, Any] = Refused(self._why(), status=status).document(identity)
         if health:
             told["ready"] = False
         retry = [(b"retry-after", _RETRY_SECONDS)] if status == 503 else []

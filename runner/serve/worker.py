@@ -53,6 +53,8 @@ def work(settings: Settings, supervisor: socket.socket, key: bytes) -> int:
         return vacant.work(settings, settings.vacancy, supervisor)
     began = time.monotonic()
     pipe.say(supervisor, {"say": "started", "pid": os.getpid()})
+    output = os.dup(1)
+    os.dup2(2, 1)  # what a model prints is neither an event of the server nor a line of its access log
     try:
         notes = confine(settings.limits.memory_bytes, network=settings.network)
         model = load(settings)
@@ -60,7 +62,7 @@ def work(settings: Settings, supervisor: socket.socket, key: bytes) -> int:
         pipe.say(supervisor, {"say": "loaded", "seconds": round(time.monotonic() - began, 3)})
         log = _log_of(settings, model, key)
         explainer = Explainer(model, settings.explain) if settings.explain is not None else None
-        access = AccessLog(settings.access, settings.served.version) if settings.access is not None else None
+        access = AccessLog(settings.access, settings.served.version, output) if settings.access is not None else None
         warm, seconds = _warmed(model)
     except RunnerError as error:
         pipe.say(supervisor, {"say": "failed", "reason": error.line[:4000]})
@@ -144,6 +146,7 @@ class _Worker:
         self._since: str | None = None
         self._listening: socket.socket | None = None
         self._scrape_count = 0
+        self._scraping: asyncio.Task[list[metrics.Numbers]] | None = None
         self._scrapes: dict[int, asyncio.Future[metrics.Numbers]] = {}
         self._orders: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
@@ -259,15 +262,20 @@ class _Worker:
 
     async def _scraped(self, info: Mapping[str, str]) -> tuple[bytes, str]:
         """The numbers of all workers; of this one alone where the supervisor does not answer."""
+        if self._scraping is None or self._scraping.done():
+            self._scraping = asyncio.get_running_loop().create_task(self._others())
+        others = await asyncio.shield(self._scraping)  # one at a time: however many ask, nobody's pipe is filled
+        return metrics.page(metrics.merged([*others, self._numbers()]), info, self._told.get("gauges", {}))
+
+    async def _others(self) -> list[metrics.Numbers]:
+        """What the other workers counted, as the supervisor says it; empty where it does not answer."""
         self._scrape_count += 1
         waiting: asyncio.Future[metrics.Numbers] = asyncio.get_running_loop().create_future()
-        self._scrapes[self._scrape_count] = waiting
-        others: list[metrics.Numbers] = []
+        self._scrapes = {self._scrape_count: waiting}
         if pipe.say(self._supervisor, {"say": "scrape", "number": self._scrape_count}):
             with contextlib.suppress(TimeoutError):
-                others.append(await asyncio.wait_for(waiting, _SCRAPE_SECONDS))
-        self._scrapes = {number: one for number, one in self._scrapes.items() if not one.done()}
-        return metrics.page(metrics.merged([*others, self._numbers()]), info, self._told.get("gauges", {}))
+                return [await asyncio.wait_for(waiting, _SCRAPE_SECONDS)]
+        return []
 
     def _counted(self) -> dict[str, float]:
         counted: dict[str, float] = {}

@@ -32,7 +32,7 @@ from runner.data.hashing import file_md5
 from runner.data.remotes import Remotes
 from runner.delivery.child import Followed
 from runner.delivery.release import Release, check_servable, read_release
-from runner.delivery.store import Fetch, Store, copy_of
+from runner.delivery.store import Fetch, Store, copy_of, files_up_to
 from runner.errors import Held, InputError, RunnerError
 from runner.git.mirror import Mirror
 from runner.git.network import network_config
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _READ = (layout.STATE, f"{layout.RELEASES}/", f"{layout.RELEASED}/")
 _MOST_BYTES = 16 << 20
 _PR_SET_PDEATHSIG = 1
+_BEYOND_BYTES = 1 << 20
+"""What a process may write to other files while it fetches one."""
 _HEAVY_BYTES = 64 << 20
 """A process of this size has imported what it needs once in a while; it makes room."""
 
@@ -200,6 +202,12 @@ class Deliveries:
         try:
             release = read_release(data)
             version = release.version
+            if (release.deployment, release.environment) != (self._deployment, self._followed.environment):
+                raise InputError(
+                    f"the release file of {self._deployment} in {self._followed.environment} says {release.deployment} "
+                    f"in {release.environment}",
+                    "`runner audit verify` says more of the state branch",
+                )
             check_servable(release)
             found = self._vouched(state, release)
             folder = self._store.brought(release, self._fetcher(commit, release))
@@ -270,6 +278,8 @@ class Deliveries:
         here += [dvc_cache_of(clone_dvc)] if clone_dvc is not None else []
         remotes: list[Remotes] = []
 
+        sizes = {file.md5: file.size for file in release.files}
+
         def fetch(md5: str, target: Path) -> None:
             for cache in here:
                 if copy_of(cache / "files" / "md5" / md5[:2] / md5[2:], target):
@@ -278,7 +288,8 @@ class Deliveries:
                     target.unlink()  # damaged here; the remote may have it whole
             if not remotes:
                 remotes.append(self._remotes(commit, clone_dvc))
-            remotes[0].copy(md5, target, release.remote)
+            with files_up_to(sizes[md5] + _BEYOND_BYTES):  # else a remote that never ends would fill the disk
+                remotes[0].copy(md5, target, release.remote)
 
         return fetch
 

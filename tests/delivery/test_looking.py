@@ -246,3 +246,28 @@ def test_a_file_that_says_otherwise_than_its_record_is_not_delivered(signed: Wor
     assert (answer["say"], answer["version"]) == ("failed", 2)
     here = looker(tmp_path, tmp_path / "remote.git", trust=trust).answer({"do": "here"})
     assert here["say"] == "nothing"
+
+
+def test_an_object_that_does_not_end_is_not_brought(copied: World, world: World, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (endless,) = (path for path in store.rglob("*") if path.is_file() and path.read_bytes() == b"one")
+    endless.chmod(0o644)
+    endless.write_bytes(b"x" * (3 << 20))
+    config = tmp_path / "dvc.config"
+    config.write_text(git(world.remote, "show", f"{STATE}:.dvc/config").replace(str(world.store), str(store)))
+    deliveries = looker(tmp_path, copied.remote)
+    deliveries._environ = {"RUNNER_HOME": str(tmp_path / "home"), "RUNNER_DVC_CONFIG": str(config)}
+    answer = look(deliveries)
+    assert (answer["say"], "too large" in answer.get("why", "")) == ("failed", True), answer
+
+
+def test_a_release_of_another_environment_in_its_place_is_not_delivered(copied: World, tmp_path: Path) -> None:
+    path = ".runner/releases/churn-api/production.json"
+    row = json.loads(git(copied.remote, "show", f"{STATE}:{path}"))
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "-b", STATE, str(copied.remote), str(clone))
+    (clone / path).write_text(json.dumps({**row, "environment": "staging"}))
+    git(clone, "commit", "-qam", "put back")
+    git(clone, "push", "-q", "origin", STATE)
+    answer = look(looker(tmp_path, copied.remote, "churn-api"))
+    assert (answer["say"], "says churn-api in staging" in answer["why"]) == ("failed", True)

@@ -107,3 +107,19 @@ def test_a_remote_that_is_away_is_asked_less_often_and_the_first_answer_ends_tha
     memory, _ = said(memory, 5.0, say="same")
     assert (memory.wait_seconds(EVERY), memory.checked_at, memory.unreachable) == (EVERY, 1005.0, None)
     assert memory.missed_ever == 5
+
+
+def test_a_release_that_serves_and_fails_again_is_tried_after_longer_and_longer_times() -> None:
+    memory, now, waits = serving(), 0.0, []
+    for _ in range(4):
+        memory, action = said(memory, now, say="release", version=4, id="i2")
+        assert isinstance(action, Swap)
+        memory = happened(memory, "serving", 4, "", now, EVERY)
+        assert memory.failed is None
+        memory, _ = said(memory, now, say="same", id="i2", commit="another")
+        memory = happened(memory, "failed", 4, "its worker died 3 times", now, EVERY)
+        assert memory.again_at is not None
+        waits.append(memory.again_at - now)
+        memory = happened(memory, "serving", 3, "", now, EVERY)
+        now = memory.again_at or now
+    assert waits == [60.0, 120.0, 240.0, 480.0]

@@ -13,7 +13,7 @@ import pytest
 
 from runner.core.releases import model_digest
 from runner.delivery.release import check_servable, read_release
-from runner.delivery.store import Store
+from runner.delivery.store import Store, files_up_to
 from runner.errors import HostError, InputError
 
 FILES = {"manifest.json": b"{}", "deep/model.skops": b"model"}
@@ -127,3 +127,30 @@ def test_a_folder_is_taken_as_it_is_only_where_it_is_whole(tmp_path: Path) -> No
     with pytest.raises(HostError, match="its bytes are not those that were released"):
         store.brought(release, fetch)
     assert store.holds(release) is None
+
+
+def test_the_model_that_is_served_stays_however_many_come_after_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def brought(text: str) -> Any:
+        files = {"manifest.json": b"{}", "model.skops": text.encode()}
+        release = read_release(json.dumps(row(files)).encode())
+        by_md5 = {hashlib.md5(data, usedforsecurity=False).hexdigest(): data for data in files.values()}
+        store.brought(release, lambda md5, target: target.write_bytes(by_md5[md5]) and None)
+        return release
+
+    before, served = brought("before"), None
+    store.keep({"release": before.row})
+    served = brought("served")
+    store.keep({"release": served.row})
+    store.keep({"release": served.row})
+    bad = [brought(f"bad {number}") for number in range(5)]
+    assert store.holds(served)
+    assert store.holds(before)
+    assert [store.holds(one) is not None for one in bad] == [False, False, True, True, True]
+
+
+def test_a_file_that_never_ends_does_not_fill_the_disk(tmp_path: Path) -> None:
+    with files_up_to(1 << 16), pytest.raises(OSError, match="too large"):
+        (tmp_path / "endless").write_bytes(b"x" * (1 << 20))
+    (tmp_path / "other").write_bytes(b"x" * (1 << 20))

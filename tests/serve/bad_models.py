@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -78,6 +80,43 @@ class Stuck(Sound):
         while "eternity" in set(table["city"]):
             time.sleep(0.1)
         return super().predict(table)
+
+
+_NUMBERS = '{"counts": {"no name": 1}, "gauges": {}, "requests": {"a": 1}, "histograms": {}}'
+_SAID = {
+    "nest": "[" * 100_000,
+    "much": '{"say": "alive", "busy": 1' + "0" * 400 + "}",
+    "poison": f'{{"say": "alive", "busy": 0, "numbers": {_NUMBERS}}}',
+}
+
+
+class Talking(Sound):
+    """Says to whoever started it what a worker does not say, over a city that is called so."""
+
+    def predict(self, table: Any) -> Any:
+        for city in set(table["city"]) & _SAID.keys():
+            for name in os.listdir("/proc/self/fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                        os.write(int(name), _SAID[city].encode())
+        return super().predict(table)
+
+
+class Parent(Sound):
+    """Starts a process of its own over a city that is called so, and prints."""
+
+    def predict(self, table: Any) -> Any:
+        os.write(1, b"hello\n")
+        if "child" in set(table["city"]):
+            subprocess.Popen(["sleep", "3600"])
+        return super().predict(table)
+
+
+class Short(Sound):
+    """Says nothing of a city that is called so."""
+
+    def predict(self, table: Any) -> Any:
+        return super().predict(table[table["city"] != "nowhere"])
 
 
 class Counting(Sound):

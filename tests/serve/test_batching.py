@@ -11,6 +11,7 @@ from runner.serve.batching import Batcher
 from runner.serve.checks import Column, Rows
 from runner.serve.metrics import Metrics
 from runner.serve.predictors import Said
+from runner.serve.refusals import Refused
 from runner.serve.settings import Limits
 from tests.serve.servers import PATIENCE
 
@@ -59,3 +60,23 @@ def test_a_request_that_no_other_can_join_does_not_wait() -> None:
 def test_a_request_that_stays_alone_is_answered_when_the_time_is_over() -> None:
     assert asked([1], batch_rows=4, batch_seconds=0.01) == [1]
     assert asked([1], batch_rows=4) == [1]
+
+
+def test_no_request_gets_what_was_said_of_another_where_the_model_leaves_rows_out() -> None:
+    class Careless(Counting):
+        def predict(self, columns: Any, probabilities: bool) -> Said:
+            return Said(numpy.asarray([age for age in columns[0] if age > 0]), None)
+
+    async def ask_all() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        batcher = Batcher(Careless(), COLUMNS, Limits(), Metrics(), 0.0, loop)
+        given = [Rows(len(ages), few=[[age] for age in ages]) for ages in ([-1.0], [2.0], [3.0, -1.0])]
+        waiting = (batcher.submit(one, False, loop.time() + LONG) for one in given)
+        said = await asyncio.gather(*waiting, return_exceptions=True)
+        batcher.close()
+        return said
+
+    left_out, sound, short = asyncio.run(asyncio.wait_for(ask_all(), PATIENCE))
+    assert sound.predictions.tolist() == [2.0]
+    assert [type(one) for one in (left_out, short)] == [Refused, Refused]
+    assert "it says 1 predictions of 2 rows" in str(short)

@@ -121,3 +121,36 @@ def test_a_client_that_reads_no_answers_is_cut_off_and_others_are_served(server:
             pass
         assert sent < 200 << 20
         assert server.ask(PATH.decode(), body(1))[0] == 200
+
+
+def test_an_address_that_is_none_is_told_so_also_before_its_body_came(server: Server) -> None:
+    for path in (b"http://[::1", b"http://:x"):
+        with server.connect() as bare:
+            bare.sendall(request(b"x" * 50, path=path)[:-40])
+            assert bare.recv(12) == b"HTTP/1.1 400"
+
+
+def test_a_wish_for_another_protocol_is_passed_over_and_the_body_read(server: Server) -> None:
+    wish = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAAB")
+    with server.connect() as bare:
+        bare.sendall(request(body(1), *wish) + request(body(1, city="\r\nupgrade: x")))
+        assert [status for status, _ in Answers().read(bare, 2)] == [200, 200]
+
+
+def test_the_beginning_of_the_next_request_takes_no_answer_away(server: Server) -> None:
+    with server.connect() as bare:
+        bare.sendall(request(body(1200)) + b"GET /ping HTTP/1.1\r\nho")
+        assert Answers().read(bare, 1) == [(200, {"predictions": ["yes"] * 1200})]
+
+
+def test_clients_that_announce_large_bodies_and_send_none_keep_nobody_waiting(server: Server) -> None:
+    silent = [server.connect() for _ in range(8)]
+    for one in silent:
+        one.sendall(request(b"x" * (16 << 20), path=b"/invocations")[:200])
+    try:
+        for rows in (1, 2000):
+            status, answer, _ = server.ask(PATH.decode(), body(rows))
+            assert (status, len(json.loads(answer).get("predictions", ()))) == (200, rows)
+    finally:
+        for one in silent:
+            one.close()

@@ -77,3 +77,24 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path, monkeypatch: p
     assert log.dropped_rows == prediction_log.MOST_WAITING_ROWS + 1
     log.close()
     assert lines_in(tmp_path) == []
+
+
+def test_whole_numbers_are_hashed_alike_however_many_rows_came(tmp_path: Path) -> None:
+    kinds = {"age": "integer", "name": "string", "": "number"}
+    log = PredictionLog(LogSettings(str(tmp_path), hashed=("age",)), NAMES, None, {}, b"k" * 16, kinds)
+    log.offer("few", Rows(1, few=[[5, "Ada"]]), Said(numpy.zeros(1), None))
+    many = [numpy.asarray([5.0, numpy.nan]), numpy.asarray(["Ada", "Ada"], dtype=object)]
+    log.offer("many", Rows(2, many=many), Said(numpy.zeros(2), None))
+    log.close()
+    few, same, missing = (line["inputs"]["age"] for line in lines_in(tmp_path))
+    assert few == same
+    assert missing is None
+
+
+def test_rows_of_large_bodies_wait_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction_log, "_EVERY_SECONDS", 3600.0)
+    log = log_of(tmp_path)
+    for _ in range(20):
+        log.offer("large", Rows(1, few=[[1.0, "Ada"]]), Said(numpy.zeros(1), None), 16 << 20)
+    assert log.dropped_rows == 15
+    log.close()

@@ -100,3 +100,10 @@ def test_the_command_line_stands_above_a_release(tmp_path: Path) -> None:
     assert (found.limits.body_bytes, found.limits.rows, found.limits.queue) == (2 << 20, 4, 5)
     assert (found.limits.batch_seconds, found.limits.request_seconds) == (0.005, 60.0)
     assert found.log == LogSettings(str(tmp_path), sample=0.5, drop=("a",), hashed=("e",))
+
+
+def test_a_request_that_may_take_long_is_cut_off_by_neither_a_swap_nor_a_long_call() -> None:
+    stated = settings_from({"limits": {"timeout": "5m"}}, SERVED)
+    for limits in (stated.limits, with_options(Settings(SERVED), options("--timeout", "5m")).limits):
+        assert (limits.request_seconds, limits.drain_seconds) == (300.0, 300.0)
+        assert limits.stuck_seconds > 300.0

@@ -7,17 +7,23 @@ import http.client
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from runner.errors import InputError
+from runner.serve import pipe
+from runner.serve.settings import as_json
 from runner.values import replace
 from tests.serve import bad_models
 from tests.serve.models import ROW, churn, customers, labels, pipeline, write_model
-from tests.serve.servers import wait_until
+from tests.serve.servers import PATIENCE, REPOSITORY, ask_over, wait_until
 from tests.serve.supervised import Running, clients, exchange, of, supervised
 
 
@@ -30,7 +36,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "one": churn(home / "one"),
         "two": write_model(home / "two", pipeline(LogisticRegression()), opposite, "classification"),
     }
-    for kind in (bad_models.NotANumber, bad_models.Moody, bad_models.Mortal, bad_models.Stuck, bad_models.Greedy):
+    kinds = (bad_models.NotANumber, bad_models.Moody, bad_models.Mortal, bad_models.Stuck, bad_models.Greedy)
+    for kind in (*kinds, bad_models.Talking, bad_models.Parent):
         made[kind.__name__] = write_model(
             home / kind.__name__, kind(), labels(customers()), "classification", format="joblib"
         )
@@ -100,9 +107,7 @@ def test_a_bad_model_is_never_served_and_the_old_one_never_interrupted(
         for name, reason in BAD.items():
             since = len(running.events)
             running.supervisor.swap(of(folders[name], name, **({"load_seconds": 2.0} if name == "Hanging" else {})))
-            if name == "Hanging":
-                assert reason in running.wait_for("ended", name, since)["reason"]
-            assert name == "Hanging" or reason in running.wait_for("failed", name, since)["reason"]
+            assert reason in running.wait_for("failed", name, since)["reason"]
         since = len(running.events)
         wrong = of(folders["two"], "digest")
         running.supervisor.swap(replace(wrong, served=replace(wrong.served, digest="0" * 64)))
@@ -210,3 +215,122 @@ def test_slow_and_silent_clients_and_endless_headers_harm_nobody(running: Runnin
     for number, one in enumerate(slow):
         assert one.recv(12) == (b"HTTP/1.1 408" if number % 2 else b"")
         one.close()
+
+
+def test_who_trickles_the_rest_of_a_body_or_empty_lines_is_cut_off(running: Running, folders: dict[str, Path]) -> None:
+    running.serve_alone(of(folders["one"], "trickle", head_seconds=1.0))
+    for length, more in ((b"9", b"a"), (b"0", b"\r\n")):
+        with running.connect() as bare:
+            bare.sendall(b"GET /ping HTTP/1.1\r\nhost: x\r\ncontent-length: " + length + b"\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n\n"):
+                answer += bare.recv(4096)
+            bare.sendall(more)
+            assert bare.recv(4096) == b""
+
+
+def test_a_worker_that_was_told_to_serve_drains_where_another_model_comes(
+    running: Running, folders: dict[str, Path]
+) -> None:
+    since = len(running.events)
+    told = running.supervisor._tell
+
+    def hasty(event: Any) -> None:
+        told(event)
+        if event["event"] == "ready" and event.get("version") == "hasty":
+            running.supervisor.swap(of(folders["two"], "next"))
+
+    running.supervisor._tell = hasty
+    try:
+        running.supervisor.swap(of(folders["one"], "hasty"))
+        running.wait_for("serving", "next", since)
+        assert running.wait_for("drained", "hasty", since)["cut"] == 0
+    finally:
+        running.supervisor._tell = told
+
+
+def test_settings_that_are_too_long_are_refused_and_end_nothing(running: Running, folders: dict[str, Path]) -> None:
+    long = of(folders["two"], "long")
+    for length in (150_000, 300_000):
+        with pytest.raises(InputError, match="too long for a server"):
+            running.supervisor.swap(replace(long, served=replace(long.served, trusted=("x" * length,))))
+    running.supervisor.tell({"why": "x" * 300_000})
+    assert running.ask() == (200, {"predictions": ["yes"]})
+
+
+@pytest.mark.parametrize("city", ["nest", "much", "poison"])
+def test_a_model_that_talks_to_the_supervisor_ends_its_own_worker_alone(
+    running: Running, folders: dict[str, Path], city: str
+) -> None:
+    running.serve_alone(of(folders["Talking"], "Talking"))
+    since = len(running.events)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        running.ask(body={"instances": [{**ROW, "city": city}]})
+    assert running.wait_for("ended", "Talking", since)["reason"] == "it says what nobody understands"
+    assert running.ask() == (200, {"predictions": ["yes"]})
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)) as connection:
+        assert ask_over(connection, "/metrics")[0] == 200
+
+
+def test_what_a_model_has_started_ends_with_its_worker(running: Running, folders: dict[str, Path]) -> None:
+    running.serve_alone(of(folders["Parent"], "Parent"))
+    running.ask(body={"instances": [{**ROW, "city": "child"}]})
+    children = _children(running.pid)
+    assert len(children) == 1
+    buried = Path(f"/proc/{running.pid}")
+    running.supervisor._post(lambda: wait_until(lambda: not buried.exists()))  # it hears of the death late
+    os.kill(running.pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{children[0]}").exists() or _state(children[0]) == "Z")
+
+
+def test_a_model_that_is_given_up_before_its_process_is_there_leaves_none(folders: dict[str, Path]) -> None:
+    with supervised() as fresh:
+        fresh.supervisor.swap(of(folders["Hanging"], "Hanging"))
+        fresh.serve(of(folders["one"], "1"))
+        template = fresh.supervisor._template
+        assert template is not None
+        wait_until(lambda: _children(template.pid) == [fresh.pid])
+
+
+def test_workers_that_hang_are_ended_where_the_supervisor_is_no_more(folders: dict[str, Path]) -> None:
+    ours, theirs = pipe.pair()
+    lines = (
+        "import sys, runner.serve.template as template",
+        "template._LEFT_SECONDS = 0.5",
+        f"sys.argv[1:] = ['{theirs.fileno()}']",
+        "sys.exit(template.main())",
+    )
+    template = subprocess.Popen([sys.executable, "-c", "\n".join(lines)], pass_fds=(theirs.fileno(),), cwd=REPOSITORY)
+    theirs.close()
+    ours.settimeout(PATIENCE)
+    mine, workers = pipe.pair()
+    settings = as_json(of(folders["Hanging"], "Hanging"))
+    pipe.say(ours, {"token": 1, "settings": settings, "key": ""}, (workers.fileno(),))
+    while (heard := pipe.heard(ours)[0]) is not None and heard["say"] != "forked":
+        pass
+    assert heard is not None
+    ours.close()
+    assert template.wait(PATIENCE) == 0
+    wait_until(lambda: not Path(f"/proc/{heard['pid']}").exists() or _state(heard["pid"]) == "Z")
+    mine.close()
+    workers.close()
+
+
+def _children(pid: int) -> list[int]:
+    found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [one for one in found if _parent(one) == pid and _state(one) != "Z"]
+
+
+def _parent(pid: int) -> int:
+    return int((_stat(pid) or ["", "0"])[1])
+
+
+def _state(pid: int) -> str:
+    return (_stat(pid) or ["Z"])[0]
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
