@@ -37,6 +37,7 @@ NAMES = {
     "claim-dropped": "the claim is taken back",
     "deploy-begun": "a release is recorded, and its command is about to run",
     "deploy-ended": "the command of a release has ended, and nobody knows",
+    "released": "what is released is recorded, and put to use",
     "closing": "everything is done but the tidying up",
 }
 """Every failpoint, and what is true when it is reached."""

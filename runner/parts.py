@@ -90,6 +90,7 @@ class Result:
         """A model that the gates refuse, or that cannot be put to use, is a failure; one that waits is held."""
         outcomes = {verdict.decision.outcome.value for verdict in self.releases}
         codes = {verdict.standing.code for verdict in self.releases if verdict.standing is not None}
+        codes |= {verdict.code for verdict in self.releases}
         if not outcomes.isdisjoint(("refused", "rolledBack", "withdrawn")) or ExitCode.FAILED in codes:
             return ExitCode.FAILED
         if found := max(codes, default=ExitCode.DONE):

@@ -15,6 +15,7 @@ RECORDED, OBJECTS = ".runner/recorded/", ".runner/objects/"
 RELEASES, RELEASED = ".runner/releases/", ".runner/released/"  # what is served, and what is remembered of it
 DEPLOYED = ".runner/deployed/"  # how the command of a target ended last
 SERVED = "deployment environment version model format stage run key commit at serving spec settings replaces"
+AGAIN = "model format stage run key commit serving settings spec evidence metrics"  # what a rollback says again
 ENTRY = {"pipeline", "stage", "key", "provenance", "record", "material", "outs", "inputs", "adoptedFrom"}
 
 
@@ -68,7 +69,26 @@ def encoded(name):
     return text if len(text) <= 180 else f"{text[:147]}%{hashlib.sha256(data).hexdigest()[:32]}"
 
 
-def releases(number, kind, part, served, remembered):
+def check_ground(part, stands, versions, stated):
+    """Whether a release rests on what it names: a verdict that passes, a version before, or the model that stood."""
+    model, gate, event = part["model"], part["gate"], part["event"]
+    names = [[row["path"], row["sha256"]] for row in model["files"]]
+    need(hashlib.sha256(as_json(names).rstrip()).hexdigest() == model["sha256"])
+    if event == "rollback":
+        kind, older = stated[dict(versions)[part["of"]] - 1]
+        need(kind == "release", [part[name] for name in AGAIN.split()] == [older[name] for name in AGAIN.split()])
+    elif event == "settings":
+        need(stands["model"]["sha256"] == model["sha256"])
+    elif gate is None:
+        need(model["sha256"] in {stated[record - 1][1]["model"]["sha256"] for _, record in versions})
+    else:
+        kind, verdict = stated[gate - 1]
+        same = [verdict[name] == part[name] for name in ["deployment", "environment", "version", "spec", "desired"]]
+        need(kind == "gate", gate > 0, all(same), verdict["outcome"] == "release", verdict["verdict"] == "pass")
+        need((verdict["model"], verdict["md5"]) == (model["sha256"], model["md5"]), not verdict["blockers"])
+
+
+def releases(number, kind, part, served, remembered, stated):
     """What is served in an environment, and what is remembered of it, once a verdict or a release is recorded."""
     place = part["deployment"], part["environment"]
     new = {"schema": 1, "deployment": place[0], "environment": place[1], "last": 0}
@@ -77,21 +97,24 @@ def releases(number, kind, part, served, remembered):
         refused = {"model": part["md5"], "spec": part["spec"], "record": number}
         known["refused"] = refused if part["outcome"] == "refused" else None
         return
-    need(part["replaces"] == served.pop(place, {"version": None})["version"])
+    stands = served.pop(place, {"version": None})
+    need(part["replaces"] == stands["version"])
     rejected = [row for row in known["quarantine"] if row["model"] != (part["model"] or {"md5": None})["md5"]]
     known["quarantine"] = [*rejected, *([part["quarantined"]] if part["quarantined"] else [])][-100:]
     if part["event"] in ("removed", "withdrawn"):
         need(part["replaces"] is not None)
     else:
         need(part["version"] == known["last"] + 1)
+        check_ground(part, stands, known["versions"], stated[: number - 1])
         known["last"], known["versions"] = part["version"], [*known["versions"], [part["version"], number]]
         served[place] = {"schema": 1, "record": number} | {name: part[name] for name in SERVED.split()}
 
 
-def deploy(number, part, deployed, remembered):
+def deploy(number, part, deployed, remembered, stated):
     """How the command of an environment ended last, once one more outcome of it is recorded."""
     place, ended = (part["deployment"], part["environment"]), part["outcome"]
     need([part["version"], part["release"]] in remembered[place]["versions"])
+    need(stated[part["release"] - 1][1]["model"]["sha256"] == part["model"])
     good = deployed.get(place, {"good": None})["good"]
     good = (part["version"] if part["event"] == "deploy" else None) if ended["succeeded"] else good
     said = {name: part[name] for name in ("deployment", "environment", "event", "release", "version")}
@@ -114,9 +137,9 @@ def differing(files, runs, stated):
             differed = number if row["result"] == "differs" else verified.get(row["key"], (0, "-"))[1]
             verified[row["key"]] = number, differed
         if kind in ("gate", "release"):
-            releases(number, kind, part, served, remembered)
+            releases(number, kind, part, served, remembered, stated)
         if kind == "deploy":
-            deploy(number, part, deployed, remembered)
+            deploy(number, part, deployed, remembered, stated)
     told = KEYS, SEALED_KEYS, VERIFIED, RECORDED, RELEASES, RELEASED, DEPLOYED
     found = {path: data for path, data in files.items() if path.startswith(told)}
     for folder, rows in ((RELEASES, served), (RELEASED, remembered), (DEPLOYED, deployed)):

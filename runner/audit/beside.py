@@ -12,15 +12,14 @@ from typing import Any
 from runner.audit.chain import Chain, Examiner, check_chain
 from runner.audit.findings import Breakage
 from runner.audit.reading import ledger_files
+from runner.audit.releases import FOLDERS, release_breaks
 from runner.audit.tip import (
-    RELEASE_FOLDERS,
     Before,
     Files,
     check_tip,
     key_breaks,
     object_breaks,
     records_in,
-    release_breaks,
     standing_addresses,
     standing_breaks,
 )
@@ -50,7 +49,7 @@ def later_breaks(reader: Reader, state: State, chain: Chain, known: State) -> li
     found = list(key_breaks(live, chain, Before(records, before)))
     before, now = _entries(reader, known, state, chain)
     found += standing_breaks(now, chain, Before(records, before))
-    before, now = (ledger_files(reader, one.commit, RELEASE_FOLDERS) for one in (known, state))
+    before, now = (ledger_files(reader, one.commit, FOLDERS) for one in (known, state))
     found += release_breaks(now, chain, Before(records, before))
     old, new = (files_below(reader, one.commit, layout.OBJECTS) for one in (known, state))
     return [*found, *object_breaks(_read(reader, new, _changed(old, new)))]

@@ -12,7 +12,8 @@ from typing import Any
 
 from runner.audit.findings import Breach, Breakage
 from runner.audit.history import Step
-from runner.audit.tip import READ, RELEASE_FOLDERS, Files
+from runner.audit.releases import FOLDERS
+from runner.audit.tip import READ, Files
 from runner.core.checkpoint import BadCheckpoint, Checkpoint, parse_checkpoint
 from runner.errors import InputError
 from runner.git.read import Reader
@@ -104,7 +105,7 @@ def _ledger(
                 layout.VERIFIED,
                 layout.RECORDED,
                 layout.SEALED,
-                *RELEASE_FOLDERS,
+                *FOLDERS,
             ),
         )
         return Ledger(commits[-1], files, tuple(steps[1:]), tuple(found), True, in_place, before, steps[0])

@@ -13,16 +13,13 @@ from typing import Any
 
 from runner.audit.chain import Chain, Examiner, check_checkpoint
 from runner.audit.findings import Breach, Breakage
-from runner.core.canonical import canonical_bytes
+from runner.audit.releases import release_breaks
 from runner.core.checkpoint import BadCheckpoint, parse_checkpoint
 from runner.core.digests import md5_hex
 from runner.core.nouns import Address
-from runner.core.predicates import DEPLOY, ENDING, GATE, RECONCILE, RELEASE, RUN, VERIFICATION
+from runner.core.predicates import ENDING, RECONCILE, RUN, VERIFICATION
 from runner.core.recorded import Entry, Took, Verified
 from runner.core.records import BadRecord, Head, Record, RunFacts, parse_record
-from runner.core.release_files import Files as ReleaseFiles
-from runner.core.release_files import after_gate, after_release, out_of_order
-from runner.core.targets import after_deploy, deploys_nothing
 from runner.core.verification import verified_after
 from runner.ledger import layout
 from runner.ledger.state import Summary, key_lines, parse_key_lines, pretty_bytes
@@ -220,46 +217,6 @@ def _verified_rows(files: Files) -> dict[str, dict[str, Verified]]:
         return {path: dict(parse_verified_lines(data.decode())) for path, data in found.items()}
     except ValueError:
         return {}  # nobody verified that: it is no index
-
-
-def release_breaks(files: Files, chain: Chain, before: Before | None) -> Iterator[Breakage]:
-    """What is released, what is remembered of it, and what is deployed, follow to the byte from the records."""
-    folders = tuple(f"{folder}/" for folder in RELEASE_FOLDERS)
-    known = before.files if before is not None else {}
-    wanted = {path: data for path, data in known.items() if path.startswith(folders)}
-    for number, record in chain.records():
-        if record.kind not in (GATE, RELEASE, DEPLOY):
-            continue
-        stated = record.own[record.kind.name]
-        if record.kind is DEPLOY:
-            path = layout.deployed_path(stated["deployment"], stated["environment"])
-            memory = _value(wanted.get(layout.released_path(stated["deployment"], stated["environment"])))
-            if wrong := deploys_nothing(memory, stated):
-                yield Breakage(Breach.CHAIN, f"record {number}", wrong)
-                continue
-            wanted[path] = canonical_bytes(after_deploy(_value(wanted.get(path)), number, stated)) + b"\n"
-            continue
-        paths = tuple(told(stated["deployment"], stated["environment"]) for told in _RELEASE_FILES)
-        held = ReleaseFiles(*(_value(wanted.get(path)) for path in paths))
-        if record.kind is RELEASE and (wrong := out_of_order(held, stated)):
-            yield Breakage(Breach.CHAIN, f"record {number}", wrong)
-            continue
-        after = (after_gate if record.kind is GATE else after_release)(held, number, stated)
-        for path, value in zip(paths, (after.live, after.memory), strict=True):
-            wanted.pop(path, None)
-            wanted |= {} if value is None else {path: canonical_bytes(value) + b"\n"}
-    found = {path: data for path, data in files.items() if path.startswith(folders)}
-    for path in sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)):
-        yield Breakage(Breach.BYTES, path, "does not say what the records of releases say")
-
-
-RELEASE_FOLDERS = (layout.RELEASES, layout.RELEASED, layout.DEPLOYED)
-"""Folders of what follows from records of releases and of commands."""
-_RELEASE_FILES = (layout.release_path, layout.released_path)
-
-
-def _value(data: bytes | None) -> Any:
-    return None if data is None else json.loads(data)
 
 
 def _key_of(number: int, chain: Chain, before: Before | None) -> str | None:

@@ -15,6 +15,7 @@ from runner.core.canonical import canonical_bytes
 from runner.core.gates import Effect
 from runner.core.release_files import GONE, REMOVED, ROLLBACK, SETTINGS, Live, Memory
 from runner.core.targets import DEPLOY, Standing
+from runner.errors import ExitCode
 from runner.values import dataclass
 
 PRODUCTION = "production"
@@ -79,6 +80,8 @@ class Situation:
     freezes: tuple[Freeze, ...] = ()
     moment: str = ""
     """RFC 3339, UTC, milliseconds."""
+    is_asked_for: bool = False
+    """Whether a person asks for a version by its number: where there is none of it, that is not passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ def decide(now: Situation) -> Decision:
     stands = live.version if live is not None else None
     if candidate is None:
         kept = f"v{stands} stays" if stands is not None else "nothing is released"
-        return Decision(Outcome.KEEP, f"{kept}: {now.why_none}", stands)
+        outcome = Outcome.HELD if now.is_asked_for else Outcome.KEEP
+        return Decision(outcome, f"{kept}: {now.why_none}", stands)
     same = live is not None and live.md5 == candidate.md5
     if live is not None and same and live.settings == now.settings:
         return Decision(Outcome.KEEP, f"v{live.version} stands", stands)
@@ -199,6 +203,8 @@ class Verdict:
     """The same of the records of the approvals that the release rests on."""
     asked: tuple[Mapping[str, Any], ...] = ()
     """Each role that has to sign, with who signed and what a person of it types."""
+    code: ExitCode = ExitCode.DONE
+    """What a reconcile ends with because this could not be decided here."""
 
     @property
     def is_to_do(self) -> bool:

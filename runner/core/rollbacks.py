@@ -8,9 +8,10 @@ from typing import Any
 from runner.core.release_files import ROLLBACK, WITHDRAWN, Memory
 from runner.core.targets import Deployed
 
-_OF_THE_MODEL = (
+OF_THE_MODEL = (
     "model", "format", "stage", "run", "key", "commit", "serving", "settings", "spec", "evidence", "metrics",
 )  # fmt: skip
+"""Of a release, what a rollback to it says again."""
 
 
 def version_before(
@@ -41,7 +42,7 @@ def rollback_of(
 ) -> dict[str, Any]:
     """What the record of a rollback says: the older release as it was, and what is not tried again."""
     return {
-        **{name: older[name] for name in _OF_THE_MODEL},
+        **{name: older[name] for name in OF_THE_MODEL},
         "event": ROLLBACK,
         "deployment": live["deployment"],
         "environment": live["environment"],

@@ -66,7 +66,12 @@ class Models:
         Raises HostError where they are lost, or are not those.
         """
         out = OutFact(stated["path"], stated["md5"], remote=stated["remote"])
-        self._members(out)
+        members = set(self._members(out))
+        if stray := next((row for row in stated["files"] if (row["path"], row["md5"]) not in members), None):
+            raise HostError(
+                f"{stray['path'] or out.path} is no file of the model {out.md5}",
+                "`runner audit verify` says whether somebody changed what is recorded",
+            )
         folder.mkdir()
         for row in stated["files"]:
             target = folder / (row["path"] or stated["path"].rpartition("/")[2])

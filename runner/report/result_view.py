@@ -128,7 +128,8 @@ def result_notices(result: Result) -> list[str]:
     """What was asked for and had no effect."""
     ran = {run.address for run in result.runs}
     if result.retry is None:
-        idle = not ran and not any(step.action is Action.FAILED for step in result.steps.values())
+        idle = not ran and not result.commits  # a command of a target that ran again left one
+        idle = idle and not any(step.action is Action.FAILED for step in result.steps.values())
         return ["no stage stands failed, so there was nothing to try again"] if idle else []
     found = []
     for address in sorted(result.retry - ran):

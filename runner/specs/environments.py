@@ -154,7 +154,8 @@ class EnvironmentReader:
         start, end = (self._moment(row[name], (*at, name)) for name in ("from", "until"))
         if start is None or end is None:
             return None
-        end += _DAY if "T" not in row["until"] else datetime.timedelta()
+        if "T" not in row["until"]:
+            end = end + _DAY if end.date() < datetime.date.max else datetime.datetime.max.replace(tzinfo=datetime.UTC)
         if end <= start:
             self._add((*at, "until"), f"`until: {row['until']}` is before `from: {row['from']}`", "swap them")
             return None

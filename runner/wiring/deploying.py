@@ -17,7 +17,7 @@ from runner.core.environments import Environment
 from runner.core.release_files import ROLLBACK, live_file, memory_from
 from runner.core.releases import Decision, Outcome, Verdict, digest_of
 from runner.core.targets import DEPLOY, UNDEPLOY, CommandTarget, Reach, Standing, deployed_from
-from runner.errors import Held, HostError, RaceLost, RunnerError
+from runner.errors import ExitCode, Held, HostError, RaceLost, RunnerError
 from runner.execute.context import Event
 from runner.execute.deploy import Order, Surroundings, carry_out
 from runner.execute.kept import Shelf
@@ -80,7 +80,7 @@ class Deployer:
     again: bool = False
     """Whether what failed is to be tried again."""
     troubles: dict[Place, Standing] = field(default_factory=dict)
-    """Where a command could not even be run."""
+    """Where a command could not even be run, or could not take away what is gone."""
     _tried: set[tuple[str, Place, int]] = field(default_factory=set)
 
     def next(self, places: Sequence[Place], state: State) -> tuple[State, str | None] | None:
@@ -189,6 +189,9 @@ class Deployer:
         self._attempts_file(work.id).unlink(missing_ok=True)
         word = "done" if stated["outcome"]["succeeded"] else stated["outcome"]["message"]
         self.parts.on_event(Event("notice", None, f"{work.event} {work.place[0]} v{stated['version']}: {word}"))
+        if work.event == UNDEPLOY and not stated["outcome"]["succeeded"]:  # later reconciles tell it, and do not fail
+            why = f"not taken away: {word}"
+            self.troubles[work.place] = Standing("command", Reach.FAILED, stated["version"], why, code=ExitCode.FAILED)
         return published.state or state, published.commit
 
     def _secrets(self, order: Order) -> Mapping[str, str]:

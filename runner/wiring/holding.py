@@ -152,7 +152,9 @@ class Holding:
 
 
 def _later(moment: str, seconds: float) -> str:
-    end = datetime.datetime.fromisoformat(moment) + datetime.timedelta(seconds=seconds)
+    begin = datetime.datetime.fromisoformat(moment)
+    left = (datetime.datetime.max.replace(tzinfo=datetime.UTC) - begin).total_seconds()
+    end = begin + datetime.timedelta(seconds=int(min(seconds, left)))
     return end.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

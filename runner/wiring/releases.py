@@ -10,10 +10,11 @@ from typing import Any
 from runner.core.environments import Environment
 from runner.core.gates import BASE, CHAMPION, Deployment, Effect, Judgement, Other, gate_statement, judged
 from runner.core.recorded import RUNNER, OutFact
-from runner.core.release_files import REMOVED, Files, live_from, memory_from
+from runner.core.release_files import REMOVED, ROLLBACK, SETTINGS, Files, Live, live_from, memory_from
 from runner.core.releases import Candidate, Decision, Outcome, Situation, Verdict, decide, removals
 from runner.core.rollbacks import gone_of
-from runner.core.targets import Asked, ServerTarget
+from runner.core.targets import Asked, ServerTarget, Standing
+from runner.errors import HostError
 from runner.ledger.state import State
 from runner.observe.observation import Observation
 from runner.release.contents import RUNS_CODE, Models
@@ -105,9 +106,22 @@ class Releases:
     # ----- one deployment in one environment
 
     def _verdict(self, deployment: Deployment, environment: Environment) -> Verdict:
+        """What becomes of one of them; where this host cannot find that out, it says so of this one alone."""
         place = deployment.name, environment.name
         files = self.state.release_files(*place)
         standing = self._standings.of(place, environment, files.live)
+        try:
+            return self._verdict_by(deployment, environment, files, standing)
+        except HostError as error:
+            stands = None if files.live is None else files.live["version"]
+            hint = f" ({error.hint})" if error.hint else ""
+            decision = Decision(Outcome.HELD, f"{error.message}{hint}", stands)
+            return Verdict(*place, decision, standing=standing, code=error.exit_code)
+
+    def _verdict_by(
+        self, deployment: Deployment, environment: Environment, files: Files, standing: Standing | None
+    ) -> Verdict:
+        place = deployment.name, environment.name
         if (fallen := self._standings.fallen(environment, files, standing)) is not None:
             return self._back(place, environment, files, *fallen)
         verdict = self._decided(deployment, environment, files)
@@ -127,10 +141,11 @@ class Releases:
     def look(self, deployment: Deployment, environment: Environment, files: Files) -> Look:
         """What is to be decided of a deployment in an environment, and what comes of it before signatures are asked."""
         live, memory = live_from(files.live), memory_from(files.memory)
-        offer, why_none = self._offer(deployment, environment, memory.versions)
+        offer, why_none = self._offer(deployment, environment, memory.versions, live)
         now = Situation(
             candidate=None if offer is None else Candidate(offer.md5, offer.pinned),
             why_none=why_none,
+            is_asked_for=environment.version is not None,
             live=live,
             memory=memory,
             spec=environment.spec,
@@ -226,7 +241,7 @@ class Releases:
     # ----- what may be released
 
     def _offer(
-        self, deployment: Deployment, environment: Environment, versions: Mapping[int, int]
+        self, deployment: Deployment, environment: Environment, versions: Mapping[int, int], live: Live | None
     ) -> tuple[Offer | None, str]:
         """The model for an environment, else why there is none."""
         if environment.version is not None:
@@ -241,8 +256,26 @@ class Releases:
             first = next((one for one in deployment.environments if one.name == environment.source), None)
             if not self._standings.is_there((deployment.name, environment.source), first, files.live):
                 return None, f"v{files.live['version']} is not deployed in {environment.source} yet"
-            return self._released(files.live["record"]), ""
+            offer = self._released(files.live["record"])
+            is_other = live is not None and live.md5 != offer.md5
+            if is_other and self._came_back(files) and self._was_released(offer.md5, versions):
+                return None, (
+                    f"{environment.source} went back to this model, which was replaced here: `runner rollback "
+                    f"{deployment.name} --environment {environment.name}` goes back here, too"
+                )
+            return offer, ""
         return self._made(deployment, environment)
+
+    def _came_back(self, files: Files) -> bool:
+        """Whether a rollback brought what stands, whatever servers were told of it since."""
+        versions = memory_from(files.memory).versions
+        stated = released_of(self.state, versions[max(versions)])
+        while stated["event"] == SETTINGS:
+            stated = released_of(self.state, versions[stated["replaces"]])
+        return bool(stated["event"] == ROLLBACK)
+
+    def _was_released(self, md5: str, versions: Mapping[int, int]) -> bool:
+        return any(released_of(self.state, number)["model"]["md5"] == md5 for number in versions.values())
 
     def _released(self, number: int, *, pinned: bool = False) -> Offer:
         """A model that was released before, here or in another environment."""

@@ -34,7 +34,7 @@ class Commands(Protocol):
     """Runs commands of targets: `runner.wiring.deploying.Deployer`."""
 
     troubles: dict[Place, Standing]
-    """Where a command could not even be run."""
+    """Where a command could not even be run, or could not take away what is gone."""
 
     def next(self, places: Sequence[Place], state: State) -> tuple[State, str | None] | None:
         """Run the next command at these places, and have its outcome recorded; None where there is none."""
@@ -58,6 +58,8 @@ class Releaser:
     _asked: Mapping[Place, Sequence[Asked]] = field(default_factory=dict)
     _told: dict[Place, Verdict] = field(default_factory=dict)
     _commits: list[str] = field(default_factory=list)
+    _is_late: bool = False
+    """Whether something newer was recorded meanwhile."""
 
     def released(self, state: State) -> Releasing:
         """Decide on a state, publish what is new, and run the commands that put it to use.
@@ -70,7 +72,7 @@ class Releaser:
             models = self.models()
             state = self._published(state, models)
             verdicts = self._verdicts(state)
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MOST_ROUNDS if not self._is_late else 0):
             places = [(row.deployment, row.environment) for row in verdicts if _has_command(row)]
             done = self.commands.next(places, state) if places else None
             if done is None:
@@ -79,7 +81,11 @@ class Releaser:
             self._commits += [commit] if commit is not None else []
             state = self._published(state, self.models())
             verdicts = self._verdicts(state)
-        if self._commits:
+            if self._is_late:
+                break
+        if self._is_late:
+            verdicts = []  # whoever recorded something newer meanwhile decides
+        elif self._commits:
             self._asked = self.ask(state)  # of what was recorded since
             verdicts = self._verdicts(state)
         if self._commits and (taken := [row for verdict in self._told.values() for row in verdict.approvals]):
@@ -104,23 +110,31 @@ class Releaser:
 
     def _published(self, state: State, models: Models) -> State:
         publisher = self.publisher()
+        decided: tuple[State, Sequence[Verdict]] | None = None
 
         def decide(newest: State) -> Sequence[Verdict]:
-            found = self._verdicts(newest, models)
-            for verdict in found:
-                place = verdict.deployment, verdict.environment
-                told = self._told[place].decision.outcome if place in self._told else Outcome.KEEP
-                if told is Outcome.KEEP or (verdict.decision.outcome is not Outcome.KEEP and told not in _BACK):
-                    self._told[place] = verdict
-            return found
+            nonlocal decided
+            decided = newest, self._verdicts(newest, models)
+            return decided[1]
 
         for _ in range(_MOST_ROUNDS):
             published = publisher.publish_releases(decide)
             state = published.state or state
+            self._is_late = decided is None or (published.commit is None and published.state is not decided[0])
+            if decided is not None and not self._is_late:
+                self._tell(decided[1])
             if published.commit is None:
                 break
             self._commits.append(published.commit)
         return state
+
+    def _tell(self, verdicts: Sequence[Verdict]) -> None:
+        """Remember what was decided: of each place the newest word that is more than that all stays."""
+        for verdict in verdicts:
+            place = verdict.deployment, verdict.environment
+            told = self._told[place].decision.outcome if place in self._told else Outcome.KEEP
+            if told is Outcome.KEEP or (verdict.decision.outcome is not Outcome.KEEP and told not in _BACK):
+                self._told[place] = verdict
 
     def _final(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The last word on each place: what was decided, and what is known of it by now."""

@@ -46,7 +46,7 @@ class RolledBack:
     """The version whose model it is."""
     replaces: int
     reason: str
-    commit: str | None
+    commit: str
     standing: Standing | None = None
     """What came of it where it is put to use."""
 
@@ -81,19 +81,27 @@ def roll_back(parts: RealParts, asked: Asked, stop: threading.Event) -> RolledBa
     decision = Decision(Outcome.RELEASE, asked.reason, made, live["version"], news=True)
     stated = rollback_of(older, version, live, made, _rejected(observation, asked, environment, live))
 
+    def is_ours(newest: State) -> bool:
+        row = newest.release_files(asked.deployment, environment).live
+        return row is not None and released_of(newest, row["record"])["id"] == parts.reconcile_id
+
     def decide(newest: State) -> Sequence[Verdict]:
-        now = newest.release_files(asked.deployment, environment)
-        if now != files:
+        if is_ours(newest):
+            return []  # it arrived, and nobody told us
+        if newest.release_files(asked.deployment, environment) != files:
             raise RaceLost(f"something else was released of {asked.deployment} meanwhile", "look at it, and ask again")
         return [Verdict(asked.deployment, environment, decision, None, stated)]
 
     published = parts.publish_releases(decide, observation, stop)
+    if published.state is None or not is_ours(published.state):
+        raise RaceLost(f"a newer commit was recorded meanwhile, and v{live['version']} still stands", "ask again")
     tag_releases(parts, observation, published.state)
     standing = None
-    if published.state is not None and (has_command(stated) or has_command(live)):
+    if has_command(stated) or has_command(live):
         place = asked.deployment, environment
         standing = releaser(parts, observation, stop).put_to_use(published.state, place)
-    facts = (asked.deployment, environment, made, version, live["version"], asked.reason, published.commit)
+    commit = published.commit or published.state.commit
+    facts = (asked.deployment, environment, made, version, live["version"], asked.reason, commit)
     return RolledBack(*facts, standing)
 
 
