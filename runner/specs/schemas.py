@@ -181,6 +181,8 @@ def _word_of(value: Any) -> str:
         return f"the number {value}"
     if isinstance(value, Mapping):
         return "a mapping"
+    if type(value).__name__ in ("date", "datetime"):
+        return f"the date {value}: put it in quotes"
     return "a list" if isinstance(value, list) else f"`{str(value)[:60]}`"
 
 

@@ -72,8 +72,9 @@ class Releaser:
             models = self.models()
             state = self._published(state, models)
             verdicts = self._verdicts(state)
-        for _ in range(_MOST_ROUNDS if not self._is_late else 0):
-            places = [(row.deployment, row.environment) for row in verdicts if _has_command(row)]
+        for _ in range(_MOST_ROUNDS):
+            open_to = [] if self._is_late else verdicts
+            places = [(row.deployment, row.environment) for row in open_to if _has_command(row)]
             done = self.commands.next(places, state) if places else None
             if done is None:
                 break
@@ -81,8 +82,6 @@ class Releaser:
             self._commits += [commit] if commit is not None else []
             state = self._published(state, self.models())
             verdicts = self._verdicts(state)
-            if self._is_late:
-                break
         if self._is_late:
             verdicts = []  # whoever recorded something newer meanwhile decides
         elif self._commits:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.reconcile.audits import findings
 from tests.reconcile.test_releases import DEPLOYMENT, PIPELINE, files, release
-from tests.reconcile.test_targets import COMMAND, forged, target
+from tests.reconcile.test_targets import COMMAND, calls, edited, forged, sound, standing, target
+from tests.reconcile.test_targets import deployed as deployed
 from tests.reconcile.worlds import STATE, World
 from tests.repositories import git
 from tests.saved import Saved
@@ -103,6 +104,8 @@ def test_a_rollback_in_staging_leaves_production_to_a_person(released: Saved[Wor
     world.edit(files(0.95, "three", STAGES))
     assert rows(world.reconcile()) == {"staging": ("release", 5), "production": ("release", 3)}
     assert findings(world.remote, STATE) == ()
+    world.edit(files(0.96, "four", STAGES.replace("from: staging", "from: staging, requires: {soak: 900000w}")))
+    assert "v6 has to stand in staging until 9999-12-31" in why(world.reconcile(ok=(6,)), "production")
 
 
 def test_lost_bytes_of_one_model_hold_that_deployment_alone(tmp_path: Path) -> None:
@@ -158,3 +161,20 @@ def test_a_file_that_the_model_does_not_have_is_laid_out_nowhere(tmp_path: Path)
     told = world.reconcile(ok=(4,))
     assert "is no file of the model" in told.value["releases"][0]["target"]["why"]
     assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("point", ["pushed=kill@2", "deploy-begun=kill", "pushed=kill@3", "released=kill"])
+def test_killed_between_any_two_steps_of_a_release_the_next_reconcile_ends_it(
+    point: str, deployed: Saved[World]
+) -> None:
+    world = deployed.again()
+    edited(world, 0.9, "two")
+    world.environ["RUNNER_FAILPOINTS"] = point
+    assert world.start("reconcile").wait(120) == -9
+    del world.environ["RUNNER_FAILPOINTS"]
+    assert standing(world.reconcile()) == ("deployed", 2)
+    assert world.reconcile().commit is None
+    assert len(calls(world.folder / "there")) == 2, "the command had not begun, or its outcome was recorded"
+    assert release(world)["version"] == 2
+    assert "refs/tags/churn-api#production#2" in world.refs()
+    sound(world)

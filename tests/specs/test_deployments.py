@@ -146,6 +146,17 @@ def test_what_servers_are_told_reaches_each_environment(git_repo: Callable[..., 
     assert desired.not_handled == ()
 
 
+def test_a_freeze_is_of_days_and_times_of_the_calendar(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo(files(STAGES, rest="  freeze: [{from: 2026-12-20, until: '9999-12-31'}]\n"))
+    (found,) = findings_of(repo)
+    assert "6:13: `from` must be text, not the date 2026-12-20: put it in quotes" in found
+    repo.commit(files(STAGES, rest="  freeze: [{from: '2026-12-20', until: '9999-12-31'}]\n"))
+    [freeze] = desired_of(repo).deployments[0].environments[0].freezes
+    assert (freeze.start, freeze.end) == ("2026-12-20T00:00:00.000Z", "9999-12-31T23:59:59.999Z")
+    repo.commit(files(STAGES, rest="  freeze: [{from: '2026-12-20T18:00Z', until: '2026-12-20T18:00Z'}]\n"))
+    assert "is before `from" in findings_of(repo)[0]
+
+
 def test_two_gates_of_one_name_are_told(git_repo: Callable[..., GitRepo]) -> None:
     gate = '{name: a, metric: "metrics.json:auc", min: 1}'
     (found,) = findings_of(git_repo(files(STAGES, gate, gate)))
