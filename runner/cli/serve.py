@@ -16,6 +16,7 @@ from runner.errors import ExitCode, HostError, InputError
 from runner.report.style import Style
 from runner.serve.settings import Served, Settings
 from runner.serve.supervisor import Event, Supervisor
+from runner.values import replace
 
 _MOST_KEY_BYTES = 4096
 
@@ -57,7 +58,7 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
 
         served: list[Event] = []
         supervisor = Supervisor(listening, tell, key=key, environ=os.environ, grpc=grpc_address(arguments.grpc))
-        supervisor.swap(settings)
+        supervisor.swap(replace(settings, served=replace(settings.served, url=url)))
         supervisor.run(stop)
     if failures:
         raise InputError(f"the model is not served: {failures[0]}")

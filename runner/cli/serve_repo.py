@@ -52,7 +52,7 @@ def serve_repo(arguments: argparse.Namespace, console: Console) -> int:
         supervisor = Supervisor(listening, happened, key=key, environ=os.environ, grpc=grpc_address(arguments.grpc))
         puller = Puller(
             Child(_LOOKER, followed, os.environ),
-            _Server(supervisor, lambda answer: _settings(arguments, answer), shown),
+            _Server(supervisor, lambda answer: _settings(arguments, answer, url), shown),
             store,
             shown,
             lambda event: say(event, _news(event, url)),
@@ -95,7 +95,7 @@ class _Server:
         self._supervisor.swap(Settings(served, vacancy=Vacancy(state, why, status)))
 
 
-def _settings(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> Settings:
+def _settings(arguments: argparse.Namespace, answer: Mapping[str, Any], url: str) -> Settings:
     """How a release is served; raises InputError for settings that a server cannot have."""
     release = answer["release"]
     about = {
@@ -112,6 +112,7 @@ def _settings(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> Setti
         name=arguments.name or release["deployment"],
         version=str(release["version"]),
         digest=release["model"]["manifest"],
+        url=url,
         about=about,
     )
     place = f"{release['deployment']} version {release['version']}: serving"

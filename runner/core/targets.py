@@ -243,6 +243,8 @@ def _server(asked: Asked, live: Mapping[str, Any]) -> Server:
     failed = status.get("failed")
     if isinstance(failed, Mapping) and _version(failed.get("version")) == live["version"]:
         why = str(failed.get("why") or "it says no reason")[:500]
+        if failed.get("lasting") is False:
+            return Server(asked.url, Answer.BEHIND, version, f"has no v{live['version']} yet: {why}")
         return Server(asked.url, Answer.FAILED, version, f"cannot serve v{live['version']}: {why}")
     digest, known = status.get("digest"), (live["model"]["sha256"], live["model"]["manifest"])
     if version != live["version"]:

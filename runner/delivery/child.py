@@ -105,10 +105,12 @@ class Child:
         process.stdin.write(question)
         process.stdin.flush()
         number, answer = process.stdout.fileno(), b""
+        readable = select.poll()  # `select` knows no descriptor above 1,023
+        readable.register(number, select.POLLIN)
         while not answer.endswith(b"\n"):
             if stop.is_set() or time.monotonic() > until:
                 raise TimeoutError
-            if not select.select([number], [], [], _TICK_SECONDS)[0]:
+            if not readable.poll(_TICK_SECONDS * 1000):
                 continue
             more = os.read(number, _READ_BYTES)
             if not more or len(answer) > _MOST_ANSWER_BYTES:

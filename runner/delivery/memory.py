@@ -27,10 +27,12 @@ class Failure:
 
     version: int | None
     why: str
+    lasting: bool = True
+    """Whether it is a fault of the release; what is merely out of reach is not."""
 
     def as_json(self) -> dict[str, Any]:
         """For `/status`."""
-        return {"version": self.version, "why": self.why}
+        return {"version": self.version, "why": self.why, "lasting": self.lasting}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ def _loading(memory: Memory, answer: Answer) -> Memory:
 def _tried(memory: Memory, answer: Answer, now: float, every: float) -> Memory:
     tries = memory.tries + 1 if memory.refused == answer["id"] else 1
     wait = _doubled(every, tries, _LONGEST_FETCH * every)
-    failed = Failure(answer["version"], answer["why"])
+    failed = Failure(answer["version"], answer["why"], answer["lasting"])
     return replace(memory, refused=answer["id"], failed=failed, tries=tries, again_at=now + wait)
 
 

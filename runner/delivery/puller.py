@@ -183,8 +183,9 @@ class Puller:
         self._deployment = answer.get("deployment") or self._deployment
         with self._lock:
             self._memory, action = heard(self._memory, answer, time.monotonic(), time.time(), self._every)
-        for kind in ("unreachable", "held"):
-            self._news(kind, answer["why"] if answer["say"] == kind else "")
+        if answer["say"] not in ("kept", "nothing"):  # of this host, which says nothing of git
+            for kind in ("unreachable", "held"):
+                self._news(kind, answer["why"] if answer["say"] == kind else "")
         if answer["say"] == "failed":
             self._news("failed", answer["why"], version=answer["version"])
         self._act(action, stop)

@@ -9,6 +9,7 @@ from typing import Any
 from runner.serve.calls import JSON_TYPE, dumped
 from runner.serve.loading import Model
 from runner.serve.openapi import example, openapi, tensors_of
+from runner.serve.settings import Served
 
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _STYLE = (
@@ -20,9 +21,10 @@ _STYLE = (
 )
 
 
-def pages_of(model: Model, name: str, version: str, *, explains: bool) -> dict[str, tuple[tuple[bytes, bytes], bytes]]:
+def pages_of(model: Model, served: Served, *, explains: bool) -> dict[str, tuple[tuple[bytes, bytes], bytes]]:
     """By path: the type and the bytes of a page."""
-    page = (_HTML, _page(model, name, version, explains).encode())
+    name, version = served.name, served.version
+    page = (_HTML, _page(model, served, explains).encode())
     return {
         "/openapi.json": (JSON_TYPE, dumped(openapi(model, name, version, explains=explains))),
         "/docs": page,
@@ -30,7 +32,8 @@ def pages_of(model: Model, name: str, version: str, *, explains: bool) -> dict[s
     }
 
 
-def _page(model: Model, name: str, version: str, explains: bool) -> str:
+def _page(model: Model, served: Served, explains: bool) -> str:
+    name, version = served.name, served.version
     output = model.artefact.signature["output"]["properties"]["prediction"]
     said = ", ".join(map(str, output["enum"][:20])) if "enum" in output else "a number"
     seen = {column: told.get("x-seen", {}) for column, told in model.artefact.signature["input"]["properties"].items()}
@@ -40,7 +43,7 @@ def _page(model: Model, name: str, version: str, explains: bool) -> str:
         for column in model.checks.columns
     )
     calls = "".join(
-        f"<h3>{_text(title)}</h3><pre>{_text(_curl(path, body))}</pre>"
+        f"<h3>{_text(title)}</h3><pre>{_text(_curl(served.url + path, body))}</pre>"
         for title, path, body in (
             ("MLflow", "/invocations", {"dataframe_records": example(model)}),
             ("Open Inference Protocol V2", f"/v2/models/{name}/infer", tensors_of(model)),
@@ -66,9 +69,9 @@ def _seen(told: dict[str, Any]) -> str:
     return ", ".join(map(str, told.get("categories", ())[:20]))
 
 
-def _curl(path: str, body: Any) -> str:
+def _curl(url: str, body: Any) -> str:
     told = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
-    return f"curl -s -H 'content-type: application/json' \\\n  http://127.0.0.1:8080{path} \\\n  -d '{told}'"
+    return f"curl -s -H 'content-type: application/json' \\\n  {url} \\\n  -d '{told}'"
 
 
 def _text(value: Any) -> str:

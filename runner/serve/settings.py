@@ -126,6 +126,8 @@ class Served:
     """Whether values outside of what was seen in training are refused."""
     extra: bool = False
     """Whether columns that the model does not know are left out; else they are refused."""
+    url: str = "http://127.0.0.1:8080"
+    """Where it is reached, for calls to copy."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What else `/status` says of it, such as the release that it belongs to."""
 

@@ -220,7 +220,7 @@ class _Worker:
             self._access,
             self._explanations,
             self._facts,
-            pages.pages_of(self._model, served.name, served.version, explains=self._explanations is not None),
+            pages.pages_of(self._model, served, explains=self._explanations is not None),
             metadata,
         )
 

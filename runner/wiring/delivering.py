@@ -25,6 +25,7 @@ from runner.core.canonical import canonical_bytes
 from runner.core.dsse import parse_envelope
 from runner.core.records import parse_record
 from runner.core.release_files import FILE_FIELDS
+from runner.data import faults
 from runner.data.cache import Cache
 from runner.data.config import COMMITTED_NAME
 from runner.data.hash_index import HashIndex
@@ -178,7 +179,8 @@ class Deliveries:
         with contextlib.suppress(InputError):
             version = read_release(data).version
         digest = hashlib.sha256(data).hexdigest()
-        return {"say": "failed", "commit": commit, "id": digest, "version": version, "why": held.line}
+        failed = {"say": "failed", "commit": commit, "id": digest, "version": version, "why": held.line}
+        return {**failed, "lasting": False}  # another release would be trusted no more
 
     # Releases
 
@@ -212,7 +214,8 @@ class Deliveries:
             found = self._vouched(state, release)
             folder = self._store.brought(release, self._fetcher(commit, release))
         except RunnerError as error:
-            return {"say": "failed", "commit": commit, "id": digest, "version": version, "why": error.line}
+            failed = {"say": "failed", "commit": commit, "id": digest, "version": version, "why": error.line}
+            return {**failed, "lasting": isinstance(error, InputError | faults.DamagedObjects)}
         answer = {"say": "release", "commit": commit, "id": digest, "release": release.row}
         return {**answer, "folder": str(folder), **found}
 

@@ -106,6 +106,7 @@ FAILED = says(version=2, failed={"version": 3, "why": "no such column"})
         (says(deployment="x"), Answer.BEHIND, "a server of x in e"),
         (says(version=True), Answer.BEHIND, "nothing yet"),
         (FAILED, Answer.FAILED, "cannot serve v3: no such column"),
+        (says(version=2, failed={"version": 3, "why": "no route", "lasting": False}), Answer.BEHIND, "no route"),
         (says(version=2, failed={"version": 2, "why": "old"}), Answer.BEHIND, "serves v2"),
         (says(version=2, failed="x"), Answer.BEHIND, "serves v2"),
         (SILENT, Answer.UNREACHABLE, "refused"),

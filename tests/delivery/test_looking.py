@@ -271,3 +271,13 @@ def test_a_release_of_another_environment_in_its_place_is_not_delivered(copied: 
     git(clone, "push", "-q", "origin", STATE)
     answer = look(looker(tmp_path, copied.remote, "churn-api"))
     assert (answer["say"], "says churn-api in staging" in answer["why"]) == ("failed", True)
+
+
+def test_bytes_that_are_out_of_reach_are_no_fault_of_the_release(world: World, tmp_path: Path) -> None:
+    config = tmp_path / "dvc.config"
+    gone = str(tmp_path / "gone")
+    config.write_text(git(world.remote, "show", f"{STATE}:.dvc/config").replace(str(world.store), gone))
+    deliveries = looker(tmp_path, world.remote)
+    deliveries._environ = {"RUNNER_HOME": str(tmp_path / "home"), "RUNNER_DVC_CONFIG": str(config)}
+    answer = look(deliveries)
+    assert (answer["say"], answer["version"], answer["lasting"]) == ("failed", 1, False), answer

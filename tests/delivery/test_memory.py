@@ -10,7 +10,7 @@ EVERY = 10.0
 
 
 def said(memory: Memory, now: float = 0.0, **answer: Any) -> tuple[Memory, Any]:
-    told = {"commit": "c1", "why": "so it is", "id": "i1", **answer}
+    told = {"commit": "c1", "why": "so it is", "id": "i1", "lasting": True, **answer}
     if told["say"] in ("release", "kept"):
         told["release"] = {"version": told.pop("version")}
     return heard(memory, told, now, 1000.0 + now, EVERY)
@@ -56,7 +56,7 @@ def test_a_release_that_does_not_load_is_given_to_the_server_again_after_a_minut
     memory, _ = said(serving(), say="release", version=4, id="i2")
     memory = happened(memory, "failed", 4, "NaN", 100.0, EVERY)
     assert memory.failed is not None
-    assert memory.failed.as_json() == {"version": 4, "why": "NaN"}
+    assert memory.failed.as_json() == {"version": 4, "why": "NaN", "lasting": True}
     assert "i2" in memory.question(159.0)["known"]
     assert "i2" not in memory.question(160.0)["known"]
     again, _ = said(memory, 160.0, say="release", version=4, id="i2")
