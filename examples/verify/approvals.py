@@ -54,7 +54,7 @@ def check_release(place, part, before):
         need(kind == "approval", len(same) == 4, one["role"] == row["role"], one["keyid"] == row["keyid"])
         need(one["model"] == part["model"]["sha256"], one["md5"] == part["model"]["md5"], row["record"] > 0)
         given.append(one["role"])
-        people.add(one["principal"] or one["keyid"])
+        people.add(one["principal"].casefold() or one["keyid"])
     short = [row["role"] for row in part.get("required", []) if given.count(row["role"]) < row["count"]]
     if short or len(people) < len(given):
         yield POLICY, place, "is a release without the approvals that it needs"

@@ -96,7 +96,7 @@ def _release_breaks(place: str, stated: Mapping[str, Any], chain: Chain, asked: 
         if row is None or not _is_of(row, stated) or any(row[name] != one[name] for name in ("role", "keyid")):
             yield Breakage(Breach.CHAIN, place, f"rests on record {one['record']}, which is no approval of it")
             continue
-        given.append((row["role"], row["principal"] or row["keyid"]))
+        given.append((row["role"], row["principal"].casefold() or row["keyid"]))
         strict = any(rule["role"] == row["role"] and rule["notAuthor"] for rule in required)
         if strict and asked is not None and row["principal"].casefold() in ("", asked.author.casefold()):
             yield Breakage(Breach.POLICY, place, f"rests on record {one['record']}, by the author of the commit")

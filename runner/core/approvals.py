@@ -69,6 +69,11 @@ class Question:
         """The beginning of the model's digest, for people to type."""
         return self.md5[:SHOWN]
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What it is about, whatever is asked of it."""
+        return self.deployment, self.environment, self.watched
+
     def command(self, role: str) -> str:
         """What a person of a role types."""
         where = "" if self.environment == PRODUCTION else f" --environment {self.environment}"
@@ -161,12 +166,17 @@ class Approver:
     public_key: bytes
     roles: tuple[str, ...]
     principal: str = ""
-    """Who holds it, such as an address; empty where the trust file does not say."""
+    """Who holds it, such as an address, in any case of letters; empty where the trust file does not say."""
 
     @property
     def name(self) -> str:
         """For people."""
         return self.principal or self.keyid
+
+    @property
+    def person(self) -> str:
+        """Who counts once: the same address in other letters is the same person."""
+        return self.principal.casefold() or self.keyid
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +267,7 @@ def tally(required: Sequence[Required], asked: Question, signed: Sequence[Signed
     the address that git has. A rejection by anybody who is asked holds, whatever the others say.
     """
     roles = {row.role for row in required}
-    ours = [one for one in signed if _place(one.said.question) == _place(asked) and one.said.role in roles]
+    ours = [one for one in signed if one.said.question.place == asked.place and one.said.role in roles]
     current = [one for one in ours if one.said.question == asked]
     rejected = [one for one in current if not one.said.approved]
     chosen = _chosen(required, [one for one in current if one.said.approved], author)
@@ -298,7 +308,7 @@ def _chosen(required: Sequence[Required], signed: Sequence[Signed], author: str)
     places = [row for row in required for _ in range(row.count)]
     by_person: dict[str, dict[str, Signed]] = {}
     for one in signed:
-        by_person.setdefault(one.by.name, {})[one.said.role] = one
+        by_person.setdefault(one.by.person, {})[one.said.role] = one
     taken: dict[int, str] = {}
 
     def seat(person: str, tried: set[int]) -> bool:
@@ -321,10 +331,6 @@ def _is_author(one: Signed, required: Sequence[Required], author: str) -> bool:
     """Whether it does not count because of who wrote the commit; of a key without a name nobody knows whose it is."""
     strict = any(row.not_author for row in required if row.role == one.said.role)
     return strict and (not one.by.principal or one.by.principal.casefold() == author.casefold())
-
-
-def _place(asked: Question) -> tuple[str, str, str]:
-    return asked.deployment, asked.environment, asked.watched
 
 
 def _words(row: Required, have: int, asked: Question) -> str:

@@ -6,7 +6,7 @@ on without them; an approval that cannot be placed is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from runner.values import dataclass
 
@@ -29,7 +29,7 @@ class Kind:
         """What to list for those of a name, wherever they are."""
         return [place + name for place in self.places]
 
-    def found(self, listed: Mapping[str, str], below: str = "") -> dict[str, str]:
+    def found(self, listed: Iterable[str], below: str = "") -> dict[str, str]:
         """Of what was listed, name to full name of the ref: those of this kind, below a folder of it."""
         starts = [place + below for place in self.places]
         refs = [ref for ref in listed if not ref.endswith(_PEELED)]

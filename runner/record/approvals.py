@@ -6,7 +6,7 @@ replaces what he signed before. Whoever may push may remove one, and nobody can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from runner.core.approvals import Question, SignOff
@@ -18,8 +18,8 @@ from runner.git.push import PushStatus
 from runner.record import own_refs
 from runner.values import dataclass
 
-_MOST = 1000
-"""So many are read; whoever puts more there wants to slow a reconcile down."""
+_MOST_OTHERS = 20
+"""Of refs that nobody can have put there who may sign, so many are read, to be named."""
 _MOST_BYTES = 16 << 10
 """Of one sign-off."""
 
@@ -57,7 +57,7 @@ def hand_in(remote: Refs, said: SignOff, keyid: str, envelope: bytes, host: str,
         ),
         pack=False,
     )
-    ref, result = own_refs.place(remote, APPROVALS, _name(asked, said.role, keyid), commit, Refusal())
+    ref, result = own_refs.place(remote, APPROVALS, name_of(asked.place, said.role, keyid), commit, Refusal())
     detail = f": {result.detail}" if result is not None and result.detail else ""
     if ref is None:
         raise HostError(f"the remote takes no approvals{detail}", "whoever approves has to be allowed to push")
@@ -68,23 +68,31 @@ def hand_in(remote: Refs, said: SignOff, keyid: str, envelope: bytes, host: str,
     return ref
 
 
-def handed_in(remote: Refs) -> list[Placed]:
-    """Every sign-off on the remote now, as bytes that nobody has looked at. Raises HostError where that fails."""
+def handed_in(remote: Refs, names: Collection[str]) -> tuple[list[Placed], int]:
+    """What is on the remote now, as bytes that nobody has looked at, and how many refs were not even read.
+
+    All refs of these names are read, wherever they are, and a few of all others: whoever may push can put any number
+    of them there. Raises HostError where that fails.
+    """
     listed = remote.listed(*APPROVALS.patterns())
-    found = {ref: listed[ref] for ref in sorted(APPROVALS.found(listed).values())[:_MOST]}
+    refs = sorted(ref for ref in listed if APPROVALS.found([ref]))
+    mine = [ref for ref in refs if not APPROVALS.found([ref]).keys().isdisjoint(names)]
+    others = [ref for ref in refs if ref not in set(mine)]
+    found = {ref: listed[ref] for ref in [*mine, *others[:_MOST_OTHERS]]}
     unknown = [ref for ref, oid in found.items() if not remote.reader.exists(oid)]
     if unknown:
         remote.fetch_refs(unknown)
-    return _read(remote, found)
+    return _read(remote, found), len(others[_MOST_OTHERS:])
 
 
 def take_away(remote: Refs, question: Question, role: str, keyid: str) -> None:
     """Remove a sign-off that is in the ledger by now; raises HostError where the remote cannot be asked."""
-    own_refs.remove(remote, *APPROVALS.patterns(_name(question, role, keyid)))
+    own_refs.remove(remote, *APPROVALS.patterns(name_of(question.place, role, keyid)))
 
 
-def _name(asked: Question, role: str, keyid: str) -> str:
-    return canonical_digest([asked.deployment, asked.environment, asked.watched, role, keyid])[:40]
+def name_of(place: tuple[str, str, str], role: str, keyid: str) -> str:
+    """The name of the ref of one person's word; `place`: Deployment, environment and watched branch."""
+    return canonical_digest([*place, role, keyid])[:40]
 
 
 def _read(remote: Refs, found: Mapping[str, str]) -> list[Placed]:

@@ -66,6 +66,12 @@ def releaser(
     def publisher() -> Publisher:
         return parts.publishing(observation, stop)
 
+    watched = parts.aim(observation).watched
+    asking = [
+        ((deployment.name, environment.name, watched), [row.role for row in environment.approvals])
+        for deployment in observation.desired.deployments
+        for environment in deployment.environments
+    ]
     return Releaser(
         observation,
         publisher,
@@ -74,6 +80,6 @@ def releaser(
         moment_of(parts.clock()),
         Deployer(parts, observation, publisher, observed, stop, again=again),
         lambda state: asked_servers(observation, state),
-        parts.aim(observation).watched,
-        Asked(parts.mirror, parts.trusting, lambda text: parts.on_event(Event("notice", None, text))),
+        watched,
+        Asked(parts.mirror, parts.trusting, lambda text: parts.on_event(Event("notice", None, text)), asking),
     )

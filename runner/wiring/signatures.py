@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.approvals import Signed, read_sign_off, signed_by
 from runner.core.budgets import Answer, Budget
@@ -11,9 +11,12 @@ from runner.core.canonical import plain_bytes
 from runner.errors import HostError
 from runner.git.mirror import Mirror
 from runner.process.signing_keys import verifies
-from runner.record.approvals import Placed, handed_in, take_away
+from runner.record.approvals import Placed, handed_in, name_of, take_away
 from runner.values import dataclass, field
 from runner.wiring.trust import Trusting
+
+if TYPE_CHECKING:
+    from runner.audit.trust import Trust
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Asked:
     mirror: Mirror
     trusting: Trusting | None
     notice: Callable[[str], None]
+    asking: Sequence[tuple[tuple[str, str, str], Sequence[str]]] = ()
+    """Deployments, environments and the watched branch, each with the roles that have to sign there."""
     _placed: list[Placed] | None = field(default=None)
     _told: set[str] = field(default_factory=set)
     _answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
@@ -40,7 +45,9 @@ class Asked:
         if self.trusting is None:
             return ()
         if self._placed is None:
-            self._placed = handed_in(self.mirror)
+            self._placed, others = handed_in(self.mirror, self._names(self.trusting.trust))
+            if others:
+                self.notice(f"{others} more refs for approvals are of nobody who may sign, and were not read")
         approvers, found = self.trusting.trust.approvers(first, last), []
         for row in self._placed:
             try:
@@ -50,6 +57,11 @@ class Asked:
                     self._told.add(row.ref)
                     self.notice(f"{row.ref} does not count as an approval: {error}")
         return found
+
+    def _names(self, trust: Trust) -> set[str]:
+        """The names of all refs that somebody whose word counts may have put there."""
+        said = [(place, role) for place, roles in self.asking for role in roles]
+        return {name_of(place, role, key.keyid) for place, role in said for key in trust.keys if role in key.approves}
 
     def failed(self, budget: Budget) -> Answer:
         """How much of what a budget is of failed; why that is not known is told, and raised nowhere."""

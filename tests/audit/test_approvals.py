@@ -142,6 +142,12 @@ def test_the_author_of_the_commit_is_no_approver_where_the_spec_says_so() -> Non
 FORGED = [
     ("too few", [ADA.approval()], [Required("risk", 2).as_json()], 14),
     ("one person twice", [ADA.approval(), ADA.approval()], [Required("risk", 2).as_json()], 14),
+    (
+        "one person in other letters",
+        [ADA.approval(), ADA.approval(principal="ADA@EXAMPLE.ORG")],
+        [Required("risk", 2).as_json()],
+        14,
+    ),
     ("as another role", [ADA.approval("risk", "lead")], ASKED, 10),
     ("of another model", [ADA.approval(model="0" * 64)], ASKED, 10),
     ("of another environment", [ADA.approval(environment="staging")], ASKED, 10),

@@ -74,6 +74,8 @@ def test_one_person_counts_once_and_for_the_role_that_helps_most() -> None:
     two = [Required("risk", 2)]
     assert "(1 of 2 signed)" in tally(two, QUESTION, [signed("ada"), signed("ada")]).missing[0]
     assert len(tally(two, QUESTION, [signed("ada"), signed("bob")]).used) == 2
+    keys = [Signed(sign_off(), Approver(f"SHA256:{name}", b"", ("risk",), name)) for name in ("ada@x.org", "Ada@X.org")]
+    assert "(1 of 2 signed)" in tally(two, QUESTION, keys).missing[0]
 
 
 def test_a_rejection_holds_whatever_others_signed_until_it_is_void() -> None:

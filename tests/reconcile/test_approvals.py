@@ -221,6 +221,20 @@ def test_the_one_key_of_an_ssh_agent_signs_where_none_is_named(waiting: Saved[Wo
     assert world.records()[-1]["release"]["approvals"][0]["principal"] == ""
 
 
+def test_refs_of_strangers_hide_no_signature_however_many_they_are(waiting: Saved[World]) -> None:
+    world = waiting.again()
+    ref = json.loads(approve(world, "ada", "--json").stdout)["ref"]
+    name, main = ref.rpartition("/")[2], world.tip("main")
+    places = [f"refs/runner/approvals/{number:040x}" for number in range(1100)]
+    lines = "".join(f"create {place} {main}\n" for place in [*places, f"refs/heads/runner/approvals/{name}"])
+    command = ["git", "-C", str(world.remote), "update-ref", "--stdin"]
+    subprocess.run(command, input=lines.encode(), check=True)
+    told = world.reconcile()
+    assert release(world)["version"] == 1
+    assert "1080 more refs for approvals are of nobody who may sign" in told.err
+    assert told.err.count("does not count as an approval") == 21
+
+
 def test_a_release_stands_in_staging_before_it_goes_on(tmp_path: Path) -> None:
     """Time passes between two reconciles; what staging released in one of them is not old enough in that one."""
     stages = "  environments: [{name: staging}, {name: production, from: staging, requires: {soak: 1ms}}]\n"
