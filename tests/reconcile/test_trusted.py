@@ -568,8 +568,7 @@ def test_a_stage_that_moves_the_folders_above_a_key_does_not_show_it_to_the_next
     )
     spec = spec.replace("cp out copy", f"cat {folder}/key {folder}.moved/key > copy; :")
     world.edit({"runner.yaml": spec})
-    told = world.reconcile()
-    assert told.ran == ["copy", "make"]
+    assert world.reconcile().ran == ["copy", "make"]
     if world.runs()[-1]["isolation"]["level"] != "group":
         assert [world.output(name) for name in ("out", "copy")] == ["", ""]
         assert (home.is_dir(), folder.is_dir()) == (True, True)
@@ -578,18 +577,16 @@ def test_a_stage_that_moves_the_folders_above_a_key_does_not_show_it_to_the_next
 
 
 def test_a_key_is_shown_with_what_it_is_trusted_with(world: World, keys: Keys) -> None:
-    shown = world.runner("keys", "show")
+    shown, mallory = world.runner("keys", "show"), str(keys.folder / "mallory")
     assert shown.stdout.strip() == keys.made(world, "runner")
     assert f"{keys.trust} lets it sign as runner, from record 1 on." in shown.stderr
     keys.trusted(world, {"runner": ", to: 6", "next": ""})
     value = json.loads(world.runner("keys", "show", str(keys.folder / "runner"), "--json").stdout)
     assert value["publicKey"] == keys.made(world, "runner")
     assert value["trusted"] == [{"roles": ["runner"], "from": 1, "to": 6}]
-    assert "does not name it" in world.runner("keys", "show", str(keys.folder / "mallory")).stderr
+    assert "does not name it" in world.runner("keys", "show", mallory).stderr
     (keys.folder / "mallory").chmod(0o644)
-    assert (
-        "others on this host may get at" in world.runner("keys", "show", str(keys.folder / "mallory"), ok=(1,)).stderr
-    )
+    assert "others on this host may get at" in world.runner("keys", "show", mallory, ok=(1,)).stderr
     keys.signs(world, None)
     assert "no signing key is configured" in world.runner("keys", "show", ok=(1,)).stderr
     assert "PRIVATE" not in shown.stdout + shown.stderr
