@@ -145,17 +145,9 @@ class Puller:
                 self._vacant = None
                 # The supervisor may come back to the one before.
                 self._delivered = {number: self._delivered[number] for number in sorted(self._delivered)[-_MOST_GIVEN:]}
-        if event["event"] == "serving" and answer is not None:
-            self._keep(answer)
         self._tell()
-
-    def _keep(self, answer: Answer) -> None:
-        try:
+        if event["event"] == "serving" and answer is not None:
             self._store.keep({name: answer[name] for name in ("release", "id", "record", "commit")})
-        except OSError as error:  # a full disk is no reason not to serve
-            self._news("defect", f"what is served cannot be noted for the next start: {error}")
-        else:
-            self._news("defect", "")
 
     def _look_once(self, stop: threading.Event) -> None:
         try:

@@ -9,6 +9,9 @@ no model, and keeps its port as long as the server lives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import json
 import re
 import signal
@@ -38,6 +41,9 @@ _CODES = {
 _ID = re.compile(r"[!-~]{1,128}")
 _MORE_BYTES = 1 << 16
 """What a message holds beside the tensors."""
+_SMALL_BYTES = 64 << 10
+"""Messages of up to this size are taken however many large ones there are."""
+_TIDY_SECONDS = 1.0
 _GRACE_SECONDS = 4.0
 _HEADER = "inference-header-content-length"
 
@@ -49,8 +55,12 @@ class _Wrong(Exception):
 class Gate:
     """Answers calls by asking the workers."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, most_bytes: int) -> None:
+        """most_bytes: of all messages that are being answered at one time."""
         self._workers = workers
+        self._most = most_bytes
+        self._held = 0
+        self._is_tidied = False
         self._messages = messages()
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -69,6 +79,19 @@ class Gate:
         """A call with the headers that it is passed on with; what goes wrong becomes a status of gRPC."""
 
         async def answered(data: bytes, context: Any) -> Any:
+            size = len(data)
+            if size > _SMALL_BYTES and self._held + size > self._most:
+                self._tidy_after(size)
+                text = "too many large requests at a time: try again"
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+            self._held += size
+            try:
+                return await passed_on(data, context)
+            finally:
+                self._held -= size
+                self._tidy_after(size)
+
+        async def passed_on(data: bytes, context: Any) -> Any:
             headers = {}
             for name, value in context.invocation_metadata() or ():
                 if name == "x-request-id" and isinstance(value, str) and _ID.fullmatch(value):
@@ -86,6 +109,19 @@ class Gate:
                 await context.abort(_CODES.get(error.status, grpc.StatusCode.INTERNAL), str(error))
 
         return answered
+
+    def _tidy_after(self, size: int) -> None:
+        """Give memory back, which the library that speaks gRPC frees in pieces that would stay."""
+        if size <= _SMALL_BYTES or self._is_tidied:
+            return
+        self._is_tidied = True
+        asyncio.get_running_loop().call_later(_TIDY_SECONDS, self._tidy)
+
+    def _tidy(self) -> None:
+        self._is_tidied = False
+        gc.collect()  # an aborted call is part of a cycle, and so is its message
+        with contextlib.suppress(AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
     async def _told(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         answer = await self._workers.ask(path, headers, body)
@@ -256,7 +292,7 @@ async def _started(order: Mapping[str, Any]) -> grpc.aio.Server | None:
     ]
     workers = Workers(order["host"], order["port"])
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=int(order["most_calls"]))
-    server.add_generic_rpc_handlers((Gate(workers).handlers(),))
+    server.add_generic_rpc_handlers((Gate(workers, int(order["bodies_bytes"])).handlers(),))
     try:
         if not server.add_insecure_port(order["listen"]):
             return None

@@ -33,6 +33,8 @@ _SCRAPE_SECONDS = 1.0
 _TEMPLATE_WAIT_SECONDS = 0.1
 """Before the next template is started, where the last one died soon."""
 _GATE_SECONDS = 5.0
+_GATE_COPIES = 4
+"""As often does a message lie in memory on its way through what speaks gRPC."""
 _SHIP_SECONDS = 15.0
 """How long files of the prediction log are shipped once the server stops; what is left then goes the next time."""
 _PASSED_ON = (
@@ -470,6 +472,7 @@ class Supervisor:
             "host": {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
             "port": port,
             "body_bytes": settings.limits.body_bytes,
+            "bodies_bytes": settings.limits.bodies_bytes // _GATE_COPIES,
             "most_calls": settings.limits.connections,
         }
         self._gate = Companion("runner.serve.grpc_gate", self._environ, self._selector, self._heard_of_gate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -76,8 +77,9 @@ def standing(world: World, server: Pulling) -> int:
 def test_a_server_waits_for_the_first_release_and_then_serves_it(world: World, server: Pulling) -> None:
     told = server.says(lambda told: told["state"] == "waiting")
     assert told["why"] == "nothing is released yet"
-    status, body, headers = server.ask("/v2/health/ready")
+    status, body, headers = server.ask("/v2/health/ready", x_request_id="mine")
     assert (status, b"nothing is released yet" in body, headers["retry-after"]) == (503, True, "5")
+    assert headers["x-request-id"] == json.loads(body)["request_id"] == "mine"
     assert server.ask(PREDICT, BODY)[0] == 503
     assert server.told("/v2/health/live") == {"live": True}
     version = release(world)
@@ -129,6 +131,17 @@ def test_a_server_does_what_its_deployment_says(world: World, server: Pulling) -
     why = server.says(lambda told: told["failed"])["failed"]["why"]
     assert "the prediction log is to leave out `wage`, which is no column of the model" in why
     assert server.predicts() in ("yes", "no")
+
+
+def test_a_home_that_cannot_be_written_keeps_nobody_from_serving(world: World, server: Pulling) -> None:
+    standing(world, server)
+    (last,) = (world.folder / "server" / "serve").glob("*/last.json")
+    last.unlink()
+    (last / "in the way").mkdir(parents=True)
+    server.serves(release(world))
+    shutil.rmtree(last)
+    server.serves(release(world))
+    assert last.is_file()
 
 
 def test_bytes_that_are_not_those_that_were_released_are_never_served(world: World, server: Pulling) -> None:

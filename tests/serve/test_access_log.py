@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,9 @@ from runner.errors import HostError
 from runner.serve import access_log
 from runner.serve.access_log import AccessLog
 from runner.serve.settings import AccessSettings
+from tests.serve.bad_models import Parent
+from tests.serve.models import ROW, customers, labels, write_model
+from tests.serve.servers import PATIENCE, REPOSITORY, Server, serving, wait_until
 
 
 def offer(log: AccessLog, name: str, status: int = 200) -> None:
@@ -53,3 +61,42 @@ def test_what_cannot_be_written_is_counted(tmp_path: Path, monkeypatch: pytest.M
     assert log.dropped == 2
     with pytest.raises(HostError, match="the access log cannot be written"):
         AccessLog(AccessSettings(str(tmp_path)), "1")
+
+
+def test_what_a_model_prints_is_no_line_of_the_log_and_a_full_disk_ends_no_server(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "churn", Parent(), labels(customers()), "classification", format="joblib")
+    with serving(folder, "--allow-format", "joblib", "--access-log", "-") as server:
+        assert server.ask("/invocations", {"instances": [ROW]})[0] == 200
+        assert server.stop() == 0
+        assert [event["path"] for event in server.events if "path" in event] == ["/invocations"]
+    assert "hello" in (tmp_path / "stderr.txt").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "runner",
+        "serve",
+        "--json",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--model",
+        str(folder),
+    ]
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen([*command, "--allow-format", "joblib"], stdout=full, env=environ)
+    server = Server(process)
+    server.port = port
+    try:
+        wait_until(lambda: process.poll() is not None or _answers(server))
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def _answers(server: Server) -> bool:
+    with contextlib.suppress(OSError):
+        return server.ask("/ping")[0] == 200
+    return False

@@ -154,3 +154,13 @@ def test_clients_that_announce_large_bodies_and_send_none_keep_nobody_waiting(se
     finally:
         for one in silent:
             one.close()
+
+
+@pytest.mark.parametrize("age", ["4_1", "٤١", "0x1p3", "infinity", "4 1"])
+def test_a_number_in_csv_is_one_of_digits(server: Server, age: str) -> None:
+    def status(cell: str) -> int:
+        table = f"age,income,orders,city,paid\n{cell},1,1,Ulm,true\n"
+        return server.ask("/invocations", table.encode(), content_type="text/csv")[0]
+
+    assert status(age) == 400
+    assert {status(cell) for cell in ("41", " 41.5 ", "+4.1e1", ".5", "-1.")} == {200}

@@ -19,7 +19,7 @@ from runner.serve.grpc_messages import METHODS, messages
 from runner.serve.settings import Served, Settings
 from runner.serve.supervisor import Supervisor
 from tests.serve.models import ROW, churn, customers
-from tests.serve.servers import PATIENCE, REPOSITORY, Server, serving
+from tests.serve.servers import PATIENCE, REPOSITORY, Server, serving, wait_until
 
 grpc = pytest.importorskip("grpc", reason="the extra `grpc` is not installed")
 triton = pytest.importorskip("tritonclient.grpc")
@@ -189,3 +189,39 @@ def test_no_call_fails_while_models_are_swapped(folder: Path) -> None:
         running.join(PATIENCE)
     assert len(answers) > 4
     assert [answer for answer in answers if isinstance(answer, Exception)] == []
+
+
+def test_a_flood_of_large_messages_is_refused_and_leaves_no_memory_taken(server: Server) -> None:
+    (gate,) = (
+        folder for folder in Path("/proc").iterdir() if folder.name.isdigit() and _is_gate(folder, server.process.pid)
+    )
+    large = messages()["ModelInferRequest"](model_name="churn")
+    large.inputs.add(name="city", datatype="BYTES", shape=[1])
+    large.raw_input_contents.append(b"x" * (15 << 20))
+    data, said = large.SerializeToString(), []
+
+    def ask() -> None:
+        options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options=options) as channel:
+            try:
+                channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(data, timeout=PATIENCE)
+            except grpc.RpcError as error:
+                said.append(error.code().name)
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(said) == 16
+    assert not {"INTERNAL", "UNKNOWN"} & set(said)
+    wait_until(lambda: int((gate / "statm").read_text().split()[1]) << 12 < 350 << 20)
+    assert stub(server, "ModelInfer")(typed(), timeout=PATIENCE).outputs[0].contents.bytes_contents == [b"yes"]
+
+
+def _is_gate(folder: Path, parent: int) -> bool:
+    try:
+        is_child = folder.joinpath("stat").read_text().rpartition(")")[2].split()[1] == str(parent)
+        return is_child and b"grpc_gate" in folder.joinpath("cmdline").read_bytes()
+    except OSError:
+        return False

@@ -106,6 +106,17 @@ def test_an_address_that_cannot_be_reached_is_tried_again_and_the_disk_stays_bou
     assert (shipper.shipped_files, shipper.fault, shipper.waiting_bytes) == (2, None, 0)
 
 
+def test_no_password_of_an_address_is_shown(tmp_path: Path) -> None:
+    to = "ftp://ada:secret@127.0.0.1:1/log"
+    written(tmp_path, to)
+    shipper = Shipper(Way(str(tmp_path), to, "jsonl", 1 << 20))
+    assert not shipper.ship()
+    assert str(shipper.fault).startswith("ftp://***@127.0.0.1:1/log: ")
+    with pytest.raises(InputError) as refused:
+        check_address(to.replace("ftp", "nowhere"), "jsonl")
+    assert "secret" not in refused.value.line
+
+
 def test_an_address_that_nothing_knows_is_refused_before_anything_is_served() -> None:
     with pytest.raises(InputError, match="such as s3://BUCKET/FOLDER"):
         check_address("nowhere://x", "jsonl")
