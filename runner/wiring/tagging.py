@@ -67,7 +67,7 @@ def _tagged(parts: RealParts, observation: Observation, state: State, notice: Ca
     listed = parts.mirror.listed(*patterns)
     lacking, apart = missing(places, listed)
     if apart:
-        notice(f"{', '.join(sorted(apart)[:5])}: somebody has put this tag elsewhere, and it stays there")
+        notice(f"{', '.join(sorted(apart)[:5])}: this tag is elsewhere already, and stays there")
     rows_of = {tag.name: tag for tag in wanted}
     results = parts.mirror.tag([(rows_of[name], commit) for name, commit in lacking.items()]) if lacking else {}
     refused = {name: said for name, said in results.items() if said.status is not PushStatus.ACCEPTED}

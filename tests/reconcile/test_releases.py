@@ -305,6 +305,8 @@ def test_a_release_rests_on_runs_of_the_runner_unless_the_spec_says_otherwise(tm
     world.edit({"runner.yaml": deployment + more.replace("staging}", "staging, spec: {acceptEvidence: true}}")})
     world.reconcile()
     assert world.records()[-1]["release"]["evidence"] is True
+    assert findings(world.remote, "runner/state") == ()
+    assert second_opinion(world).endswith("records, whole\n")
 
 
 def locked_row(path: str, text: str) -> dict[str, Any]:
