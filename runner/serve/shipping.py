@@ -45,6 +45,10 @@ class Way:
     space_bytes: int
 
 
+class _Unreadable(Exception):
+    """A file that a crash of the host has left with something else in its midst."""
+
+
 class Shipper:
     """Ships the files of one folder."""
 
@@ -70,9 +74,14 @@ class Shipper:
         files = self._kept(sorted(self._folder.glob(FINISHED)))
         if self._again > self._clock() and not at_once:
             return not files
+        unreadable: str | None = None
         for path in files:
             try:
                 self._ship(path)
+            except _Unreadable as error:  # for this file alone; it waits for a person, and others go on
+                self.fault = unreadable = f"{path.name}: {error}; it is kept as {_aside(path).name}"
+                self.lost_files += 1
+                continue
             except Exception as error:  # noqa: BLE001 - whatever a file system of any kind raises; it is told and tried again
                 self.fault = _shown(f"{self.way.to}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
                 wait = min(_FIRST_WAIT_SECONDS * 2**self._failures, _LONGEST_WAIT_SECONDS)
@@ -80,7 +89,7 @@ class Shipper:
                 self._again = self._clock() + wait
                 return False
             self.shipped_files += 1
-            self._failures, self.fault = 0, None
+            self._failures, self.fault = 0, unreadable
         self.waiting_bytes = 0
         return True
 
@@ -105,7 +114,13 @@ class Shipper:
             from runner.serve.parquet_log import as_parquet
 
             made = path.with_suffix(".parquet.part")
-            as_parquet(path, made)
+            try:
+                as_parquet(path, made)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                made.unlink(missing_ok=True)
+                raise _Unreadable(
+                    f"it holds no rows of the prediction log: {' '.join(str(error).split())[:200]}"
+                ) from error
         try:
             files, root = fsspec.core.url_to_fs(self.way.to)
             ending = self.way.format
@@ -127,6 +142,10 @@ class Shipper:
             if made != path:
                 made.unlink(missing_ok=True)
         path.unlink()
+
+
+def _aside(path: Path) -> Path:
+    return path.rename(path.with_suffix(".unreadable"))
 
 
 def _shown(text: str) -> str:

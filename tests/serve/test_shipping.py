@@ -106,6 +106,20 @@ def test_an_address_that_cannot_be_reached_is_tried_again_and_the_disk_stays_bou
     assert (shipper.shipped_files, shipper.fault, shipper.waiting_bytes) == (2, None, 0)
 
 
+def test_a_file_that_cannot_be_read_is_set_aside_and_keeps_no_other_waiting(tmp_path: Path) -> None:
+    to = f"file://{tmp_path / 'lake'}"
+    for _ in range(2):
+        written(tmp_path / "spool", to)
+    broken = min((tmp_path / "spool").glob("*.jsonl"))
+    broken.write_bytes(broken.read_bytes() + b"\0" * 4096 + b"\n")
+    shipper = Shipper(Way(str(tmp_path / "spool"), to, "parquet", 1 << 20))
+    assert shipper.ship()
+    assert (shipper.shipped_files, shipper.lost_files) == (1, 1)
+    assert broken.with_suffix(".unreadable").is_file()
+    assert list((tmp_path / "spool").glob("predictions-*")) == [broken.with_suffix(".unreadable")]
+    assert f"{broken.name}: it holds no rows" in str(shipper.fault)
+
+
 def test_no_password_of_an_address_is_shown(tmp_path: Path) -> None:
     to = "ftp://ada:secret@127.0.0.1:1/log"
     written(tmp_path, to)

@@ -7,6 +7,7 @@ import http.client
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -229,6 +230,20 @@ def test_who_trickles_the_rest_of_a_body_or_empty_lines_is_cut_off(running: Runn
                 answer += bare.recv(4096)
             bare.sendall(more)
             assert bare.recv(4096) == b""
+
+
+def test_who_never_reads_the_last_answers_is_cut_off(running: Running, folders: dict[str, Path]) -> None:
+    running.serve_alone(of(folders["one"], "unread", request_seconds=1.0))
+    files = Path(f"/proc/{running.pid}/fd")
+    before, asked = len(list(files.iterdir())), b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for count in range(100, 260, 4):  # the end of some of these does not fit into what the kernel takes
+            bare = stack.enter_context(socket.socket())
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            bare.connect(("127.0.0.1", running.port))
+            bare.sendall(asked * count)
+        wait_until(lambda: len(list(files.iterdir())) > before + 30)
+        wait_until(lambda: len(list(files.iterdir())) <= before)
 
 
 def test_a_worker_that_was_told_to_serve_drains_where_another_model_comes(
