@@ -148,11 +148,13 @@ def _live(clone: Path, environment: Mapping[str, str]) -> None:
     try:
         _until(address, server, version=1)
         _do([(ask, DONE)], clone, environment)
-        print()
+        print()  # answers end without a new line
         _say("Another commit, another release: the server loads it beside the old one, and swaps. Nobody restarts it.")
         _do(NEXT, clone, environment)
         _until(address, server, version=2)
-        _do([(ask, DONE), (f"echo; {status}; echo", DONE)], clone, environment)
+        for question in (ask, status):
+            _do([(question, DONE)], clone, environment)
+            print()
     finally:
         server.terminate()
         server.wait(_PATIENCE_SECONDS)
