@@ -218,7 +218,9 @@ def server_standing(
     behind = [row for row in servers if row.answer is Answer.BEHIND]
     silent = [row for row in servers if row.answer is Answer.UNREACHABLE]
     if failed:
-        return Standing("server", Reach.FAILED, version, _said(failed), servers, code)
+        # Where another server can serve it, the fault is rather of the host, and going back would harm the good one.
+        serves = any(row.answer is Answer.SERVES for row in servers)
+        return Standing("server", Reach.PENDING if serves else Reach.FAILED, version, _said(failed), servers, code)
     if behind:
         return Standing("server", Reach.PENDING, version, _said(behind), servers, code)
     if silent:

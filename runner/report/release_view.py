@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.core.releases import PRODUCTION, Outcome, Verdict
+from runner.core.releases import PRODUCTION, Decision, Outcome, Verdict
 from runner.core.targets import Answer, Reach, Standing
 from runner.report.style import Style
 
 _QUIET = (Reach.DEPLOYED, Reach.UNKNOWN)
+_STAYS = (Outcome.HELD, Outcome.REFUSED)
 
 
 def release_lines(verdicts: Iterable[Verdict], style: Style, *, planned: bool = False) -> list[str]:
@@ -28,7 +29,7 @@ def release_lines(verdicts: Iterable[Verdict], style: Style, *, planned: bool = 
         found, standing = verdict.decision, verdict.standing
         is_same = found.outcome is Outcome.KEEP
         if planned or not is_same:
-            name, why = Style.safe(name_of(verdict)), style.dim(Style.safe(found.why))
+            name, why = Style.safe(name_of(verdict)), style.dim(Style.safe(_stands(found) + found.why))
             lines.append(f"{words[found.outcome]} {name}  {why}")
         if standing is not None and (planned or not is_same or standing.reach not in _QUIET):
             lines.append(standing_line(verdict.deployment, verdict.environment, standing, style, planned=planned))
@@ -60,6 +61,11 @@ def server_lines(standing: Standing, style: Style) -> list[str]:
         f"{style.dim(Style.safe(row.why or f'serves v{row.version}'))}"
         for row in standing.servers
     ]
+
+
+def _stands(found: Decision) -> str:
+    """What is served where something else may not be: what people have to know first."""
+    return f"v{found.version} stands; " if found.outcome in _STAYS and found.version is not None else ""
 
 
 def name_of(verdict: Verdict) -> str:

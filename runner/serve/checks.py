@@ -164,8 +164,9 @@ class Checks:
     def _lacking(self, given: Mapping[str, Any], at: int | None) -> Refused:
         lacking = next(column for column in self.columns if column.name not in given)
         place = "" if at is None else f"row {at}: "
-        close = difflib.get_close_matches(lacking.name, [name[:80] for name in given][:200], n=1)
-        meant = f"; there is `{close[0]}`" if close else ""
+        others = {name[:80].casefold(): name[:80] for name in given if name not in self._known}
+        close = difflib.get_close_matches(lacking.name.casefold(), list(others)[:200], n=1)
+        meant = f"; there is `{_utf8(others[close[0]])}`" if close else ""
         text = f"{place}column `{lacking.name}` is missing, {lacking.expected}{meant}"
         return Refused(text, column=lacking.name, row=at, expected=lacking.expected)
 

@@ -33,7 +33,7 @@ from runner.serve.loading import Model, load, same
 from runner.serve.metrics import Metrics
 from runner.serve.prediction_log import PredictionLog
 from runner.serve.predictors import Said
-from runner.serve.settings import Settings
+from runner.serve.settings import Served, Settings
 from runner.values import replace
 
 _ALIVE_SECONDS = 1.0
@@ -86,10 +86,15 @@ def _log_of(settings: Settings, model: Model, key: bytes) -> PredictionLog | Non
     if settings.log is None:
         return None
     served = settings.served
-    about = {"model": served.name, "version": served.version, "digest": model.artefact.manifest}
+    about = {"model": served.name, "version": served.version, "digest": _digest(served, model)}
     kinds = {column.name: column.kind for column in model.checks.columns}
     kinds[""] = "number" if model.artefact.classes is None else "string"
     return PredictionLog(settings.log, model.checks.names, model.artefact.classes, about, key, kinds)
+
+
+def _digest(served: Served, model: Model) -> Any:
+    """What names the model in logs and metrics: what `/status` says."""
+    return served.about.get("digest", model.artefact.manifest)
 
 
 def _warmed(model: Model) -> tuple[Said | None, float]:
@@ -204,7 +209,7 @@ class _Worker:
         info = {
             "name": served.name,
             "version": served.version,
-            "digest": self._model.artefact.manifest,
+            "digest": _digest(served, self._model),
             "format": self._model.format,
             "way": self._model.predictor.way,
         }

@@ -148,7 +148,7 @@ class Holding:
         until = _later(live["at"], seconds)
         if self.moment >= until:
             return ()
-        return (f"v{live['version']} has to stand in {source} until {until} before it comes here",)
+        return (f"v{live['version']} of {source} has to stand there until {until} before it comes here",)
 
 
 def _later(moment: str, seconds: float) -> str:

@@ -217,7 +217,8 @@ class Trusting:
         return Held(
             f"{branch} at {commit[:12]} is not what a trusted runner left: {why}",
             f"`runner audit verify {commit} --trust {self.file}` says more; restore the branch, or go on from it as it "
-            f"is with `runner reconcile --accept-state {commit}`",
+            f"is with `runner reconcile --accept-state {commit}`; records that were made before there was a key count "
+            "with `unsigned: {to: N}` in the trust file",
         )
 
     def _remember(self, branch: str, pin: Pin) -> None:

@@ -241,7 +241,7 @@ def test_a_release_stands_in_staging_before_it_goes_on(tmp_path: Path) -> None:
     world = World.create(tmp_path / "world", files(0.8, "one", stages), dvc=True)
     rows = world.reconcile(ok=(6,)).value["releases"]
     assert [row["outcome"] for row in rows] == ["release", "held"]
-    assert "v1 has to stand in staging until" in rows[1]["why"]
+    assert "v1 of staging has to stand there until" in rows[1]["why"]
     world.reconcile()
     assert release(world)["version"] == 1
 

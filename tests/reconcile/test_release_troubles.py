@@ -105,7 +105,7 @@ def test_a_rollback_in_staging_leaves_production_to_a_person(released: Saved[Wor
     assert rows(world.reconcile()) == {"staging": ("release", 5), "production": ("release", 3)}
     assert findings(world.remote, STATE) == ()
     world.edit(files(0.96, "four", STAGES.replace("from: staging", "from: staging, requires: {soak: 900000w}")))
-    assert "v6 has to stand in staging until 9999-12-31" in why(world.reconcile(ok=(6,)), "production")
+    assert "v6 of staging has to stand there until 9999-12-31" in why(world.reconcile(ok=(6,)), "production")
 
 
 def test_lost_bytes_of_one_model_hold_that_deployment_alone(tmp_path: Path) -> None:

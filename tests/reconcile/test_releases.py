@@ -141,7 +141,7 @@ def test_other_settings_release_the_same_model_and_a_window_holds_them(released:
     assert release(world)["version"] == 1
     [row] = json.loads(world.runner("status", "--json").stdout)["releases"]
     assert (row["outcome"], row["version"]) == ("held", 1)
-    assert "held     churn-api  nothing is released before 2999-01-02" in world.runner("plan").stdout
+    assert "held     churn-api  v1 stands; nothing is released before 2999-01-02" in world.runner("plan").stdout
     world.edit(files(0.8, "one", "  limits: {rows: 9}\n"))
     world.reconcile()
     found = release(world)
