@@ -98,8 +98,8 @@ mlflow-client: $(READY) ## Ask the server by MLflow's own client, in an environm
 	@$(VENV)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'mlflow-skinny==3.17.2'
 	@WITH_MLFLOW=$(CURDIR)/$(VENV)/mlflow/bin/python $(BIN)/python -m pytest --quiet tests/serve/test_mlflow_client.py $(PYTEST_ARGS)
 
-bench-serve: $(READY) ## Requests per second of runner serve beside others (PEERS and MLFLOW: folders of programs; WRITE=docs/serving.md)
-	@$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers $(PEERS)) $(if $(MLFLOW),--mlflow $(MLFLOW)) $(if $(WRITE),--write $(WRITE))
+bench-serve: $(READY) ## Requests per second of runner serve beside others (PEERS and MLFLOW: folders of programs; WRK=1, WRITE=docs/serving.md)
+	@$(BIN)/python -m benchmarks.serving $(if $(PEERS),--peers $(PEERS)) $(if $(MLFLOW),--mlflow $(MLFLOW)) $(if $(WRK),--wrk) $(if $(WRITE),--write $(WRITE))
 
 limits: $(READY) ## Show what specs at their bounds take: CPU seconds and memory
 	@$(BIN)/python -m tests.hostile.limits

@@ -1,13 +1,14 @@
 """Requests per second for one row: ours beside others, in one run.
 
-    python -m benchmarks.serving [--seconds 5] [--rounds 2] [--peers FOLDER/bin] [--mlflow FOLDER/bin] [--write FILE]
+    python -m benchmarks.serving [--seconds 5] [--rounds 2] [--wrk]
+                                 [--peers FOLDER/bin] [--mlflow FOLDER/bin] [--write FILE]
 
-Each server is one worker process on loopback; the load generator (`benchmarks/load.py`) is one process on the other
-core. Of several rounds the better one counts, for everyone. Ours checks rows, counts metrics and writes the prediction
-log. There are two models: a logistic regression over imputing, scaling and one-hot columns (ours, and `predict` with a
-table), and the regression alone, on eight numbers (ours, ours as ONNX, MLServer, MLflow, a product of matrices).
-MLServer and Starlette are run where --peers has them, MLflow where --mlflow has it. CPU is that of all processes of the
-server.
+Each server is one worker process on loopback; the load generator (`benchmarks/load.py`, or wrk with --wrk) is one
+process on the other core. Of several rounds the better one counts, for everyone. Ours checks rows, counts metrics and
+writes the prediction log. There are two models: a logistic regression over imputing, scaling and one-hot columns (ours,
+and `predict` with a table), and the regression alone, on eight numbers (ours, ours as ONNX, MLServer, MLflow, a product
+of matrices). MLServer and Starlette are run where --peers has them, MLflow where --mlflow has it. CPU is that of all
+processes of the server.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from typing import Any
 import psutil
 
 from benchmarks.serving_peers import BARE, MATRIX, SAVE_FOR_MLFLOW, SWAPPING
+from benchmarks.wrk import load as by_wrk_of
 
 ROOT = Path(__file__).parents[1]
 CONNECTIONS = (1, 8, 32)
@@ -219,20 +221,27 @@ def pss_mib(server: psutil.Process) -> int:
     return total >> 20
 
 
-def measured(server: psutil.Process, one: Contender, seconds: float) -> dict[int, dict[str, Any]]:
+def measured(server: psutil.Process, one: Contender, seconds: float, by_wrk: bool) -> dict[int, dict[str, Any]]:
     """A row for each number of connections."""
     rows = {}
     for connections in CONNECTIONS:
-        load = [sys.executable, "-m", "benchmarks.load", "127.0.0.1", str(one.port), one.path, str(one.body)]
-        subprocess.run([*load, str(connections), "0.5"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        load = by_wrk_of if by_wrk else by_ours
+        load(one.port, one.path, one.body, connections, 0.5)
         before = cpu_seconds(server)
-        done = subprocess.run(
-            [*load, str(connections), str(seconds)], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        row = json.loads(done.stdout)
+        row = load(one.port, one.path, one.body, connections, seconds)
         row["cpuMicroseconds"] = round(1e6 * (cpu_seconds(server) - before) / (row["perSecond"] * seconds))
         rows[connections] = row
     return rows
+
+
+def by_ours(port: int, path: str, body: Path, connections: int, seconds: float) -> dict[str, Any]:
+    """A row of figures by `benchmarks/load.py`, a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.load", "127.0.0.1", str(port), path, str(body)]
+    done = subprocess.run(
+        [*words, str(connections), str(seconds)], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
 
 
 def peak_while_swapping(folder: Path) -> int:
@@ -302,6 +311,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peers", type=Path, help="the folder with `mlserver`, and a `python` that has Starlette")
     parser.add_argument("--mlflow", type=Path, help="the folder with `mlflow`")
+    parser.add_argument("--wrk", action="store_true", help="load by wrk, which has to be installed")
     parser.add_argument("--only", default="", help="those whose label holds this")
     parser.add_argument("--write", type=Path, help="the document whose table is to hold the figures")
     given = parser.parse_args()
@@ -314,7 +324,7 @@ def main() -> None:
                 figures = all_figures[one.label]
                 with started(one, folder) as (server, seconds):
                     figures.ready = min(figures.ready, seconds)
-                    for connections, row in measured(server, one, given.seconds).items():
+                    for connections, row in measured(server, one, given.seconds, given.wrk).items():
                         before = figures.rows.get(connections)
                         if before is None or row["perSecond"] > before["perSecond"]:
                             figures.rows[connections] = row
