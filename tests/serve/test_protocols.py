@@ -107,7 +107,10 @@ WRONG = [
     ({**ROW, "town": "Ulm"}, "column `town`: the model does not know it; it knows"),
     ({**ROW, "paids": True}, "column `paids`: the model does not know it; did you mean `paid`?"),
     ({name: ROW[name] for name in ROW if name != "city"}, "row 0: column `city` is missing, a text"),
-    ({"CITY" if name == "city" else name: ROW[name] for name in ROW}, "`city` is missing, a text; there is `CITY`"),
+    (
+        {"CITY" if name == "city" else name: ROW[name] for name in ROW},
+        "row 0: column `city` is missing, a text; there is `CITY`",
+    ),
     ([1, 2], "row 0: expected 5 values, one for each of `age`, `income`, `orders`, `city`, `paid`, found 2 values"),
     ("x", "row 0: expected an object with the columns of the model"),
 ]
