@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from runner.core.moments import written
 from runner.core.records import RunFacts
 
 BUILD_TYPE = "https://gitops-runner.dev/build-types/stage/v1"
@@ -50,7 +51,7 @@ def slsa(run: RunFacts, version: str) -> dict[str, Any]:
 def rfc3339(text: str, later_seconds: float = 0.0) -> str:
     """A time as SLSA writes it, in UTC with a Z; raises ValueError where the text is no time."""
     moment = datetime.datetime.fromisoformat(text) + datetime.timedelta(seconds=round(later_seconds, 3))
-    return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(moment)
 
 
 def _builder(run: RunFacts) -> str:

@@ -6,9 +6,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from runner.core.moments import of_epoch
 from runner.delivery.memory import (
     DRAINED,
     FAILED,
@@ -264,4 +264,4 @@ def _short(text: str) -> str:
 def _written(seconds: float | None) -> str | None:
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return of_epoch(seconds, "seconds")

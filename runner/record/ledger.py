@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from runner import __version__
 from runner.core.checkpoint import Checkpoint, NoteSignature, origin_of
 from runner.core.dsse import Signature
 from runner.core.merkle import Frontier, leaf_hash
+from runner.core.moments import of_epoch
 from runner.core.nouns import Address
 from runner.core.predicates import EXTENSION, RECONCILE, RUN, VERIFICATION, Kind
 from runner.core.provenance import slsa
@@ -89,8 +89,7 @@ class Batch:
 
 def begin(base: State | None, now_epoch: float, signer: Signer) -> Batch:
     """An empty batch on top of a state; raises Held where the end of its ledger does not agree with itself."""
-    moment = datetime.datetime.fromtimestamp(now_epoch, datetime.UTC)
-    now = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = of_epoch(now_epoch)
     if base is None:
         batch = Batch(Head(), Frontier(), "", Stamp(__version__, now), signer)
     else:

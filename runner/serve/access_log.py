@@ -13,11 +13,11 @@ import random
 import stat
 import threading
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 
+from runner.core.moments import of_epoch
 from runner.errors import HostError
 from runner.serve.settings import AccessSettings
 
@@ -105,7 +105,7 @@ class AccessLog:
     def _line(self, entry: Entry) -> bytes:
         at, request_id, client, method, path, status, seconds, rows = entry
         told = {
-            "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": of_epoch(at),
             "id": request_id,
             "client": client,
             "method": method,

@@ -22,6 +22,7 @@ from typing import Any
 
 import orjson
 
+from runner.core.moments import of_epoch
 from runner.errors import HostError, InputError
 from runner.serve.checks import Rows
 from runner.serve.predictors import Said
@@ -198,7 +199,7 @@ class PredictionLog:
                     old.unlink()
 
     def _lines(self, entry: _Entry) -> Iterator[bytes]:
-        at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = of_epoch(entry.at)
         predictions = entry.said.predictions.tolist()
         shares = None if entry.said.probabilities is None else entry.said.probabilities.tolist()
         for number, row in enumerate(_listed(entry.rows)):

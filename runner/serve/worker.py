@@ -16,10 +16,10 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from runner import __version__
+from runner.core.moments import of_epoch
 from runner.errors import InputError, RunnerError
 from runner.serve import metrics, open_inference, pages, pipe
 from runner.serve.access_log import AccessLog
@@ -181,7 +181,7 @@ class _Worker:
             if order["do"] == "serve":
                 assert self._listening is not None
                 await listener.listen(self._listening)
-                self._since = _now()
+                self._since = of_epoch(time.time(), "seconds")
                 pipe.say(self._supervisor, {"say": "serving", "version": settings.served.version})
             elif order["do"] == "tell":
                 self._told = order["about"]
@@ -321,7 +321,3 @@ class _Worker:
                 "lines": self._access.written, "dropped": self._access.dropped, "fault": self._access.fault
             }  # fmt: skip
         return {**told, **served.about, **{name: value for name, value in self._told.items() if name != "gauges"}}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

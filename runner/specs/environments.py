@@ -11,6 +11,7 @@ from runner.core.approvals import Required
 from runner.core.budgets import Budget, default_query
 from runner.core.environments import Environment
 from runner.core.gates import Gate
+from runner.core.moments import written
 from runner.core.releases import PRODUCTION, Freeze
 from runner.specs import yaml12
 from runner.specs.left_out import Faults
@@ -159,7 +160,7 @@ class EnvironmentReader:
         if end <= start:
             self._add((*at, "until"), f"`until: {row['until']}` is before `from: {row['from']}`", "swap them")
             return None
-        return Freeze(_text(start), _text(end), row.get("reason", ""))
+        return Freeze(written(start), written(end), row.get("reason", ""))
 
     def _moment(self, text: str, at: yaml12.Path) -> datetime.datetime | None:
         try:
@@ -213,7 +214,3 @@ def _target(before: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[st
     """A target of another kind takes the place of the Deployment's; one of the same kind is merged with it."""
     of_that_kind = {kind: value for kind, value in before.items() if kind in overlay}
     return {kind: _merged(of_that_kind.get(kind), value) for kind, value in overlay.items()}
-
-
-def _text(moment: datetime.datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from runner.core.approvals import FEWEST, Paper, Question, SignOff
 from runner.core.dsse import Signature, envelope_bytes, fingerprint, pre_authentication
 from runner.core.environments import Environment
 from runner.core.gates import Deployment
+from runner.core.moments import of_epoch
 from runner.errors import Held, HostError, InputError
 from runner.parts import Request
 from runner.process.host import this_host
@@ -21,7 +22,6 @@ from runner.record.approvals import hand_in
 from runner.specs.guesses import nearest
 from runner.values import dataclass, replace
 from runner.wiring.release_parts import releaser
-from runner.wiring.releases import moment_of
 
 if TYPE_CHECKING:
     from runner.wiring.parts import RealParts
@@ -71,7 +71,7 @@ def paper(parts: RealParts, asked: Asked) -> Paper:
         asked.approved,
         asked.reason,
         this_host().user,
-        moment_of(time.time()),
+        of_epoch(time.time()),
     )
     return Paper(said, wish.decision.version, wish.decision.replaces, wish.judgement, wish.decision.why)
 

@@ -13,6 +13,7 @@ from runner.core.approvals import Question, Signed, Tally, plan_digest, tally, u
 from runner.core.budgets import Answer, Budget, spent
 from runner.core.environments import Environment
 from runner.core.gates import Judgement
+from runner.core.moments import written
 from runner.core.releases import Decision
 from runner.ledger.state import State
 from runner.observe.observation import Observation
@@ -154,8 +155,7 @@ class Holding:
 def _later(moment: str, seconds: float) -> str:
     begin = datetime.datetime.fromisoformat(moment)
     left = (datetime.datetime.max.replace(tzinfo=datetime.UTC) - begin).total_seconds()
-    end = begin + datetime.timedelta(seconds=int(min(seconds, left)))
-    return end.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(begin + datetime.timedelta(seconds=int(min(seconds, left))))
 
 
 def _record(one: Signed) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from runner.core.gates import Other
+from runner.core.moments import of_epoch
 from runner.execute.context import Event
 from runner.ledger.state import State
 from runner.observe.observation import Observation, observe
@@ -15,7 +16,7 @@ from runner.release.contents import Models
 from runner.wiring.clone import cached_bytes, host_limits
 from runner.wiring.deploying import Deployer
 from runner.wiring.gates import before
-from runner.wiring.releases import asked_servers, moment_of
+from runner.wiring.releases import asked_servers
 from runner.wiring.releasing import Releaser
 from runner.wiring.signatures import Asked
 from runner.wiring.tagging import tag_releases
@@ -77,7 +78,7 @@ def releaser(
         publisher,
         lambda: Models(parts.cache, parts.remotes(observation)),
         commit_before,
-        moment_of(parts.clock()),
+        of_epoch(parts.clock()),
         Deployer(parts, observation, publisher, observed, stop, again=again),
         lambda state: asked_servers(observation, state),
         watched,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runner.core.environments import Environment
 from runner.core.gates import BASE, CHAMPION, Deployment, Effect, Judgement, Other, gate_statement, judged
+from runner.core.moments import of_epoch
 from runner.core.recorded import RUNNER, OutFact
 from runner.core.release_files import REMOVED, ROLLBACK, SETTINGS, Files, Live, live_from, memory_from
 from runner.core.releases import Candidate, Decision, Outcome, Situation, Verdict, decide, removals
@@ -383,7 +383,7 @@ def planned_releases(clone: Clone, observation: Observation, *, live: bool = Fal
         return before(clone.reader, observation.commit, clone.observation)
 
     asked = asked_servers(observation, state) if live else None
-    return Releases(observation, state, moment_of(time.time()), before_this, asked=asked).verdicts()
+    return Releases(observation, state, of_epoch(time.time()), before_this, asked=asked).verdicts()
 
 
 def asked_servers(observation: Observation, state: State) -> Mapping[Place, Sequence[Asked]]:
@@ -400,12 +400,6 @@ def asked_servers(observation: Observation, state: State) -> Mapping[Place, Sequ
 
     answers = ask([url for named in urls.values() for url in named])
     return {place: [answers[url] for url in named] for place, named in urls.items()}
-
-
-def moment_of(epoch: float) -> str:
-    """A time in seconds since 1970 as records have it."""
-    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _under(deployment: Deployment, environment: Environment) -> Deployment:
