@@ -6,9 +6,9 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any
 
 from runner.core.budgets import Answer, values_of
+from runner.release.staying import opener
 
 _SECONDS = 10.0
 _MOST_BYTES = 1 << 20
@@ -19,7 +19,7 @@ def ask(url: str, query: str, seconds: float = _SECONDS) -> Answer:
     form = urllib.parse.urlencode({"query": query, "timeout": f"{seconds:g}s"}).encode()
     request = urllib.request.Request(f"{url.rstrip('/')}/api/v1/query", data=form)
     try:
-        with _opener().open(request, timeout=seconds) as reply:
+        with opener().open(request, timeout=seconds) as reply:
             body = reply.read(_MOST_BYTES)
     except urllib.error.HTTPError as error:
         return Answer(trouble=f"{url} says {error.code}: {_said(error.read(_MOST_BYTES)) or error.reason}")
@@ -38,15 +38,3 @@ def _said(body: bytes) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return said[:300] if isinstance(said, str) else ""
-
-
-class _Stays(urllib.request.HTTPRedirectHandler):
-    """Follows nobody elsewhere: the spec says who is asked."""
-
-    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
-        """None: the redirect is an error."""
-        return None
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_Stays)

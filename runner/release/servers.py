@@ -12,20 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.core.targets import Asked
+from runner.release.staying import opener
 
 PATIENCE_SECONDS = 5.0
 """How long all of them together may take."""
 _STEP_SECONDS = 3.0
 """How long one may say nothing."""
 _LARGEST_BYTES = 64 << 10
-
-
-class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: whoever is named answers."""
-
-    def redirect_request(self, *arguments: Any, **more: Any) -> None:
-        """None: the redirect itself is the answer."""
-        return None
 
 
 def ask(urls: Sequence[str], patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Asked]:
@@ -48,10 +41,9 @@ def ask(urls: Sequence[str], patience_seconds: float = PATIENCE_SECONDS) -> dict
 
 
 def _status(url: str, until: float) -> Asked:
-    opener = urllib.request.build_opener(_StayHere)
     request = urllib.request.Request(f"{url}/status", headers={"accept": "application/json"})
     try:
-        with opener.open(request, timeout=_STEP_SECONDS) as response:
+        with opener().open(request, timeout=_STEP_SECONDS) as response:
             data = _read(response, until)
     except urllib.error.HTTPError as error:
         with error:

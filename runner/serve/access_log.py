@@ -6,7 +6,6 @@ torn. A file that somebody moved away is begun anew.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import random
@@ -19,6 +18,7 @@ import orjson
 
 from runner.core.moments import of_epoch
 from runner.errors import HostError
+from runner.serve.appending import append, write_all
 from runner.serve.settings import AccessSettings
 
 STDOUT = "-"
@@ -120,9 +120,7 @@ class AccessLog:
     def _write(self, data: bytes) -> None:
         """Raises OSError; a file is then as it was."""
         if not self._is_file:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._file, view) :]
+            write_all(self._file, data)
             return
         if self._was_moved():
             self._open()
@@ -131,14 +129,7 @@ class AccessLog:
             size = os.fstat(self._file).st_size
             if size and os.pread(self._file, 1, size - 1) != b"\n":
                 data = b"\n" + data  # another worker died in the middle of a line
-            view = memoryview(data)
-            try:
-                while view:
-                    view = view[os.write(self._file, view) :]
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._file, size)
-                raise
+            append(self._file, data, size)
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 

@@ -6,6 +6,7 @@ again, and no worker notices.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import signal
 import socket
@@ -20,6 +21,33 @@ from runner.serve import metrics, pipe
 from runner.serve.deaths import Deaths
 
 _WAIT_SECONDS = 0.2
+
+
+def begun(
+    module: str, environ: Mapping[str, str], descriptors: Sequence[int] = ()
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A program of ours and the pipe to it, which never blocks; it is given its end and the descriptors by number.
+
+    Raises HostError.
+    """
+    ours, theirs = pipe.pair()
+    number = theirs.fileno()
+    try:
+        process = subprocess.Popen(
+            # -P: the folder that the server was started in is no place to import from
+            [sys.executable, "-P", "-m", module, str(number), *map(str, descriptors)],
+            env=environ,
+            pass_fds=(number, *descriptors),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        ours.close()
+        raise HostError(f"no process can be started: {error.strerror}", "look at the limits of this host") from error
+    finally:
+        theirs.close()
+    ours.setblocking(False)
+    return process, ours
 
 
 class Companion:
@@ -53,25 +81,7 @@ class Companion:
 
     def start(self) -> None:
         """Raises HostError."""
-        ours, theirs = pipe.pair()
-        number = theirs.fileno()
-        command = [sys.executable, "-P", "-m", self._module, str(number), *map(str, self._descriptors)]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                env=self._environ,
-                pass_fds=(number, *self._descriptors),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            ours.close()
-            raise HostError(
-                f"no process can be started: {error.strerror}", "look at the limits of this host"
-            ) from error
-        finally:
-            theirs.close()
-        ours.setblocking(False)
+        self._process, ours = begun(self._module, self._environ, self._descriptors)
         self._pipe = ours
         self._began = time.monotonic()
         self._selector.register(ours, selectors.EVENT_READ, self._hear)
@@ -126,14 +136,23 @@ class Companion:
             pipe.say(self._pipe, {"do": "finish"})
 
     def end(self, seconds: float) -> None:
-        """Have it do what is left, for so long at most."""
-        process = self._process
-        if process is None or self._pipe is None:
+        """Have it do what is left, for so long at most; where it died before it could, another one does it."""
+        until = time.monotonic() + seconds
+        if self._process is not None and self._ended_well(until):
             return
+        if self._orders and time.monotonic() < until:
+            with contextlib.suppress(HostError):  # what is left waits on the disk for the next server
+                self.start()
+                self._ended_well(until)
+
+    def _ended_well(self, until: float) -> bool:
+        """Whether it did what was left; it is gone afterwards, so or so."""
+        assert self._process is not None
         self.finish()
         try:
-            process.wait(seconds)
+            code = self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            self._process.send_signal(signal.SIGKILL)
+            code = self._process.wait()
         self._forget()
+        return code == 0

@@ -24,6 +24,7 @@ import orjson
 
 from runner.core.moments import of_epoch
 from runner.errors import HostError, InputError
+from runner.serve.appending import append
 from runner.serve.checks import Rows
 from runner.serve.predictors import Said
 from runner.serve.settings import LogSettings
@@ -160,7 +161,7 @@ class PredictionLog:
         """Whole lines or none of them."""
         try:
             file = self._file if self._file is not None else self._open()
-            _write(file, data, self._size)
+            append(file, data, self._size)
         except OSError as error:
             self.dropped_rows += rows
             self.fault = f"{self._path}: {error.strerror}"
@@ -261,18 +262,6 @@ def _whole_lines(file: int) -> int:
             return begin + at + 1
         end = begin
     return 0
-
-
-def _write(file: int, data: bytes, size: int) -> None:
-    """All of it at the end of a file of this size; raises OSError, and then the file is as it was."""
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(file, view) :]
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(file, size)
-        raise
 
 
 def _listed(rows: Rows) -> Iterator[Sequence[Any]]:

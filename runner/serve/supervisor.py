@@ -14,15 +14,14 @@ import os
 import selectors
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.errors import HostError, InputError
+from runner.errors import InputError
 from runner.serve import metrics, pipe
-from runner.serve.companions import Companion
+from runner.serve.companions import Companion, begun
 from runner.serve.confinement import used_bytes
 from runner.serve.generations import Generation, Worker, about, end_process
 from runner.serve.settings import Settings, as_json
@@ -161,21 +160,8 @@ class Supervisor:
     # ----- the template
 
     def _start_template(self) -> None:
-        ours, theirs = pipe.pair()
-        number = theirs.fileno()
-        # -P: the folder that the server was started in is no place to import from
-        command = [sys.executable, "-P", "-m", "runner.serve.template", str(number)]
-        try:
-            self._template = subprocess.Popen(
-                command, env=self._environ, pass_fds=(number,), stdin=subprocess.DEVNULL, start_new_session=True
-            )
-        except OSError as error:
-            raise HostError(
-                f"no process can be started: {error.strerror}", "look at the limits of this host"
-            ) from error
+        self._template, ours = begun("runner.serve.template", self._environ)
         self._template_began = time.monotonic()
-        theirs.close()
-        ours.setblocking(False)
         self._control = ours
         self._selector.register(ours, selectors.EVENT_READ, self._hear_template)
 
@@ -400,7 +386,8 @@ class Supervisor:
         self._tell(_event("starting again", self._start(self._candidate)))
 
     def _end(self, worker: Worker, why: str) -> None:
-        """End a worker that is at fault."""
+        """End a worker that is at fault: first of all, so that it takes no connection once that is told."""
+        worker.kill()
         self._tell(_event("ended", worker, reason=why))
         self._lost(worker, why)
 

@@ -90,6 +90,17 @@ def ask_over(
     return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
 
 
+def end_process(process: subprocess.Popen[str]) -> None:
+    """Have a server end, in an orderly way if it will."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 @contextlib.contextmanager
 def serving(folder: Path, *options: str, until: str = "serving", errors: Path | None = None) -> Iterator[Server]:
     """A server of one model folder, on a free port."""
@@ -107,10 +118,4 @@ def serving(folder: Path, *options: str, until: str = "serving", errors: Path | 
             server.wait_for(until)
             yield server
         finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(PATIENCE)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            end_process(process)

@@ -173,21 +173,35 @@ def test_a_server_ships_what_it_logged_also_after_its_shipper_was_killed(server:
     for number in range(5):
         server.told("/invocations", {"dataframe_records": [ROW]}, x_request_id=f"r{number}")
     wait_until(lambda: server.told("/status").get("shipping") == {"fault": None})
-    shippers = [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"runner.serve.shipping" in path.read_bytes() and _parent(path.parent) == server.process.pid
-    ]
-    os.kill(shippers[0], signal.SIGKILL)
+    (first,) = _shippers(server)
+    os.kill(first, signal.SIGKILL)
     assert "it died with -9" in server.wait_for("log not shipped")["reason"]
+    wait_until(lambda: _shippers(server) not in ([], [first]))
     wait_until(lambda: server.told("/status")["shipping"] == {"fault": None})
     assert b"prediction_log_shipped_files_total" in server.ask("/metrics")[1]
+    os.kill(*_shippers(server), signal.SIGKILL)  # and nobody waits until it is there again
     assert server.stop() == 0
     tables = [pyarrow.parquet.read_table(path) for path in (server.folder / "lake").glob("*/*.parquet")]
     ids = [row["id"] for table in tables for row in table.to_pylist()]
     assert sorted(ids) == [f"r{number}/0" for number in range(5)]
     assert list((server.folder / "spool").glob("predictions-*")) == []
     assert json.loads(next((server.folder / "spool").glob("columns-*")).read_bytes())["inputs"]["city"] == "string"
+
+
+def _shippers(server: Server) -> list[int]:
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"runner.serve.shipping" in _read(path) and _parent(path.parent) == server.process.pid
+    ]
+
+
+def _read(path: Path) -> bytes:
+    """Nothing, where the process is gone meanwhile."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _parent(process: Path) -> int:
