@@ -3,8 +3,8 @@
 For the type checker, and to whoever uses them, these are the `dataclass`, `field` and `replace` of the standard
 library. That one writes and compiles half a dozen methods for every class while it is imported (0.4 ms each), and the
 module itself costs as much as a dozen classes. A command imports many values and makes few of them, so here `__init__`
-is compiled at the first call and the other methods are shared by all classes. The functions of `dataclasses`, such as
-`fields`, work on them too.
+is compiled for classes of which many are made, and the other methods are shared by all. The functions of `dataclasses`,
+such as `fields`, work on them too.
 
 Left out is what nothing here needs: inheritance of fields, `kw_only`, and comparing some fields only.
 """
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["dataclass", "field", "replace"]
 
 _MISSING: Any = object()
+_BY_HAND = 30
+"""So many values of a class are made before its `__init__` is compiled."""
 _FIELDS = "__dataclass_fields__"
 """By this attribute the standard library knows a dataclass."""
 
@@ -116,12 +118,32 @@ def _made(cls: type, *, frozen: bool, slots: bool, order: bool) -> type:
 
 
 def _first_init(cls: type, shape: _Shape) -> Any:
-    """An `__init__` that makes the real one and puts it in its own place."""
+    """An `__init__` that sets the fields of the first values by hand, and then makes the real one in its own place.
+
+    Compiling one costs as much as some forty values made by hand, and of most classes a command makes one or two.
+    """
+    rows = tuple(shape.fields.items())
+    names = tuple(name for name, row in rows if row.init)
+    known, later = frozenset(names), getattr(cls, "__post_init__", None)
+    needed = {name for name, row in rows if row.default is _MISSING and row.factory is _MISSING}
+    left = _BY_HAND
 
     def first(self: Any, *arguments: Any, **named: Any) -> None:
-        init = _init_of(cls, shape)
-        cls.__init__ = init  # type: ignore[misc]
-        init(self, *arguments, **named)
+        nonlocal left
+        left -= 1
+        given = dict(zip(names, arguments, strict=False))
+        is_sound = len(arguments) <= len(names) and known.issuperset(named) and given.keys().isdisjoint(named)
+        given |= named
+        if left < 0 or not is_sound or not needed.issubset(given):
+            init = _init_of(cls, shape)  # which also says what is wrong with the arguments
+            cls.__init__ = init  # type: ignore[misc]
+            init(self, *arguments, **named)
+            return
+        for name, row in rows:
+            value = given[name] if name in given else row.default if row.factory is _MISSING else row.factory()
+            object.__setattr__(self, name, value)
+        if later is not None:
+            later(self)
 
     return first
 

@@ -39,7 +39,7 @@ class Facts:
     missing_secrets: tuple[str, ...] = ()
     host_lacks: tuple[str, ...] = ()
     """What this host lacks, a sentence each."""
-    library: frozenset[str] = frozenset()
+    builtins: frozenset[str] = frozenset()
     """Names of the stages that this version of the runner has."""
 
     @property

@@ -144,6 +144,9 @@ class Price:
 
 def estimate_of(samples: Sequence[tuple[float, str]], here: str, *, of_group: bool = False) -> Estimate | None:
     """The estimate from earlier runs, the newest first; None without any."""
+    if len(samples) == 1:
+        ((seconds, kind),) = samples
+        return Estimate(seconds, seconds, seconds, 1, of_group, kind == here)
     alike = [seconds for seconds, kind in samples if kind == here]
     chosen = (alike or [seconds for seconds, _ in samples])[:MOST_TIMES]
     if not chosen:
@@ -161,14 +164,19 @@ def last_error(samples: Sequence[tuple[float, str]], here: str) -> float | None:
 
 def price_of(work: Sequence[Work], room: Capacity) -> Price:
     """What all of it costs in time."""
-    found = {row.address: estimate_of(row.samples, room.host_class, of_group=row.of_group) for row in work}
-    known = {address: estimate for address, estimate in found.items() if estimate is not None}
-    unknown = tuple(row.address for row in work if row.address not in known)
+    known: dict[Address, Estimate] = {}
+    unknown: list[Address] = []
+    for row in work:
+        estimate = estimate_of(row.samples, room.host_class, of_group=row.of_group)
+        if estimate is None:
+            unknown.append(row.address)
+        else:
+            known[row.address] = estimate
     if not known:
-        return Price({}, 0.0, 0.0, 0.0, 0.0, 0.0, room.jobs, unknown)
+        return Price({}, 0.0, 0.0, 0.0, 0.0, 0.0, room.jobs, tuple(unknown))
 
     def lasting(which: Callable[[Estimate], float]) -> dict[Address, float]:
-        return {row.address: which(known[row.address]) if row.address in known else 0.0 for row in work}
+        return {address: which(estimate) for address, estimate in known.items()} | dict.fromkeys(unknown, 0.0)
 
     usual = lasting(lambda estimate: estimate.seconds)
     after = _after(work)
@@ -185,10 +193,10 @@ def price_of(work: Sequence[Work], room: Capacity) -> Price:
         seconds=seconds,
         low=end(lambda estimate: estimate.low),
         high=end(lambda estimate: estimate.high),
-        work=sum(usual.values()),
+        work=sum([usual[row.address] for row in work]),
         longest_way=_longest_way(work, usual),
         jobs=room.jobs,
-        unknown=unknown,
+        unknown=tuple(unknown),
     )
 
 
@@ -208,13 +216,18 @@ def _span(
     heights: Mapping[Address, int],
 ) -> float:
     """The time from the begin to the end, in the order in which a reconcile would start these stages."""
-    waiting = {row.address: len(row.needs) for row in work}
-    asked = {(row.cpu, row.memory_bytes): Resources(row.cpu, row.memory_bytes) for row in work}
-    tasks = {row.address: _Task(row.address, asked[row.cpu, row.memory_bytes], row.mutex) for row in work}
+    waiting: dict[Address, int] = {}
+    tasks: dict[Address, _Task] = {}
+    resources = Resources()
     queue: Queue[_Task] = Queue(jobs=room.jobs, cpu=room.cpu, memory_bytes=room.memory_bytes, heights=heights)
     for row in work:
+        address = row.address
+        if row.cpu != resources.cpu or row.memory_bytes != resources.memory_bytes:
+            resources = Resources(row.cpu, row.memory_bytes)
+        tasks[address] = _Task(address, resources, row.mutex)
+        waiting[address] = len(row.needs)
         if not row.needs:
-            queue.push(tasks[row.address])
+            queue.push(tasks[address])
     now = 0.0
     running: list[tuple[float, int, Address]] = []
     started = 0
@@ -236,14 +249,22 @@ def _span(
 def _longest_way(work: Sequence[Work], seconds: Mapping[Address, float]) -> float:
     ends: dict[Address, float] = {}
     for row in work:  # each after all that it needs
-        ends[row.address] = seconds[row.address] + max((ends[need] for need in row.needs), default=0.0)
+        ready = 0.0
+        for need in row.needs:
+            if ends[need] > ready:
+                ready = ends[need]
+        ends[row.address] = seconds[row.address] + ready
     return max(ends.values(), default=0.0)
 
 
 def _heights(work: Sequence[Work], after: Mapping[Address, Sequence[Address]]) -> dict[Address, int]:
     found: dict[Address, int] = {}
     for row in reversed(work):
-        found[row.address] = 1 + max((found[address] for address in after[row.address]), default=0)
+        highest = 0
+        for address in after[row.address]:
+            if found[address] > highest:
+                highest = found[address]
+        found[row.address] = 1 + highest
     return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from runner.core.nouns import Address, Stage, is_external
 from runner.values import dataclass
+
+_Makers = Callable[[str], tuple[Address, ...]]
 
 
 class CycleError(Exception):
@@ -53,7 +56,9 @@ def build_graph(stages: Sequence[Stage]) -> Graph:
     """The graph of these stages; raises CycleError. Outputs must have one owner each (specs see to that)."""
     producers = {out.path: stage.address for stage in stages for out in stage.outs}
     index = OutputIndex(producers)
-    upstream = {stage.address: _needs(stage, index) for stage in stages}
+    owners = functools.cache(index.owners)
+    makers = functools.cache(lambda path: () if is_external(path) else owners(path))
+    upstream = {stage.address: _needs(stage, makers, owners) for stage in stages}
     downstream: dict[Address, list[Address]] = {stage.address: [] for stage in stages}
     for address, needs in upstream.items():
         for need in needs:
@@ -119,6 +124,10 @@ class OutputIndex:
         above = self.at_or_above(path)
         return [above] if above is not None else self.below(path)
 
+    def owners(self, path: str) -> tuple[Address, ...]:
+        """The stages that make these outputs."""
+        return tuple([self._producers[out] for out in self.overlapping(path)])
+
 
 def ancestors_of(path: str) -> list[str]:
     """Folders above a path, nearest first, `.` (the root) last."""
@@ -132,15 +141,16 @@ def ancestors_of(path: str) -> list[str]:
     return [*found, "."]
 
 
-def _needs(stage: Stage, index: OutputIndex) -> tuple[Address, ...]:
-    paths = [dep for dep in stage.deps if not is_external(dep)]
-    paths += [param.file for param in stage.params]
+def _needs(stage: Stage, makers: _Makers, owners: _Makers) -> tuple[Address, ...]:
+    """The stages that make what a stage reads: `makers` of a dep, `owners` of a parameter file."""
     found: dict[Address, None] = {}
-    for path in paths:
-        for out in index.overlapping(path):
-            owner = index._producers[out]
-            if owner != stage.address:
-                found[owner] = None
+    for path in stage.deps:
+        for maker in makers(path):
+            found[maker] = None
+    for param in stage.params:
+        for maker in owners(param.file):
+            found[maker] = None
+    found.pop(stage.address, None)
     return tuple(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from runner.core.nouns import Address
@@ -25,6 +24,8 @@ def find_stages(name: str, stages: Iterable[Address]) -> list[Address]:
         address for address in known if "@" in address.stage and address.stage.partition("@")[0] == name
     ]
     if not matches:
+        import difflib  # imported late: start-up
+
         close = difflib.get_close_matches(name, [text for a in known for text in (a.stage, str(a))], n=1)
         hint = f"did you mean {close[0]}?" if close else "`runner status` lists them"
         raise InputError(f"there is no stage {name}", hint)

@@ -307,7 +307,7 @@ def _format(_facts: Facts, place: Place) -> Remedy | None:
 
 def _card(facts: Facts, place: Place) -> Remedy | None:
     models = [model for model in place.models() if model.is_folder]
-    if "card" not in facts.library or place.uses("card") or not models:
+    if "card" not in facts.builtins or place.uses("card") or not models:
         return None
     name, model = place.stage_name("card"), models[0]
     metrics = [place.shown(path) for path in place.metrics()]

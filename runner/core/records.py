@@ -7,18 +7,19 @@ bytes, so that nothing can be changed, dropped or swapped without breaking what 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import plain, plain_bytes
-from runner.core.dsse import BadEnvelope, Envelope, Sign, envelope_bytes, parse_envelope, unsigned
 from runner.core.nouns import Address
-from runner.core.predicates import BY_TYPE, EXTENSION, RUN, Kind
 from runner.core.recorded import MOST_SECONDS, RUNNER, InputSizes, OutFact, Took
 from runner.values import dataclass, field
+
+if TYPE_CHECKING:
+    from runner.core.dsse import Envelope, Sign
+    from runner.core.predicates import Kind
 
 SCHEMA = 1
 """Version of everything below `.runner/`; an older runner refuses to write to a newer one."""
@@ -221,6 +222,8 @@ class Record:
     @property
     def run(self) -> RunFacts | None:
         """The run it states; None for a record of another kind."""
+        from runner.core.predicates import RUN  # imported late: start-up
+
         return RunFacts.from_json(self.own["run"]) if self.kind is RUN else None
 
 
@@ -245,9 +248,12 @@ def chain_fields(head: Head, stamp: Stamp) -> dict[str, Any]:
 
 
 def append(
-    head: Head, kind: Kind, predicate: Mapping[str, Any], subject: list[dict[str, Any]], sign: Sign = unsigned
+    head: Head, kind: Kind, predicate: Mapping[str, Any], subject: list[dict[str, Any]], sign: Sign | None = None
 ) -> tuple[Head, bytes]:
     """The bytes of the next record after `head`, and the new head; the predicate has its `chain_fields` already."""
+    from runner.core.dsse import envelope_bytes, unsigned  # imported late: start-up
+    from runner.core.predicates import RUN
+
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": subject,
@@ -256,7 +262,7 @@ def append(
         "predicate": predicate if kind is RUN else plain(predicate),
     }
     payload = plain_bytes(statement)
-    data = envelope_bytes(payload, sign(payload))
+    data = envelope_bytes(payload, (sign or unsigned)(payload))
     return head.after(data), data
 
 
@@ -271,6 +277,10 @@ def run_told(data: bytes) -> Mapping[str, Any] | None:
     Neither its form nor its signature is looked at, which takes most of the time: enough for an estimate, and for
     nothing that is decided.
     """
+    import base64  # imported late: start-up
+
+    from runner.core.predicates import EXTENSION
+
     try:
         run = json.loads(base64.b64decode(json.loads(data)["payload"]))["predicate"][EXTENSION]["run"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -280,6 +290,9 @@ def run_told(data: bytes) -> Mapping[str, Any] | None:
 
 def opened(data: bytes) -> tuple[Record, Envelope, Mapping[str, Any]]:
     """The same, with its envelope and its statement."""
+    from runner.core.dsse import BadEnvelope, parse_envelope  # imported late: start-up
+    from runner.core.predicates import BY_TYPE
+
     try:
         envelope = parse_envelope(data)
         statement = parse_statement(envelope.payload)

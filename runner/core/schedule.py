@@ -45,16 +45,25 @@ class Queue(Generic[T]):
         self._running: dict[Address, T] = {}
         self._held: set[str] = set()
 
+    @property
+    def has_one_place(self) -> bool:
+        """Whether no stage ever runs beside another."""
+        return self._jobs == 1
+
     def push(self, stage: T) -> None:
         """A stage whose inputs are all there."""
         self._pushed += 1
-        heapq.heappush(self._ready, (-self._heights.get(stage.address, 0), self._pushed, stage))
+        heapq.heappush(self._ready, (-self.height(stage.address), self._pushed, stage))
 
-    def take(self) -> list[T]:
-        """The stages to start now; they count as running from here on."""
+    def height(self, address: Address) -> int:
+        """How urgent a stage is: the length of the way behind it."""
+        return self._heights.get(address, 0)
+
+    def take(self, least_height: int = 0) -> list[T]:
+        """The stages to start now, of those that are at least so urgent; they count as running from here on."""
         taken: list[T] = []
         passed: list[tuple[int, int, T]] = []
-        while self._ready and len(self._running) < self._jobs:
+        while self._ready and len(self._running) < self._jobs and -self._ready[0][0] >= least_height:
             item = heapq.heappop(self._ready)
             if self._fits(item[2]):
                 self._start(item[2])

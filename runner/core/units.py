@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)$")
+from runner.patterns import regex
+
+_DURATION = regex(r"^([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)$")
 _DURATION_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_MEMORY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kKMGTP]i?)?B?$")
+_MEMORY = regex(r"^([0-9]+(?:\.[0-9]+)?)\s*([kKMGTP]i?)?B?$")
 _MEMORY_BYTES = (
     {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
     | {f"{letter}i": 1 << (10 * power) for power, letter in enumerate(("k", "M", "G", "T", "P"), start=1)}

@@ -12,7 +12,7 @@ from runner.data.cache import Cache
 from runner.data.config import DvcConfig
 from runner.data.damage import Damage
 from runner.data.faults import DamagedObjects, MissingObjects
-from runner.data.places import Place, place, side_by_side
+from runner.data.places import Place, each, place
 from runner.errors import InputError
 from runner.failpoints import reached
 from runner.values import dataclass
@@ -199,7 +199,7 @@ class Remotes:
             finally:
                 temporary.unlink(missing_ok=True)
 
-        side_by_side(fetch, wanted, remote.jobs)
+        each(fetch, wanted, remote.jobs)
         if damaged:
             if self._damage is not None:
                 self._damage.there(self._chosen(name)[0], damaged)

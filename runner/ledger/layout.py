@@ -7,6 +7,7 @@ import hashlib
 import re
 
 from runner.core.nouns import Address
+from runner.patterns import regex
 
 ROOT = ".runner"
 STATE = f"{ROOT}/state.json"
@@ -52,9 +53,9 @@ _DVC_IGNORED = (
     f"# Everything the runner records is hidden from DVC, but not the pipelines it renders.\n/{ROOT}/*\n!/{PIPELINES}\n"
 ).encode()
 
-_SAFE = re.compile(rb"[A-Za-z0-9_@=,+.-]")
+_SAFE = regex(rb"[A-Za-z0-9_@=,+.-]")
 _LONGEST_NAME = 180
-_RECORD = re.compile(re.escape(RECORDS) + r"/([0-9]{9})\.json")
+_RECORD = regex(re.escape(RECORDS) + r"/([0-9]{9})\.json")
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -142,7 +143,7 @@ def with_dvcignore_lines(text: bytes) -> bytes:
     return text + (b"\n" if text and not text.endswith(b"\n") else b"") + _DVC_IGNORED
 
 
-_OF_PIPELINE = re.compile(re.escape(PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
+_OF_PIPELINE = regex(re.escape(PIPELINES) + r"/[^/]+/dvc\.(?:yaml|lock)")
 
 
 def is_of_pipeline(path: str) -> bool:

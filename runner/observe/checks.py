@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from runner.core.nouns import Desired, Resources, Stage
+from runner.core.nouns import Desired, Stage
 from runner.core.plan import frozen_finding, frozen_result
 from runner.errors import Finding
 from runner.ledger.state import State
@@ -22,7 +22,7 @@ class HostLimits:
 
 def host_findings(stages: Iterable[Stage], limits: Callable[[], HostLimits]) -> list[Finding]:
     """Stages that ask for more cores or memory than the host has."""
-    demanding = [stage for stage in stages if stage.resources != Resources()]
+    demanding = [stage for stage in stages if stage.resources.cpu or stage.resources.memory_bytes]
     return [finding for stage in demanding for finding in _too_large(stage, limits())]
 
 

@@ -48,6 +48,21 @@ class Redactor:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         """`values` maps the name of a secret to its value; empty values are left out."""
+        self._held = b""
+        self._widest = 0
+        self._short: list[_Form] = []
+        self._spelt: dict[bytes, list[_Form]] = {}
+        """By what a text has to hold for them to be looked for."""
+        self._by_bare: dict[bytes, list[_Form]] = {}
+        """Forms that can be wrapped, by what is left of them without what stands around line ends: where that is not
+        found, none of them is."""
+        self._parts: dict[bytes, bytes] = {}
+        """The shortest of the same secret that is a part of each: where that is not found, it is not either."""
+        self._beginnings: list[tuple[Strip, _Beginnings]] = []
+        if values:  # each stage has one of these, and most have no secrets
+            self._look_for(values)
+
+    def _look_for(self, values: Mapping[str, str]) -> None:
         found: dict[bytes, _Form] = {}
         spelt: dict[bytes, tuple[_Form, bytes]] = {}
         for name, value in values.items():
@@ -57,13 +72,8 @@ class Redactor:
             for digits, size_bytes, mark in spelt_bytes(value):
                 spelt.setdefault(digits, (_Form(digits, name, size_bytes * SPELT_ROOM + WRAPPED_ROOM), mark))
         self._short = [made for made in found.values() if not made.widest]
-        self._spelt: dict[bytes, list[_Form]] = {}
-        """By what a text has to hold for them to be looked for."""
         for spelling, mark in spelt.values():
             self._spelt.setdefault(mark, []).append(spelling)
-        self._by_bare: dict[bytes, list[_Form]] = {}
-        """Forms that can be wrapped, by what is left of them without what stands around line ends: where that is not
-        found, none of them is."""
         of_name: dict[str, list[bytes]] = {}
         for made in sorted(found.values(), key=lambda made: len(made.flat)):
             if made.widest:
@@ -73,14 +83,12 @@ class Redactor:
         self._parts = {
             bare: next(part for part in bares if part in bare) for bares in of_name.values() for bare in bares
         }
-        """The shortest of the same secret that is a part of each: where that is not found, it is not either."""
         every = [*found.values(), *(spelling for spelling, _ in spelt.values())]
         self._widest = max((max(one.widest, len(one.flat)) for one in every), default=0)
         self._beginnings = [
             (strip, _Beginnings(searched))
             for strip, searched in ((_FLAT, list(found)), (_BARE, list(self._by_bare)), (_DIGITS, list(spelt)))
         ]
-        self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """The redacted bytes that are certain by now; what may be the beginning of a value is held back."""
@@ -94,6 +102,8 @@ class Redactor:
 
     def finish(self) -> bytes:
         """The redacted rest."""
+        if not self._held:
+            return b""
         held, self._held = self._held, b""
         return _replaced(held, self._spans(held))
 

@@ -16,7 +16,6 @@ from runner.core.merkle import Frontier
 from runner.core.records import Head
 from runner.errors import HostError, InputError
 from runner.process.hiding import has_other_names
-from runner.process.signer import receive, send
 from runner.values import dataclass
 
 KEY = "RUNNER_SIGNING_KEY"
@@ -98,6 +97,8 @@ class Signing:
         self._process.wait()
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        from runner.process.signer import receive, send  # imported late: start-up
+
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("the pipes were asked for")
         try:

@@ -538,6 +538,8 @@ class _Reader:
 
 def _parsing_section(blob: bytes) -> dict[str, str]:
     """`[parsing]` of a DVC configuration; empty for one that cannot be read, which DVC itself will complain about."""
+    if b"parsing" not in blob:
+        return {}
     import configparser  # imported late: start-up
 
     parser = configparser.ConfigParser(interpolation=None, strict=False)

@@ -6,17 +6,20 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import Finding, SpecError
-from runner.specs import left_out, places, schemas, yaml12
+from runner.patterns import regex
+from runner.specs import left_out, places, yaml12
 from runner.specs.guesses import nearest
 from runner.specs.layout import PROJECT_FILE, Layout
 from runner.specs.left_out import Faults
 from runner.specs.parse_cache import ParseCache
 from runner.specs.places import Locator
-from runner.specs.schemas import Problem
 from runner.values import dataclass
+
+if TYPE_CHECKING:
+    from runner.specs.schemas import Problem
 
 API_VERSION = "runner/v1"
 DEFAULT_FOLDERS = ("pipelines", "deployments", "monitors")
@@ -287,8 +290,8 @@ def _split(blob: bytes) -> list[str]:
     return ["\n" * line + part for line, part in parts if part.strip()]
 
 
-_BORDER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
+_BORDER = regex(r"^---(?=\s|$)", re.MULTILINE)
+_DIRECTIVE = regex(r"^%", re.MULTILINE)
 _MAX_PARTS = 50
 """More documents than this in a broken file are not read one by one."""
 
@@ -303,11 +306,15 @@ def _is_project(value: Any) -> bool:
 
 def _kind_of(value: Any) -> str | None:
     """The kind of a document, or the one that a misspelled kind is taken for."""
+    from runner.specs import schemas  # imported late: most is remembered
+
     kind = value.get("kind") if isinstance(value, dict) else None
     return kind if kind is None or kind in schemas.KINDS else _nearest_kind(kind)
 
 
 def _nearest_kind(kind: Any) -> str | None:
+    from runner.specs import schemas  # imported late: most is remembered
+
     return nearest(str(kind).capitalize(), schemas.KINDS)
 
 
@@ -347,6 +354,8 @@ def _fields_in_doubt(problems: list[Problem], spec: Mapping[str, Any]) -> frozen
 
 
 def _check(value: Any, locator: Locator) -> list[Problem]:
+    from runner.specs import schemas  # imported late: most is remembered
+
     if not isinstance(value, dict):
         said = ((), "this is not a runner document", f"start with `apiVersion: {API_VERSION}` and `kind:`")
         return [_problem(locator, *said)]
@@ -367,6 +376,8 @@ def _check(value: Any, locator: Locator) -> list[Problem]:
 
 
 def _problem(locator: Locator, path: yaml12.Path, message: str, hint: str) -> Problem:
+    from runner.specs.schemas import Problem  # imported late: most is remembered
+
     return Problem(locator.finding(path, message, hint), path)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner.core.nouns import LockEntry, LockOut, TrackedData, is_external
 from runner.errors import Finding, SpecError
+from runner.patterns import regex
 from runner.specs import places, yaml12
 from runner.values import dataclass
 
-_MD5 = re.compile(r"^[0-9a-f]{32}(?:\.dir)?$")
+_MD5 = regex(r"^[0-9a-f]{32}(?:\.dir)?$")
 _DIGEST_FIELDS = ("md5", "etag", "checksum")
 
 

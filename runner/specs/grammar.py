@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from runner.errors import Finding, SpecError
+from runner.patterns import regex
 from runner.specs import yaml12
 from runner.specs.graph_checks import dotted_names, size_of
 from runner.specs.guesses import GUESSES, nearest
@@ -440,12 +441,12 @@ def group_of(path: yaml12.Path) -> str | int:
     return path[1] if path[:1] == ("stages",) and len(path) > 1 else ""
 
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_PREAMBLE = re.compile(r"^failed to (?:parse|resolve) .*? in '[^']*':\s*", re.DOTALL)
-_OF_A_SHELL = re.compile(r"[:#%/^,!*?+=]")
+_ANSI = regex(r"\x1b\[[0-9;]*m")
+_PREAMBLE = regex(r"^failed to (?:parse|resolve) .*? in '[^']*':\s*", re.DOTALL)
+_OF_A_SHELL = regex(r"[:#%/^,!*?+=]")
 """What stands in expansions of a shell, and in the name of no parameter."""
-_UNKNOWN = re.compile(r"^Could not find '(.+)'$")
-_WHERE = re.compile(r"^failed to (?:parse|resolve) (?:stage )?'(.+?)' in '")
+_UNKNOWN = regex(r"^Could not find '(.+)'$")
+_WHERE = regex(r"^failed to (?:parse|resolve) (?:stage )?'(.+?)' in '")
 
 
 def _failed_path(text: str, path: yaml12.Path, definition: Mapping[str, Any]) -> yaml12.Path:
@@ -478,8 +479,8 @@ def _one_line(reason: str) -> str:
 
 
 _DVC_TYPES = (
-    (re.compile(r"^expected list/dictionary, got (\w+)$"), "`foreach` stands for {}"),
-    (re.compile(r"^Cannot interpolate data of type '(\w+)'$"), "{} cannot stand inside text"),
+    (regex(r"^expected list/dictionary, got (\w+)$"), "`foreach` stands for {}"),
+    (regex(r"^Cannot interpolate data of type '(\w+)'$"), "{} cannot stand inside text"),
 )
 _WORDS = {
     "int": "a number",

@@ -12,15 +12,15 @@ The rule. What is broken (a file, a document, a stage) is left out with its find
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from runner.errors import Finding, SpecError
+from runner.patterns import regex
 from runner.specs.places import parents
 from runner.values import dataclass, field
 
-_WORD = re.compile(r"([\w.-]+)(/(?=\w))?")
+_WORD = regex(r"([\w.-]+)(/(?=\w))?")
 """A word of a text, and whether it is a folder of something longer."""
 _SILENT = frozenset(["cmd", "deps", "params", "desc", "meta", "vars", "env", "secrets", "resources", "environment"])
 """Keys of a stage whose values name nothing that the stage makes."""

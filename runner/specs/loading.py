@@ -16,7 +16,7 @@ from runner.core.canonical import canonical_digest
 from runner.core.nouns import Notice, Pipeline
 from runner.errors import Finding, Place, SpecError
 from runner.git.tree import SUBMODULE, SYMLINK
-from runner.specs import left_out, params, schemas, yaml12
+from runner.specs import left_out, params, yaml12
 from runner.specs.documents import Document, locator_of, only_of_stages, without_stages
 from runner.specs.grammar import GitFiles, check_for_templates
 from runner.specs.layout import Layout
@@ -92,6 +92,8 @@ def _parse_dvc_yaml(blob: bytes, file: str, locator: Locator, faults: Faults) ->
 
     Raises SpecError with every finding where the file as a whole is wrong.
     """
+    from runner.specs import schemas  # imported late: most is remembered
+
     try:
         documents = yaml12.load_all(blob, file=file, bounds=yaml12.DVC_YAML_BOUNDS, mark_depth=2)
     except SpecError:

@@ -3,7 +3,8 @@
 Every entry may be deleted, shared between repositories and processes, or damaged: a damaged one counts as absent.
 The folder is bounded: what was used longest ago is dropped. Commits that nobody trusts have a cache of their own, which
 looks into the trusted one and never writes there.
-Entries are JSON; what JSON cannot say (dates, sets, tuples, keys that are not text) is written as tagged objects.
+Entries are JSON; what JSON cannot say (dates, sets, tuples, keys that are not text) is written as tagged objects. Or
+they are lines of text, for whoever takes apart only those that are asked for.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ import runner
 FORMAT_VERSION = 10
 """Part of every entry, with the runner's version; raised when the meaning of any cached value changes."""
 
-_SAFE_KEY = r"^[0-9a-f]{16,64}$"
-_NAMESPACE = r"^[a-z][a-z0-9-]{0,40}$"
+_HEX = frozenset("0123456789abcdef")
+_NAMESPACE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _KEEP_FRESH_SECONDS = 24 * 3600
 _DEFAULT_BOUND_BYTES = 512 << 20
 _BLOCK_BYTES = 4096
@@ -48,7 +49,27 @@ class ParseCache:
         value = self._get(namespace, key)
         return self._reads.get(namespace, key) if value is None and self._reads is not None else value
 
+    def get_lines(self, namespace: str, key: str) -> list[str] | None:
+        """The lines put under this key, or None if there are none or they are damaged."""
+        body = self._body(namespace, key)
+        if body is None:
+            return self._reads.get_lines(namespace, key) if self._reads is not None else None
+        try:
+            return body.decode("utf-8", "surrogatepass").split("\n")
+        except ValueError:
+            return None
+
     def _get(self, namespace: str, key: str) -> Any | None:
+        body = self._body(namespace, key)
+        if body is None:
+            return None
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+        return decoded(value["!"]) if isinstance(value, dict) and len(value) == 1 and "!" in value else value
+
+    def _body(self, namespace: str, key: str) -> bytes | None:
         path = self._path(namespace, key)
         if path is None:
             return None
@@ -60,21 +81,25 @@ class ParseCache:
         if header != _header(namespace, key, body):
             return None
         self._keep_fresh(path)
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            return None
-        return decoded(value["!"]) if isinstance(value, dict) and len(value) == 1 and "!" in value else value
+        return body
 
     def put(self, namespace: str, key: str, value: Any, *, plain: bool = False) -> None:
         """Keep a value; silently keeps nothing where the folder cannot be written, since nothing depends on it.
 
         With `plain` it is a list of what JSON gives back as it is, and is not looked through for anything else.
         """
+        if self._root is not None:
+            self._put(namespace, key, _json(value, tagged=not plain and _needs_tags(value)))
+
+    def put_lines(self, namespace: str, key: str, lines: Sequence[str]) -> None:
+        """Keep lines of text, at least one and none with a line end in it, in the same way."""
+        if self._root is not None:
+            self._put(namespace, key, "\n".join(lines).encode("utf-8", "surrogatepass"))
+
+    def _put(self, namespace: str, key: str, body: bytes) -> None:
         path = self._path(namespace, key)
         if path is None:
             return
-        body = _body(value, tagged=not plain and _needs_tags(value))
         if len(body) > self._bound_bytes // 8:
             return  # one entry must not push all others out
         with contextlib.suppress(OSError):
@@ -85,9 +110,10 @@ class ParseCache:
     def _path(self, namespace: str, key: str) -> Path | None:
         if self._root is None:
             return None
-        if not re.match(_NAMESPACE, namespace):
+        if not (_NAMESPACE.issuperset(namespace) and namespace[:1].isalpha() and len(namespace) <= 41):
             raise ValueError(f"not a namespace of the parse cache: {namespace!r}")
-        name = key if re.match(_SAFE_KEY, key) else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        is_safe = 16 <= len(key) <= 64 and _HEX.issuperset(key)
+        name = key if is_safe else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         return self._root / namespace / name[:2] / f"{name[2:]}.json"
 
     def _keep_fresh(self, path: Path) -> None:
@@ -147,10 +173,14 @@ def _write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _body(value: Any, *, tagged: bool) -> bytes:
+def _json(value: Any, *, tagged: bool) -> bytes:
     """JSON of a value; one that JSON cannot give back as it is stands tagged inside `{"!": ...}`."""
     document = {"!": encoded(value)} if tagged else value
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _ENCODER.encode(document).encode("utf-8", "surrogatepass")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
+"""Without a look at each list for a circle: what is kept came out of files, which have none."""
 
 
 def _needs_tags(value: Any) -> bool:

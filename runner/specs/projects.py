@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from runner.core import units
 from runner.core.nouns import Project
 from runner.errors import InputError
 from runner.git.command import checked_branch
+from runner.patterns import regex
 from runner.specs import documents, places
 from runner.specs.documents import Document
 from runner.specs.layout import PROJECT_FILE, Layout
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.core.purpose import Purpose
 
 _OWN_PREFIX, _STATE = "runner/", "runner/state"
-_SHELL_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")
+_SHELL_NAME = regex(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")
 _DEFAULT_EVERY_SECONDS = 60.0
 _OF_PURPOSE = frozenset(["objective", "kpis", "owners"])
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from runner.core.shapes import Check, compiled
 from runner.errors import Finding
+from runner.patterns import regex
 from runner.resources import schema_file
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.places import Locator
@@ -217,7 +217,7 @@ _MESSAGES: Mapping[str, Any] = {
 }
 
 
-_FIRST_WORDS = re.compile(r"(?:`?(?:true|false)`?: )?(?:`[^`]*`|[^`])*?(?=[.:;](?: |$)|$)")
+_FIRST_WORDS = regex(r"(?:`?(?:true|false)`?: )?(?:`[^`]*`|[^`])*?(?=[.:;](?: |$)|$)")
 """Up to the first stop that stands in no code; `true: ...` says what a value means, and is nothing without the rest."""
 
 

@@ -66,15 +66,17 @@ def _rest_of(stage: Stage) -> dict[str, Any]:
 
 def stages_of(rows: Iterable[list[Any]], pipeline: str, file: str) -> tuple[Stage, ...]:
     """The stages of a pipeline from their rows."""
-    return tuple([_stage(row, pipeline, file) for row in rows])
+    params: dict[tuple[str, str | None], Param] = {}
+    return tuple([_stage(row, pipeline, file, params) for row in rows])
 
 
-def _stage(row: list[Any], pipeline: str, file: str) -> Stage:
+def _stage(row: list[Any], pipeline: str, file: str, known: dict[tuple[str, str | None], Param]) -> Stage:
+    """One stage; `known` are the parameters of the others, since many read the same."""
     name, line, column, cmd, wdir, deps, params, outs, always_changed, *rest = row
     address, place = Address(pipeline, name), Place(file, line, column)
     commands = (cmd,) if type(cmd) is str else tuple(cmd)
     outs = tuple([Out(out) if type(out) is str else _out(out) for out in outs])
-    pairs = tuple([Param(file_name, key) for file_name, key in params])
+    pairs = tuple([known.get((at, key)) or known.setdefault((at, key), Param(at, key)) for at, key in params])
     if not rest:
         return Stage(address, commands, False, wdir, tuple(deps), pairs, outs, False, always_changed, place=place)
     more = rest[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -163,6 +162,8 @@ def steps_of(span: Given) -> int:
     step = step_of(span)
     if step is None:
         return 1
+    from decimal import Decimal  # imported late: start-up
+
     low, high, wide = (Decimal(str(number)) for number in (span["low"], span["high"], step))
     return int((high - low) / wide) + 1
 

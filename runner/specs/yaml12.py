@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from runner.errors import Finding, SpecError
+from runner.patterns import regex
 from runner.values import dataclass, field
 
 Path = tuple[str | int, ...]
@@ -407,7 +408,7 @@ class _Builder:
         return before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
 
 
-_CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
+_CONFLICT = regex(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
 
 _WORDS: tuple[tuple[str, str, str], ...] = (
     (
