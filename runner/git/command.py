@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runner.errors import HostError, InputError
+from runner.patterns import regex
 from runner.values import dataclass
 
 READ_SWITCHES = (
@@ -27,8 +28,10 @@ git's memory whole, and a read never goes to the network (partial clones would).
 
 _KEPT = ("GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 _NETWORK = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_SSL_", "GIT_HTTP_", "GIT_PROXY_SSL_")
-_QUOTED_LINE = re.compile(r"((?:bad|unexpected|malformed|invalid) [^:\n]*(?:line|data|format)[^:\n]*):[^\n]*")
-_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
+TOO_LONG = "git gave no answer for"
+"""How the message begins where a command took too long."""
+_QUOTED_LINE = regex(r"((?:bad|unexpected|malformed|invalid) [^:\n]*(?:line|data|format)[^:\n]*):[^\n]*")
+_OID = regex(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 
 
 class TookTooLong(HostError):
@@ -126,7 +129,7 @@ def run(
             if not isinstance(problem, subprocess.TimeoutExpired):
                 raise
             hint = "a file below .git may be a pipe or a device"
-            said_of = f"git gave no answer for {timeout_seconds:.0f} s: {_shown(arguments)}"
+            said_of = f"{TOO_LONG} {timeout_seconds:.0f} s: {_shown(arguments)}"
             raise TookTooLong(said_of, hint) from problem
     return Answer(process.returncode, out, said(error))
 
@@ -161,9 +164,16 @@ def checked_oid(text: str) -> str:
 
 
 def checked_branch(name: str) -> str:
-    """The branch name itself; InputError unless it follows git's rule (`git check-ref-format --branch`)."""
+    """The branch name itself; InputError unless it follows git's rule."""
+    if not is_branch(name):
+        raise InputError(f"{name!r} is not a branch name", "see `git help check-ref-format`")
+    return name
+
+
+def is_branch(name: str) -> bool:
+    """Whether a branch may have this name, by git's rule (`git check-ref-format --branch`)."""
     parts = name.split("/")
-    bad = (
+    return not (
         not name
         or name.startswith("-")
         or name.endswith((".", "/"))
@@ -173,9 +183,6 @@ def checked_branch(name: str) -> str:
         or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
         or any(character in " ~^:?*[\\\x7f" or character < " " for character in name)
     )
-    if bad:
-        raise InputError(f"{name!r} is not a branch name", "see `git help check-ref-format`")
-    return name
 
 
 def path_text(raw: bytes) -> str:

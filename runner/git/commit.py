@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from runner.core.git_ids import folder_id
 from runner.errors import InputError
 from runner.git.command import checked_oid, path_bytes
 from runner.values import dataclass, field
@@ -67,11 +68,29 @@ def fast_import_stream(request: CommitRequest) -> bytes:
     return b"".join(_commands(request))
 
 
+def commit_object(request: CommitRequest) -> bytes | None:
+    """The commit itself as git holds it, where it has no files; None where there are any, and trees to be made."""
+    if request.base_tree is not None or request.trees or request.files or not request.parents:
+        return None
+    rows = [f"tree {folder_id([], len(request.parents[0]))}"]
+    rows += [f"parent {checked_oid(parent)}" for parent in dict.fromkeys(request.parents)]
+    identity = _identity(request)
+    return "\n".join(rows).encode() + b"\nauthor " + identity + b"committer " + identity + b"\n" + _message(request)
+
+
+def _identity(request: CommitRequest) -> bytes:
+    return f"{_fit(request.author.name)} <{_fit(request.author.email)}> {request.time_epoch} +0000\n".encode()
+
+
+def _message(request: CommitRequest) -> bytes:
+    return path_bytes(request.message.rstrip("\n") + "\n")
+
+
 def _commands(request: CommitRequest) -> Iterator[bytes]:
-    identity = f"{_fit(request.author.name)} <{_fit(request.author.email)}> {request.time_epoch} +0000\n".encode()
+    identity = _identity(request)
     yield b"feature done\n"
     yield b"commit " + SCRATCH_REF.encode() + b"\nmark :1\nauthor " + identity + b"committer " + identity
-    yield _data(path_bytes(request.message.rstrip("\n") + "\n"))
+    yield _data(_message(request))
     for position, parent in enumerate(dict.fromkeys(request.parents)):
         yield (b"merge " if position else b"from ") + checked_oid(parent).encode() + b"\n"
     yield b"deleteall\n"

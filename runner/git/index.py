@@ -5,20 +5,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_ENTRY = re.compile(
+from runner.patterns import regex
+
+_ENTRY = regex(
     rb"(\d{6}) ([0-9a-f]+) (\d)\t([^\0]*)\0  ctime: \d+:\d+\n  mtime: (\d+):(\d+)\n"
     rb"  dev: [^\n]*\n  uid: [^\n]*\n  size: (\d+)\tflags: [0-9a-f]+\n"
 )
-_SUSPECT = tuple(
-    start + part + end for start in (b"\t", b"/") for part in (b"", b".", b"..", b".git") for end in (b"/", b"\0")
-)
-"""What git's list holds where a path leads out of the working tree or into git's folder; in lower case."""
 _REGULAR = (b"100644", b"100755")
 
 
@@ -46,14 +43,15 @@ def _entry(row: tuple[bytes, ...]) -> IndexEntry:
 
 def any_differs(worktree: Path, listed: bytes) -> bool:
     """Whether any file is not what the index says, which nearly all are by size and time alone."""
-    lower = listed.lower()
-    if any(part in lower for part in _SUSPECT):
-        return any(differs(worktree, entry) for entry in index_entries(listed))
     root = os.path.join(os.fsencode(worktree), b"")
     leads_out = functools.cache(functools.partial(_leads_out, os.path.realpath(os.fsencode(worktree))))
     for row in _ENTRY.findall(listed):
         mode, _, _, path, seconds, nanoseconds, size = row
         if mode in _REGULAR:
+            # Few paths are worth taking apart: those with a part that is empty or begins with a dot.
+            is_odd = b"/." in path or b"//" in path or path[:1] in b"./" or path[-1:] == b"/"
+            if is_odd and not is_below(path):
+                return True
             try:
                 status = os.lstat(root + path)
             except OSError:

@@ -6,6 +6,7 @@ import datetime
 import os
 import re
 import shutil
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from runner.git.command import (
     path_text,
     run,
 )
-from runner.git.commit import CommitRequest, fast_import_stream
+from runner.git.commit import CommitRequest, commit_object, fast_import_stream
 from runner.git.network import (
     PROTOCOLS,
     NetworkConfig,
@@ -37,6 +38,8 @@ from runner.git.network import (
 from runner.git.occupancy import occupied, remove_stale_locks
 from runner.git.push import PushResult, PushStatus, push_result
 from runner.git.read import Reader
+from runner.git.seen_refs import SeenRefs
+from runner.patterns import regex
 
 if TYPE_CHECKING:
     from runner.core.release_tags import Tag
@@ -78,16 +81,16 @@ _WRITE_CONFIG = (
     ("protocol.allow", "never"),
     *((f"protocol.{name}.allow", "always") for name in PROTOCOLS),
 )
-_BROKEN = re.compile(
+_BROKEN = regex(
     r"is corrupt|bad object|bad config|invalid object|unable to read|packfile .* (?:does not match|cannot|corrupt)|"
     r"did not send all necessary objects|inflate:|object file .* is empty|missing (?:blob|tree|commit)|"
     r"not a git repository|unresolved deltas|bad (?:ref|tree)|could not parse|invalid sha1 pointer|not a valid object"
     r"|bad signature|broken (?:ref|link)|unterminated line in|unexpected line in|malformed packed-refs",
     re.IGNORECASE,
 )
-_THEIRS = re.compile(r"could not read from remote repository|hung up unexpectedly|early EOF", re.IGNORECASE)
-_LOCKED = re.compile(r"unable to create '[^']*\.lock': file exists|could not lock config file", re.IGNORECASE)
-_OTHER_FORMAT = re.compile(r"mismatched algorithms: client \w+; server (\w+)")
+_THEIRS = regex(r"could not read from remote repository|hung up unexpectedly|early EOF", re.IGNORECASE)
+_LOCKED = regex(r"unable to create '[^']*\.lock': file exists|could not lock config file", re.IGNORECASE)
+_OTHER_FORMAT = regex(r"mismatched algorithms: client \w+; server (\w+)")
 
 
 class Mirror:
@@ -103,7 +106,10 @@ class Mirror:
         self.reader = Reader(self.path)
         self._network = network_config
         self._default_branch: str | None = None
+        self._has_asked_for_head = False
         self._brought: set[str] = set()
+        self._is_new = False
+        """Whether this one was made just now, and nothing was brought here."""
         self.is_worked_in = False
         """Whether the other side is a person's own repository: what is checked out there is not what is watched."""
 
@@ -137,15 +143,20 @@ class Mirror:
         self._fetched(command)
         reached("fetched")
 
-    def catch_up(self) -> None:
-        """As `fetch`, but asks first where the branches are, and fetches only where one of them moved."""
+    def catch_up(self, soon: tuple[str, ...] = ()) -> SeenRefs:
+        """As `fetch`, but asks first where the branches are, and fetches only where one of them moved.
+
+        Gives the refs as they are here now; `soon` are those that will be asked for.
+        """
         answer = self._ask(["--symref", "origin", "HEAD", *(f"{place}*" for place in _PLACES)])
         if answer.code and not _is_our_fault(answer.error):
             raise self._failure(answer)
-        if answer.code or not self._is_at(self._heard(answer)):
+        there = {} if answer.code else self._heard(answer)
+        if answer.code or self._is_new or not self._is_at(there):
             self.fetch()
-        else:
-            reached("fetched")
+            return SeenRefs(self.reader, soon)
+        reached("fetched")
+        return SeenRefs(self.reader, known=(there, _PLACES))
 
     def branch_tips(self) -> dict[str, str]:
         """The remote's branches and their commits as they are now, without fetching anything."""
@@ -157,7 +168,7 @@ class Mirror:
 
     def default_branch(self) -> str | None:
         """The branch that the remote's HEAD names; None when it names none. Asks the remote the first time."""
-        if self._default_branch is None:
+        if not self._has_asked_for_head:
             self.branch_tips()
         return self._default_branch
 
@@ -175,12 +186,18 @@ class Mirror:
         Not as a `pack` where there are many of one object each. HostError when git cannot write, InputError for an
         impossible path.
         """
-        stream = fast_import_stream(request)
-        command = [f"--git-dir={self.path}", "fast-import", "--quiet", "--date-format=raw"]
+        alone = None if pack else commit_object(request)
+        if alone is not None and not all(map(self.reader.has_commit, request.parents)):
+            alone = None  # fast-import says what is wrong
+        if alone is None:
+            words, stream = ["fast-import", "--quiet", "--date-format=raw"], fast_import_stream(request)
+        else:
+            words, stream = ["hash-object", "-t", "commit", "-w", "--stdin"], alone
+        command = [f"--git-dir={self.path}", *words]
         with self._alone():
             env = self._environment(() if pack else (("fastimport.unpackLimit", _FEW_OBJECTS),))
             answer = run(command, env=env, cwd=self.path, stdin=stream)
-            if answer.code and _LOCKED.search(answer.error) and remove_stale_locks(self.path):
+            if _is_locked(answer) and remove_stale_locks(self.path):
                 answer = run(command, env=env, cwd=self.path, stdin=stream)
         self.reader.counts["processes"] += 1
         sha = answer.out.decode("ascii", "replace").strip()
@@ -283,7 +300,7 @@ class Mirror:
         """
         specs = {tag.name: f"{self._made_tag(tag, commit)}:refs/tags/{tag.name}" for tag, commit in tags}
         with self._alone():
-            answer = self._talk([*_PUSH, "origin", *specs.values()])
+            answer = self._talk([*_PUSH, "origin", *specs.values()], rarely=True)
         out = path_text(answer.out)
         return {name: push_result(answer.code, out, answer.error, f"refs/tags/{name}") for name in specs}
 
@@ -355,6 +372,7 @@ class Mirror:
         if self.path.exists():
             shutil.rmtree(self.path)
         fresh.rename(self.path)
+        self._is_new = True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -366,17 +384,19 @@ class Mirror:
         """A fetch; a mirror that is broken is made again first."""
         with self._alone():
             answer = self._talk(command)
-            other = _OTHER_FORMAT.search(answer.error)
+            other = _OTHER_FORMAT.search(answer.error) if answer.code else None
             if answer.code and (other or _is_our_fault(answer.error)):
                 self._make(other[1] if other else "sha1")
                 answer = self._talk(command)
         if answer.code:
             raise self._failure(answer)
+        self._is_new = False
 
     def _noted(self, ref: str) -> str | None:
         """Where a ref is here; None also where that cannot be read, which a fetch mends."""
         try:
-            return self.reader.ref(ref)
+            found = self.reader.ref(ref)
+            return found if found is not None and self.reader.exists(found) else None
         except HostError:
             return None
 
@@ -392,6 +412,7 @@ class Mirror:
 
     def _heard(self, answer: Answer) -> dict[str, str]:
         """Refs that `git ls-remote --symref` names, a tag as what it is of, and the default branch noted."""
+        self._has_asked_for_head = True
         refs: dict[str, str] = {}
         for line in path_text(answer.out).splitlines():
             value, _, name = line.partition("\t")
@@ -408,14 +429,25 @@ class Mirror:
         except HostError:  # it is damaged, which a fetch mends
             return False
 
-    def _talk(self, arguments: Sequence[str]) -> Answer:
+    def _talk(self, arguments: Sequence[str], *, rarely: bool = False) -> Answer:
         """A command that reaches the remote; tried once more when a dead process left a lock in this mirror."""
-        answer = self._python(arguments)
-        if answer.code and _LOCKED.search(answer.error) and remove_stale_locks(self.path):
-            answer = self._python(arguments)
+        converse = self._by_gitpython if rarely else self._conversed
+        answer = converse(arguments)
+        if _is_locked(answer) and remove_stale_locks(self.path):
+            answer = converse(arguments)
         return answer
 
-    def _python(self, arguments: Sequence[str]) -> Answer:
+    def _conversed(self, arguments: Sequence[str]) -> Answer:
+        """A command that reaches the remote; one that took too long has failed, whatever it did before."""
+        env, patience = self._environment(self._network), patience_seconds()
+        self.reader.counts["processes"] += 1
+        try:
+            return run([f"--git-dir={self.path}", *arguments], env=env, cwd=self.path, timeout_seconds=patience)
+        except TookTooLong as problem:
+            return Answer(-signal.SIGKILL, b"", problem.message)
+
+    def _by_gitpython(self, arguments: Sequence[str]) -> Answer:
+        """The same by GitPython, whose import alone takes as long as ten git commands."""
         try:
             import git  # imported late: start-up
         except ImportError as problem:  # what GitPython raises where there is no git
@@ -483,6 +515,11 @@ class Mirror:
 def _text(error: object) -> str:
     """What GitPython gives as an error: text, but bytes where it gave up itself."""
     return error.decode(errors="replace") if isinstance(error, bytes) else str(error)
+
+
+def _is_locked(answer: Answer) -> bool:
+    """Whether a command failed for a lock file in this mirror."""
+    return answer.code != 0 and _LOCKED.search(answer.error) is not None
 
 
 def _is_our_fault(said: str) -> bool:

@@ -8,33 +8,32 @@ from pathlib import Path
 
 from runner.core.variables import seconds_of
 from runner.errors import HostError, InputError, RunnerError
-from runner.git.command import path_text, run
+from runner.git.command import TOO_LONG, path_text, run
 from runner.git.read import Reader
+from runner.patterns import regex
 
 NetworkConfig = tuple[tuple[str, str], ...]
 """Keys and values of git's configuration, in order, since some keys have several values."""
 
 PROTOCOLS = ("file", "git", "http", "https", "ssh")
 
-_USER_KEYS = re.compile(
+_USER_KEYS = regex(
     r"credential\..+|http\.(?:.+\.)?\w+|https\.proxy|url\..+\.(?:insteadof|pushinsteadof)|safe\.directory"
     r"|core\.(?:sshcommand|askpass|gitproxy)|ssh\.variant",
     re.IGNORECASE | re.DOTALL,
 )
-_CLONE_KEYS = re.compile(r"http\.(?:.+\.)?extraheader", re.IGNORECASE | re.DOTALL)
+_CLONE_KEYS = regex(r"http\.(?:.+\.)?extraheader", re.IGNORECASE | re.DOTALL)
 """The token that actions/checkout leaves in a clone; anything else in there could be somebody else's program."""
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEME = regex(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PATIENCE_SECONDS = 1800.0
-_GIVEN_UP = re.compile(r"Timeout: the command .* did not complete in \d+", re.DOTALL)
-"""What GitPython says in place of git where it ended it."""
-_PASSWORD = re.compile(r"(://)[^/\s]+@")
+_PASSWORD = regex(r"(://)[^/\s]+@")
 
 
 def network_config(reader: Reader | None) -> NetworkConfig:
     """The user's and the system's settings for credentials, proxies and URLs, and the clone's own token.
 
-    Everything else of both is left out, hooks and aliases too.
+    Everything else of both is left out, hooks and aliases too. The reader knows its own settings afterwards.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or "CONFIG" in name}
     where = [f"--git-dir={reader.git_dir}"] if reader is not None else []
@@ -45,11 +44,16 @@ def network_config(reader: Reader | None) -> NetworkConfig:
         raise InputError(f"git cannot read its configuration: {answer.error}")
     fields = path_text(answer.out).split("\0")
     pairs: list[tuple[str, str]] = []
+    own: dict[str, str] = {}
     for scope, item in zip(fields[0::2], fields[1::2], strict=False):
         key, newline, value = item.partition("\n")
-        allowed = _CLONE_KEYS if scope in ("local", "worktree") else _USER_KEYS
-        if allowed.fullmatch(key):
+        is_own = scope in ("local", "worktree")
+        if is_own:
+            own[key] = value
+        if (_CLONE_KEYS if is_own else _USER_KEYS).fullmatch(key):
             pairs.append((key, value if newline else "true"))
+    if reader is not None:
+        reader.own_settings = own
     return tuple(pairs)
 
 
@@ -86,25 +90,23 @@ _NOT_FOUND = (
     r"repository .*not found|does not appear to be a git repository|returned error: 404|does not exist|"
     r"repository not exported|no such file or directory|is this a git repository|not found"
 )
-_FAILURES = tuple(
-    (re.compile(pattern, re.IGNORECASE), what, hint)
-    for pattern, what, hint in (
-        (_DENIED, "access was denied", "check the credentials: an ssh key, a credential helper or a token"),
-        (
-            r"host key verification failed|remote host identification has changed",
-            "the host's ssh key is not known",
-            "connect once by hand with ssh, or add the key to known_hosts",
-        ),
-        (_UNREACHABLE, "the host cannot be reached", "check the network and the URL, then run this again"),
-        (
-            r"dubious ownership",
-            "the repository belongs to another user of this host",
-            "if you trust it: git config --global --add safe.directory PATH",
-        ),
-        (r"no space left on device|disk quota", "the disk is full", "make room, then run this again"),
-        (_NOT_FOUND, "there is no such repository, or it is hidden from this user", "check the URL and credentials"),
-    )
+_FAILURES = (
+    (_DENIED, "access was denied", "check the credentials: an ssh key, a credential helper or a token"),
+    (
+        r"host key verification failed|remote host identification has changed",
+        "the host's ssh key is not known",
+        "connect once by hand with ssh, or add the key to known_hosts",
+    ),
+    (_UNREACHABLE, "the host cannot be reached", "check the network and the URL, then run this again"),
+    (
+        r"dubious ownership",
+        "the repository belongs to another user of this host",
+        "if you trust it: git config --global --add safe.directory PATH",
+    ),
+    (r"no space left on device|disk quota", "the disk is full", "make room, then run this again"),
+    (_NOT_FOUND, "there is no such repository, or it is hidden from this user", "check the URL and credentials"),
 )
+"""What a failure says, in whatever letters, what it is and what to do."""
 
 
 def patience_seconds() -> float:
@@ -121,12 +123,12 @@ def no_answer(url: str) -> HostError:
 def network_failure(url: str, said: str) -> RunnerError:
     """The error to raise when talking to a remote failed, from what git said of it."""
     said, url = redacted(said), redacted(url)
-    if _GIVEN_UP.search(said):
+    if said.startswith(TOO_LONG):
         return no_answer(url)
     if re.search(r"transport '.*' not allowed", said):
         return InputError(f"{url}: this transport is not allowed", f"allowed are {', '.join(PROTOCOLS)}")
     for pattern, what, hint in _FAILURES:
-        if pattern.search(said):
+        if re.search(pattern, said, re.IGNORECASE):
             return HostError(f"{url}: {what} (git: {shortened(said)})", hint)
     return HostError(f"{url}: git could not talk to it (git: {shortened(said)})", "the same may work later")
 

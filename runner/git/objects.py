@@ -57,8 +57,8 @@ class ObjectPipe:
     def ask(self, names: Sequence[str], limit_bytes: int) -> Generator[Found | None]:
         """The objects in the order asked for, None for one that does not exist.
 
-        Contents above `limit_bytes` are passed over. The pipe belongs to the caller until the generator is exhausted
-        or closed, which who may not exhaust it has to do.
+        Contents above `limit_bytes` are passed over, all of them where it is negative. The pipe belongs to the caller
+        until the generator is exhausted or closed, which who may not exhaust it has to do.
         """
         if self._asker == threading.get_ident():
             raise RuntimeError("a question within a question: exhaust the first one before")
@@ -69,6 +69,11 @@ class ObjectPipe:
                     yield from self._answers(batch, limit_bytes)
             finally:
                 self._asker = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the process is there and nobody asks it anything now."""
+        return self._open is not None and not self._lock.locked()
 
     def close(self) -> None:
         """End the process, if there is one."""

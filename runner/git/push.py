@@ -6,6 +6,7 @@ import re
 from enum import Enum
 
 from runner.git.network import redacted, shortened
+from runner.patterns import regex
 from runner.values import dataclass
 
 
@@ -31,12 +32,12 @@ class PushResult:
     hint: str = ""
 
 
-_RACE = re.compile(
+_RACE = regex(
     r"non-fast-forward|fetch first|needs force|stale info|already exists|cannot lock ref|incorrect old value|"
     r"failed to (?:update|lock)|reference already exists|remote ref updated since checkout",
     re.IGNORECASE,
 )
-_DENIED = re.compile(
+_DENIED = regex(
     r"returned error: 40[13]|denied to|permission denied|authentication failed|could not read (?:user|pass)|"
     r"access denied|service not enabled|not authorized|terminal prompts disabled|insufficient permission|"
     r"protected branch|read-only",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from runner.git.command import (
     checked_oid,
     config_variables,
     environment,
+    is_branch,
     is_oid,
     path_text,
     run,
@@ -26,6 +26,7 @@ from runner.git.command import (
 from runner.git.index import any_differs
 from runner.git.objects import DamagedObjects, Found, ObjectPipe, too_large
 from runner.git.tree import SUBMODULE, SYMLINK, Part, Tree, parse_tree, parsed_changes
+from runner.patterns import regex
 from runner.values import dataclass
 
 BLOB_LIMIT_BYTES = 256 << 20
@@ -36,7 +37,7 @@ _COMMIT_LIMIT_BYTES = 4 << 20
 _SMALL_BYTES = 64 << 10
 _PATIENCE_SECONDS = 120.0
 _PARTS_LIMIT = 100_000
-_CHARSET = re.compile(
+_CHARSET = regex(
     r"(utf-(8|16|32)|ascii|iso(8859|2022)|cp|koi8|mac|gb|big5|euc|shift|hz|johab|tis-620|kz1048|ptcp154|hp-roman8)[\w-]*"
 )
 """Of the names that Python gives its codecs, those of character sets."""
@@ -70,6 +71,8 @@ class Reader:
         self.worktree = worktree
         self.counts: dict[str, int] = {"processes": 0, "objects": 0}
         """Git processes started and objects read, for the guards against regressions."""
+        self.own_settings: Mapping[str, str] | None = None
+        """The repository's own configuration, where somebody has read it already."""
         self._env = environment(alternates)
         self._command = ["git", *READ_SWITCHES, f"--git-dir={self.git_dir}"]
         self._contents = ObjectPipe(self._command, self._env, contents=True, counts=self.counts)
@@ -111,7 +114,7 @@ class Reader:
 
     def ref(self, full_name: str) -> str | None:
         """What a ref (`refs/…`) points at, an annotated tag followed to its commit; None when it does not exist."""
-        return self.refs(full_name).get(full_name)
+        return self._loose_branch(full_name) or self.refs(full_name).get(full_name)
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """Refs by full name below folders (`refs/heads/`) or of exactly these names, in one process.
@@ -141,6 +144,12 @@ class Reader:
         if target == text or target == b"refs/heads/.invalid":  # another backend of refs: only git knows
             target = self._run("symbolic-ref", "--quiet", "HEAD").out.strip()
         return path_text(target.removeprefix(b"refs/heads/")) if target.startswith(b"refs/heads/") else None
+
+    def head(self) -> str:
+        """The commit that is checked out; InputError where there is none yet."""
+        branch = self.current_branch()
+        found = None if branch is None else self._loose_branch(f"refs/heads/{branch}")
+        return found or self.resolve("HEAD")
 
     # Objects
 
@@ -190,6 +199,10 @@ class Reader:
     def exists(self, oid: str) -> bool:
         """Whether the object is here; never asks the network."""
         return self._header(oid) is not None
+
+    def has_commit(self, oid: str) -> bool:
+        """Whether a commit is here, or was when it was read before."""
+        return oid in self._commits or self.exists(oid)
 
     def stream(self, oid: str, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         """The bytes of a blob of any size, in chunks."""
@@ -285,7 +298,7 @@ class Reader:
     def at(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
         """Ids of what lies at paths of commits, (commit, path), asked for together; None where nothing does."""
         names = [f"{checked_oid(commit)}:{path}" for commit, path in pairs]
-        return [found.oid if found is not None else None for found in self._answers(self._headers, names, 0)]
+        return [found.oid if found is not None else None for found in self._heads(names)]
 
     def tree_changes(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, str | None]]:
         """For pairs of trees, old and new: the paths that differ, with the id of what is there now, None if nothing."""
@@ -313,13 +326,18 @@ class Reader:
 
     def remote_url(self, name: str = "origin") -> str | None:
         """The URL of a remote as configured, a relative path made absolute; None when there is no such remote."""
-        answer = self._run("config", "-z", "--get", f"remote.{name}.url")
-        if answer.code:
+        url = self._configured(f"remote.{name}.url")
+        if url is None:
             return None
-        url = path_text(answer.out.rstrip(b"\0"))
         if "://" in url or ":" in url.split("/", 1)[0] or url.startswith("-"):
             return url
         return os.path.normpath(os.path.join(self.worktree or self.git_dir, url))
+
+    def _configured(self, key: str) -> str | None:
+        if self.own_settings is not None:
+            return self.own_settings.get(key)
+        answer = self._run("config", "-z", "--get", key)
+        return None if answer.code else path_text(answer.out.rstrip(b"\0"))
 
     def own_text(self, name: str) -> str:
         """The text of a small file of git's own, such as `refs/remotes/origin/HEAD`; empty where there is none."""
@@ -355,6 +373,20 @@ class Reader:
         words = [*self._command[1:], *arguments]
         return run(words, env=self._env, cwd=cwd or self.git_dir, timeout_seconds=_PATIENCE_SECONDS)
 
+    def _loose_branch(self, full_name: str) -> str | None:
+        """A branch that has a file of its own, without a process: git replaces such files whole and asks them first.
+
+        None for everything else: packed refs, other kinds of refs, another backend.
+        """
+        name = full_name.removeprefix("refs/heads/")
+        if name == full_name or not is_branch(name):
+            return None
+        text = self.own_text(full_name)
+        # What git would call a broken ref is left to git.
+        settings = self.own_settings or {}
+        characters = 64 if settings.get("extensions.objectformat", "").lower() == "sha256" else 40
+        return text if is_oid(text) and text.strip("0") and len(text) == characters else None
+
     def _answers(self, pipe: ObjectPipe, names: Sequence[str], limit_bytes: int) -> list[Found | None]:
         return list(pipe.ask(names, limit_bytes))
 
@@ -370,7 +402,12 @@ class Reader:
         return found
 
     def _header(self, oid: str) -> Found | None:
-        return self._answers(self._headers, [checked_oid(oid)], 0)[0]
+        return self._heads([checked_oid(oid)])[0]
+
+    def _heads(self, names: Sequence[str]) -> list[Found | None]:
+        """Objects without contents: by the process that gives contents, where it is there and has nothing to do."""
+        pipe = self._contents if self._contents.is_idle else self._headers
+        return self._answers(pipe, names, -1)
 
     def _data(self, what: str, found: Found | None, limit_bytes: int) -> bytes:
         if found is None:

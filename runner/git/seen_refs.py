@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from runner.git.read import Reader
 
 
 class SeenRefs:
-    """The refs of a repository; what `soon` names is asked for along with the first question."""
+    """The refs of a repository; what `soon` names is asked for along with the first question.
 
-    def __init__(self, reader: Reader, soon: tuple[str, ...] = ()) -> None:
+    `known` are refs that were asked for just now, all there are below these folders.
+    """
+
+    def __init__(
+        self, reader: Reader, soon: tuple[str, ...] = (), known: tuple[Mapping[str, str], tuple[str, ...]] = ({}, ())
+    ) -> None:
         self._reader = reader
         self._soon = soon
-        self._asked: set[str] = set()
-        self._known: dict[str, str] = {}
+        self._known = dict(known[0])
+        self._asked = {prefix.rstrip("/") for prefix in known[1]}
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """As `Reader.refs`: refs below folders (`refs/heads/`) or of exactly these names."""

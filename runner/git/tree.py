@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from runner.errors import InputError
 from runner.git.command import path_text
+from runner.patterns import regex
 
 FILE = "100644"
 EXECUTABLE = "100755"
@@ -26,8 +27,8 @@ LONGEST_PATH = 4096
 """Letters of a path: no Linux opens a longer one (PATH_MAX), so nobody has one. The folders above one are listed, so a
 bound here bounds their number, too."""
 _DEPTH_LIMIT = 200
-_ENTRY = {size: re.compile(rb"([0-7]+) ([^\0]*)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
-_SUSPECT = re.compile(rb"(?i) (?:\.{1,2}|\.git)\0| [^\0]*/[^\0]*\0")
+_ENTRY = {size: regex(rb"([0-7]+) ([^\0]*)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
+_SUSPECT = regex(rb"(?i) (?:\.{1,2}|\.git)\0| [^\0]*/[^\0]*\0")
 
 
 class TreeEntry(NamedTuple):

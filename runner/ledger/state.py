@@ -17,6 +17,7 @@ from runner.errors import Held, InputError, RunnerError
 from runner.git.command import is_oid
 from runner.ledger import layout
 from runner.ledger.objects import Objects
+from runner.ledger.standing import Row, Standing
 from runner.ledger.verified import parse_verified_lines
 from runner.values import dataclass
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _FILE_LIMIT_BYTES = 64 << 20
 """Of one file of a state; the runner writes none that is larger."""
+_STANDING = "stands"
 _LOOKED_BACK = 4
 """So many commits before one may have what was remembered; more were made elsewhere."""
 
@@ -38,6 +40,12 @@ class Memo(Protocol):
 
     def put(self, namespace: str, key: str, value: Any, *, plain: bool = False) -> None:
         """Keep a JSON value; `plain` where it came out of JSON and is a list."""
+
+    def get_lines(self, namespace: str, key: str) -> list[str] | None:
+        """The lines of text put under the key before, or None."""
+
+    def put_lines(self, namespace: str, key: str, lines: Sequence[str]) -> None:
+        """Keep lines of text."""
 
 
 Believes = Callable[[str, int, bytes], bool]
@@ -98,7 +106,7 @@ class State:
                 "a state branch belongs to the runner alone; restore it, or name another one in `record.branch`",
             )
         self.root_tree = root
-        self._entries: dict[Address, Entry] | None = None
+        self._standing: Standing | None = None
         self._shards: dict[str, dict[str, tuple[int, bool]]] = {}
         self._sealed_texts: dict[str, bytes] = {}
         self._hits: dict[str, Hit | None] = {}
@@ -107,19 +115,24 @@ class State:
 
     def current(self, address: Address) -> Entry | None:
         """What stands for the stage now."""
-        return None if address in self.doubted else self.entries().get(address)
+        with self._believed("what stands"):
+            return None if address in self.doubted else self.standing().get(address)
 
     def addresses(self) -> Iterable[Address]:
         """Every stage something stands for."""
-        return self.entries().keys()
+        return self.standing().addresses()
 
     def entries(self) -> dict[Address, Entry]:
         """Everything that stands, by stage."""
-        if self._entries is None:
+        with self._believed("what stands"):
+            return self.standing().entries()
+
+    def standing(self) -> Standing:
+        """The same, to be asked for one stage; raises Held where any of it is damaged."""
+        if self._standing is None:
             with self._believed("what stands"):
-                rows = self._entry_rows()
-                self._entries = {entry.address: entry for entry in map(Entry.from_json, rows)}
-        return self._entries
+                self._standing = self._read_standing()
+        return self._standing
 
     def find(self, key: str) -> Hit | None:
         """The accepted run under this key, else the last failed one; None where it never ran."""
@@ -385,22 +398,26 @@ class State:
                 "somebody else wrote to the state branch; reset it to the last commit of the runner",
             ) from error
 
-    def _entry_rows(self) -> list[dict[str, Any]]:
+    def _read_standing(self) -> Standing:
         folder = self._reader.tree(self.commit).folder(layout.RECORDED)
         if folder is None:
-            return []
-        remembered = self._memo.get("recorded", folder) if self._memo else None
+            return Standing(())
+        remembered = self._remembered(folder)
         if remembered is not None:
-            return list(remembered)
+            return remembered
         oids = [entry.oid for entry in self._reader.tree(folder).files.values()]
         known = self._rows_before()
         blobs = self._reader.blobs([oid for oid in oids if oid not in known], _FILE_LIMIT_BYTES)
-        rows = [known[oid] if oid in known else json.loads(blobs[oid]) for oid in oids]
+        standing = Standing.of([known[oid] if oid in known else blobs[oid] for oid in oids])
         if self._memo:
-            self._memo.put("recorded", folder, rows, plain=True)
-        return rows
+            self._memo.put_lines(_STANDING, folder, standing.lines())
+        return standing
 
-    def _rows_before(self) -> dict[str, dict[str, Any]]:
+    def _remembered(self, folder: str) -> Standing | None:
+        lines = self._memo.get_lines(_STANDING, folder) if self._memo else None
+        return None if lines is None else Standing.from_lines(lines)
+
+    def _rows_before(self) -> dict[str, Row]:
         """What stood at the newest commit before this one that is remembered, by the ids of its files: most of it still
         stands."""
         commit = self.commit
@@ -408,12 +425,12 @@ class State:
             try:
                 commit = next(iter(self._reader.commit(commit).parents))
                 folder = self._reader.tree(commit).folder(layout.RECORDED)
-                rows = self._memo.get("recorded", folder) if self._memo and folder is not None else None
-                files = self._reader.tree(folder).files if folder is not None and rows is not None else {}
+                before = self._remembered(folder) if folder is not None else None
+                files = self._reader.tree(folder).files if folder is not None and before is not None else {}
             except (StopIteration, RunnerError):
                 break  # the first one, or a clone that does not go back so far
-            if rows is not None and len(rows) == len(files):
-                return {entry.oid: row for entry, row in zip(files.values(), rows, strict=True)}
+            if before is not None and len(before.rows) == len(files):
+                return {entry.oid: row for entry, row in zip(files.values(), before.rows, strict=True)}
         return {}
 
     def _file(self, path: str) -> bytes | None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.core.canonical import canonical_digest
+from runner.core.canonical import canonical_digest, plain_digest
 from runner.core.digests import Member, folder_digest, md5_hex
 from runner.core.nouns import Desired, Stage, is_external
 from runner.errors import InputError
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """What an environment that names no interpreter is built with."""
+_DIGESTS = "digests"
+_MANY_DIGESTS = 10_000
+"""A list of more is not kept: each commit that changes one file would keep another."""
 _WHOLE_BYTES = 16 << 20
 _LOCK_LIMIT_BYTES = 64 << 20
 _PARAMS_LIMIT_BYTES = 16 << 20
@@ -66,7 +69,20 @@ class GitInputs:
         """Digest every file that these stages read, in few reads."""
         paths = {path for stage in stages for path in stage.deps}
         entries = [entry for entry in map(self._tree.get, paths) if entry is not None]
-        self._digest_blobs({entry.oid for entry in entries if entry.mode not in (_SYMLINK, _SUBMODULE)})
+        oids = sorted({entry.oid for entry in entries if entry.mode not in (_SYMLINK, _SUBMODULE)})
+        if not oids:
+            return
+        if len(oids) > _MANY_DIGESTS:
+            self._digest_blobs(set(oids))
+            return
+        # The same blobs as the last time are one file to read; a database has to be opened and asked for each.
+        key = plain_digest(oids)
+        known = self._cache.get_lines(_DIGESTS, key)
+        if known is not None and len(known) == len(oids):
+            self._digests.update(zip(oids, known, strict=True))
+        else:
+            found = self._digest_blobs(set(oids))
+            self._cache.put_lines(_DIGESTS, key, [found[oid] for oid in oids])
 
     def file_digest(self, path: str) -> str | None:
         """MD5 of a file; None where there is none."""
@@ -80,7 +96,8 @@ class GitInputs:
                 f"{path} is a symbolic link; a stage cannot depend on one",
                 "depend on the file it points to",
             )
-        return self._digest_blobs({entry.oid})[entry.oid]
+        known = self._digests.get(entry.oid)
+        return known if known is not None else self._digest_blobs({entry.oid})[entry.oid]
 
     def folder(self, path: str) -> tuple[Member, ...] | None:
         """Members of a folder, ignored ones left out; None where nothing is there."""

@@ -21,6 +21,7 @@ from runner.git.seen_refs import SeenRefs
 from runner.ledger.in_place import desired_at
 from runner.observe import refs
 from runner.observe.memo import DigestMemo
+from runner.patterns import regex
 from runner.report.style import duration
 from runner.specs.parse_cache import ParseCache
 from runner.specs.project_cache import project_at
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from runner.observe.observation import Observation
     from runner.wiring.trust import Trusting
 
-_MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?", re.ASCII)
+_MD5 = regex(r"[0-9a-f]{32}(?:\.dir)?", re.ASCII)
 _LISTING_LIMIT_BYTES = 64 << 20
 _APART_BYTES = 128 << 20
 _APART_ROWS = 200_000
@@ -159,8 +160,14 @@ class Clone:
                 question.keep(cache, known)
         return known, aim
 
+    @functools.cached_property
+    def _used(self) -> list[Observation]:
+        """What plans were made from: to take thousands of values apart takes longer than to end with them."""
+        return []
+
     def _outlined(self, aim: Aim, outside: Outside) -> Outline:
         observation = self._observed(aim, outside)
+        self._used.append(observation)
         plan, _ = observation.plan()
         work: tuple[Work, ...] = ()
         if not plan.is_empty:
@@ -310,12 +317,14 @@ def host_limits() -> HostLimits:
     return HostLimits(*host_resources())
 
 
-def open_clone(start: Path, environ: Mapping[str, str], trust: str | None = None) -> Clone:
+def open_clone(
+    start: Path, environ: Mapping[str, str], trust: str | None = None, *, reader: Reader | None = None
+) -> Clone:
     """The repository that a folder lies in; raises InputError where there is none.
 
-    `trust` is the trust file that an option names.
+    `trust` is the trust file that an option names, `reader` reads the repository where it was found already.
     """
-    reader = Reader.discover(start)
+    reader = Reader.discover(start) if reader is None else reader
     remote = reader.remote_url()
     url = remote or own_place(reader)
     home_root = home_folder(environ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.data.cache import Cache
 from runner.data.config import DvcConfig
@@ -13,6 +14,9 @@ from runner.data.remotes import Remotes
 from runner.errors import HostError, InputError
 from runner.git.read import Reader, small_file
 from runner.ledger.state import State
+
+if TYPE_CHECKING:
+    from runner.observe.observation import Observation
 
 
 def dvc_folder_of(reader: Reader) -> Path | None:
@@ -87,6 +91,22 @@ def _is_folder(path: Path) -> bool:
 
 
 _CONFIG_LIMIT_BYTES = 1 << 20
+
+
+def check_remotes(remotes: Remotes, observation: Observation, *, tell_of_none: bool) -> list[str]:
+    """Find out before anything runs that its bytes could not be sent to where they belong; gives notices to people.
+
+    Raises HostError, and InputError for a remote that the configuration does not name. `tell_of_none`: whether it
+    matters that there is no remote.
+    """
+    outs = [out for stage in observation.desired.stages() for out in stage.outs if out.cache and out.push]
+    for name in sorted({out.remote or remotes.default_name() or "" for out in outs} - {""}):
+        remotes.check(name)
+        check_is_there(remotes, name, observation.state)
+    notices = [f"{option} of the committed DVC configuration is not followed" for option in remotes.ignored]
+    if tell_of_none and remotes.default_name() is None:
+        notices.append("there is no DVC remote: the bytes of results stay on this host")
+    return notices
 
 
 def check_is_there(remotes: Remotes, name: str, state: State | None) -> None:

@@ -113,7 +113,7 @@ def _outside(clone: Clone, desired: Desired, rev: str | None, environ: Mapping[s
         trusts=clone.trust is not None,
         missing_secrets=tuple(_missing_secrets(desired, environ)),
         host_lacks=tuple(_host_lacks(environ, desired.project.shell)),
-        library=frozenset(BUILTINS),
+        builtins=frozenset(BUILTINS),
     )
 
 

@@ -38,16 +38,17 @@ def work_of(plan: Plan, observation: Observation) -> tuple[Work, ...]:
     samples = _samples(wanted, observation)
     groups = _groups(samples)
     chosen = set(wanted)
+    stages, upstream = observation.graph.stages, observation.graph.upstream
     found = []
     for address in wanted:
-        stage = observation.graph.stages[address]
+        stage = stages[address]
         own = samples.get(address, [])
-        group = _group(address)
-        others = groups.get(group, []) if group is not None and not own else []
+        group = None if own else _group(address)
+        others = groups.get(group, []) if group is not None else []
         found.append(
             Work(
-                address=address,
-                needs=tuple(need for need in observation.graph.upstream[address] if need in chosen),
+                address,
+                needs=tuple([need for need in upstream[address] if need in chosen]),
                 cpu=stage.resources.cpu,
                 memory_bytes=stage.resources.memory_bytes,
                 mutex=stage.mutex,
@@ -86,13 +87,13 @@ def samples_of(state: State, wanted: Iterable[Address]) -> Samples:
     groups = set(filter(None, map(_group, chosen)))
     found: Samples = {}
     silent: dict[int, Address] = {}
-    for address, entry in state.entries().items():
+    for address, record, times in state.standing().times():
         if address not in chosen and _group(address) not in groups:
             continue
-        if entry.times:
-            found[address] = [(took.seconds, took.host) for took in entry.times]
-        elif entry.record is not None:
-            silent[entry.record] = address
+        if times:
+            found[address] = times
+        elif record is not None:
+            silent[record] = address
     return found | _read(state, silent)
 
 
@@ -138,8 +139,9 @@ def _groups(samples: Mapping[Address, list[tuple[float, str]]]) -> Samples:
 
 def _group(address: Address) -> Address | None:
     """The group that a stage is a member of; None for a stage by itself."""
-    name, at, _ = address.stage.partition("@")
-    return Address(address.pipeline, name) if at else None
+    if "@" not in address.stage:
+        return None
+    return Address(address.pipeline, address.stage.partition("@")[0])
 
 
 def _unknown(price: Price) -> str:

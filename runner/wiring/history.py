@@ -228,7 +228,7 @@ def find_log(clone: Clone, name: str, stage: str | None = None) -> Log:
 
 
 def _log_of_run(clone: Clone, record: int | None, run: RunFacts) -> Log:
-    text = _log_here(clone, run.run_id)
+    text = _log_here(clone, run.run_id, run.log_bytes)
     host = str(run.host.get("name", "another host"))
     facts = (run.address, run.run_id, record, run.reason, run.message, host, run.log_bytes)
     return Log(*facts, text=run.log_tail if text is None else text, whole=text is not None)
@@ -253,7 +253,8 @@ def _log_told(clone: Clone, record: Record) -> Log:
     """The log of a command of a target, by the record of its outcome."""
     stated = record.own["deploy"]
     address = Address(stated["event"], f"{stated['deployment']}/{stated['environment']}")
-    text, outcome, log = _log_here(clone, stated["runId"]), stated["outcome"], stated["log"]
+    outcome, log = stated["outcome"], stated["log"]
+    text = _log_here(clone, stated["runId"], log["bytes"])
     said = (stated["runId"], record.sequence, outcome["reason"], outcome["message"], stated["host"].get("name", ""))
     tail = log["tail"] if text is None else text
     return Log(address, *said, log["bytes"], text=tail, whole=text is not None)
@@ -270,14 +271,19 @@ def _log_of_repetition(clone: Clone, record: Record, stage: str | None) -> Log:
         )
     address = find_stage(stage, rows) if stage is not None else next(iter(rows))
     row, host = rows[address], str(facts["host"].get("name", "another host"))
-    text = _log_here(clone, row["runId"])
+    text = _log_here(clone, row["runId"], None)
     outcome = row["outcome"]
     said = (address, row["runId"], record.sequence, outcome["reason"], outcome["message"], host, None)
     return Log(*said, text=text or "", whole=text is not None)
 
 
-def _log_here(clone: Clone, run_id: str) -> str | None:
-    """The log of a run as this host has it; None where it ran elsewhere, or the log is too old."""
+def _log_here(clone: Clone, run_id: str, size_bytes: int | None) -> str | None:
+    """The log of a run as this host has it; None where it ran elsewhere, or the log is too old.
+
+    `size_bytes`: what is recorded of it, where that is; one without a byte is known everywhere.
+    """
+    if size_bytes == 0:
+        return ""
     file = clone.home.logs / f"{run_id}.log"
     return file.read_text(errors="replace") if file.is_file() else None
 

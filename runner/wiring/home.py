@@ -55,7 +55,7 @@ class RepositoryHome:
 
     @property
     def logs(self) -> Path:
-        """Logs of stages, a file for each run."""
+        """Logs of stages, a file for each run that printed anything."""
         return self.root / "logs"
 
     def seen(self, branch: str) -> Path:
@@ -145,6 +145,14 @@ def caches(home: Path) -> list[Path]:
     return [home / name for name in ("parsed", "apart", *tables)]
 
 
+def prune_environments(folder: Path) -> None:
+    """Remove environments of stages that nobody has used for long; raises HostError where that is not possible."""
+    if folder.is_dir():
+        from runner.process.environments import prune  # imported late: few stages have an environment
+
+        prune(folder)
+
+
 def prune_logs(folder: Path, kept: int = 2_000, kept_bytes: int = 4 << 30) -> None:
     """Remove the oldest logs: all but the newest `kept`, once there are a quarter more, and what exceeds `kept_bytes`.
 
@@ -167,17 +175,16 @@ def home_folder(environ: Mapping[str, str]) -> Path:
     """The runner's folder on this host."""
     if environ.get("RUNNER_HOME"):
         return Path(environ["RUNNER_HOME"]).expanduser().absolute()
-    caches = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(caches) / "gitops-runner"
+    caches = Path(environ.get("XDG_CACHE_HOME") or "")
+    # The rule of XDG: a relative path there counts as none, or each folder that one works in would get caches.
+    return (caches if caches.is_absolute() else Path.home() / ".cache") / "gitops-runner"
 
 
 def home_name(home: Path) -> str:
     """A name for this folder that no other has, on whichever host; the same as long as the folder exists."""
     file = home / "name"
     if not file.exists():
-        import uuid  # imported late: start-up
-
-        name = uuid.uuid4().hex
+        name = os.urandom(16).hex()
         part = home / f".name.{name}"
         part.write_text(name)
         with contextlib.suppress(FileExistsError):

@@ -18,7 +18,6 @@ from runner.specs.parse_cache import ParseCache
 from runner.wiring.clone import Clone, own_place
 from runner.wiring.home import repository_home
 from runner.wiring.repository import Repository
-from runner.wiring.trust import Trusting
 
 
 def take_over_state(repository: Repository, trust: Path | None) -> str | None:
@@ -57,6 +56,8 @@ def _check(repository: Repository, trust: Path | None, branch: str, tip: str, wa
         if not (reader.exists(desired) and reader.is_ancestor(desired, newest)):
             raise Held(f"it is of {desired[:12]}, which is not part of {watched}")
         if trust is not None:
+            from runner.wiring.trust import Trusting  # imported late: start-up
+
             trusting = Trusting(trust, repository.home, ParseCache(repository.home_root / "parsed"))
             trusting.opened(reader, tip, branch, None, [newest])
     except (Held, InputError) as error:

@@ -41,10 +41,9 @@ from runner.observe.memo import DigestMemo
 from runner.observe.observation import Observation, observe
 from runner.parts import PublisherPart, Releasing, Request, Result
 from runner.process.allowed_environment import base_environment
-from runner.process.environments import prune as prune_environments
 from runner.process.hiding import hidden_from_stages
 from runner.process.host import host_json, host_resources, this_host
-from runner.process.isolation import Isolation, available_isolation, wanted_isolation
+from runner.process.isolation import Isolation, available_isolation, prepare_supervisors, wanted_isolation
 from runner.process.signing import Signing
 from runner.record.claims import Claims, read_claims, take_back
 from runner.record.journal import Journal
@@ -58,8 +57,8 @@ from runner.record.turns import Turns
 from runner.specs.parse_cache import ParseCache
 from runner.values import dataclass, field, replace
 from runner.wiring.clone import cached_bytes, host_limits
-from runner.wiring.data import check_is_there, remotes_at
-from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_logs
+from runner.wiring.data import check_is_there, check_remotes, remotes_at
+from runner.wiring.home import Place, RepositoryHome, caches, home_name, prune_environments, prune_logs
 from runner.wiring.lost import lost_stages
 from runner.wiring.outlines import Outside, Question
 from runner.wiring.settings import Settings as Settings
@@ -67,12 +66,12 @@ from runner.wiring.settings import watch_of as watch_of
 from runner.wiring.sources import git_bytes, git_folder, recorded_run, sources_of
 from runner.wiring.stage_secrets import secrets_of
 from runner.wiring.states import opened
-from runner.wiring.target import Target, Targets
-from runner.wiring.trust import Trusting
+from runner.wiring.target import SOON, Target, Targets
 from runner.wiring.waiting import said_if_slow
 
 if TYPE_CHECKING:
     from runner.core.releases import Verdict
+    from runner.wiring.trust import Trusting
 
 _MOST_MOVES = 10
 """After so many starts in a row that came too late this one goes on: compare-and-swap judges in the end."""
@@ -120,8 +119,11 @@ class RealParts:
         self._locks = HomeLocks(self.home.claims)
         self.home.root.mkdir(parents=True, exist_ok=True)
         self._place = Place(self.home_root, self.home.root)
-        trust = self.settings.trust
-        self.trusting = None if trust is None else Trusting(trust, self.home, self.parsed)
+        self.trusting: Trusting | None = None
+        if self.settings.trust is not None:
+            from runner.wiring.trust import Trusting  # imported late: start-up
+
+            self.trusting = Trusting(self.settings.trust, self.home, self.parsed)
         self._targets = Targets(self.mirror, self.home, self.parsed, self.settings.branch, self.trusting)
 
     # Observe
@@ -132,9 +134,9 @@ class RealParts:
         wanted_isolation()  # a level that does not exist is said before anything begins
         waiting = f"waiting for {redacted(self.mirror.url)}"
         with said_if_slow(lambda text: self.on_event(Event("notice", None, text)), waiting):
-            self.mirror.catch_up()
+            seen = self.mirror.catch_up(soon=SOON)
         reader = self.mirror.reader
-        target = self._targets.choose(request.rev)
+        target = self._targets.choose(request.rev, seen)
         states = target.states
         policy = target.project if target.trust is not Trust.TRUSTED else None
         self._question, self._outside = self._asked(target, policy), Outside()
@@ -189,6 +191,8 @@ class RealParts:
             gc.unfreeze()
 
     def _execute(self, walk: Walk, plan: Plan, observation: Observation, sink: Sink, stop: threading.Event) -> Outcome:
+        cpu, memory_bytes = host_resources()
+        jobs = self.settings.jobs or max(1, int(cpu))
         content = Content(
             observation.reader,
             observation.tree,
@@ -197,7 +201,8 @@ class RealParts:
         )
         shelf = Shelf(self.home.kept, self.home.kept_note)
         worktrees = Worktrees.take(self.home.root, content, overlay=self.settings.isolate, shelf=shelf)
-        making_ready = threading.Thread(target=worktrees.make_ready, name="worktree", daemon=True)
+        first = min(jobs, max(1, int(cpu)), sum(step.action is Action.RUN for step in plan.steps))
+        making_ready = threading.Thread(target=self._make_ready, args=(worktrees, first), name="worktree", daemon=True)
         making_ready.start()  # while the remote is asked about claims
         try:
             try:
@@ -207,9 +212,9 @@ class RealParts:
             if not is_ours:
                 return Outcome(steps={step.address: step for step in plan.steps}, moved=True)
             context = self._context(observation, worktrees, plan)
-            self._check_remotes(context.remotes, observation)
-            cpu, memory_bytes = host_resources()
-            jobs = self.settings.jobs or max(1, int(cpu))
+            tells = self.settings.trigger != "replay"  # which leaves no results anywhere
+            for text in check_remotes(context.remotes, observation, tell_of_none=tells):
+                self.on_event(Event("notice", None, text))
             heights = observation.graph.heights()
             queue: Queue[Stage] = Queue(jobs=jobs, cpu=cpu, memory_bytes=memory_bytes, heights=heights)
             return Execution(walk, plan, context, queue, sink, stop, Threads(jobs)).go()
@@ -217,6 +222,12 @@ class RealParts:
             worktrees.close()
             if self._claims is not None:
                 self._claims.ended()
+
+    def _make_ready(self, worktrees: Worktrees, stages: int) -> None:
+        """Have supervisors and files for the first stages; what fails is said when one begins."""
+        with contextlib.suppress(OSError, RunnerError):
+            prepare_supervisors(self.home.root, stages, overlay=self.settings.isolate)
+        worktrees.make_ready()
 
     def repeat(self, walk: Walk, step: Step, observation: Observation, stop: threading.Event) -> RunFacts:
         """Run one step by itself, and keep nothing of it but its log.
@@ -235,6 +246,8 @@ class RealParts:
             context = replace(context, run_cache=False, outputs=Cache(worktrees.aside / "cache", index))
             try:
                 run = perform(walk, context, Materials(walk, context), step, stop, remade=False)
+                if not run.log_bytes:  # of a repetition no record says so
+                    (self.home.logs / f"{run.run_id}.log").touch()
                 self.on_event(Event("finished", step.address, run=run))
                 return run
             finally:
@@ -562,17 +575,6 @@ class RealParts:
         trust = [self.settings.trust] if self.settings.trust is not None else []
         return [*self.home.notes(), *caches(self.home_root), *trust]
 
-    def _check_remotes(self, remotes: Remotes, observation: Observation) -> None:
-        """Find out before anything runs that its bytes could not be sent to where they belong."""
-        outs = [out for stage in observation.desired.stages() for out in stage.outs if out.cache and out.push]
-        for name in sorted({out.remote or remotes.default_name() or "" for out in outs} - {""}):
-            remotes.check(name)
-            check_is_there(remotes, name, observation.state)
-        for option in remotes.ignored:
-            self.on_event(Event("notice", None, f"{option} of the committed DVC configuration is not followed"))
-        if remotes.default_name() is None and self.settings.trigger != "replay":  # which leaves no results anywhere
-            self.on_event(Event("notice", None, "there is no DVC remote: the bytes of results stay on this host"))
-
     def _push_bytes(self, remotes: Remotes, wanted: Sequence[tuple[str, str | None]], state: State | None) -> None:
         for name in {named or remotes.default_name() or "" for _, named in wanted}:
             check_is_there(remotes, name, state)
@@ -581,9 +583,7 @@ class RealParts:
 
 
 def _run_id() -> str:
-    import uuid  # imported late: start-up
-
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _location(remotes: Remotes) -> str:
@@ -591,6 +591,8 @@ def _location(remotes: Remotes) -> str:
 
 
 def _found(names: Sequence[str], stages: Sequence[Address]) -> list[Address]:
+    if not names:
+        return []
     from runner.core.naming import find_stages  # imported late: only where stages are named
 
     return [address for name in names for address in find_stages(name, stages)]

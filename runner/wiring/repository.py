@@ -96,10 +96,12 @@ def open_repository(folder: Path, url: str | None, environ: Mapping[str, str]) -
         mirror = Mirror.open(home.mirror, located, network_config(None))
         mirror.is_worked_in = is_worked_in(located) and Reader.discover(place).remote_url() is None
         return Repository(located, home, home_root, mirror, None)
-    clone = open_clone(folder, environ)
-    if clone.reader.is_shallow() and clone.reader.remote_url() is None:
+    reader = Reader.discover(folder)
+    network = network_config(reader)
+    clone = open_clone(folder, environ, reader=reader)
+    if clone.reader.is_shallow() and not clone.has_remote:
         raise InputError("this clone is shallow and has no remote", "fetch its whole history first")
-    mirror = Mirror.open(clone.home.mirror, clone.url, network_config(clone.reader))
+    mirror = Mirror.open(clone.home.mirror, clone.url, network)
     mirror.is_worked_in = clone.is_alone
     return Repository(clone.url, clone.home, home_root, mirror, clone)
 

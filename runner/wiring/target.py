@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.core.nouns import Project, Trust
 from runner.errors import Held, InputError, SpecError
@@ -22,8 +23,13 @@ from runner.specs.project_cache import project_at
 from runner.values import dataclass
 from runner.wiring.home import RepositoryHome
 from runner.wiring.states import StateRefs, is_rewritten, mirror_states, read_seen
-from runner.wiring.trust import Trusting
 from runner.wiring.watched import note_watched, watched_alone
+
+if TYPE_CHECKING:
+    from runner.wiring.trust import Trusting
+
+SOON = (f"refs/heads/{refs.OWN_PREFIX}",)
+"""Refs that are asked for in any case, once a branch is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +76,12 @@ class Targets:
     trusting: Trusting | None = None
     """What a person says of keys; None where nobody did."""
 
-    def choose(self, rev: str | None) -> Target:
-        """The target of a revision, None for the newest commit of the watched branch.
+    def choose(self, rev: str | None, seen: SeenRefs) -> Target:
+        """The target of a revision, None for the newest commit of the watched branch; `seen` is what was fetched.
 
         Raises InputError for what the remote does not have, Held where a branch was rewritten, or where what is
         recorded is not signed by who is trusted.
         """
-        seen = SeenRefs(self.mirror.reader, soon=(f"refs/heads/{refs.OWN_PREFIX}",))
         watched_tip, watched, project = self._watched(seen)
         target = self._target(rev, watched_tip, watched, project, seen)
         state = self._check_not_rewritten(target)
@@ -102,13 +107,13 @@ class Targets:
 
     def published(self, target: Target) -> None:
         """Remember the state after a push of ours: from here on it only goes forward."""
-        state = self._state_of(target)
+        state = self._state_at(target, self.mirror.tip(target.branch))
         if state is not None:
             _write_seen(self.home.seen_state(target.branch), state)
 
     def _watched(self, seen: SeenRefs) -> tuple[str, str, Project]:
         """Tip and name of the watched branch, and the project as it is there: policy comes from nowhere else."""
-        default = self.branch or self._default(seen) or _only_branch(self.mirror)
+        default = self.branch or self._default(seen) or _only_branch(seen)
         tip = seen.ref(f"refs/heads/{default}") if default else None
         if self.branch is not None and tip is None:
             raise InputError(f"{self.mirror.url} has no branch {self.branch}", "push it first, or say another --branch")
@@ -185,8 +190,10 @@ class Targets:
         branch = target.branch
         seen = read_seen(self.home.seen_state(branch))
         reader = self.mirror.reader
-        # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
-        tip = self._state_of(target)
+        tip = self._state_at(target, target.tip)
+        if seen and seen != tip:
+            # Read after what was seen: another process of this host moves the branch first and writes what it saw then.
+            tip = self._state_at(target, self.mirror.tip(branch))
         if seen and is_rewritten(reader, branch, seen, tip):
             if tip is not None:
                 self._check_is_state(branch, tip, seen)
@@ -208,9 +215,8 @@ class Targets:
                 f"restore it: push {seen[:12]}, which this host recorded, there again",
             ) from held
 
-    def _state_of(self, target: Target) -> str | None:
-        """The newest commit of the runner on the branch that results go to, as the mirror has it now."""
-        tip = self.mirror.tip(target.branch)
+    def _state_at(self, target: Target, tip: str | None) -> str | None:
+        """The newest commit of the runner on the branch that results go to, where that is at `tip`."""
         if not target.in_place or tip is None:
             return tip
         return newest_state(self.mirror.reader, [tip], self.counts(target.branch))
@@ -244,9 +250,9 @@ def _write_seen(file: Path, commit: str) -> None:
     os.replace(part, file)
 
 
-def _only_branch(mirror: Mirror) -> str | None:
+def _only_branch(seen: SeenRefs) -> str | None:
     """Where the remote's HEAD names no branch (a detached one): `main`, `master`, or the only branch there is."""
-    names = {name.removeprefix("refs/heads/") for name in mirror.reader.refs("refs/heads/")}
+    names = {name.removeprefix("refs/heads/") for name in seen.refs("refs/heads/")}
     desired = sorted(name for name in names if not name.startswith(refs.OWN_PREFIX))
     usual = [name for name in ("main", "master") if name in names]
     return usual[0] if usual else desired[0] if len(desired) == 1 else None

@@ -19,6 +19,7 @@ from runner.git.mirror import Mirror
 from runner.git.network import network_config
 from runner.git.push import PushStatus
 from runner.git.read import Reader
+from tests.counted import counted
 from tests.git.commits import ADA, STATE, request, state_commit
 from tests.repositories import GitRepo, git, new_bare_remote
 
@@ -76,7 +77,13 @@ def test_the_remote_tells_its_tips_and_its_default_branch(remote: Path, repo: Gi
     assert mirror.default_branch() == "main"
     git(remote, "symbolic-ref", "HEAD", "refs/heads/nowhere")
     other = Mirror.open(mirror.path.with_name("other.git"), str(remote))
-    assert other.default_branch() is None
+    with counted() as work:
+        other.catch_up()
+        assert other.default_branch() is other.default_branch() is None
+    assert work.git() == ["ls-remote", "fetch"]  # and not once more for each answer
+    git(remote, "symbolic-ref", "HEAD", "refs/heads/main")
+    other.catch_up()
+    assert other.default_branch() == "main"
     other.close()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import HostError, InputError
-from runner.git.commit import CommitRequest
+from runner.git.commit import CommitRequest, Identity
 from runner.git.mirror import Mirror
 from runner.git.objects import DamagedObjects
 from runner.git.push import PushStatus
@@ -58,16 +58,21 @@ def test_a_damaged_mirror_is_made_again(mirror: Mirror, repo: GitRepo, damage: s
 
 
 def test_catching_up_asks_and_fetches_only_where_a_branch_moved(mirror: Mirror, repo: GitRepo) -> None:
+    head = repo.head
     with counted() as work:
-        mirror.catch_up()
+        seen = mirror.catch_up()
+        assert seen.ref("refs/heads/main") == head
+        assert (seen.ref("refs/heads/none"), seen.refs("refs/runner/claims/")) == (None, {})
+        assert mirror.default_branch() == "main"
     assert work.git() == ["ls-remote", "for-each-ref"]
-    assert mirror.default_branch() == "main"
     for change in (["push", "-q", "origin", "HEAD:refs/heads/more"], ["push", "-q", "origin", ":refs/heads/more"]):
         repo.git(*change)
-        mirror.catch_up()
-        assert mirror.reader.refs("refs/heads/") == {
-            f"refs/heads/{name}": tip for name, tip in mirror.branch_tips().items()
-        }
+        seen = mirror.catch_up()
+        assert (
+            seen.refs("refs/heads/")
+            == mirror.reader.refs("refs/heads/")
+            == {f"refs/heads/{name}": tip for name, tip in mirror.branch_tips().items()}
+        )
     claim = "refs/runner/claims/one"
     repo.git("push", "-q", "origin", f"HEAD:{claim}")
     mirror.catch_up()
@@ -162,6 +167,46 @@ def test_a_runner_that_is_killed_while_it_writes_leaves_a_usable_mirror(mirror: 
             writer.kill()
         sha, tip = state_commit(mirror, str(delay_seconds).encode())
         assert mirror.push(sha, STATE, tip).status is PushStatus.ACCEPTED
+
+
+def test_a_new_mirror_is_fetched_without_a_look_at_what_it_has(remote: Path, tmp_path: Path, repo: GitRepo) -> None:
+    head = repo.head
+    with counted() as work:
+        other = Mirror.open(tmp_path / "other.git", str(remote))
+        assert other.catch_up(soon=("refs/heads/runner",)).ref("refs/heads/main") == head
+    assert work.git() == ["init", "ls-remote", "fetch", "for-each-ref"]
+    with counted() as work:
+        other.catch_up()
+    assert work.git() == ["ls-remote", "for-each-ref"]
+
+
+def test_a_commit_without_files_is_the_same_however_it_is_written(mirror: Mirror, repo: GitRepo) -> None:
+    author = Identity("Ada\n<x>", "ada@example.com")
+    for parents in ((repo.head,), (repo.head, repo.head), ()):
+        request = CommitRequest(parents, None, message="a claim of ü\n\n{}\n\n", author=author, time_epoch=7)
+        with counted() as work:
+            loose, packed = mirror.write_commit(request, pack=False), mirror.write_commit(request)
+        assert loose == packed
+        written = [word for word in work.git() if word != "cat-file"]  # which is asked whether parents are there
+        assert written == [("hash-object" if parents else "fast-import"), "fast-import"]
+
+
+def test_a_commit_on_what_is_not_there_is_not_written(mirror: Mirror) -> None:
+    request = CommitRequest(("1" * 40,), None, message="a claim", author=ADA, time_epoch=7)
+    with pytest.raises(HostError):
+        mirror.write_commit(request, pack=False)
+
+
+def test_a_branch_whose_commit_is_lost_is_fetched_again(mirror: Mirror, repo: GitRepo) -> None:
+    mirror.follow(["main"], filtered=False)
+    assert mirror.reader.exists(repo.head)
+    for pack in (mirror.path / "objects").rglob("*"):
+        if pack.is_file():
+            pack.unlink()
+    mirror.reader.close()
+    assert not mirror.reader.exists(repo.head)
+    mirror.follow(["main"], filtered=False)
+    assert mirror.reader.exists(repo.head)
 
 
 def test_a_claim_that_is_renewed_all_day_leaves_no_pack_here_nor_with_others(

@@ -246,6 +246,47 @@ def test_many_blobs_are_read_through_one_process(git_repo: MakeRepo) -> None:
         assert reader.counts["processes"] == 2
 
 
+def test_a_branch_with_a_file_of_its_own_is_read_without_a_process(git_repo: MakeRepo) -> None:
+    repo = git_repo(FILES)
+    head, name = repo.head, "refs/heads/main"
+    with Reader.discover(repo.path) as reader:
+        before = reader.counts["processes"]
+        assert (reader.ref(name), reader.head()) == (head, head)
+        assert reader.counts["processes"] == before
+        repo.git("pack-refs", "--all", "--prune")
+        assert (reader.ref(name), reader.head()) == (head, head)
+        second = repo.commit({"a": "1"})
+        assert (reader.ref(name), reader.head()) == (second, second)
+        repo.git("symbolic-ref", "refs/heads/other", name)
+        assert reader.ref("refs/heads/other") == second
+        repo.git("update-ref", "-d", name)
+        assert reader.ref(name) is None
+        with pytest.raises(InputError, match="no commit yet"):
+            reader.head()
+        # What lies there and is no branch: the lock of a process that writes one, and what the path only leads to.
+        (repo.path / ".git/refs/heads/main.lock").write_text(head + "\n")
+        (repo.path / ".git/beside").write_text(head + "\n")
+        assert reader.ref(f"{name}.lock") is reader.ref("refs/heads/../../beside") is None
+
+
+def test_whether_an_object_is_here_is_asked_of_the_process_that_reads_it(git_repo: MakeRepo) -> None:
+    repo = git_repo(FILES)
+    with Reader.discover(repo.path) as reader:
+        tree = reader.tree(repo.head)
+        oid = tree.files["params.yaml"].oid
+        before = reader.counts["processes"]
+        assert reader.exists(oid)
+        assert not reader.exists("0" * 40)
+        assert reader.size(oid) == len(FILES["params.yaml"])
+        assert reader.at([(repo.head, "src.txt"), (repo.head, "none")]) == [tree.files["src.txt"].oid, None]
+        assert reader.counts["processes"] == before
+        with reader.each_blob([oid], limit_bytes=100) as blobs:
+            next(blobs)
+            assert reader.exists(oid)  # that process is in the middle of an answer
+        assert reader.counts["processes"] == before + 1
+        assert reader.blob(oid) == FILES["params.yaml"].encode()
+
+
 def test_a_blob_above_the_limit_is_refused_and_the_next_one_read(git_repo: MakeRepo) -> None:
     repo = git_repo({"big": "x" * 5000, "small": "y"})
     with Reader.discover(repo.path) as reader:
