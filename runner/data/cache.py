@@ -38,9 +38,10 @@ from runner.data.links import (
 )
 from runner.data.listings import check_members
 from runner.data.objects import ObjectStore, OpenFolder
-from runner.data.walk import FileFound, Ignoring, batches, check_regular, dvc_walk, files_of, whole_walk
+from runner.data.walk import BATCH, FileFound, Ignoring, batches, check_regular, dvc_walk, files_of, whole_walk
 from runner.errors import InputError
 from runner.failpoints import reached
+from runner.side_by_side import kernel_threads, side_by_side
 
 _MEMO_MEMBERS = 1_000_000
 _MD5_CHARACTERS = 32
@@ -353,14 +354,15 @@ class Cache:
     def _unusable(self, batch: Sequence[str], legacy: bool) -> list[str]:
         """Those that are not there, or damaged; what the index knows is looked up for all of them at once."""
         statuses = self._store.statuses(batch, legacy)
-        found = [(md5, status) for md5, status in zip(batch, statuses, strict=True) if status is not None]
-        known = self.index.get_many([status for _, status in found], objects=True)
-        sound = {
+        there = [status for status in statuses if status is not None]
+        known = iter(self.index.get_many(there, objects=True))
+        names = [_indexed(md5, legacy) for md5 in batch] if legacy else batch
+        doubtful = [
             md5
-            for (md5, status), name in zip(found, known, strict=True)
-            if name == _indexed(md5, legacy) and stat.S_IMODE(status.st_mode) == READ_ONLY_MODE
-        }
-        return [md5 for md5 in batch if md5 not in sound and self._usable(md5, legacy) is None]
+            for md5, name, status in zip(batch, names, statuses, strict=True)
+            if status is None or next(known) != name or stat.S_IMODE(status.st_mode) != READ_ONLY_MODE
+        ]
+        return [md5 for md5 in doubtful if self._usable(md5, legacy) is None]
 
     def _usable(self, md5: str, legacy: bool) -> os.stat_result | None:
         """The status of an object once it is known to be sound; a damaged one is put aside and counts as missing."""
@@ -411,14 +413,17 @@ class Cache:
             folders.setdefault(folder, []).append((name, md5))
         may_link = self._link.hardlink and not writable
         with OpenFolder(self._store.folder(legacy)) as objects:
-            for folder, files in folders.items():
+
+            def fill(folder: str) -> None:
                 place = f"{dest}/{folder}" if folder else dest
                 if folder:
                     os.makedirs(place, exist_ok=True)
                 with OpenFolder(place) as opened:
-                    for name, md5 in files:  # digests all of them, which the listing was checked for
+                    for name, md5 in folders[folder]:  # digests all of them, which the listing was checked for
                         if not (may_link and _hard_link(f"{md5[:2]}/{md5[2:]}", name, objects, opened)):
                             self._copy_file(md5, f"{place}/{name}", writable, False, legacy)
+
+            side_by_side(fill, folders, kernel_threads() if len(members) > BATCH else 1)
 
     def _link_file(self, md5: str, dest: str, writable: bool, isexec: bool, legacy: bool) -> None:
         source = self._store.path(md5, legacy)

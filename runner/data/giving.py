@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 
 from runner.data.hashing import descriptor_md5
 from runner.data.links import READ_ONLY_MODE
@@ -19,7 +20,11 @@ Given = tuple[str, os.stat_result | None]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _NO_DEVICE = -1
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+_NOT_HIS = (errno.ELOOP, errno.EPERM)
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOATIME
+"""Without a time of access, which would be one more change of the inode: an owner may do without."""
+_bytes_of = attrgetter("st_ino", "st_dev", "st_size", "st_mtime_ns")
+"""What stays the same of a file that is the same one, and that nobody has written to in between."""
 
 
 class Giver:
@@ -82,16 +87,17 @@ class Giving:
         try:
             descriptor = os.open(name, _FLAGS, dir_fd=folder)
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                return None  # somebody has put a link there since
+            if error.errno in _NOT_HIS:
+                return None  # somebody has put a link there since, or a file of another owner
             raise
         try:
-            if not _is_same(before, os.fstat(descriptor)):
+            was = _bytes_of(before)
+            if _bytes_of(os.fstat(descriptor)) != was:
                 return None  # another file by now, or one that somebody writes to: its rights are not ours to change
             md5 = descriptor_md5(descriptor, before.st_size)
             if stat.S_IMODE(before.st_mode) != READ_ONLY_MODE:
                 os.fchmod(descriptor, READ_ONLY_MODE)
-            self._link(name, folder, name_of(md5))
+            self._link(name, folder, f"{md5[:2]}/{md5[2:]}")
             after = os.fstat(descriptor)
         except FileExistsError:
             return md5, None
@@ -102,7 +108,7 @@ class Giving:
             return None
         finally:
             os.close(descriptor)
-        if after.st_nlink == 2 and _is_same(before, after):
+        if after.st_nlink == 2 and _bytes_of(after) == was:
             return md5, after
         self._take_back(file, f"{self._path}/{name_of(md5)}", after)
         return None
@@ -124,13 +130,3 @@ class Giving:
         with contextlib.suppress(FileNotFoundError):
             if os.lstat(target).st_ino in ours:
                 os.unlink(target)
-
-
-def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether it is one file, and nobody has written to it in between."""
-    return (
-        before.st_ino == after.st_ino
-        and before.st_dev == after.st_dev
-        and before.st_size == after.st_size
-        and before.st_mtime_ns == after.st_mtime_ns
-    )

@@ -37,9 +37,11 @@ _PAUSE_SECONDS = 0.005
 _PENDING_ROWS = 4096
 _MAX_INTEGER = (1 << 63) - 1
 
+_COLUMNS = "size, mtime_ns, ctime_ns, md5, inode"
+
 _Key = tuple[int, int]
-_Row = tuple[int, int, int, str]
-"""Size, the two times, MD5."""
+_Row = tuple[int, int, int, str, int]
+"""Size, the two times, MD5; and the inode, by which a row that was read is told from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,11 @@ class HashIndex:
         keys = [(status.st_dev, status.st_ino) for status in statuses]
         with self._lock:
             rows = {key: self._pending[key] for key in self._pending.keys() & keys}
-            rows |= self._read_many([key for key in keys if key not in rows])
+            rows |= self._read_many([key for key in keys if key not in rows] if rows else keys)
         if not rows:
             return [None] * len(keys)
         return [
-            row[3] if (row := rows.get(key)) is not None and _is_same(row, status, objects=objects) else None
+            row[3] if (row := rows.get(key)) is not None and _is_same(row, status, objects) else None
             for key, status in zip(keys, statuses, strict=True)
         ]
 
@@ -118,7 +120,7 @@ class HashIndex:
     def put_many(self, digested: Iterable[tuple[os.stat_result, str]]) -> None:
         """Remember the digests of files."""
         rows = {
-            (status.st_dev, status.st_ino): (status.st_size, status.st_mtime_ns, status.st_ctime_ns, md5)
+            (status.st_dev, status.st_ino): (status.st_size, status.st_mtime_ns, status.st_ctime_ns, md5, status.st_ino)
             for status, md5 in digested
         }
         with self._lock:
@@ -141,7 +143,7 @@ class HashIndex:
     def settle(self) -> None:
         """Say that the bytes of every file remembered so far are on the disk (after a `syncfs`)."""
         with self._lock:
-            self._write()
+            self._write(settled=1)
             for table in ("files", "trees"):
                 self._change(f"UPDATE {table} SET settled = 1 WHERE settled = ?", [(0,)])
 
@@ -152,25 +154,21 @@ class HashIndex:
             self._disconnect()
 
     def _read(self, key: _Key) -> _Row | None:
-        found = self._ask("SELECT size, mtime_ns, ctime_ns, md5 FROM files WHERE device = ? AND inode = ?", key)
-        return (int(found[0][0]), int(found[0][1]), int(found[0][2]), str(found[0][3])) if found else None
+        found = self._ask(f"SELECT {_COLUMNS} FROM files WHERE device = ? AND inode = ?", key)
+        return found[0] if found else None
 
     def _read_many(self, keys: Sequence[_Key]) -> dict[_Key, _Row]:
-        query = (
-            "SELECT inode, size, mtime_ns, ctime_ns, md5 FROM files"
-            " WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
-        )
+        query = f"SELECT {_COLUMNS} FROM files WHERE device = ? AND inode IN (SELECT value FROM json_each(?))"
         rows: dict[_Key, _Row] = {}
         if len(keys) == 1:  # one small output: a list to be parsed costs more than the rest
             found = self._read(keys[0])
             return {keys[0]: found} if found is not None else {}
         for device in {device for device, _ in keys}:
             inodes = [inode for its_device, inode in keys if its_device == device]
-            for inode, *row in self._ask(query, (device, json.dumps(inodes))):
-                rows[(device, inode)] = (row[0], row[1], row[2], row[3])
+            rows |= {(device, row[4]): row for row in self._ask(query, (device, json.dumps(inodes)))}
         return rows
 
-    def _ask(self, query: str, values: tuple[int | str, ...]) -> list[tuple[Any, ...]]:
+    def _ask(self, query: str, values: tuple[int | str, ...]) -> list[Any]:
         for _ in range(2):
             try:
                 return self._connected().execute(query, values).fetchall()
@@ -180,12 +178,16 @@ class HashIndex:
                 self._drop()
         return []
 
-    def _write(self) -> None:
+    def _write(self, *, settled: int = 0) -> None:
         if not self._pending:
             return
-        rows = [(*key, *row) for key, row in self._pending.items() if max(key) <= _MAX_INTEGER]
+        rows = [
+            (*key, row[0], row[1], row[2], row[3], settled)
+            for key, row in self._pending.items()
+            if key[0] <= _MAX_INTEGER and key[1] <= _MAX_INTEGER
+        ]
         self._pending.clear()
-        self._change("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, 0)", rows)
+        self._change("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _change(self, statement: str, rows: Iterable[tuple[int | str, ...]]) -> None:
         values = list(rows)
@@ -218,13 +220,18 @@ class HashIndex:
             self._file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise sqlite3.OperationalError(str(error)) from error
+        is_new = not self._file.exists()
         connection = sqlite3.connect(self._file, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None)
         try:
+            if is_new:
+                # What a power cut leaves of empty tables is begun anew; to wait for the disk six times would take as
+                # long as a thousand files, and longer while it has the bytes of an output to write.
+                connection.execute("PRAGMA synchronous = OFF")
             _use_wal(connection)
-            connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(_SCHEMA)
             connection.execute(_FOLDER_SCHEMA)
             connection.execute(_BOOT_SCHEMA)
+            connection.execute("PRAGMA synchronous = NORMAL")
             for table in _FORMER_TABLES:
                 connection.execute(f"DROP TABLE IF EXISTS {table}")
             _keep_settled_after_boot(connection)
@@ -244,10 +251,8 @@ class HashIndex:
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
 
-def _is_same(row: _Row, status: os.stat_result, *, objects: bool) -> bool:
-    if row[0] != status.st_size or row[1] != status.st_mtime_ns:
-        return False
-    return objects or row[2] == status.st_ctime_ns
+def _is_same(row: _Row, status: os.stat_result, objects: bool) -> bool:
+    return row[0] == status.st_size and row[1] == status.st_mtime_ns and (objects or row[2] == status.st_ctime_ns)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

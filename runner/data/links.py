@@ -47,12 +47,15 @@ def copy_bytes(source: int, target: int, size_bytes: int) -> None:
     """Copy everything from the beginning of one descriptor to another, within the kernel where it can."""
     copied = 0
     try:
-        while sent := os.copy_file_range(source, target, min(max(size_bytes - copied, 1), _CHUNK_BYTES)):
+        while copied < size_bytes:
+            sent = os.copy_file_range(source, target, min(size_bytes - copied, _CHUNK_BYTES))
+            if not sent:
+                break
             copied += sent
     except OSError as error:
         if copied or error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
             raise
-    # Also after a copy within the kernel: some file systems say 0 before the end.
+    # Also after a copy within the kernel: some file systems say 0 before the end, and the file may have grown.
     for block in blocks(source):
         write_all(target, block)
 

@@ -51,6 +51,8 @@ class ObjectStore:
 
     def statuses(self, md5s: Sequence[str], legacy: bool = False) -> list[os.stat_result | None]:
         """What each object's file is, in their order; None where there is none."""
+        if len(md5s) == 1:
+            return [self.status(md5s[0], legacy)]
         names = [name_of(md5) for md5 in md5s]
         try:
             folder = OpenFolder(self.folder(legacy))

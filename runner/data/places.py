@@ -13,6 +13,7 @@ from runner.data.faults import DamagedObjects, host_errors
 from runner.data.links import LinkPolicy, copy_bytes, reflink, sync_file_system
 from runner.data.objects import ObjectStore
 from runner.errors import HostError, InputError, RunnerError
+from runner.side_by_side import side_by_side
 
 _FEW = 8
 _FOLDER_JOBS = 4
@@ -89,7 +90,7 @@ class FolderPlace:
     def put(self, objects: Mapping[str, Path]) -> None:
         """See Place."""
         with host_errors(self._doing):
-            side_by_side(self._put_one, objects.items(), self.jobs)
+            each(self._put_one, objects.items(), self.jobs)
             if self._durable and objects:
                 sync_file_system(self._root)
 
@@ -203,22 +204,10 @@ class CloudPlace:
             ) from error
 
 
-def side_by_side(work: Callable[[Item], None], items: Iterable[Item], jobs: int) -> None:
+def each(work: Callable[[Item], None], items: Iterable[Item], jobs: int) -> None:
     """Do the work for every item, several at a time where there are many; the first error ends it and is raised."""
     queue = list(items)
-    if len(queue) <= _FEW or jobs <= 1:
-        for item in queue:
-            work(item)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # imported late: start-up
-
-    with ThreadPoolExecutor(max_workers=jobs) as threads:
-        try:
-            for _ in threads.map(work, queue):
-                pass
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+    side_by_side(work, queue, jobs if len(queue) > _FEW else 1)
 
 
 def _copy_new(source: Path, target: Path) -> None:

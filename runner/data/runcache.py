@@ -16,7 +16,7 @@ from typing import Any
 from runner.core.nouns import OutKind, Stage, is_external
 from runner.data.faults import host_errors
 from runner.data.hashing import is_digest
-from runner.data.links import temporary_name
+from runner.data.links import temporary_name, write_all
 from runner.data.lockfile import entry_text
 
 KEY_VERSION = 1
@@ -84,8 +84,11 @@ def save(cache_root: Path, entry: Entry) -> Path | None:
         folder = os.path.dirname(target)
         if _made(folder) or not os.path.exists(target):
             fresh = f"{folder}/.{temporary_name()}.tmp"
-            with open(fresh, "xb", buffering=0) as file:
-                file.write(entry_text(entry).encode())
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            try:
+                write_all(descriptor, entry_text(entry).encode())
+            finally:
+                os.close(descriptor)
             os.replace(fresh, target)
     return target
 

@@ -123,13 +123,13 @@ class Execution:
             self._enter(step)
         self._ask_waiting()
 
-    def _start(self) -> None:
+    def _start(self, least_height: int = 0) -> None:
         if self._stop.is_set() or self._error is not None:
             self._queue.clear()
             self._to_remake.clear()
             return
         while not self._to_remake and not self._alone:
-            taken = self._queue.take()
+            taken = self._queue.take(least_height)
             for stage in taken:
                 if (self._renewed and not self._runs_still(stage)) or self._is_held(stage):
                     self._queue.done(stage.address)
@@ -188,6 +188,7 @@ class Execution:
         self._queue.done(step.address)
         self._alone = False
         if isinstance(result, RunFacts):
+            self._start_beside(step)
             self._ended(step, result)
         elif isinstance(result, BytesMissing):
             self._lost(step, result)
@@ -197,6 +198,17 @@ class Execution:
             self._context.on_event(Event("notice", step.address, result.line))
         else:
             raise result
+
+    def _start_beside(self, step: Step) -> None:
+        """Give the place of a stage that has ended to one that is ready, before its result is written down.
+
+        Only where none is more urgent that this result may make ready, and never where stages run again or have run
+        again, since others would then be decided anew before this result is written down.
+        """
+        is_told_in_order = not self._queue.has_one_place  # else the next one would be told of before this one's end
+        if is_told_in_order and not (self._remaking or self._to_remake or self._renewed):
+            behind = self._walk.graph.downstream[step.address]
+            self._guarded(lambda: self._start(max(map(self._queue.height, behind), default=0)))
 
     def _ended(self, step: Step, run: RunFacts) -> None:
         if run.reason == "cancelled":

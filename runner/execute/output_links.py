@@ -44,16 +44,17 @@ def leads_out(output: Path, links: Sequence[Path], allowed: Iterable[Path]) -> P
 
 
 def _is_plainly_below(output: Path, root: Path) -> bool:
-    """Whether an output lies below a folder with no link on the way, by the names alone."""
+    """Whether an output, which is no link itself, lies below a folder with no link on the way, by the names alone."""
     place = os.fspath(root)
     way = os.fspath(output)
     if not way.startswith(place + os.sep):
         return False
-    for name in way[len(place) + 1 :].split(os.sep):
+    *folders, last = way[len(place) + 1 :].split(os.sep)
+    for name in folders:
         place = f"{place}{os.sep}{name}"
         if name == os.pardir or os.path.islink(place):
             return False
-    return True
+    return last != os.pardir
 
 
 def links_of(place: Path) -> Iterator[Path]:

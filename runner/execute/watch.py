@@ -22,6 +22,8 @@ _ONLY_FOLDER, _NO_LINK = 0x01000000, 0x02000000
 _MASK = WRITTEN | CLOSED | NAMED | _ATTRIBUTES | _MOVED_AWAY | _DELETED | _ONLY_FOLDER | _NO_LINK
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 1 << 16
+_LARGEST_BYTES = _EVENT.size + 256
+"""An event with the longest name: where that would still have fitted in, nothing more was waiting."""
 
 
 class Watch:
@@ -57,6 +59,8 @@ class Watch:
                 name = os.fsdecode(data[place - size_bytes : place].rstrip(b"\0"))
                 path = f"{folder}/{name}" if folder and name else folder or name
                 found[path] = found.get(path, 0) | mask
+            if place + _LARGEST_BYTES <= _READ_BYTES:
+                break
         return found
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from runner.git.read import Reader
 from runner.git.tree import SYMLINK, Tree
 from runner.process.isolation import Isolation, LevelRefused, Levels
 from runner.process.mounts import unmount_at
-from runner.process.private_folder import vacate
+from runner.process.private_folder import Vacant, settled, vacate
 from runner.process.stage_run import TEMPORARY
 from runner.process.survivors import end_survivors
 from runner.values import dataclass
@@ -244,8 +244,8 @@ class Worktrees:
         self._made = 0
         self._shared: Worktree | None = None
         self._free: list[Worktree] = []
-        self._vacant: list[Path] = []
-        """Private folders of runs that are over, empty by now."""
+        self._vacant: list[tuple[Path, Vacant]] = []
+        """Private folders of runs that are over, empty by now, and since when."""
 
     @staticmethod
     def take(home: Path, content: Content, *, overlay: bool, shelf: Shelf | None = None) -> Worktrees:
@@ -278,15 +278,18 @@ class Worktrees:
         level = self._levels.current
         tree = self._common() if level is Isolation.OVERLAY else self._own(inputs)
         with self._guard:
-            private = self._vacant.pop() if self._vacant else self._private / str(next(self._runs))
+            private, since = self._vacant.pop() if self._vacant else (self._private / str(next(self._runs)), None)
+        is_new, since = since is None, settled(since)
         try:
-            private.mkdir(parents=True, exist_ok=True)
+            if is_new:
+                private.mkdir(parents=True, exist_ok=True)
             tree.ready()
             yield Room(tree, private, level)
         finally:
-            vacate(private, TEMPORARY)
+            since = vacate(private, TEMPORARY, since)
             with self._guard:
-                self._vacant.append(private)
+                if since is not None:
+                    self._vacant.append((private, since))
                 if tree is not self._shared:
                     self._free.append(tree)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pwd
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,10 @@ def host_resources(cgroups: Path = CGROUPS) -> tuple[float, int]:
 
 def _user() -> str:
     """The name of the user, or the number where it has none (a container with a bare uid)."""
-    import getpass  # imported late: start-up
-
+    named = [os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")]  # as `getpass`, a slow import
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return next(filter(None, named), None) or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return str(os.getuid())
 
 

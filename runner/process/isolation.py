@@ -64,7 +64,7 @@ class Levels:
         with self._guard:
             if self._current is None:
                 best = available_isolation(self._place, self._environ)
-                self._current = Isolation.PID if best is Isolation.OVERLAY and not self._overlay else best
+                self._current = _allowed(best, overlay=self._overlay)
             return self._current
 
     @property
@@ -108,6 +108,18 @@ def available_isolation(place: Path | None = None, environ: Mapping[str, str] = 
             f"set {OVERRIDE}=auto to take the best that works",
         )
     return wanted
+
+
+def prepare_supervisors(place: Path, count: int, *, overlay: bool) -> None:
+    """Have supervisors wait for the first stages at `place`, at the level that these will have (see `Levels`).
+
+    Raises what `available_isolation` and `Launcher.prepare` raise.
+    """
+    launcher.prepare(_allowed(available_isolation(place), overlay=overlay).code, count)
+
+
+def _allowed(best: Isolation, *, overlay: bool) -> Isolation:
+    return Isolation.PID if best is Isolation.OVERLAY and not overlay else best
 
 
 def wanted_isolation(environ: Mapping[str, str] = os.environ) -> Isolation | None:

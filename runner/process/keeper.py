@@ -1,9 +1,9 @@
 """The keeper: a small program that the runner starts once and that forks single-threaded supervisors of stages.
 
-It is run as `python -I -S keeper.py FD` and imports the standard library alone. Why a program of its own: the runner
-has threads and much memory, so forking there is unsafe and slow; here a fork costs well under a millisecond, and the
-peak memory that the kernel reports for a stage does not start at that of the runner (Linux carries the high-water
-mark over fork and exec).
+It is run as `python -I -S keeper.py FD` would be, from its byte code, and imports the standard library alone. Why a
+program of its own: the runner has threads and much memory, so forking there is unsafe and slow; here a fork costs well
+under a millisecond, and the peak memory that the kernel reports for a stage does not start at that of the runner (Linux
+carries the high-water mark over fork and exec).
 
 On the socket FD comes one byte for each supervisor that is wanted (the level: `g`, `p` or `o`) with a descriptor: its
 control socket. There it takes one stage after the other, since forking costs more than most of what the runner itself

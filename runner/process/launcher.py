@@ -18,6 +18,12 @@ from typing import Any
 from runner.errors import HostError
 
 KEEPER = Path(__file__).with_name("keeper.py")
+_BYTE_CODE = (
+    "import sys,_frozen_importlib_external as files;"
+    "exec(files.SourceFileLoader('keeper',sys.argv.pop(1)).get_code('keeper'))"
+)
+"""Runs a program from its byte code, as an import would: compiling it takes longer than all else of the keeper's start,
+and the memory that this leaves costs in every fork."""
 
 
 class Supervised:
@@ -87,6 +93,17 @@ class Launcher:
         self._free: dict[bytes, list[socket.socket]] = {}
         """Supervisors that wait for a stage, by level."""
 
+    def prepare(self, level: bytes, count: int) -> None:
+        """Have so many supervisors made at a level for stages that will start soon, without waiting for them.
+
+        Raises HostError or OSError when no process or descriptor can be had.
+        """
+        with self._lock:
+            self._connected()
+            for _ in range(count - len(self._free.get(level, ()))):
+                made = self._new_supervisor(level)
+                self._free.setdefault(level, []).insert(0, made)  # the last is taken first: the one that is there first
+
     def launch(self, level: bytes, request: Mapping[str, Any]) -> Supervised:
         """Hand a request to a supervisor at a level (`g`, `p`, `o`; see keeper.py).
 
@@ -134,17 +151,20 @@ class Launcher:
             waiting = self._free.get(level)
             if waiting:
                 return waiting.pop(), False
-            try:
-                control, far_control = socket.socketpair()
-            except OSError as error:
-                raise _too_many(error) from error
-            try:
-                with far_control:
-                    self._ask_for_supervisor(level, far_control)
-            except OSError:
-                control.close()
-                raise
-            return control, True
+            return self._new_supervisor(level), True
+
+    def _new_supervisor(self, level: bytes) -> socket.socket:
+        try:
+            control, far_control = socket.socketpair()
+        except OSError as error:
+            raise _too_many(error) from error
+        try:
+            with far_control:
+                self._ask_for_supervisor(level, far_control)
+        except OSError:
+            control.close()
+            raise
+        return control
 
     def _ask_for_supervisor(self, level: bytes, control: socket.socket) -> None:
         for attempt in (1, 2):
@@ -175,7 +195,8 @@ class Launcher:
             self._let_free_go()
             self._requests, far = socket.socketpair()
             self._owner = os.getpid()
-            arguments = [sys.executable, "-I", "-S", "-X", "utf8", str(KEEPER), str(far.fileno())]
+            switches = ["-I", "-S", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else [])]
+            arguments = [sys.executable, *switches, "-c", _BYTE_CODE, str(KEEPER), str(far.fileno())]
             with far:
                 self._keeper = subprocess.Popen(
                     arguments,

@@ -16,15 +16,17 @@ def count() -> int:
     if source is None:
         return 0
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            text = os.read(descriptor, 1 << 16)
-        finally:
-            os.close(descriptor)
+        text = os.pread(_opened(source), 1 << 16, 0)
     except OSError:
         return 0  # the control group has gone: then nobody tells
     words = text[text.find(b"oom_kill ") :].split(maxsplit=2)
     return int(words[1]) if words[:1] == [b"oom_kill"] else 0
+
+
+@functools.cache
+def _opened(source: str) -> int:
+    """A descriptor of the file, open for as long as this process lives: it is asked at the beginning of each stage."""
+    return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @functools.cache

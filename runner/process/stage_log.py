@@ -1,6 +1,6 @@
 """The log of one stage: redacted, bounded on disk (head and tail are kept), hashed as written, with its last lines
 at hand. A log that is long already grows no more where the disk is nearly full, and gives back what it took where it
-is."""
+is. A stage that prints nothing has no file: its record says that the log is empty."""
 
 from __future__ import annotations
 
@@ -69,11 +69,15 @@ class StageLog:
         """Whether the disk has no room for more of it but its last bytes."""
         self._size = 0
         self._digest = hashlib.sha256()
+        self._file: BinaryIO | None = None
+        """Made with the first byte: in most file systems a new file costs more than all else here."""
+        self._segment: BinaryIO | None = None
         try:
-            self._file: BinaryIO = _open_new(path)
+            path.unlink(missing_ok=True)  # of an earlier try, which may have printed more than this one will
+            if not os.access(path.parent, os.W_OK) and path.parent.exists():  # before hours of work, not after
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise self._unwritable(error) from error
-        self._segment: BinaryIO | None = None
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of output."""
@@ -90,14 +94,16 @@ class StageLog:
             except OSError as error:
                 self._make_room(error)
             left_out = self._left_out + self._append_end()
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         except OSError as error:
             raise self._unwritable(error) from error
         return WrittenLog(self._size, self._digest.hexdigest(), _last_lines(bytes(self._tail)), left_out)
 
     def abandon(self) -> None:
         """Close without more ado, after an error, and give the disk back what it took: nothing is recorded of it."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._drop_segments()
         self._path.unlink(missing_ok=True)
 
@@ -137,6 +143,10 @@ class StageLog:
             data = data[kept:]
 
     def _append(self, data: bytes) -> None:
+        if self._file is None:
+            if not data:
+                return
+            self._file = _open_new(self._path)
         _write_all(self._file, data)
         self._digest.update(data)
         self._size += len(data)
@@ -183,6 +193,7 @@ class StageLog:
             raise self._unwritable(error) from error
         self._is_full = True
         self._drop_segments()
+        assert self._file is not None, "what has a size was written"
         try:
             self._file.truncate(LEAST_BYTES)
             self._file.seek(LEAST_BYTES)
@@ -222,10 +233,10 @@ class StageLog:
 
 def _open_new(path: Path) -> BinaryIO:
     try:
-        return path.open("wb", buffering=0)
+        return path.open("xb", buffering=0)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("wb", buffering=0)
+        return path.open("xb", buffering=0)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

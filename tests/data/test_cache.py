@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from runner.core.digests import md5_hex
+from runner.data import cache as cache_module
 from runner.data import giving as giving_module
 from runner.data import hashing, objects
 from runner.data.cache import Cache, Saved
@@ -255,6 +256,29 @@ def test_a_cache_that_somebody_empties_takes_files_again(cache: Cache, tmp_path:
         assert cache.missing(saved.md5) == []
         shutil.rmtree(cache.root / "files")
         assert cache.missing(saved.md5) == [saved.md5]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_folder_of_many_files_is_checked_out_whole_or_not_at_all(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    monkeypatch.setattr(cache_module, "BATCH", 3)  # from so many on its folders are filled side by side
+    files = {f"{folder}/{number % 2}/{number}": b"%d" % number for folder in "abc" for number in range(4)}
+    saved = cache.save(write(tmp_path / "data", {**files, "top": b"top", "a/file": b"file"}))
+    cache.materialise(saved.md5, tmp_path / "there", writable=writable)
+    assert cache.hash(tmp_path / "there", as_it_is=True) == saved
+    made = mode(tmp_path / "there" / "b" / "1" / "3")
+    assert made & 0o222 if writable else made == 0o444
+
+    def no_room(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache_module, "_hard_link", no_room)
+    monkeypatch.setattr(Cache, "_copy_file", no_room)
+    with pytest.raises(HostError):
+        cache.materialise(saved.md5, tmp_path / "nowhere", writable=writable)
+    assert "nowhere" not in os.listdir(tmp_path)
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
 
 
 def test_nothing_is_read_twice(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,17 @@ def test_an_index_that_cannot_be_written_still_remembers_in_memory(tmp_path: Pat
     assert index.get(file.stat()) == MD5
 
 
+@pytest.mark.parametrize("opened", [1, 2])
+def test_an_index_waits_for_the_disk_as_soon_as_it_holds_something(tmp_path: Path, file: Path, opened: int) -> None:
+    for _ in range(opened):
+        index = HashIndex(tmp_path / "index.db")
+        index.put(file.stat(), MD5)
+        index.flush()
+        said = [index._connected().execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        index.close()
+    assert said == ["wal", 1]  # NORMAL: no power cut mixes old pages with new ones
+
+
 def test_after_a_restart_only_settled_digests_count(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

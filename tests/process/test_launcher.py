@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.process.isolation import Isolation
+from runner.process.isolation import Isolation, available_isolation, prepare_supervisors
 from runner.process.launcher import KEEPER, launcher
 from runner.process.stage_run import StageRun, run_stage, upper_layer
 from tests.process.conftest import Run, is_running, wait_for
@@ -55,6 +55,23 @@ def test_when_the_runner_is_killed_its_stages_die_with_it(level: str, tmp_path: 
     runner.kill()
     runner.wait()
     assert wait_for(lambda: not is_running(str(tmp_path)))
+
+
+def test_supervisors_that_were_prepared_take_the_first_stages(level: str, run: Run, tmp_path: Path) -> None:
+    code = available_isolation(tmp_path).code
+    launcher.close()
+    for _ in range(2):
+        prepare_supervisors(tmp_path, 3, overlay=True)
+        prepared = list(launcher._free[code])
+        assert len(prepared) == 3
+        assert (run("echo one").log_tail, run("echo two").log_tail) == ("one", "two")
+        assert launcher._free[code] == prepared
+    assert launcher._keeper is not None
+    launcher._keeper.kill()
+    launcher._keeper.wait()
+    prepare_supervisors(tmp_path, 1, overlay=True)
+    assert len(launcher._free[code]) == 1
+    assert run("echo three").log_tail == "three"
 
 
 def test_when_the_keeper_is_killed_the_next_stage_gets_a_new_one(run: Run) -> None:

@@ -106,11 +106,19 @@ def test_the_logs_of_a_repository_are_bounded_and_the_oldest_go_first(tmp_path: 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_an_error_of_the_host(tmp_path: Path) -> None:
-    (tmp_path / "a.log").symlink_to("/dev/full")
     log = StageLog(tmp_path / "a.log", {}, None)
+    log._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - closed by the log
     with pytest.raises(HostError, match=r"a\.log: the log of the stage cannot be written: No space left"):
         log.feed(b"line\n")
     log.abandon()
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_prints_nothing_has_no_file_not_even_that_of_an_earlier_try(tmp_path: Path) -> None:
+    first, _ = _logged(tmp_path / "a.log", b"the first try said this\n", 5)
+    assert first.size_bytes == 24
+    silent = StageLog(tmp_path / "a.log", {}, None).finish()
+    assert (silent.size_bytes, silent.sha256) == (0, hashlib.sha256().hexdigest())
     assert os.listdir(tmp_path) == []
 
 
