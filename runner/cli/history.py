@@ -102,8 +102,6 @@ def log(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _about_missing_log(log: Log) -> str:
-    if log.size_bytes == 0:
-        return "That run printed nothing."
     if log.size_bytes is None:
         return f"The log of a repetition is not recorded: {log.run_id}.log is on {log.host} below its RUNNER_HOME."
     kept = "This is its end, as the record keeps it" if log.text else "A record keeps the end of failed runs only"

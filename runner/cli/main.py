@@ -12,17 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from runner import __version__
-from runner.cli.options import (
-    Formatter,
-    Parser,
-    UsageMistake,
-    add_commands,
-    add_common,
-    check_none_empty,
-    examples,
-    needs_value,
-    options_of,
-)
+from runner.cli.options import add_commands, add_common, check_none_empty, examples, needs_value, options_of
+from runner.cli.parser import Formatter, Parser, UsageMistake, speak_english
 
 if TYPE_CHECKING:
     from runner.cli.console import Console
@@ -34,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(list(argv))
     # Thousands of stages are many objects that stay; looking through them for circles took a third of a plan.
     gc.set_threshold(400_000, 50, 100)
+    speak_english()
     try:
         code = _run(sys.argv[1:])
     except SystemExit as end:  # of --help and --version

@@ -3,57 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
-
-class UsageMistake(Exception):
-    """The arguments are wrong: what, and what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-class Formatter(argparse.HelpFormatter):
-    """Leaves examples as they are, a line each; all else fits the terminal."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if not text.startswith(_EXAMPLES):
-            return super()._fill_text(text, width, indent)
-        return "\n".join(indent + line for line in text.split("\n"))
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises UsageMistake where argparse would print and exit with 2, which means something else here."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what is wrong in our own words."""
-        raise UsageMistake(*_in_words(message, self))
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if sys.stdout is None:  # started without one (`>&-`): nobody listens
-            return
-        try:
-            super()._print_message(message, file)
-            sys.stdout.flush()
-        except OSError:  # whoever read us has seen enough (`runner --help | head`)
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
-
-
-_EXAMPLES = "examples:"
+from runner.cli.parser import EXAMPLES, Formatter, Parser, UsageMistake
 
 
 def add_commands(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> None:
     """All commands, in the order a newcomer meets them; where `words` are given, only the first that they name."""
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", prog=parser.prog)
     known = {add.__name__[1:]: add for add in _COMMANDS}
     said = [word for before, word in pairwise(["", *(words or ())]) if before not in _VALUED]
     named = next((word for word in said if word in known), None)
@@ -80,7 +40,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def examples(*lines: str) -> str:
     """Calls that work, for the end of a help; what stands behind `#` explains."""
-    return "\n".join([_EXAMPLES, *(f"  runner {line}" for line in lines)])
+    return "\n".join([EXAMPLES, *(f"  runner {line}" for line in lines)])
 
 
 def _command(commands: Any, name: str, help_: str, module: str, function: str, *calls: str, more: str = "") -> Parser:
@@ -94,7 +54,7 @@ def _group(commands: Any, name: str, help_: str, *calls: str) -> tuple[Parser, A
     """A command that only has others below it, and the place for them; `calls` are its examples."""
     parser = _below(commands, name, help_, *calls)
     parser.set_defaults(parser=parser)
-    return parser, parser.add_subparsers(metavar="ACTION", title="actions")
+    return parser, parser.add_subparsers(metavar="ACTION", title="actions", prog=parser.prog)
 
 
 def _below(commands: Any, name: str, help_: str, *calls: str, more: str = "") -> Parser:
@@ -107,22 +67,6 @@ def _below(commands: Any, name: str, help_: str, *calls: str, more: str = "") ->
         allow_abbrev=False,
     )
     return parser
-
-
-def _in_words(message: str, parser: argparse.ArgumentParser) -> tuple[str, str]:
-    """What argparse says, as a sentence and what to do."""
-    help_ = f"`{parser.prog} --help` shows what there is"
-    choice = re.match(r"argument (.+?): invalid choice: '?(.*?)'? \(choose from (.*)\)$", message)
-    if choice is None:
-        return message.removeprefix("argument "), help_
-    what, said, known = choice[1], choice[2], re.findall(r"[\w-]+", choice[3])
-    import difflib  # imported late: start-up
-
-    close = difflib.get_close_matches(said, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
-    if what == "COMMAND":
-        return f"there is no command {said!r}", hint
-    return (f"`{parser.prog}` has no action {said!r}" if what == "ACTION" else f"{what} cannot be {said!r}"), hint
 
 
 def options_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
@@ -25,8 +25,10 @@ from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
 from runner.wiring.signing import signing_of
-from runner.wiring.trust import Trusting
 from runner.wiring.trust_file import trust_file
+
+if TYPE_CHECKING:
+    from runner.wiring.trust import Trusting
 
 
 def reconcile(arguments: argparse.Namespace, console: Console) -> int:
@@ -117,6 +119,7 @@ def _run(
         parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: planned(plan), signing)
         try:
             result = run_reconcile(parts, request, stop)
+            line = result_line(result, console.err)  # before the processes that read git are ended
         finally:
             progress.close()
             parts.close()
@@ -126,7 +129,7 @@ def _run(
     console.result(result_text(result, console.out), value)
     for notice in result_notices(result):
         console.say(console.err.yellow("notice: ") + Style.safe(notice))
-    console.say(result_line(result, console.err))
+    console.say(line)
     if request.rev is None and repository.clone is not None:
         _tell_what_took_no_part(result.plan.desired, repository, repository.clone, console)
     if summary is not None and not _markdown(summary, value, console) and code == ExitCode.DONE:
@@ -146,11 +149,14 @@ def _tell_what_took_no_part(desired: str, repository: Repository, clone: Clone, 
     if clone.reader.worktree is None:
         return
     try:
-        # On a watched branch that holds its results, the commit of a reconcile stands for the one it is about.
-        head = desired_at(clone.reader, clone.reader.resolve("HEAD"))
+        head = clone.reader.head()
+        if head != desired:
+            # On a watched branch that holds its results, the commit of a reconcile stands for the one it is about.
+            head = desired_at(clone.reader, head)
     except InputError:
         return  # no commit here yet, so nothing was left out
-    if not repository.mirror.reader.exists(head) or not clone.reader.is_ancestor(head, desired):
+    is_part = head == desired or (repository.mirror.reader.exists(head) and clone.reader.is_ancestor(head, desired))
+    if not is_part:
         do = "name it: `runner reconcile HEAD`" if repository.mirror.has_remote_commit(head) else "push it first"
         console.say(console.err.yellow(f"HEAD ({head[:12]}) is not part of {desired[:12]} and was left out; {do}."))
     elif clone.reader.is_dirty():
@@ -167,7 +173,11 @@ def _trust_file(arguments: argparse.Namespace) -> Path | None:
 
 def _trusting(repository: Repository, arguments: argparse.Namespace) -> Trusting | None:
     file = _trust_file(arguments)
-    return None if file is None else Trusting(file, repository.home, ParseCache(repository.home_root / "parsed"))
+    if file is None:
+        return None
+    from runner.wiring.trust import Trusting  # imported late: start-up
+
+    return Trusting(file, repository.home, ParseCache(repository.home_root / "parsed"))
 
 
 def _plan_file(file: Path) -> dict[str, Any]:

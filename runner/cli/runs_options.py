@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.cli.options import Parser, _command, _group, _positive, add_common
+from runner.cli.options import _command, _group, _positive, add_common
+from runner.cli.parser import Parser
 
 
 def add_runs(commands: Any) -> None:

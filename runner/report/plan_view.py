@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 from runner.core.actions import Action
 from runner.core.nouns import Desired, Notice
 from runner.core.outline import Line, Outline
-from runner.report.style import Style, cell_width, cut, duration, padded, plural, reason_text, wrapped
+from runner.report.style import (
+    SHORTEST_NAME,
+    Style,
+    are_plain,
+    cell_width,
+    cut,
+    duration,
+    padded,
+    plural,
+    reason_text,
+    wrapped,
+)
 from runner.values import dataclass
 
 if TYPE_CHECKING:
@@ -41,6 +52,7 @@ _PHRASE = {
 _ORDER = tuple(_PHRASE)
 _MOST_REASONS = 4
 _LONGEST_NAME = 60
+_QUIET = (Action.KEEP, Action.WAIT)
 _SHORT_SECONDS = 1.0
 """What takes less is not told in figures."""
 
@@ -257,14 +269,28 @@ def _steps(steps: Sequence[Line], style: Style, price: Price | None) -> Iterable
     groups: dict[str, list[Line]] = {}
     for step in steps:
         groups.setdefault(step.address.pipeline, []).append(step)
-    width = min(max((cell_width(style.safe(step.address.stage)) for step in steps), default=0), _LONGEST_NAME)
-    verb = max((len(step.action.value) for step in steps), default=0)
+    names = {step.address: style.safe(step.address.stage) for step in steps}
+    width = min(max(map(cell_width, names.values()), default=0), _LONGEST_NAME)
+    actions = {step.action for step in steps}
+    verb = max((len(action.value) for action in actions), default=0)
+    labels = {action: _label(action, verb, style) for action in actions}
+    is_plain = are_plain(reason for step in steps for reason in step.reasons)
+    indent = "    " if len(groups) > 1 else "  "
     for pipeline, group in groups.items():
         if len(groups) > 1:
             yield f"  {style.bold(style.safe(pipeline))}"
         for step in group:
-            time = padded(times.get(step.address, ""), longest) if longest else ""
-            yield from _step_lines(step, "    " if len(groups) > 1 else "  ", verb, width, time, style)
+            name = padded(names[step.address], width)
+            time = padded(times.get(step.address, ""), longest) + "  " if longest else ""
+            start = cell_width(name) + cell_width(time) + len(indent) + 2 + verb + 4
+            first, *more = _reason_lines(step, start, style, is_plain=is_plain)
+            yield f"{indent}{labels[step.action]}  {name}  {time}{first}".rstrip()
+            for text in more:
+                yield " " * start + text
+
+
+def _label(action: Action, verb: int, style: Style) -> str:
+    return sign(action, style) + " " + style.paint(_SIGN[action][1], action.value.ljust(verb))
 
 
 def _times(price: Price | None) -> dict[Address, str]:
@@ -277,16 +303,11 @@ def _times(price: Price | None) -> dict[Address, str]:
     }
 
 
-def _step_lines(step: Line, indent: str, verb: int, width: int, time: str, style: Style) -> Iterable[str]:
-    colour = _SIGN[step.action][1]
-    label = sign(step.action, style) + " " + style.paint(colour, step.action.value.ljust(verb))
-    name = padded(style.safe(step.address.stage), width)
-    start = len(indent) + 2 + verb + 2 + max(width, cell_width(name)) + 2 + (cell_width(time) + 2 if time else 0)
+def _reason_lines(step: Line, start: int, style: Style, *, is_plain: bool) -> list[str]:
+    """The reasons of a step as they stand behind column `start`; with `is_plain` they hold nothing to be hidden."""
     more = len(step.reasons) - _MOST_REASONS
     reasons = [*step.reasons[:_MOST_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
-    texts = [line for reason in reasons for line in wrapped(reason_text(reason), style, start)] or [""]
-    is_dim = step.action in (Action.KEEP, Action.WAIT)
-    painted = [style.dim(text) if is_dim else text for text in texts]
-    yield f"{indent}{label}  {name}  {time + '  ' if time else ''}{painted[0]}".rstrip()
-    for text in painted[1:]:
-        yield " " * start + text
+    texts = [text if is_plain and len(text) < SHORTEST_NAME else reason_text(text) for text in reasons] or [""]
+    if style.width is not None:
+        texts = [line for text in texts for line in wrapped(text, style, start)]
+    return [style.dim(text) for text in texts] if step.action in _QUIET else texts

@@ -6,6 +6,8 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from runner.patterns import regex
+
 _CODES = {
     "bold": "1",
     "dim": "2",
@@ -15,12 +17,13 @@ _CODES = {
     "magenta": "35",
     "cyan": "36",
 }
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_ESCAPE = regex(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """Colours and other orders to a terminal (ECMA-48: CSI and OSC sequences, and single ones)."""
-_OBJECT_NAME = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})(?:\+[0-9a-f]{32})?\b")
+_OBJECT_NAME = regex(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})(?:\+[0-9a-f]{32})?\b")
 """A commit, and behind it the reconcile that was forced to run for it once more."""
-_SHORTEST_NAME = 40
-_ORDER = re.compile(r"#(?=#\[)|^\s*:(?=:)")
+SHORTEST_NAME = 40
+"""Characters of the shortest name of a commit."""
+_ORDER = regex(r"#(?=#\[)|^\s*:(?=:)")
 """`::...::` at the beginning of a line and `##[...]` anywhere in it are orders to a runner of GitHub's."""
 
 _GAP = 2
@@ -111,9 +114,15 @@ def reason_text(text: str) -> str:
     return Style.safe(short_names(text))
 
 
+def are_plain(texts: Iterable[str]) -> bool:
+    """Whether `Style.safe` leaves all of these as they are; asked of thousands at once, where each is short."""
+    whole = " ".join(texts)
+    return whole.isprintable() and "::" not in whole and "##[" not in whole
+
+
 def short_names(text: str) -> str:
     """A text with the names of commits in it short, as long as that leaves different ones different."""
-    if len(text) < _SHORTEST_NAME:
+    if len(text) < SHORTEST_NAME:
         return text
     names = {found[0] for found in _OBJECT_NAME.finditer(text)}
     is_clear = len({_short_name(name) for name in names}) == len(names)

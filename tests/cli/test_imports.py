@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ PLAN_ROOMS = {
     "core",
     "errors",
     "values",
+    "patterns",
     "data.gitignore",
 }
 
@@ -79,6 +81,7 @@ def test_help_imports_the_parser_and_nothing_else_of_ours(words: list[str], tmp_
         "runner.cli",
         "runner.cli.main",
         "runner.cli.options",
+        "runner.cli.parser",
     }
     assert not {"dataclasses", "inspect", "json", "subprocess", "pathlib", "difflib"} & found
     assert not HEAVY & found
@@ -118,3 +121,12 @@ def test_a_plan_that_was_made_before_imports_nothing_that_reads_specs_or_plans(t
     planning = {"core.plan", "core.runkey", "core.records", "ledger.state", "observe.observation", "specs.desired"}
     assert not {f"runner.{name}" for name in planning} & found
     assert not {"sqlite3", "tempfile", "random", "difflib", "uuid", "ast", "datetime", "configparser"} & found
+    assert {"shutil", "bz2", "lzma"} & found == set()
+
+
+def test_a_plan_that_is_made_anew_imports_nothing_that_parses_specs_or_opens_a_database(team: Team) -> None:
+    call(team.path, "plan")
+    shutil.rmtree(Path(os.environ["RUNNER_HOME"]) / "parsed" / "outline")
+    found = imported(team.path, "plan")
+    assert "runner.core.plan" in found
+    assert {"sqlite3", "datetime", "runner.specs.schemas"} & found == set()

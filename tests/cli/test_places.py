@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.wiring.home import home_folder
 from tests.cli.command import call, spawn
 from tests.cli.worlds import Team, copy_of
 from tests.repositories import GitRepo, git
@@ -107,3 +108,9 @@ def test_a_copy_of_a_rewritten_state_branch_does_not_count_for_ever(
     own.repo.git("branch", "runner/state", old)
     own.repo.git("update-ref", "refs/remotes/origin/runner/state", new)
     assert call(own.path, "plan", "--json").json["state"] == new
+
+
+def test_a_relative_folder_of_caches_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home_folder({"XDG_CACHE_HOME": "caches"}) == tmp_path / ".cache" / "gitops-runner"
+    assert home_folder({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/gitops-runner")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runner.core.digests import md5_hex
+from runner.core.recorded import Entry, Took
 from runner.core.runkey import run_key
 from runner.ledger.state import State
 from runner.specs.pipelines import read_stage
@@ -78,6 +79,23 @@ def test_a_plan_of_a_commit_that_changes_no_input_digests_nothing_anew(repo: Git
     assert called == {"run_key": STAGES, **OVERLAY}
 
 
+def test_a_plan_in_which_stages_wait_takes_apart_what_stands_for_those_that_are_asked_for_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
+    stages = "".join(
+        f"  s{number}: {{cmd: echo {number} > o{number}, deps: [o{number - 1}], outs: [o{number}]}}\n"
+        for number in range(2, STAGES)
+    )
+    both = "  s0: {cmd: echo 0 > o0, params: [p0], outs: [o0]}\n  s1: {cmd: echo 1 > o1, deps: [o0], outs: [o1]}\n"
+    repo = reconciled(tmp_path / "p", FILES | {"dvc.yaml": f"stages:\n{both}{stages}"})
+    assert call(repo.path, "plan").code == 0
+    repo.commit({"params.yaml": FILES["params.yaml"].replace("p0: 1", "p0: 2")})
+    with calls(Entry.from_json, Took.from_json) as called:
+        assert call(repo.path, "plan").code == 2
+    assert called == {"from_json": 2}  # of the first one: what stands, and what its run took
+
+
 def test_a_plan_without_anything_remembered_parses_each_file_once(
     repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,12 +112,12 @@ def test_a_reconcile_with_nothing_to_do_talks_once_to_the_remote_and_starts_few_
     assert called == OVERLAY
     assert Counter(work.git()) == {
         "rev-parse": 1,
-        "config": 2,
+        "config": 1,
         "ls-remote": 1,
         "diff-index": 1,
         "ls-files": 1,
-        "for-each-ref": 6,
-        "cat-file": 3,
+        "for-each-ref": 4,
+        "cat-file": 2,
     }
 
 

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from runner.core.digests import md5_hex
 from tests.reconcile.worlds import World
 from tests.serve.models import ROW, customers, labels, pipeline, write_model
-from tests.serve.servers import PATIENCE, REPOSITORY, Server
+from tests.serve.servers import PATIENCE, REPOSITORY, Server, end_process
 
 PIPELINE = """\
 apiVersion: runner/v1
@@ -188,10 +188,4 @@ def pulling(folder: Path, url: str | Path, *options: str, home: str = "server", 
                 server.wait_for("following")
                 yield server
             finally:
-                if process.poll() is None:
-                    process.terminate()
-                    try:
-                        process.wait(PATIENCE)
-                    except subprocess.TimeoutExpired:
-                        process.kill()
-                        process.wait()
+                end_process(process)

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from runner.core.plan import Walk
+from runner.process.host import host_resources
+from runner.process.launcher import launcher
 from tests.counted import calls, counted
 from tests.reconcile.worlds import World
 
 FEW, MANY = 3, 11
 OUTPUT_BYTES = 8
 KINDS = {
-    r"host-a/r/[^/]+/logs/": "log",
     r"host-a/r/[^/]+/w/0/tree/o": "output, where the stage left it",
     r"repo/\.dvc/cache/runner-tmp/": "object of the cache, written",
     r"repo/\.dvc/cache/files/": "object of the cache, to be sent",
@@ -31,7 +32,8 @@ FOR_EACH_STAGE = {
     "synced": 1,
     "bytes in MD5": OUTPUT_BYTES + len("/o01\n"),  # and the line in `.gitignore`, which is an input's file
 }
-"""A stage of one input and one output, without an overlay; beside it the shell that runs the command."""
+"""A stage of one input and one output that prints nothing, without an overlay; beside it the shell that runs the
+command."""
 
 
 class _Counter:
@@ -93,6 +95,23 @@ def test_a_stage_more_costs_what_it_always_did(tmp_path: Path, monkeypatch: pyte
     assert few["supervisors"] == many["supervisors"] == 1
     many.subtract(few)
     assert {what: count / (MANY - FEW) for what, count in many.items() if count} == FOR_EACH_STAGE
+
+
+def test_no_more_supervisors_wait_than_the_host_can_run_stages(tmp_path: Path) -> None:
+    cores = int(host_resources()[0])
+    keeper = "k=$(cut -d' ' -f4 /proc/$PPID/stat); cat /proc/$k/task/$k/children"
+    rows = "".join(
+        f"  s{number}:\n    cmd: {keeper} > o{number}\n    outs: [o{number}]\n"
+        "    meta: {runner: {resources: {cpu: 1}}}\n"
+        for number in range(cores + 6)
+    )
+    world = World.create(tmp_path, {"dvc.yaml": f"stages:\n{rows}"}, dvc=True)
+    world.environ["RUNNER_ISOLATION"] = "group"
+    launcher.close()  # with whatever waits from before
+    ran = world.reconcile("--jobs", str(cores + 6)).ran
+    assert len(ran) == cores + 6
+    seen = [len(world.output(f"o{number}").split()) for number in range(cores + 6)]
+    assert 1 <= max(seen) <= max(1, cores)
 
 
 def test_a_stage_that_waits_is_asked_again_once_nothing_is_missing(tmp_path: Path) -> None:
