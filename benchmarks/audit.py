@@ -1,26 +1,33 @@
 """Times `runner audit verify` of a ledger of 10,000 signed records in real git, as one process from start to end.
 
-    python benchmarks/audit.py [RECORDS] [RUNS IN EACH RECONCILE]
+    python benchmarks/audit.py [RECORDS [RUNS]]
 
-Prints wall and CPU seconds of three calls. The ledger is made by the runner's own functions, without running a stage.
+Prints wall and CPU seconds of three calls. The ledger is made by the runner's own publisher, without running a stage.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
+import threading
+from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from contenders import ROOT
+from generate import IDENTITY, Shape, generate, git
+from history import STAGES, History, with_runs
+from measure import Command, measure
+
 sys.path.insert(0, str(ROOT))
 
-from runner.core.dsse import ssh_line  # noqa: E402 - after the path
-from tests.audit.ledgers import KEY, Story, run_of  # noqa: E402 - as above
-from tests.repositories import git, new_repository  # noqa: E402 - as above
+from runner.core.dsse import ssh_line
+from runner.parts import Request
+from runner.record.publish import Publisher
+from runner.wiring.parts import Settings
+from runner.wiring.repository import open_repository
+from tests.audit.ledgers import KEY
 
 PINNED_BEFORE = 10
 """State commits that came after the checkpoint that is pinned."""
@@ -28,38 +35,34 @@ PINNED_BEFORE = 10
 
 def make_ledger(folder: Path, records: int, runs_each: int) -> Path:
     """A repository whose `runner/state` has so many records, `runs_each` runs and a reconcile in every commit."""
-    repo = new_repository(folder / "repo", {"a": "1"})
-    stream = subprocess.Popen(
-        ["git", "-C", str(repo.path), "fast-import", "--quiet", "--date-format=raw"], stdin=subprocess.PIPE
-    )
-    assert stream.stdin is not None
-    write, story, before, number = stream.stdin.write, Story(), dict[str, bytes](), 0
-    write(b"feature done\n")
-    for commit in range(records // (runs_each + 1)):
-        story.commit([run_of(number + at, stage=f"s{(number + at) % 200}") for at in range(1, runs_each + 1)])
-        number += runs_each
-        message = f"Reconcile\n\nReconcile-Id: {commit}\nDesired: {repo.head}\n".encode()
-        write(b"commit refs/heads/runner/state\ncommitter r <r@r> 1 +0000\ndata %d\n" % len(message) + message)
-        write(b"" if before else f"from {repo.head}\n".encode())
-        for path in before.keys() - story.tip.keys():
-            write(f"D {path}\n".encode())
-        for path, data in story.tip.items():
-            if before.get(path) != data:
-                write(f"M 100644 inline {path}\ndata {len(data)}\n".encode() + data + b"\n")
-        before, story.snapshots = story.tip, [story.tip]
-    write(b"done\n")
-    stream.stdin.close()
-    stream.wait()
-    git(repo.path, "gc", "--quiet")
-    return repo.path
+    place = generate(folder / "repo", Shape(STAGES, remote=True))
+    repository = open_repository(place, None, {**os.environ, "RUNNER_HOME": str(folder / "made")})
+    parts = repository.parts(Settings(claims=False), os.environ, lambda event: None, lambda plan, seen: None)
+    try:
+        observation = parts.observe(Request())
+        publisher = parts.publisher(observation, threading.Event())
+        assert isinstance(publisher, Publisher)
+        publisher = replace(publisher, standing=with_runs, push_bytes=lambda wanted: None, signer=KEY)
+        history = History(publisher, repository.mirror, observation.desired.stages(), runs_each)
+        history.grow(records // (runs_each + 1))
+    finally:
+        parts.close()
+    git(place, "fetch", "--quiet", "origin", "runner/state:runner/state")
+    git(place, "gc", "--quiet")
+    return place
 
 
 def main() -> None:
     """Make, measure, print."""
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    runs_each = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    names = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
-    os.environ.update({f"GIT_{name}": "runner@localhost" for name in names})
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("records", nargs="?", type=int, default=10_000, help="how many (10,000)")
+    parser.add_argument("runs_each", nargs="?", type=int, default=3, help="runs in each reconcile (3)")
+    options = parser.parse_args()
+    records, runs_each = options.records, options.runs_each
+    least = (PINNED_BEFORE + 1) * (runs_each + 1)
+    if runs_each < 1 or records < least:
+        parser.error(f"at least {least} records of at least one run each are needed to pin a checkpoint")
+    os.environ.update({name: value for name, value in IDENTITY.items() if "DATE" not in name})
     with tempfile.TemporaryDirectory() as folder:
         place = make_ledger(Path(folder), records, runs_each)
         trust = Path(folder) / "trust.yaml"
@@ -69,16 +72,9 @@ def main() -> None:
         pinned = Path(folder) / "pinned"
         pinned.write_text(git(place, "show", f"runner/state~{PINNED_BEFORE}:.runner/ledger/checkpoint") + "\n")
         for more in 3 * [[]] + 3 * [["--pinned", str(pinned)]]:
-            wall, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-            said = subprocess.run(
-                [*command, *more], cwd=place, env=environ, capture_output=True, text=True, check=True
-            ).stdout
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            print(
-                f"{time.monotonic() - wall:.2f} s wall, {cpu:.2f} s CPU, {after.ru_maxrss >> 10} MiB; {said.split()[3]}"
-                + (" from a pinned checkpoint on" if more else "")
-            )
+            cost = measure(Command((*command, *more), place, environ))  # which fails where anything is found
+            took = f"{cost.wall_seconds:.2f} s wall, {cost.cpu_seconds:.2f} s CPU, {cost.peak_bytes >> 20} MiB"
+            print(took + (" from a pinned checkpoint on" if more else ""), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+DVC_PROGRAM = Path(sys.executable).with_name("dvc")
 OURS = "runner"
 EVIDENCE = "runner, from a dvc.lock"
 """Ours once more, where nothing was recorded and the lock file of a `dvc repro` is all there is."""
@@ -21,6 +22,14 @@ SHELL = "runner, process groups, sh"
 AGAIN = "runner, for the first time"
 """Ours once more, where it does not remember its last answer: the first plan of a commit."""
 DVC = "DVC"
+PEERS = (
+    ("Snakemake", "snakemake -q all --cores {jobs}", "snakemake -n -q all"),
+    ("doit", "doit -v0 -n {jobs} -P thread", "doit -v0"),
+    ("make", "make -s -j{jobs} all", "make -s -q all"),
+    ("ninja", "ninja --quiet -j {jobs}", "ninja --quiet -n"),
+)
+"""Of each other tool its name, the command line of a first run, and that of asking what there is to do."""
+NAMES = (OURS, DVC, *(name for name, _, _ in PEERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +62,24 @@ class Contender:
         return tuple(part.replace("{jobs}", str(jobs)) for part in self.first)
 
 
-def contenders(peers_folder: Path | None) -> list[Contender]:
-    """Ours and DVC, and each of the other tools that is installed in `peers_folder` or on the PATH."""
+def contenders(peers_folder: Path | None, only: Sequence[str] = NAMES) -> list[Contender]:
+    """Those of `only` that are there: the other tools in `peers_folder` or on the PATH; tells on stderr who is not."""
     path = os.pathsep.join(filter(None, (str(peers_folder or ""), os.environ.get("PATH", ""))))
-    found = [_ours(), _dvc()]
-    for name, first, nothing in (
-        ("Snakemake", "snakemake -q all --cores {jobs}", "snakemake -n -q all"),
-        ("doit", "doit -v0 -n {jobs} -P thread", "doit -v0"),
-        ("make", "make -s -j{jobs} all", "make -s -q all"),
-        ("ninja", "ninja --quiet -j {jobs}", "ninja --quiet -n"),
-    ):
+    found = [_ours()] if OURS in only else []
+    if DVC in only and DVC_PROGRAM.exists():
+        found.append(_dvc())
+    for name, first, nothing in PEERS:
+        if name not in only:
+            continue
         program = shutil.which(name.lower(), path=path)
         if program:
             first_line, nothing_line = ((program, *line.split()[1:]) for line in (first, nothing))
             most = 1000 if name == "Snakemake" else 100_000
             row = Contender(name, _version(program), first_line, nothing_line, most_asked=most, program=(program,))
             found.append(row)
+    missing = sorted(set(only) - {tool.name for tool in found}, key=str.casefold)
+    if missing:
+        print(f"not measured, since not found: {', '.join(missing)}; see --peers-bin", file=sys.stderr)
     return found
 
 
@@ -87,7 +98,7 @@ def _ours() -> Contender:
 
 
 def _dvc() -> Contender:
-    program = str(Path(sys.executable).with_name("dvc"))
+    program = str(DVC_PROGRAM)
     return Contender(
         DVC,
         _version(program),

@@ -11,12 +11,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy
 import pandas
+from script import at_least_1, run_script, working_folder
 
 GOAL_SECONDS, GOAL_BYTES = 10.0, 2_000_000_000
 SAMPLE = 50_000
@@ -38,7 +38,9 @@ def table(rows: int) -> pandas.DataFrame:
 def measured(folder: Path, words: list[str]) -> tuple[float, float, int]:
     """Wall seconds, CPU seconds and peak bytes of a call of the stage in a process of its own."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "runner.stages.validate", *words], cwd=folder)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner.stages.validate", *words], cwd=folder, start_new_session=True
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -49,14 +51,13 @@ def measured(folder: Path, words: list[str]) -> tuple[float, float, int]:
 def main() -> int:
     """Measure, print, and end with 1 where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rows", type=at_least_1, default=1_000_000, help="rows of the table")
+    parser.add_argument("--runs", type=at_least_1, default=3, help="calls of the stage; the median counts")
     parser.add_argument("--quarantine", action="store_true", help="one row in a thousand is bad and put aside")
     options = parser.parse_args()
     from runner.stages.contracts.infer import inferred
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with working_folder() as folder:
         whole = table(options.rows)
         whole.head(SAMPLE).to_csv(folder / "seen.csv", index=False)
         text = inferred(folder / "seen.csv").replace("rows: {", "rows: {min: 1}  # {")
@@ -82,4 +83,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_script(main)

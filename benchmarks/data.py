@@ -18,7 +18,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -27,11 +26,14 @@ from pathlib import Path
 from contenders import environment
 from generate import IDENTITY, git
 from measure import Command, CommandFailed, Cost, chosen_rows, machine, measure, median
+from script import above_0, add_only, at_least_1, parser_of, run_script, working_folder
 
 PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: data}\nspec:\n  specs: [dvc.yaml]\n"
 MAKER = Path(__file__).with_name("make_files.py")
 RUNNER = (sys.executable, "-m", "runner")
 DVC = str(Path(sys.executable).with_name("dvc"))
+WHATS = ("runner", "dvc", "md5sum", "cp", "git", "find", "rm")
+"""The first words of what is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +223,12 @@ def _md5sum(processes: int) -> tuple[str, ...]:
     return ("sh", "-c", f"find it -type f -print0 | xargs -0 -P{processes} -n2000 md5sum > /dev/null")
 
 
-def main() -> None:
-    """Measure the rows asked for and print a table for each."""
+def main() -> int:
+    """Measure the rows asked for and print a table for each; 1 where a tool failed."""
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        print(machine(Path(folder)))
+    failed = False
+    with working_folder(options.folder) as folder:
+        print(machine(folder))
         for row in ROWS:
             if options.rows and row.name not in options.rows:
                 continue
@@ -233,10 +236,15 @@ def main() -> None:
             if options.scale != 1:
                 scaled = max(1, int((data.files if data.files > 1 else data.size_bytes) * options.scale))
                 data = replace(data, files=scaled) if data.files > 1 else replace(data, size_bytes=scaled)
-            place = Path(folder) / row.name
+            place = folder / row.name
             place.mkdir()
-            _tell(row, data, Bench(place, itertools.count(), options.runs), options.only)
+            try:
+                _tell(row, data, Bench(place, itertools.count(), options.runs), options.only)
+            except (CommandFailed, subprocess.CalledProcessError) as failure:
+                print(f"  {row.name}: {failure}", file=sys.stderr)
+                failed = True
             shutil.rmtree(place)
+    return int(failed)
 
 
 def _tell(row: Row, data: Data, bench: Bench, only: list[str]) -> None:
@@ -244,7 +252,7 @@ def _tell(row: Row, data: Data, bench: Bench, only: list[str]) -> None:
     print("| what | CPU s | times | wall s | peak MiB | load |\n|---|---:|---:|---:|---:|---:|")
     first: float | None = None
     for name, once in row.ask(data, bench):
-        if only and not any(name.startswith(word) for word in only):
+        if only and name.split()[0] not in only:
             continue
         cost = median([alone(once, bench.folder) for _ in range(bench.runs)])
         first = first or cost.cpu_seconds
@@ -256,22 +264,21 @@ def _tell(row: Row, data: Data, bench: Bench, only: list[str]) -> None:
 
 
 def alone(once: Callable[[], Cost], folder: Path) -> Cost:
-    """Measure, and remove what was made for it."""
+    """Measure, and remove what was made for it; where that is interrupted or fails, the whole folder goes."""
     before = set(folder.iterdir())
-    try:
-        return once()
-    finally:
-        for made in set(folder.iterdir()) - before:
-            shutil.rmtree(made)
+    cost = once()
+    for made in set(folder.iterdir()) - before:
+        shutil.rmtree(made)
+    return cost
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5, help="measured runs; the median counts")
-    parser.add_argument("--scale", type=float, default=1.0, help="this share of the data")
-    parser.add_argument("--only", action="append", default=[], metavar="WHAT", help="runner, dvc, md5sum, cp, ...")
+    parser = parser_of(__doc__)
+    parser.add_argument("--runs", type=at_least_1, default=5, help="measured runs; the median counts")
+    parser.add_argument("--scale", type=above_0, default=1.0, help="this share of the data")
+    add_only(parser, "WHAT", WHATS)
     return chosen_rows(parser, [row.name for row in ROWS])
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -7,21 +7,21 @@ awaited, and the same below the runner's own supervisors, at each level of isola
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import resource
 import statistics
 import sys
-import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from script import PR_SET_CHILD_SUBREAPER, at_least_1, parser_of, run_script, working_folder
+
 from runner.process.launcher import Launcher
 
-PR_SET_CHILD_SUBREAPER = 36
 COMMAND = b"echo s00001 > out"
 ENVIRONMENT = {b"PATH": os.fsencode(os.defpath), b"LANG": b"C.UTF-8"}
 BASH = (b"/bin/bash", b"--noprofile", b"--norc", b"-c", COMMAND)
@@ -63,16 +63,32 @@ def supervised(folder: Path, count: int, level: bytes) -> None:
 
 
 def cpu_ms(work: Callable[[Path, int], None], count: int) -> float:
-    """CPU ms of one of `count` pieces of work, with all that they start."""
-    with tempfile.TemporaryDirectory() as folder:
+    """CPU ms of one of `count` pieces of work, with all that they start. Raises SystemExit where it failed."""
+    with working_folder() as folder:
         before = _used()
         child = os.fork()
         if child == 0:
-            work(Path(folder), count)
-            os._exit(0)
+            _work_and_end(work, folder, count)
+        _, status = os.waitpid(child, 0)
         while _waited():
             continue
+        if status:
+            raise SystemExit(1)  # what it said stands on stderr
         return (_used() - before) * 1000 / count
+
+
+def _work_and_end(work: Callable[[Path, int], None], folder: Path, count: int) -> None:
+    code = 1
+    try:
+        os.setsid()  # no Ctrl-C comes here: whoever waits ends us
+        work(folder, count)
+        code = 0
+    except SystemExit as refused:
+        print(refused, file=sys.stderr)
+    except Exception:  # noqa: BLE001 - the fork ends here, whatever it was
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def _waited() -> bool:
@@ -90,9 +106,9 @@ def _used() -> float:
 
 def main() -> None:
     """Measure each of them by turns, and print the medians."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=300, help="processes a round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = parser_of(__doc__)
+    parser.add_argument("--count", type=at_least_1, default=300, help="processes a round")
+    parser.add_argument("--rounds", type=at_least_1, default=5, help="rounds; the median counts")
     options = parser.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a supervisor used is counted when it ends
     works: dict[str, Callable[[Path, int], None]] = {
@@ -112,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -8,15 +8,17 @@ stage with three outputs of the layer before it, one source file and one paramet
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from script import at_least_1, end_processes, not_below_0, parser_of, run_script
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Benchmark",
@@ -270,11 +272,11 @@ def _lock_entry(folder: Path, path: str) -> str:
 
 def main() -> None:
     """Build one repository as the options say."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--stages", type=int, default=100)
-    parser.add_argument("--sleep-seconds", type=float, default=0.0, help="what every command sleeps")
-    parser.add_argument("--cpu-seconds", type=float, default=0.0, help="what every command burns")
+    parser = parser_of(__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to build it; must not be there yet")
+    parser.add_argument("--stages", type=at_least_1, default=100, help="how many there are")
+    parser.add_argument("--sleep-seconds", type=not_below_0, default=0.0, help="what every command sleeps")
+    parser.add_argument("--cpu-seconds", type=not_below_0, default=0.0, help="what every command burns")
     parser.add_argument("--flat", action="store_true", help="no stage depends on another one")
     parser.add_argument("--remote", action="store_true", help="make FOLDER.git, a bare git remote, and push")
     parser.add_argument("--dvc-remote", action="store_true", help="make FOLDER.store the DVC remote")
@@ -283,8 +285,23 @@ def main() -> None:
     parser.add_argument("--shell", default="", help="what runs the commands, such as sh")
     parser.add_argument("--peers", action="store_true", help="the same graph for make, ninja, Snakemake and doit")
     options = vars(parser.parse_args())
-    print(generate(options.pop("folder"), Shape(**options)))
+    folder = options.pop("folder").absolute()
+    made = [folder]
+    made += [folder.with_name(f"{folder.name}.git")] if options["remote"] else []
+    made += [folder.with_name(f"{folder.name}.store")] if options["dvc_remote"] else []
+    there = [str(path) for path in made if os.path.lexists(path)]
+    if there:
+        parser.error(f"{', '.join(there)} is there already: name a folder that is not")
+    try:
+        print(generate(folder, Shape(**options)))
+    except OSError as error:
+        parser.error(f"cannot build there: {error}")
+    except KeyboardInterrupt:
+        end_processes()
+        for path in made:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,7 +1,8 @@
 """Measures how costs grow with the size of a repository, of its data and of its history, and draws them.
 
-    python benchmarks/growth.py               every question: some twenty minutes on a quiet machine
-    python benchmarks/growth.py plan leaf     these questions; the others stay as they are
+    python benchmarks/growth.py               every question: half an hour on a quiet machine
+    python benchmarks/growth.py plan leaf     these questions; the others stay as they are,
+                                              and so do tools that are not measured this time
     python benchmarks/growth.py --draw        measures nothing, draws again what was measured
 
 The figures are kept in `benchmarks/growth.json`; the pictures are `docs/images/growth-QUESTION.svg`, which
@@ -10,24 +11,23 @@ The figures are kept in `benchmarks/growth.json`; the pictures are `docs/images/
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import data
 from contenders import OURS, ROOT, Contender, contenders
 from generate import Shape
-from measure import chosen_rows, machine, median
+from measure import CommandFailed, chosen_rows, machine, median
 from run import Bench, Effort, Row, figures
+from script import existing_folder, parser_of, run_script, working_folder
 
 RESULTS = ROOT / "benchmarks" / "growth.json"
 PICTURES = ROOT / "docs" / "images"
@@ -95,7 +95,10 @@ def of_data(question: Question, size: int, tools: list[Contender], bench: Bench)
 def of_history(question: Question, size: int, tools: list[Contender], bench: Bench) -> Iterator[Spot]:
     """What a commit costs after up to `size` reconciles; one call measures all ages."""
     command = [sys.executable, str(ROOT / "benchmarks/history.py"), f"--reconciles={size}", f"--every={size // 10}"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    place = {**os.environ, "TMPDIR": str(bench.folder)}
+    said = subprocess.run(
+        command, env=place, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True
+    ).stdout
     for line in said.splitlines():
         numbers = [float(cell) for cell in re.findall(r"[\d.]+", line)] if re.match(r"\| \d", line) else []
         if numbers:
@@ -146,14 +149,25 @@ QUESTIONS = (
 )  # fmt: skip
 
 
-def measured(question: Question, tools: list[Contender], folder: Path) -> list[Spot]:
+def measured(question: Question, tools: list[Contender], bench: Bench) -> list[Spot]:
     """What is asked, size by size."""
-    bench = Bench(folder, itertools.count())
-    found = []
+    found: list[Spot] = []
     for size in question.sizes:
         print(f"{question.title}: {size:,} {question.x}", file=sys.stderr)
-        found += question.ask(question, size, tools, bench)
+        try:
+            found.extend(question.ask(question, size, tools, bench))
+        except (CommandFailed, subprocess.CalledProcessError) as failure:
+            print(f"  {failure}", file=sys.stderr)
+            bench.failed.append(question.name)
     return found
+
+
+def merged(before: Sequence[Spot], fresh: Sequence[Spot]) -> list[Spot]:
+    """All spots in the order of before; what was measured now takes the place of the same question and tool."""
+    again = {(spot.question, spot.tool) for spot in fresh}
+    kept = [spot for spot in before if (spot.question, spot.tool) not in again]
+    order = list(dict.fromkeys((spot.question, spot.tool) for spot in (*before, *fresh)))
+    return sorted((*kept, *fresh), key=lambda spot: order.index((spot.question, spot.tool)))
 
 
 def draw(spots: list[Spot]) -> None:
@@ -185,26 +199,28 @@ def draw(spots: list[Spot]) -> None:
         picture("tip", "The tip of the state branch", "reconciles before", "files", tip, lambda spot: spot.value)
 
 
-def main() -> None:
-    """Measure what is asked for, keep it, draw everything."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--peers-bin", type=Path, help="folder with snakemake, doit, ninja, make; else the PATH")
+def main() -> int:
+    """Measure what is asked for, keep it, draw everything; 1 where a tool failed."""
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "--peers-bin", type=existing_folder, help="folder with snakemake, doit, ninja, make; else the PATH"
+    )
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what was measured before")
-    options = chosen_rows(parser, [question.name for question in QUESTIONS])
+    options = chosen_rows(parser, [question.name for question in QUESTIONS], "question")
     spots = [Spot(**row) for row in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
     chosen = options.rows or [question.name for question in QUESTIONS]
-    for question in QUESTIONS if not options.draw else ():
-        if question.name not in chosen:
-            continue
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-            where = machine(Path(folder))
-            found = measured(question, contenders(options.peers_bin), Path(folder))
-        fresh = [replace(spot, machine=where) for spot in found]
-        gone = {spot.question for spot in fresh}
-        spots = [spot for spot in spots if spot.question not in gone] + fresh
+    asked = [question for question in QUESTIONS if question.name in chosen and not options.draw]
+    tools = contenders(options.peers_bin, (*QUICK_TOOLS, *SLOW_TOOLS)) if asked else []
+    failed: list[str] = []
+    for question in asked:
+        with working_folder(options.folder) as folder:
+            where = machine(folder)
+            found = measured(question, tools, Bench(folder, itertools.count(), failed))
+        spots = merged(spots, [replace(spot, machine=where) for spot in found])
         RESULTS.write_text("[\n" + ",\n".join(json.dumps(asdict(spot)) for spot in spots) + "\n]\n")
     draw(spots)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

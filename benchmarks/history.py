@@ -13,14 +13,12 @@ git, and wall seconds.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -30,6 +28,7 @@ from pathlib import Path
 from contenders import ROOT
 from generate import IDENTITY, Shape, generate, git
 from measure import machine
+from script import at_least_1, parser_of, run_script, working_folder
 
 sys.path.insert(0, str(ROOT))
 
@@ -165,14 +164,15 @@ def packed_bytes(mirror: Path) -> int:
 
 def main() -> None:
     """Make, measure, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--reconciles", type=int, default=10_000)
-    parser.add_argument("--changing", type=int, default=1, help="how many of the 100 stages change each time")
-    parser.add_argument("--every", type=int, default=1_000, help="measure after so many reconciles")
+    parser = parser_of(__doc__)
+    parser.add_argument("--reconciles", type=at_least_1, default=10_000, help="how many to make at the least")
+    parser.add_argument("--changing", type=at_least_1, default=1, help="how many of the 100 stages change each time")
+    parser.add_argument("--every", type=at_least_1, default=1_000, help="measure after so many reconciles")
     options = parser.parse_args()
+    if options.changing > STAGES:
+        parser.error(f"argument --changing: there are {STAGES} stages, of which {options.changing} cannot change")
     os.environ.update({name: value for name, value in IDENTITY.items() if "DATE" not in name})
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with working_folder() as folder:
         print(machine(folder))
         repository = open_repository(
             generate(folder / "repo", Shape(STAGES, remote=True)), None, {**os.environ, "RUNNER_HOME": f"{folder}/home"}
@@ -198,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from script import writable_folder
+
 KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -48,11 +50,14 @@ class CommandFailed(Exception):
 
 
 def measure(command: Command) -> Cost:
-    """Run `command` once; raises CommandFailed with the end of what it printed."""
+    """Run `command` once; raises CommandFailed with the end of what it printed.
+
+    It runs in a session of its own, where no Ctrl-C reaches it: `script.end_processes` ends all of it, or nothing.
+    """
     reader, writer = os.pipe()
     with tempfile.TemporaryFile() as printed, os.fdopen(reader) as costs:
         try:
-            subprocess.run(
+            keeper = subprocess.run(
                 [sys.executable, "-I", "-S", str(KEEPER), str(writer), *command.arguments],
                 cwd=command.folder,
                 env=dict(command.env),
@@ -60,15 +65,17 @@ def measure(command: Command) -> Cost:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                check=True,
+                start_new_session=True,
+                check=False,
             )
         finally:
             os.close(writer)
-        cost = Cost(**json.loads(costs.read()))
-        if cost.exit_code not in command.accepted:
+        cost = Cost(**json.loads(costs.read())) if keeper.returncode == 0 else None
+        if cost is None or cost.exit_code not in command.accepted:
             printed.seek(0)
             tail = printed.read().decode(errors="replace")[-2000:]
-            raise CommandFailed(f"{' '.join(command.arguments)} ended with {cost.exit_code}:\n{tail}")
+            how = f"ended with {cost.exit_code}" if cost else "could not be started"
+            raise CommandFailed(f"{' '.join(command.arguments)} {how}:\n{tail}")
     return cost
 
 
@@ -107,27 +114,40 @@ def machine(folder: Path) -> str:
     cores = len(os.sched_getaffinity(0))
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    filesystem = subprocess.run(
-        ["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True, check=True
-    ).stdout.strip()
     return (
         f"{_processor()}, {cores} cores, {memory_gib:.0f} GiB, Linux {platform.release().split('-')[0]}, "
-        f"{filesystem}, Python {platform.python_version()}, git {git}, "
+        f"{_file_system(folder)}, Python {platform.python_version()}, git {git}, "
         f"load {os.getloadavg()[0]:.1f} at the start"
     )
 
 
-def chosen_rows(parser: argparse.ArgumentParser, names: Sequence[str]) -> argparse.Namespace:
+def _file_system(folder: Path) -> str:
+    """The kind of file system a folder is on, and whether it is an ext4 without a journal.
+
+    There the kernel takes no inode that was freed in the last minutes, and looks for another one at each new file.
+    """
+    device = os.stat(folder).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    rows = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    kind = next((row[row.index("-") + 1] for row in rows if row[2] == number), "unknown file system")
+    journal = Path(f"/sys/fs/ext4/{Path(f'/sys/dev/block/{number}').resolve().name}/journal_task")
+    without = kind == "ext4" and journal.exists() and journal.read_text().strip() == "<none>"
+    return f"{kind} without a journal" if without else kind
+
+
+def chosen_rows(parser: argparse.ArgumentParser, names: Sequence[str], what: str = "row") -> argparse.Namespace:
     """What the command line says, with `rows`, some of these names or none, and `folder`, where to work.
 
-    Ends the process with a message where a row is asked for that is not there.
+    Ends the process with a message where a row is asked for that is not there. `what`: how people call a row.
     """
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or some of: {', '.join(names)}")
-    parser.add_argument("--folder", type=Path, help="where to work; else the system's folder for temporary files")
+    parser.add_argument("rows", nargs="*", metavar=what.upper(), help=f"all, or some of: {', '.join(names)}")
+    parser.add_argument(
+        "--folder", type=writable_folder, help="where to work; else the system's folder for temporary files"
+    )
     options = parser.parse_args()
     unknown = set(options.rows) - set(names)
     if unknown:
-        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+        parser.error(f"no such {what}: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     return options
 
 

@@ -16,16 +16,16 @@ import itertools
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from contenders import AGAIN, EVIDENCE, GROUPS, OURS, ROOT, SHELL, Contender, contenders, environment
+from contenders import AGAIN, EVIDENCE, GROUPS, NAMES, OURS, ROOT, SHELL, Contender, contenders, environment
 from generate import Shape, change_parameter, generate, git, nodes
 from measure import Command, CommandFailed, Cost, chosen_rows, machine, measure, median_cost
 from results import Figure, load, merged, render, save, write_document
+from script import above_0, add_only, at_least_1, existing_folder, parser_of, run_script, working_folder
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -47,6 +47,8 @@ class Row:
     """Whether the tool remembers nothing: what it keeps beside the repository is removed before each run."""
     changed: bool = False
     """Whether one parameter was changed, and committed, since everything ran; of tools that know parameters."""
+    again: bool = False
+    """Whether ours is measured once more where it does not remember its last answer; so it is where one changed."""
     acts: bool = False
     """Whether the command is the one that runs stages, and not the one that only says what there is to do."""
     words: tuple[str, ...] = ()
@@ -69,6 +71,8 @@ class Bench:
 
     folder: Path
     numbers: Iterator[int]
+    failed: list[str] = field(default_factory=list)
+    """What was tried and failed, told on stderr then."""
 
     def fresh(self) -> Path:
         """A path below the bench that does not exist yet."""
@@ -76,7 +80,7 @@ class Bench:
 
 
 NOTHING_CHANGED = tuple(
-    Row(f"plan-{count}", f"Nothing changed, {count:,} stages", Shape(count, peers=True), first=False)
+    Row(f"plan-{count}", f"Nothing changed, {count:,} stages", Shape(count, peers=True), again=count == 1000)
     for count in (10, 100, 1000)
 )
 FIRST_RUN = tuple(
@@ -136,6 +140,7 @@ def figures(row: Row, tools: list[Contender], effort: Effort, bench: Bench) -> I
                 cost = question(row, tool, effort, bench)
             except CommandFailed as failure:
                 print(f"  {name}: {failure}", file=sys.stderr)
+                bench.failed.append(name)
                 continue
             print(f"  {name}: {cost.cpu_seconds:.3f} CPU s, {cost.wall_seconds:.3f} s", file=sys.stderr)
             yield Figure.of(row.name, row.title, name, tool.version, cost)
@@ -155,7 +160,7 @@ def _questions(row: Row, tool: Contender) -> list[tuple[str, Question]]:
         return []
     own, lock = partial(nothing_to_do, recorded=False), partial(nothing_to_do, recorded=True)
     if tool.name == OURS:
-        again = [(AGAIN, partial(nothing_to_do, recorded=False, again=True))] if row.changed else []
+        again = [(AGAIN, partial(nothing_to_do, recorded=False, again=True))] if row.changed or row.again else []
         return [(OURS, own), *again, *([] if row.cold or row.changed or row.acts else [(EVIDENCE, lock)])]
     return [(tool.name, lock if tool.from_lock else own)]
 
@@ -230,8 +235,8 @@ def started(row: Row, tool: Contender, effort: Effort, bench: Bench) -> Cost:
     return median_cost(lambda: command, runs=effort.runs, warm_up=effort.warm_up, budget_seconds=effort.budget_seconds)
 
 
-def main() -> None:
-    """Measure the rows asked for, print the table, and write it unless told otherwise."""
+def main() -> int:
+    """Measure the rows asked for, print the table, and write it unless told otherwise; 1 where a tool failed."""
     options = _options()
     chosen = options.rows or (QUICK if options.quick else [row.name for row in ROWS])
     effort = Effort(
@@ -240,12 +245,14 @@ def main() -> None:
         budget_seconds=options.budget_seconds,
         full=options.full,
     )
-    tools = [tool for tool in contenders(options.peers_bin) if not options.only or tool.name in options.only]
+    tools = contenders(options.peers_bin, options.only or NAMES)
+    if not tools:
+        return 1
     measured: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        where = machine(Path(folder))
+    with working_folder(options.folder) as folder:
+        where = machine(folder)
         print(where, file=sys.stderr)
-        bench = Bench(Path(folder), itertools.count())
+        bench = Bench(folder, itertools.count())
         for row in ROWS:
             if row.name in chosen:
                 print(row.title, file=sys.stderr)
@@ -255,19 +262,22 @@ def main() -> None:
         kept = merged(load(RESULTS), measured, where)
         save(RESULTS, kept)
         write_document(DOCUMENT, kept, [row.name for row in ROWS])
+    return int(bool(bench.failed))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="small rows, one run each, nothing written")
     parser.add_argument("--full", action="store_true", help="DVC's long first runs too")
     parser.add_argument("--dry", action="store_true", help="print the table, write nothing")
-    parser.add_argument("--runs", type=int, default=5, help="measured runs after the warm-up; the median counts")
-    parser.add_argument("--budget-seconds", type=float, default=120.0, help="fewer runs of what takes longer")
-    parser.add_argument("--only", action="append", default=[], metavar="TOOL", help="runner, DVC, make, ...")
-    parser.add_argument("--peers-bin", type=Path, help="folder with snakemake, doit, ninja, make; else the PATH")
+    parser.add_argument("--runs", type=at_least_1, default=5, help="measured runs after the warm-up; the median counts")
+    parser.add_argument("--budget-seconds", type=above_0, default=120.0, help="fewer runs of what takes longer")
+    add_only(parser, "TOOL", NAMES)
+    parser.add_argument(
+        "--peers-bin", type=existing_folder, help="folder with snakemake, doit, ninja, make; else the PATH"
+    )
     return chosen_rows(parser, [row.name for row in ROWS])
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

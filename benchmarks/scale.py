@@ -11,10 +11,10 @@ itself does: how it grows with the number of stages that stand, and with the num
 
 from __future__ import annotations
 
-import argparse
 import functools
 import multiprocessing
 import resource
+import signal
 import statistics
 import sys
 import threading
@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from script import above_0, at_least_1, parser_of, run_script
 
 from runner.core.actions import Action
 from runner.core.digests import md5_hex
@@ -292,17 +294,21 @@ def grown(stages: int) -> list[Row]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--stages", type=int, nargs="*", default=None, metavar="N")
-    parser.add_argument("--writers", type=int, nargs="*", default=None, metavar="N")
-    parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="how often each of them publishes")
-    parser.add_argument("--try-seconds", type=float, default=0.15, metavar="SECONDS", help="what one try takes them")
+    parser = parser_of(__doc__)
+    parser.add_argument("--stages", type=at_least_1, nargs="+", metavar="N", help="sizes of repositories")
+    parser.add_argument("--writers", type=at_least_1, nargs="+", metavar="N", help="how many runners meet")
+    parser.add_argument(
+        "--every", type=above_0, default=60.0, metavar="SECONDS", help="how often each of them publishes"
+    )
+    parser.add_argument("--try-seconds", type=above_0, default=0.15, metavar="SECONDS", help="what one try takes them")
     arguments = parser.parse_args()
     is_asked = arguments.stages is not None or arguments.writers is not None
     stages = arguments.stages or ([] if is_asked else [1_000, 10_000, 100_000])
     writers = arguments.writers or ([] if is_asked else [1, 10, 100])
     for count in stages:
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process takes this over; it is ended by us
         with multiprocessing.get_context("spawn").Pool(1) as pool:
+            signal.signal(signal.SIGINT, heard)
             told(
                 f"{count:,} stages in {max(1, count // STAGES_OF_A_PIPELINE):,} pipelines", pool.apply(grown, (count,))
             )
@@ -318,4 +324,4 @@ def told(title: str, rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -10,7 +10,6 @@ writers meet all the time. What is timed is a publication, from the bytes to the
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from generate import IDENTITY
 from measure import machine
+from script import at_least_1, not_below_0, parser_of, run_script, working_folder
 
 _WRITER = """
 import json, os, sys, time
@@ -106,7 +106,14 @@ def race(folder: Path, commits: list[str], slow_seconds: float) -> tuple[list[li
             "1",
         ]
         running.append(
-            subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environ,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # no Ctrl-C comes there: the folder's end ends them
+            )
         )
     for process in running:
         _, err = process.communicate()
@@ -118,13 +125,14 @@ def race(folder: Path, commits: list[str], slow_seconds: float) -> tuple[list[li
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--writers", type=int, default=8)
-    parser.add_argument("--records", type=int, default=100)
-    parser.add_argument("--slow", type=float, default=0.0, metavar="SECONDS")
+    parser = parser_of(__doc__)
+    parser.add_argument("--writers", type=at_least_1, default=8, help="how many write at once")
+    parser.add_argument("--records", type=at_least_1, default=100, help="how many records each of them makes")
+    parser.add_argument(
+        "--slow", type=not_below_0, default=0.0, metavar="SECONDS", help="how much longer the first one's tries take"
+    )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with working_folder() as folder:
         commits_wanted = world(folder, arguments.writers, arguments.records)
         before = cpu_seconds()
         seconds, whole = race(folder, commits_wanted, arguments.slow)
@@ -162,4 +170,4 @@ def told(what: str, seconds: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
