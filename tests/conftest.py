@@ -28,6 +28,10 @@ _GIT_CONFIG = """\
     auto = false
 """
 
+# The workers of a test run share the cores: where each library has threads for all of them, they wait for each other.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 # The same examples each time, and no clock: what a busy machine does must not decide. For new examples say
 # `--hypothesis-profile default`.
 hypothesis.settings.register_profile(

@@ -130,11 +130,10 @@ def test_a_search_that_is_killed_in_any_trial_goes_on_to_the_same_bytes(tmp_path
             ]
         for name in (f"{search}-alone", f"{search}-killed"):
             words[name] = [*words_of(own), *OUTPUTS]
-    kills = [1, 2, 4, 5, 9, 11, 12]
+    kills = [1, 4, 9, 12]
 
     def lives(chosen: str, killed_at: str) -> list[list[int]]:
         environ = {**os.environ, "FITS": "fits", "KILLED_AT": killed_at, "PYTHONPATH": os.pathsep.join(sys.path)}
-        environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         asked = json.dumps({name: told for name, told in words.items() if name.endswith(chosen)})
         done = subprocess.run([sys.executable, "-P", "-c", LIVES, asked], env=environ, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
