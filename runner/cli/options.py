@@ -185,7 +185,7 @@ def _plan(commands: Any) -> None:
     calls = ("plan", "plan my-branch --all", "plan --out plan.json")
     parser = _command(commands, "plan", help_, "plan", "plan", *calls, more=more)
     _rev(parser)
-    parser.add_argument("--all", action="store_true", help="also list the stages that are kept")
+    parser.add_argument("--all", action="store_true", help="list every stage, also those that are kept")
     parser.add_argument("--out", metavar="FILE", help="also write the plan to a file, for `runner apply`")
     parser.add_argument("--fetch", action="store_true", help="ask the remote for the newest state first")
     parser.add_argument(

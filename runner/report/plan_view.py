@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,10 @@ _PHRASE = {
 }
 _ORDER = tuple(_PHRASE)
 _MOST_REASONS = 4
+_MOST_LINES = 25
+"""Of one action in one pipeline; a plan of a thousand stages is not read line by line."""
+_ALL_SHOWN = (Action.FAILED, Action.REMOVE)
+"""However many there are: somebody has to look at each."""
 _LONGEST_NAME = 60
 _QUIET = (Action.KEEP, Action.WAIT)
 _SHORT_SECONDS = 1.0
@@ -136,7 +141,7 @@ def plan_text(
     """The plan for a terminal: what changes, stage by stage with the time it may take, and one line for what stays."""
     lines = [*ground_text(plan, ground, style), *_purpose_text(plan.purpose, style), ""]
     shown = [line for line in plan.lines if every or line.reformed or line.action is not Action.KEEP]
-    lines.extend(_steps(shown, style, price))
+    lines.extend(_steps(shown, style, price, every=every))
     if shown:
         lines.append("")
     lines.append(summary_line(plan, style, ground))
@@ -262,13 +267,21 @@ def _ground_line(title: str, name: str, facts: Sequence[str], style: Style) -> s
     return f"{style.dim(title.ljust(8))}  {style.bold(name)}  {text}".rstrip()
 
 
-def _steps(steps: Sequence[Line], style: Style, price: Price | None) -> Iterable[str]:
-    """A line for each step and each of its reasons; below the names of pipelines where there are several."""
-    times = _times(price)
-    longest = max((cell_width(text) for text in times.values()), default=0)
+def _steps(lines: Sequence[Line], style: Style, price: Price | None, *, every: bool) -> Iterable[str]:
+    """A line for each step and each of its reasons; below the names of pipelines where there are several.
+
+    Of many with the same action the first are shown, unless `every` asks for all, and how many more there are.
+    """
     groups: dict[str, list[Line]] = {}
-    for step in steps:
-        groups.setdefault(step.address.pipeline, []).append(step)
+    for line in lines:
+        groups.setdefault(line.address.pipeline, []).append(line)
+    left_out: dict[str, Counter[Action]] = {}
+    if not every:
+        for pipeline, group in groups.items():
+            groups[pipeline], left_out[pipeline] = _first_of_each(group)
+    steps = [step for group in groups.values() for step in group]
+    times = _times(price, steps)
+    longest = max(map(cell_width, times.values()), default=0)
     names = {step.address: style.safe(step.address.stage) for step in steps}
     width = min(max(map(cell_width, names.values()), default=0), _LONGEST_NAME)
     actions = {step.action for step in steps}
@@ -287,19 +300,35 @@ def _steps(steps: Sequence[Line], style: Style, price: Price | None) -> Iterable
             yield f"{indent}{labels[step.action]}  {name}  {time}{first}".rstrip()
             for text in more:
                 yield " " * start + text
+        if rest := left_out.get(pipeline):
+            words = ", ".join(f"{rest[action]} more {_PHRASE[action]}" for action in _ORDER if rest[action])
+            yield style.dim(f"{indent}and {words}; --all lists them")
+
+
+def _first_of_each(lines: Sequence[Line]) -> tuple[list[Line], Counter[Action]]:
+    """The first lines of each action, as many as are shown, in their order; and how many are left out."""
+    seen: Counter[Action] = Counter()
+    shown = []
+    for line in lines:
+        seen[line.action] += 1
+        if seen[line.action] <= _MOST_LINES or line.action in _ALL_SHOWN:
+            shown.append(line)
+    return shown, seen - Counter(line.action for line in shown)
 
 
 def _label(action: Action, verb: int, style: Style) -> str:
     return sign(action, style) + " " + style.paint(_SIGN[action][1], action.value.ljust(verb))
 
 
-def _times(price: Price | None) -> dict[Address, str]:
-    """What each stage may take, where any takes so long that people ask."""
+def _times(price: Price | None, steps: Iterable[Line]) -> dict[Address, str]:
+    """What each of the stages may take, where any takes so long that people ask."""
     if price is None or all(estimate.seconds < _SHORT_SECONDS for estimate in price.estimates.values()):
         return {}
+    known = ((step.address, price.estimates.get(step.address)) for step in steps)
     return {
         address: f"~{duration(estimate.seconds)}" if estimate.seconds >= _SHORT_SECONDS else "<1 s"
-        for address, estimate in price.estimates.items()
+        for address, estimate in known
+        if estimate is not None
     }
 
 

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from runner.core.actions import Action
 from runner.core.nouns import Address
+from runner.core.outline import Line, Outline
 from runner.core.records import RunFacts
 from runner.errors import HostError
 from runner.parts import Result as Reconciled
 from runner.report.compare_view import Result, Side, compare_json, compare_text
+from runner.report.plan_view import Ground, plan_text
 from runner.report.result_view import metric_lines, result_line
 from runner.report.style import (
     Style,
@@ -224,3 +227,32 @@ def test_of_many_files_of_metrics_so_many_are_shown_that_the_last_line_is_seen()
     told = metric_lines([run], PLAIN)
     assert len(told) == 12
     assert "and 11 files more" in told[-1]
+
+
+def _outline(*stages: tuple[str, str, Action, int]) -> Outline:
+    """A plan with so many stages of each pipeline, name and action, one kind after the other."""
+    lines = tuple(
+        Line(Address(pipeline, f"{name}{number}"), action, ("why",), None, None)
+        for pipeline, name, action, count in stages
+        for number in range(count)
+    )
+    return Outline("d" * 40, None, "", lines, (), (), has_specs=True)
+
+
+def test_of_many_stages_with_one_action_the_first_are_listed_and_the_others_counted() -> None:
+    kinds = [("big", "r", Action.RUN, 30), ("big", "w", Action.WAIT, 900), ("big", "f", Action.FAILED, 40)]
+    outline = _outline(*kinds, ("small", "k", Action.KEEP, 3), ("small", "s", Action.RUN, 2))
+    text = plan_text(outline, PLAIN, Ground())
+    assert [text.count(f" {name}") for name in ("run ", "wait ", "failed ", "keep ")] == [25 + 2, 25, 40, 0]
+    assert "    and 5 more to run, 875 more waiting; --all lists them\n  small\n" in text
+    assert text.index(" r24 ") < text.index(" w0 ") < text.index(" f39 ") < text.index(" 875 more")
+    assert "32 to run, 900 waiting, 40 failed, 3 to keep." in text
+    full = plan_text(outline, PLAIN, Ground(), every=True)
+    assert full.count(" why\n") == len(outline.lines)
+    assert "--all" not in full
+
+
+def test_a_plan_that_can_be_read_at_once_leaves_nothing_out() -> None:
+    text = plan_text(_outline(("p", "r", Action.RUN, 25), ("p", "w", Action.WAIT, 25)), PLAIN, Ground())
+    assert text.count(" why\n") == 50
+    assert "--all" not in text
