@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FILE_LIMIT_BYTES = 64 << 20
 """Of one file of a state; the runner writes none that is larger."""
+_FIRST_RECORDS, _MOST_RECORDS = 200, 3200
+"""How many records are asked for at first, and at most at a time."""
 _STANDING = "stands"
 _LOOKED_BACK = 4
 """So many commits before one may have what was remembered; more were made elsewhere."""
@@ -345,21 +347,18 @@ class State:
         data = self._file(path) or b""
         return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
-    def records(self, limit: int | None = None) -> Iterator[Record]:
-        """Records of the ledger, the newest first."""
+    def records(self) -> Iterator[Record]:
+        """Records of the ledger, the newest first; few are read as long as few are asked for."""
         tree = self._reader.tree(self.root_tree)
-        below = layout.RECORDS.removeprefix(layout.ROOT + "/")
-        paths = tree.below(below)[::-1][:limit]
-        blobs = self._reader.blobs([tree.files[path].oid for path in paths], _FILE_LIMIT_BYTES)
-        for path in paths:
-            yield parse_record(blobs[tree.files[path].oid])
-        left = None if limit is None else limit - len(paths)
-        for path in reversed(self.segments()):
-            for line in reversed(self._segment(path)):
-                if left is not None and left <= 0:
-                    return
-                left = None if left is None else left - 1
-                yield parse_record(line)
+        paths = tree.below(layout.RECORDS.removeprefix(layout.ROOT + "/"))[::-1]
+        begin, size = 0, _FIRST_RECORDS
+        while batch := paths[begin : begin + size]:
+            blobs = self._reader.blobs([tree.files[path].oid for path in batch], _FILE_LIMIT_BYTES)
+            for path in batch:
+                yield parse_record(blobs[tree.files[path].oid])
+            begin, size = begin + size, min(4 * size, _MOST_RECORDS)
+        for segment in reversed(self.segments()):
+            yield from map(parse_record, reversed(self._segment(segment)))
 
     def shares_record(self, other: State, sequence: int) -> bool:
         """Whether both ledgers have the same record under a number, as a file of its own."""

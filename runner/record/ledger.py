@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from runner import __version__
@@ -211,7 +212,7 @@ def _is_recorded(base: State, run: RunFacts) -> bool:
     if _states(base.record(number), run):
         return True
     is_dropped = succeeded and run.reason != "remade"
-    return not is_dropped and any(_states(record, run) for record in base.records(_LOOKED_BACK))
+    return not is_dropped and any(_states(record, run) for record in islice(base.records(), _LOOKED_BACK))
 
 
 def _states(record: Record | None, run: RunFacts) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from runner.core.actions import Action
 from runner.core.naming import find_stage, find_stages
@@ -18,7 +18,7 @@ from runner.values import dataclass
 from runner.wiring.clone import Clone
 
 _SEARCHED = 50_000
-_FIRST_PAGE = 200
+_RECENT = 200
 _LISTED = "`runner runs list` shows them"
 
 
@@ -290,17 +290,29 @@ def _log_here(clone: Clone, run_id: str, size_bytes: int | None) -> str | None:
 
 def _last_run(clone: Clone, name: str) -> tuple[int | None, RunFacts]:
     waiting = clone.waiting_runs()
-    if not waiting or clone.state() is not None:
-        wanted = find_recorded(clone, name, _known_stages(clone, the_state(clone)))
-    else:
-        wanted = find_recorded(clone, name, [run.address for run in waiting])
+    state = the_state(clone) if not waiting or clone.state() is not None else None
+    recorded = runs_of(state) if state is not None else iter(())
+    recent = list(islice(recorded, _RECENT))
+    known = {run.address for run in (*waiting, *(run for _, run in recent))}
+    wanted = _meant(clone, name, known, state)
     for run in sorted(waiting, key=lambda run: run.started_at, reverse=True):
         if run.address in wanted:
             return None, run
-    for record, run in runs_of(the_state(clone)):
+    for record, run in chain(recent, recorded):
         if run.address in wanted:
             return record.sequence, run
     raise InputError(f"{name} has no recorded run", "a stage that is kept by evidence, or never ran, has no log")
+
+
+def _meant(clone: Clone, name: str, recent: set[Address], state: State | None) -> list[Address]:
+    """Every stage that a name stands for; the whole ledger is only read where what is recent and what stands do not
+    tell. Raises InputError."""
+    if state is None:
+        return find_recorded(clone, name, sorted(recent))
+    try:
+        return find_stages(name, sorted({*recent, *state.addresses()}))
+    except InputError:
+        return find_recorded(clone, name, _known_stages(clone, state))
 
 
 def runs_of(state: State) -> Iterator[tuple[Record, RunFacts]]:
@@ -315,17 +327,8 @@ def records_of(state: State, beyond: State | None = None) -> Iterator[Record]:
 
     `beyond` is a ledger whose records are known: of one that began as its copy only the others are read.
     """
-    seen = 0
     try:
-        if beyond is not None:
-            yield from state.records_beyond(beyond)
-            return
-        for limit in (_FIRST_PAGE, _SEARCHED):
-            records = list(state.records(limit))
-            yield from records[seen:]
-            seen = len(records)
-            if seen < limit:
-                return
+        yield from state.records_beyond(beyond) if beyond is not None else islice(state.records(), _SEARCHED)
     except BadRecord as error:
         raise _damaged(state, error) from error
 
