@@ -145,7 +145,7 @@ QUESTIONS = (
     Question("same", "Unchanged files outside the repository", (100, 1000, 10_000, 100_000), FILES, of_data,
              data="unchanged"),
     Question("links", "A check-out by link", (100, 1000, 10_000, 100_000), FILES, of_data, data="check-out"),
-    Question("history", "A state commit", (2000,), "reconciles before", of_history),
+    Question("history", "A state commit", (10_000,), "reconciles before", of_history),
 )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runner.execute.watch import CLOSED, NAMED, WRITTEN, Watch
-from runner.execute.written import TICK_NS, Snapshot, Written, compared, is_folder, root_of, scanned, snapshot, value_of
+from runner.execute.written import Snapshot, Written, compared, is_folder, root_of, scanned, snapshot, value_of
+from runner.process.private_folder import TICK_NS
 
 
 class Changes:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from runner.process.private_folder import TICK_NS
 from runner.values import dataclass
 
 Snapshot = Mapping[str, tuple[int, ...]]
@@ -21,8 +22,6 @@ itself, that is device and mode (and inode, for the worktree); of all else devic
 in ns and mode."""
 
 _ROOT = "."
-TICK_NS = 20_000_000
-"""Clocks of file systems go on in steps of some milliseconds: two writes within one cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True)

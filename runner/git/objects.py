@@ -70,10 +70,14 @@ class ObjectPipe:
             finally:
                 self._asker = None
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the process is there and nobody asks it anything now."""
-        return self._open is not None and not self._lock.locked()
+    def heads_if_idle(self, names: Sequence[str]) -> list[Found | None] | None:
+        """Objects without contents, where the process is there and nobody asks it anything now; else None."""
+        if self._open is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return [head for batch in _batches(names, len("contents ")) for head in self._answers(batch, -1)]
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """End the process, if there is one."""

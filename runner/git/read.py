@@ -406,8 +406,8 @@ class Reader:
 
     def _heads(self, names: Sequence[str]) -> list[Found | None]:
         """Objects without contents: by the process that gives contents, where it is there and has nothing to do."""
-        pipe = self._contents if self._contents.is_idle else self._headers
-        return self._answers(pipe, names, -1)
+        heads = self._contents.heads_if_idle(names)
+        return self._answers(self._headers, names, -1) if heads is None else heads
 
     def _data(self, what: str, found: Found | None, limit_bytes: int) -> bytes:
         if found is None:

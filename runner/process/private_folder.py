@@ -13,7 +13,7 @@ from runner.side_by_side import kernel_threads, side_by_side
 
 Vacant = tuple[int, int]
 """When a private folder and the one that is kept in it were last changed, in ns: what no program can set."""
-_TICK_NS = 20_000_000
+TICK_NS = 20_000_000
 """Clocks of file systems go on in steps of some milliseconds: two changes within one cannot be told apart."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MANY = 512
@@ -35,7 +35,7 @@ def discard(folder: Path) -> None:
 
 def settled(since: Vacant | None) -> Vacant | None:
     """What `vacate` said, where any change from now on is sure to show; else None."""
-    return since if since is not None and max(since) + _TICK_NS < time.time_ns() else None
+    return since if since is not None and max(since) + TICK_NS < time.time_ns() else None
 
 
 def vacate(folder: Path, keep: str, since: Vacant | None = None) -> Vacant | None:

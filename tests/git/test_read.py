@@ -517,6 +517,17 @@ def test_a_question_within_a_question_is_no_deadlock(git_repo: MakeRepo) -> None
         assert reader.blob(oids[0])  # and one that is given up half-way disturbs nobody
 
 
+def test_whether_an_object_is_there_is_told_while_others_are_being_read(git_repo: MakeRepo) -> None:
+    repo = git_repo(FILES)
+    with Reader.discover(repo.path) as reader, ThreadPoolExecutor(1) as pool:
+        oids = [entry.oid for entry in reader.tree(repo.head).files.values()]
+        with reader.each_blob(oids, limit_bytes=100) as blobs:
+            next(blobs)
+            assert pool.submit(reader.exists, oids[0]).result(timeout=60)
+        assert reader.exists(oids[0])
+        assert reader.counts["processes"] == 3  # one found the clone, one gives contents, one is beside it
+
+
 def test_a_question_that_an_error_ended_keeps_nobody_waiting_however_long_the_error_is_kept(
     git_repo: MakeRepo,
 ) -> None:
