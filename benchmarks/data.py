@@ -30,9 +30,10 @@ from script import above_0, add_only, at_least_1, parser_of, run_script, working
 
 PROJECT = "apiVersion: runner/v1\nkind: Project\nmetadata: {name: data}\nspec:\n  specs: [dvc.yaml]\n"
 MAKER = Path(__file__).with_name("make_files.py")
+CHECK_OUT = MAKER.with_name("check_out.py")
 RUNNER = (sys.executable, "-m", "runner")
 DVC = str(Path(sys.executable).with_name("dvc"))
-WHATS = ("runner", "dvc", "md5sum", "cp", "git", "find", "rm")
+WHATS = ("runner", "runner's", "dvc", "md5sum", "cp", "git", "find", "rm")
 """The first words of what is measured."""
 
 
@@ -134,6 +135,12 @@ def checked_out(data: Data, bench: Bench) -> Iterator[tuple[str, Callable[[], Co
         _next_turn(repository)
         return _less_its_stage(repository)
 
+    def only_placed() -> Cost:
+        shutil.rmtree(source.parent / "placed", ignore_errors=True)
+        index = repository.parent / "home/.cache/gitops-runner/hashes.sqlite"
+        places = (index, repository / ".dvc/cache", repository / "data.dvc", source.parent / "placed")
+        return _measured((sys.executable, str(CHECK_OUT), *map(str, places)), repository)
+
     def checkout() -> Cost:
         shutil.rmtree(project / "out")
         return _measured((DVC, "checkout", "-q"), project)
@@ -146,6 +153,7 @@ def checked_out(data: Data, bench: Bench) -> Iterator[tuple[str, Callable[[], Co
         linked()
         return _measured(("rm", "-rf", "links"), source.parent)
 
+    yield "runner's check-out alone", only_placed
     yield "runner reconcile, less the command", placed
     yield "dvc checkout, hard links", checkout
     yield "cp -rl", linked
