@@ -36,7 +36,10 @@ _COMMIT_LIMIT_BYTES = 4 << 20
 """A folder of half a million files, and a message longer than any book: nobody has more by honest means."""
 _SMALL_BYTES = 64 << 10
 _PATIENCE_SECONDS = 120.0
-_PARTS_LIMIT = 100_000
+_KEPT_ENTRIES = 400_000
+"""So many entries of trees are remembered, some 300 bytes each: whoever goes on for weeks sees new trees every day."""
+_FEW_TREES, _MANY_TREES = 16, 128
+"""Names of trees: the last few are remembered however large they are, and more than many never."""
 _CHARSET = regex(
     r"(utf-(8|16|32)|ascii|iso(8859|2022)|cp|koi8|mac|gb|big5|euc|shift|hz|johab|tis-620|kz1048|ptcp154|hp-roman8)[\w-]*"
 )
@@ -78,6 +81,8 @@ class Reader:
         self._contents = ObjectPipe(self._command, self._env, contents=True, counts=self.counts)
         self._headers = ObjectPipe(self._command, self._env, contents=False, counts=self.counts)
         self._parts: dict[str, Part] = {}
+        self._entries = 0
+        """Of all parts together."""
         self._trees: dict[str, Tree] = {}
         self._commits: dict[str, Commit] = {}
 
@@ -162,9 +167,8 @@ class Reader:
             tree = self._trees.get(commit.tree) or self._read_tree(commit.tree)
         else:
             tree = self._read_tree(commit_or_tree)
-        if len(self._trees) > 64:
-            self._trees.clear()
         self._trees[commit_or_tree] = self._trees[tree.oid] = tree
+        self._forget_old_trees()
         return tree
 
     def blob(self, oid: str, limit_bytes: int = BLOB_LIMIT_BYTES) -> bytes:
@@ -428,16 +432,26 @@ class Reader:
         return Tree(found.oid, root, self._parts_of)
 
     def _parts_of(self, oids: Sequence[str]) -> Mapping[str, Part]:
-        if len(self._parts) > _PARTS_LIMIT:
+        if self._entries > _KEPT_ENTRIES:
             self._parts.clear()
+            self._entries = 0
         missing = [oid for oid in oids if oid not in self._parts]
         for oid, found in zip(missing, self._answers(self._contents, missing, _TREE_LIMIT_BYTES), strict=True):
             if found is None or found.kind != "tree":
                 raise _missing(oid)
             if found.data is None:
                 raise too_large(f"the tree {oid}", found.size_bytes, _TREE_LIMIT_BYTES)
-            self._parts[oid] = parse_tree(found.data or b"", len(oid) // 2)
+            part = self._parts[oid] = parse_tree(found.data or b"", len(oid) // 2)
+            self._entries += 1 + len(part.files) + len(part.folders)
         return self._parts
+
+    def _forget_old_trees(self) -> None:
+        """The oldest first: what a reconcile works with are the last ones."""
+        kept = sum(tree.listed for tree in self._trees.values())
+        for name in list(self._trees)[:-_FEW_TREES]:
+            if len(self._trees) <= _MANY_TREES and kept <= _KEPT_ENTRIES:
+                return
+            kept -= self._trees.pop(name).listed
 
     def _unknown_revision(self, rev: str) -> InputError:
         names = [name.split("/", 2)[2] for name in self.refs("refs/heads/", "refs/remotes/", "refs/tags/")]

@@ -88,6 +88,11 @@ class Tree:
         self._paths: list[str] | None = None
 
     @property
+    def listed(self) -> int:
+        """How many paths it keeps in memory: none as long as nobody has asked for all of them."""
+        return len(self._files or ()) + len(self._folders)
+
+    @property
     def files(self) -> dict[str, TreeEntry]:
         """Blobs, symlinks and submodules by path; in no order."""
         if self._files is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import HostError, InputError
-from runner.git import objects
+from runner.git import objects, read
 from runner.git.objects import DamagedObjects
 from runner.git.read import Reader
 from runner.git.tree import TreeEntry
@@ -565,3 +565,18 @@ def test_reading_imports_neither_gitpython_nor_what_the_mirror_needs() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert not {"git", "gitdb", "tempfile", "difflib", "runner.git.mirror"} & set(done.stdout.split())
+
+
+def test_a_reader_that_goes_on_for_weeks_remembers_only_so_much_of_the_trees_it_saw(
+    git_repo: MakeRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "_KEPT_ENTRIES", 60)
+    repo = git_repo(FILES)
+    commits = [repo.commit({f"kept/{number}": "x"}) for number in range(20)]
+    with Reader.discover(repo.path) as reader:
+        for number, commit in enumerate(commits):
+            assert reader.tree(commit).get(f"kept/{number}") is not None
+            assert {f"kept/{earlier}" for earlier in range(number + 1)} < set(reader.tree(commit).files)
+        assert sum(len(part.files) for part in reader._parts.values()) < 60 + 20 + len(FILES) < sum(range(20))
+        assert len(reader._trees) <= 18
+        assert sorted(reader.tree(commits[0]).files) == sorted([*FILES, "kept/0"])
