@@ -74,6 +74,9 @@ _WRITE_CONFIG = (
     ("core.logAllRefUpdates", "false"),
     ("fastimport.unpackLimit", "0"),  # one pack and one fsync for a commit, instead of one for each object
     ("transfer.unpackLimit", "1"),
+    # With bitmaps a push looks at every object that is newer than they are: five times the work of one without.
+    ("pack.useBitmaps", "false"),
+    ("repack.writeBitmaps", "false"),
     ("submodule.recurse", "false"),
     ("push.followTags", "false"),
     ("http.lowSpeedLimit", "1000"),  # bytes a second, for a minute: then the connection counts as dead
