@@ -36,7 +36,7 @@ _COMMIT_LIMIT_BYTES = 4 << 20
 """A folder of half a million files, and a message longer than any book: nobody has more by honest means."""
 _SMALL_BYTES = 64 << 10
 _PATIENCE_SECONDS = 120.0
-_KEPT_ENTRIES = 400_000
+_KEPT_ENTRIES = 200_000
 """So many entries of trees are remembered, some 300 bytes each: whoever goes on for weeks sees new trees every day."""
 _FEW_TREES, _MANY_TREES = 16, 128
 """Names of trees: the last few are remembered however large they are, and more than many never."""
