@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.core.commands import commands_of
 from runner.core.lock import lock_entry
 from runner.core.nouns import EnvironmentSpec, Out, Stage, Trust
 from runner.core.plan import Step, Walk
@@ -190,7 +191,7 @@ def _stage_run(
     if stage.uses:
         env = _with_own_command(room, stage, env)
     return StageRun(
-        commands=stage.cmd,
+        commands=commands_of(stage),
         shell=context.shell,
         worktree=room.tree.folder,
         wdir=stage.wdir,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.core.canonical import canonical_digest, plain_digest
+from runner.core.commands import leaning_line
 from runner.core.nouns import Address, Desired, Holdout, LockEntry, Notice, Project, Stage, TrackedData
 from runner.errors import Finding, Place, SpecError
 from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places, yaml12
@@ -233,6 +234,8 @@ class _Reader:
                     Notice(f"`{name}` of the Pipeline {loaded.pipeline.name} is not handled yet", loaded.pipeline.place)
                 )
             for stage in loaded.pipeline.stages:
+                if (said := leaning_line(stage)) is not None:
+                    self._notices.append(Notice(said, stage.place))
                 for name in stage.not_handled:
                     self._not_handled.append(
                         Notice(f"`{name}` of the stage {stage.address} is not handled yet", stage.place)

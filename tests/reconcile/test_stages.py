@@ -296,3 +296,17 @@ def test_as_many_stages_at_once_as_jobs_allow(tmp_path: Path, jobs: int) -> None
         running += 1 if sign == "+" else -1
         most = max(most, running)
     assert most == jobs
+
+
+def test_a_failure_in_the_middle_of_a_text_of_commands_is_a_failure(tmp_path: Path) -> None:
+    text = (
+        "stages:\n  s:\n    deps: [in]\n    outs: [o]\n    cmd: |\n      echo first\n      exit 3\n      echo 1 > o\n"
+    )
+    world = World.create(tmp_path, {"dvc.yaml": text, "in": "1\n"})
+    assert world.reconcile(ok=(3,)).actions == {"s": "failed"}
+    [failed] = world.runs()
+    assert (failed["outcome"]["exitCode"], failed["log"]["tail"]) == (3, "first")
+    world.edit({"dvc.yaml": text.replace("exit 3", "export A=1")})
+    told = world.runner("plan", ok=(2,)).stdout
+    assert "each line of `cmd` is run by a shell of its own, as by DVC; what is set of line 2" in told
+    assert world.reconcile().ran == ["s"]
