@@ -25,6 +25,9 @@ _LINEAR_REGRESSORS = (
     "HuberRegressor", "Lars", "LassoLars", "ARDRegression", "TheilSenRegressor",
 )  # fmt: skip
 
+_NOWHERE, _UNKNOWN = -1, -2
+"""Instead of a place among the columns of categories: none is set; the model itself has to say."""
+
 
 class NotCompiled(Exception):
     """A step that is not known here; says which."""
@@ -217,35 +220,52 @@ def _keys(values: Any) -> list[Any]:
 def _one_hot(step: Any, kinds: Sequence[str]) -> Callable[[Columns], Any]:
     import numpy
 
-    if step.handle_unknown not in ("error", "ignore") or getattr(step, "_infrequent_enabled", False):
-        raise NotCompiled("OneHotEncoder with rare categories")
-    dropped = step.drop_idx_ if step.drop_idx_ is not None else [None] * len(step.categories_)
+    if step.handle_unknown not in ("error", "ignore", "infrequent_if_exist"):
+        raise NotCompiled(f"OneHotEncoder with handle_unknown={step.handle_unknown}")
+    none = [None] * len(step.categories_)
+    dropped = step.drop_idx_ if step.drop_idx_ is not None else none
+    rare = step.infrequent_categories_ if getattr(step, "_infrequent_enabled", False) else none
     tables: list[dict[Any, int]] = []
+    unknown: list[int] = []
     width = 0
-    for categories, left_out in zip(step.categories_, dropped, strict=True):
-        table, number = {}, 0
-        for value, place in _places(categories).items():
-            if left_out is not None and place == left_out:
-                table[value] = -1
-                continue
-            table[value] = width + number
-            number += 1
-        width += number
-        tables.append(table)
-    strict = step.handle_unknown == "error"
+    for categories, together, left_out in zip(step.categories_, rare, dropped, strict=True):
+        table, count, gathered = _columns_of_one(categories, together, left_out)
+        tables.append({value: place if place == _NOWHERE else width + place for value, place in table.items()})
+        # What nobody has seen counts as rare, where anything is.
+        is_rare = step.handle_unknown == "infrequent_if_exist" and gathered >= 0
+        unknown.append(width + gathered if is_rare else _UNKNOWN if step.handle_unknown == "error" else _NOWHERE)
+        width += count
 
     def run(columns: Columns) -> Any:
         made = numpy.zeros((len(columns[0]), width))
-        for values, table in zip(columns, tables, strict=True):
+        for values, table, other in zip(columns, tables, unknown, strict=True):
             for row, value in enumerate(_keys(values)):
-                place = table.get(value, -2)
+                place = table.get(value, other)
                 if place >= 0:
                     made[row, place] = 1.0
-                elif place == -2 and strict:
+                elif place == _UNKNOWN:
                     raise Surprise
         return made
 
     return run
+
+
+def _columns_of_one(categories: Any, together: Any, left_out: int | None) -> tuple[dict[Any, int], int, int]:
+    """Of a one-hot column: which category sets which place, how many places there are, and that of the rare ones.
+
+    together: the rare categories, which share the last place; None where none are.
+    left_out: a category whose place, with all that share it, is dropped.
+    """
+    places = _places(categories)
+    rare = set() if together is None else set(_keys(together))
+    usual = [value for value in places if value not in rare]
+    numbers = {value: number for number, value in enumerate(usual)} | dict.fromkeys(rare, len(usual))
+    count = len(usual) + bool(rare)
+    if left_out is not None:
+        gone = next(numbers[value] for value, place in places.items() if place == left_out)
+        numbers = {value: _NOWHERE if number == gone else number - (number > gone) for value, number in numbers.items()}
+        count -= 1
+    return numbers, count, numbers[next(iter(rare))] if rare else _NOWHERE
 
 
 def _ordinal(step: Any, kinds: Sequence[str]) -> Callable[[Columns], Any]:

@@ -8,16 +8,21 @@ from typing import Any
 import numpy
 import pandas
 import pytest
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, RobustScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from runner import artefacts
 from runner.serve.checks import arrays_of
+from runner.serve.compiled import CompiledPredictor, Surprise
 from runner.serve.loading import load
 from runner.serve.refusals import Refused
 from runner.serve.settings import Served, Settings
+from runner.stages import preparation
+from runner.stages.train import pipeline_of
 from tests.serve.models import ROW, customers, labels, pipeline, write_model
 
 
@@ -55,6 +60,65 @@ def test_every_way_says_what_the_model_says(tmp_path: Path, model: Any, task: st
     else:
         assert said.predictions.tolist() == told.predict(rows).tolist()
         numpy.testing.assert_allclose(said.probabilities, told.predict_proba(rows), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("most", [50, 2], ids=["none-rare", "rare-ones-together"])
+def test_a_model_as_the_stage_train_prepares_it_needs_no_table(tmp_path: Path, most: int) -> None:
+    table = customers()
+    kinds = artefacts.columns.kinds_of(table)
+    stated, estimator = {"city": {"as": "onehot", "most": most}}, LogisticRegression()
+    plan = preparation.columns_of(table, kinds, stated, estimator, reduced=False, filled=False)
+    model = pipeline_of(plan, estimator, None, "classification", 0)
+    folder = write_model(tmp_path / "m", model, labels(table), "classification")
+    found = loaded(folder)
+    assert (found.predictor.way, found.notes) == ("arrays", ())
+    rows = table.assign(city=["Bonn", "Ulm", "Trier", "Rome"] * (len(table) // 4))
+    checked = found.checks.rows(rows.replace({numpy.nan: None}).to_dict("records"))
+    said = found.predictor.predict(arrays_of(found.checks.columns, checked.few), True)
+    told = artefacts.read(folder)
+    assert said.predictions.tolist() == told.predict(rows).tolist()
+    numpy.testing.assert_allclose(said.probabilities, told.predict_proba(rows), rtol=1e-12)
+
+
+TEXTS = numpy.array(["Bonn"] * 9 + ["Ulm"] * 6 + ["Trier"] * 2 + ["Jena"] + [numpy.nan] * 3, dtype=object)
+NUMBERS = numpy.array([7.0] * 9 + [-1.5] * 6 + [0.0] * 2 + [3.0] + [numpy.nan] * 3)
+ENCODERS = [
+    {"max_categories": 50},
+    {"max_categories": 3},
+    {"max_categories": 1},
+    {"max_categories": 3, "drop": "first"},
+    {"max_categories": 2, "drop": "if_binary"},
+    {"min_frequency": 4},
+    {"min_frequency": 4, "handle_unknown": "ignore"},
+    {"min_frequency": 4, "drop": ["Ulm", -1.5], "handle_unknown": "ignore"},
+    {"min_frequency": 8, "handle_unknown": "error"},
+]
+
+
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
+@pytest.mark.parametrize("options", ENCODERS, ids=str)
+def test_categories_set_the_places_that_scikit_learn_sets_also_where_rare_ones_share_one(
+    options: dict[str, Any],
+) -> None:
+    """The regression behind it is made to hand over what it gets."""
+    seen = pandas.DataFrame({"city": TEXTS, "code": NUMBERS})
+    encoder = OneHotEncoder(**{"handle_unknown": "infrequent_if_exist", "sparse_output": False} | options)
+    model = make_pipeline(make_column_transformer((encoder, ["city", "code"])), LinearRegression())
+    model.fit(seen, NUMBERS == 7.0)
+    width = len(model[-1].coef_)
+    model[-1].coef_, model[-1].intercept_ = numpy.eye(width), numpy.zeros(width)
+    compiled = CompiledPredictor(model, ["string", "number"], ["city", "code"])
+    for city in [*dict.fromkeys(TEXTS[:-2].tolist()), "Rome", ""]:
+        for code in [*dict.fromkeys(NUMBERS[:-2].tolist()), 99.0]:
+            row = pandas.DataFrame({"city": numpy.array([city], dtype=object), "code": [code]})
+            columns = [row[name].to_numpy() for name in row]
+            try:
+                wanted = model.predict(row)
+            except ValueError:
+                with pytest.raises(Surprise):
+                    compiled.predict(columns, False)
+                continue
+            assert compiled.predict(columns, False).predictions.tobytes() == wanted.tobytes(), (city, code)
 
 
 def test_a_graph_is_asked_without_a_table_and_says_the_same(tmp_path: Path) -> None:
