@@ -7,14 +7,16 @@ hand, so that nothing that somebody types is ever run.
     comparison  = NAME ( "==" | "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~" ) VALUE
                 | NAME [ "not" ] "in" "(" VALUE { "," VALUE } ")"
 
-A name may be quoted where it holds a blank, and so may a value, which is then a text whatever it looks like.
+A name may be quoted where it holds a blank, and so may a value, which is then a text whatever it looks like: of
+`started` and `duration` a time and a length of time all the same.
 """
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from runner.values import dataclass
@@ -29,8 +31,17 @@ _TOKEN = re.compile(
 )
 _SPACE = re.compile(r"\s*")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|min|h|d)", re.ASCII)
+_MOMENT = re.compile(
+    r"(?P<date>[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?)"
+    r"(?P<clock>[T ][0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)?)?"
+    r"(?P<zone>Z| ?UTC|[+-][0-9]{2}:?[0-9]{2})?",
+    re.ASCII,
+)
+_FIRST_DAY = "0000-01-01"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
+_ORDERS = ("<", "<=", ">", ">=")
+_LIKE = ("~", "!~")
 _KEYWORDS = ("and", "or", "not", "in")
 _SHORTEST_START = 4
 _STARTS = ("commit", "key")
@@ -47,6 +58,16 @@ class BadQuery(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A time as somebody wrote it."""
+
+    seconds: float
+    """When it begins, since 1970."""
+    text: str
+    """As records have times, in UTC, as far as it was written: `2026-11-22T17:00`, or only `2026-11`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One value held against one or several others."""
 
@@ -56,8 +77,24 @@ class Comparison:
     op: str
     """`==`, `!=`, `<`, `<=`, `>`, `>=`, `~`, `!~`, `in` or `not in`."""
     values: tuple[Any, ...]
+    """Of `started` moments, of `duration` seconds."""
     words: tuple[str, ...]
     """The values as they were typed: `1.10` and `3e84715`, which read as numbers, may be a version and a commit."""
+    places: tuple[int, ...]
+    """Where each value begins."""
+
+    def check(self, cells: Iterable[Any]) -> None:
+        """Raises BadQuery where the order of values is asked for that have none, by all that stands in the column."""
+        if self.op not in _ORDERS or self.name == "started":
+            return
+        kinds = {_is_number(cell) for cell in cells if isinstance(cell, str) or _is_number(cell)}
+        is_number = _is_number(self.values[0])
+        if not kinds or is_number in kinds:
+            return
+        wrong = (
+            "is a number, and `{}` holds texts: a text stands in quotes" if is_number else "is no number, as `{}` is"
+        )
+        raise BadQuery(f"`{self.words[0]}` {wrong.format(self.name)}", self.places[0])
 
     def holds(self, cell: Any) -> bool:
         """Whether it is so of a value; of one that is missing nothing is, but that it is `null`."""
@@ -65,15 +102,18 @@ class Comparison:
             return (cell is None) is (self.op == "==")
         if cell is None:
             return False
-        values = self.words if isinstance(cell, str) else self.values
-        if self.op in ("in", "not in"):
-            return any(_equal(self.name, cell, value) for value in values) is (self.op == "in")
-        if self.op in ("==", "!="):
-            return _equal(self.name, cell, values[0]) is (self.op == "==")
-        if self.op in ("~", "!~"):
-            return _alike(cell, self.words[0]) is (self.op == "~")
-        value = self.words[0] if self.name == "started" else _seconds(self.name, self.values[0])
-        return _ordered(cell, value, self.op)
+        if self.op in _LIKE:
+            word = self.words[0].replace(" ", "T") if self.name == "started" else self.words[0]
+            return _alike(cell, word) is (self.op == "~")
+        if self.op in _ORDERS:
+            value = self.values[0]
+            if isinstance(value, Moment):
+                began = _moment(str(cell))
+                return began is not None and _ordered(began.seconds, value.seconds, self.op)
+            return _ordered(cell, value, self.op)
+        values = self.words if isinstance(cell, str) and self.name != "started" else self.values
+        found = any(_equal(self.name, cell, value) for value in values)
+        return found is (self.op in ("==", "in"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +212,13 @@ class _Reader:
         is_not = self._take("not")
         if is_not or self._is("in"):
             self._need("in")
-            values, words = zip(*self._values(), strict=True)
-            return Comparison(_plain(name), name.position, "not in" if is_not else "in", values, words)
+            return _compared(name, "not in" if is_not else "in", self._values())
         op = self._next(f"a comparison, such as `{name.text} == 1`")
         if op.kind != "op":
             raise BadQuery(f"`{op.text}` where a comparison such as `==` or `<` should be", op.position)
-        value, word = self._value()
-        return Comparison(_plain(name), name.position, "==" if op.text == "=" else op.text, (value,), (word,))
+        return _compared(name, "==" if op.text == "=" else op.text, [self._value()])
 
-    def _values(self) -> list[tuple[Any, str]]:
+    def _values(self) -> list[_Token]:
         closing = ")" if self._take("(") else "]"
         if closing == "]":
             self._need("[", "`(` and a list of values")
@@ -190,14 +228,11 @@ class _Reader:
         self._need(closing)
         return values
 
-    def _value(self) -> tuple[Any, str]:
-        """A value as it is meant and as it was typed."""
+    def _value(self) -> _Token:
         token = self._next("a value")
-        if token.kind == "text":
-            return token.text[1:-1], token.text[1:-1]
-        if token.kind != "word":
+        if token.kind not in ("word", "text"):
             raise BadQuery(f"`{token.text}` where a value should be", token.position)
-        return _meant(token.text), token.text
+        return token
 
     def end(self) -> None:
         if self._at < len(self._tokens):
@@ -233,12 +268,41 @@ def _plain(token: _Token) -> str:
     return token.text[1:-1] if token.kind == "text" else token.text
 
 
+def _compared(name: _Token, op: str, tokens: list[_Token]) -> Comparison:
+    """A comparison whose values are what the column and the operator take; raises BadQuery."""
+    column = _plain(name)
+    values = tuple(_plain(token) if op in _LIKE else _value_of(column, op, token) for token in tokens)
+    words, places = tuple(_plain(token) for token in tokens), tuple(token.position for token in tokens)
+    return Comparison(column, name.position, op, values, words, places)
+
+
+def _value_of(column: str, op: str, token: _Token) -> Any:
+    """What is meant by a value; raises BadQuery for one that no value of the column could be held against."""
+    word = _plain(token)
+    value = word if token.kind == "text" else _meant(word)
+    if op in _ORDERS and (value is None or isinstance(value, bool)):
+        raise BadQuery(f"`{word}` is neither before nor after anything", token.position)
+    if value is None:
+        return None
+    if column == "started":
+        moment = _moment(word)
+        if moment is None:
+            raise BadQuery(f"`{word}` is no time such as `2026-11-22` or `2026-11-22T17:00`", token.position)
+        return moment
+    if column == "duration":
+        value = _length(word)
+        if value is None:
+            raise BadQuery(f"`{word}` is no length of time such as `90s` or `5m`", token.position)
+    return value
+
+
 def _meant(word: str) -> Any:
     """A word as a value: a number, true, false or null, else itself."""
     if word.lower() in _WORDS:
         return _WORDS[word.lower()]
     try:
-        return int(word) if len(word) < 19 else word
+        if len(word) < 19:
+            return int(word)
     except ValueError:
         pass
     try:
@@ -248,7 +312,8 @@ def _meant(word: str) -> Any:
 
 
 def _equal(name: str, cell: Any, value: Any) -> bool:
-    value = _seconds(name, value)
+    if isinstance(value, Moment):  # a day stands for all of it, and so does the minute that a table shows
+        return str(cell).startswith(value.text)
     if isinstance(cell, bool) or isinstance(value, bool) or value is None:
         return cell is value
     if _is_number(cell) and _is_number(value):
@@ -268,17 +333,36 @@ def _alike(cell: Any, value: Any) -> bool:
 
 
 def _ordered(cell: Any, value: Any, op: str) -> bool:
-    if _is_number(cell) != _is_number(value) or isinstance(cell, bool) or isinstance(value, bool) or value is None:
+    if _is_number(cell) != _is_number(value) or isinstance(cell, bool):
         return False  # a number is neither before nor after a text
     one, other = (cell, value) if _is_number(cell) else (str(cell), str(value))
     found = {"<": one < other, "<=": one <= other, ">": one > other, ">=": one >= other}
     return bool(found[op])
 
 
-def _seconds(name: str, value: Any) -> Any:
-    """A length of time such as `5m` in seconds, where one is meant."""
-    span = _SPAN.fullmatch(value) if name == "duration" and isinstance(value, str) else None
-    return float(span[1]) * _SECONDS[span[2]] if span is not None else value
+def _length(word: str) -> float | None:
+    """A length of time, `90` or `5m`, in seconds; None for what is none."""
+    span = _SPAN.fullmatch(word)
+    if span is not None:
+        return float(span[1]) * _SECONDS[span[2]]
+    number = _meant(word)
+    return float(number) if _is_number(number) else None
+
+
+def _moment(text: str) -> Moment | None:
+    """A time as records have it or tables show it, in UTC where no zone is said; None for what is none."""
+    found = _MOMENT.fullmatch(text)
+    if found is None or (found["clock"] and len(found["date"]) < len(_FIRST_DAY)):
+        return None
+    date, clock, zone = found["date"], found["clock"] or "", (found["zone"] or "").strip()
+    whole = date + _FIRST_DAY[len(date) :] + clock + (zone if zone[:1] in ("+", "-") else "")
+    try:
+        moment = datetime.datetime.fromisoformat(whole)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # there is no such day, or none in UTC
+        return None
+    written = moment.isoformat(timespec="microseconds")[: len(date) + len(clock)]
+    return Moment(moment.timestamp(), written)
 
 
 def _is_number(value: Any) -> bool:

@@ -260,21 +260,28 @@ def _parsed(text: str) -> Query:
     try:
         return parse_query(text)
     except BadQuery as error:
-        raise InputError(
-            f"--where, character {error.position}: {error.message}",
-            "an expression is such as `metrics.auc > 0.8 and stage in (train, evaluate)`",
-        ) from error
+        raise _refused(error) from error
+
+
+def _refused(error: BadQuery) -> InputError:
+    return InputError(
+        f"--where, character {error.position}: {error.message}",
+        "an expression is such as `metrics.auc > 0.8 and stage in (train, evaluate)`",
+    )
 
 
 def _chosen(rows: list[Ran], columns: Columns, query: Query) -> list[Ran]:
     named: dict[str, str] = {}
     for comparison in query.comparisons():
         try:
-            named[comparison.name] = columns.find(comparison.name)
+            column = named[comparison.name] = columns.find(comparison.name)
+            comparison.check(row.cell(column) for row in rows)
         except UnknownColumn as error:
             if not rows:
                 return []
             raise InputError(f"--where, character {comparison.position}: {error.message}", error.hint) from error
+        except BadQuery as error:
+            raise _refused(error) from error
     return [row for row in rows if query.matches(lambda name, row=row: row.cell(named[name]))]  # type: ignore[misc] # bound here
 
 

@@ -62,6 +62,9 @@ def test_filters_sorting_and_columns_choose_what_is_shown(team: Team) -> None:
     assert names("--where", "subject ~ 'deeper' and stage == train") == ["8", "7"]
     assert names("--where", f"commit == {team.first[:8]} and stage in (prepare, report)") == ["5", "1"]
     assert names("--where", "metrics.auc > 7") == []
+    shown = call(team.path, "runs", "list", "--columns", "record,started").out.splitlines()[1].split(maxsplit=1)[1]
+    assert names("--where", f"started == '{shown.strip()}'") == names("--where", f"started >= '{shown.strip()}'")
+    assert names("--where", "started > '2999-01-01 17:00'") == []
     told = call(team.path, "runs", "list", "--where", "auc > 0.8 and branch = main", "--columns", "record,depth,auc")
     assert [line.split() for line in told.out.splitlines()] == [
         ["record", "train.depth", "auc"],
@@ -75,6 +78,8 @@ def test_filters_sorting_and_columns_choose_what_is_shown(team: Team) -> None:
     [
         (["--where", "auc >"], "--where, character 6: it ends where a value should be"),
         (["--where", "metrics.auk > 1"], "--where, character 1: no run has a column `metrics.auk`"),
+        (["--where", "started > yesterday"], "--where, character 11: `yesterday` is no time"),
+        (["--where", "metrics.auc > abc"], "--where, character 15: `abc` is no number, as `metrics.auc` is"),
         (["--sort", "nothing"], "--sort: no run has a column `nothing`"),
         (["--columns", "record,metrics.acc"], "--columns: no run has a column `metrics.acc`"),
         (["--branch", "nowhere"], "there is no state branch nowhere here"),
