@@ -20,6 +20,7 @@ from runner.wiring.rewritten import rewritten_states
 
 if TYPE_CHECKING:
     from runner.core.releases import Verdict
+    from runner.wiring.clone import Clone
     from runner.wiring.history import Log
 
 
@@ -79,10 +80,8 @@ def explain(arguments: argparse.Namespace, console: Console) -> int:
 
 def log(arguments: argparse.Namespace, console: Console) -> int:
     """The log of a run or a repetition, where this host has it; else the tail that the record keeps."""
-    from runner.wiring.history import find_log
-
     clone = open_clone(working_folder(arguments.folder), os.environ)
-    found = find_log(clone, arguments.stage, arguments.of)
+    found = _found_log(clone, arguments.stage, arguments.of)
     value = {
         "schema": 1,
         "record": found.record,
@@ -99,6 +98,18 @@ def log(arguments: argparse.Namespace, console: Console) -> int:
     elif not found.text:
         console.say(Style.safe(f"{found.stage} printed nothing ({found.message or 'it succeeded'})."))
     return ExitCode.DONE
+
+
+def _found_log(clone: Clone, name: str, stage: str | None) -> Log:
+    from runner.wiring.history import find_log, is_stage, log_of
+
+    if "@" in name and not is_stage(clone, name):
+        from runner.wiring.experiments import is_named_record, run_named  # imported late: few name another branch
+
+        if is_named_record(clone, name):
+            _, record, run = run_named(clone, name)
+            return log_of(clone, name, record, run, stage)
+    return find_log(clone, name, stage)
 
 
 def _about_missing_log(log: Log) -> str:

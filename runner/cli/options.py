@@ -344,11 +344,13 @@ def _doctor(commands: Any) -> None:
 
 def _log(commands: Any) -> None:
     help_ = "print the log of a stage's last run"
-    parser = _command(commands, "log", help_, "history", "log", "log train", "log 17", "log 21 train")
+    parser = _command(
+        commands, "log", help_, "history", "log", "log train", "log 17", "log my-branch@9", "log 21 train"
+    )
     parser.add_argument(
         "stage",
         metavar="STAGE|RECORD",
-        help="train, or pipeline:train; or the number of a record, also of one that `runner verify` made",
+        help="train, or pipeline:train; or a record, also of `runner verify`: its number, or BRANCH@NUMBER",
     )
     parser.add_argument(
         "of", metavar="STAGE", nargs="?", help="which stage is meant, where the record is of several repetitions"

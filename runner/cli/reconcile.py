@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from runner.cli.console import Console
 from runner.cli.stopping import stopping
+from runner.core.actions import Action
 from runner.errors import ExitCode, InputError, RunnerError
 from runner.ledger.in_place import desired_at
-from runner.parts import Request
+from runner.parts import Request, Result
 from runner.reconcile import reconcile as run_reconcile
+from runner.report.plan_view import WayOut
 from runner.report.progress import Progress
 from runner.report.result_view import result_json, result_line, result_notices, result_text
 from runner.report.style import Style
 from runner.specs.parse_cache import ParseCache
 from runner.values import replace
-from runner.wiring.clone import Clone, working_folder
+from runner.wiring.clone import Clone, open_clone, working_folder
 from runner.wiring.joining import take_over_state
 from runner.wiring.parts import Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
@@ -119,14 +121,16 @@ def _run(
         parts = repository.parts(settings, os.environ, progress.event, lambda plan, _: planned(plan), signing)
         try:
             result = run_reconcile(parts, request, stop)
-            line = result_line(result, console.err)  # before the processes that read git are ended
+            # Before the processes that read git are ended.
+            line = result_line(result, console.err)
+            way = _way_out(result, request, parts.aim(result.observation).branch, arguments)
         finally:
             progress.close()
             parts.close()
     _share(repository, console)
     code = signals[-1] if signals else result.exit_code
     value = result_json(result, code) if console.as_json or summary is not None else {}
-    console.result(result_text(result, console.out), value)
+    console.result(result_text(result, console.out, way), value)
     for notice in result_notices(result):
         console.say(console.err.yellow("notice: ") + Style.safe(notice))
     console.say(line)
@@ -135,6 +139,16 @@ def _run(
     if summary is not None and not _markdown(summary, value, console) and code == ExitCode.DONE:
         return ExitCode.HOST
     return code
+
+
+def _way_out(result: Result, request: Request, ref: str, arguments: argparse.Namespace) -> WayOut:
+    """What to type about what failed; the clone is looked at anew, since there may be a state branch more."""
+    if all(step.action is not Action.FAILED for step in result.steps.values()):
+        return WayOut()
+    from runner.wiring.failures import way_out  # imported late: start-up
+
+    clone = open_clone(working_folder(arguments.folder), os.environ) if arguments.repo is None else None
+    return way_out(clone, result.steps.values(), ref, request.rev, result.state)
 
 
 def _share(repository: Repository, console: Console) -> None:

@@ -80,7 +80,7 @@ def status_text(plan: Plan, observation: Observation, ground: Ground, beside: Be
         lines.append(f"{style.dim('for       ')}{state.summary.desired[:12]}")
     lines.append("")
     lines += _stage_lines(plan, observation, beside, style) if plan.steps else [no_stages(ground)]
-    notes = [*after_failures(plan.steps, style), *_waiting_lines(beside.waiting)]
+    notes = [*after_failures(plan.steps, style, ground.way_out), *_waiting_lines(beside.waiting)]
     notes += [f"Running now: {line}" for line in map(style.safe, map(claim_line, beside.claims))]
     shown = beside.proposals[:_MOST_PROPOSALS]
     notes += [f"proposal: {style.safe(name)} at {tip[:12]}, {age}" for name, tip, age in shown]

@@ -63,6 +63,16 @@ _SHORT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class WayOut:
+    """What to type about the first of the stages that stand failed."""
+
+    log: str = ""
+    """How `runner log` names its run; empty where that is not known."""
+    rev: str = ""
+    """What a reconcile has to be asked for; empty for the watched branch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ground:
     """What a plan stands on, in words for people."""
 
@@ -78,6 +88,8 @@ class Ground:
     has_specs: bool = True
     is_fresh: bool = False
     """Whether the remote was asked just now."""
+    way_out: WayOut = WayOut()
+    """What to do about stages that stand failed."""
 
 
 def plan_json(
@@ -146,7 +158,7 @@ def plan_text(
         lines.append("")
     lines.append(summary_line(plan, style, ground))
     lines.extend(_price_lines(price, budget_seconds, style))
-    lines.extend(after_failures(plan.lines, style))
+    lines.extend(after_failures(plan.lines, style, ground.way_out))
     lines.extend(notices_text(plan, style))
     return "\n".join(lines) + "\n"
 
@@ -237,12 +249,13 @@ def no_stages(ground: Ground) -> str:
     return "There are no stages yet: `runner init` writes a runner.yaml to start from; then commit it."
 
 
-def after_failures(steps: Iterable[Step | Line], style: Style) -> Iterable[str]:
+def after_failures(steps: Iterable[Step | Line], style: Style, way: WayOut) -> Iterable[str]:
     """What a person can do about stages that stand failed."""
-    failed = [step.address.stage for step in steps if step.action is Action.FAILED]
-    if failed:
-        name = Style.safe(failed[0])
-        yield style.dim(f"`runner log {name}` shows why; `runner reconcile --retry` tries again without a change.")
+    if any(step.action is Action.FAILED for step in steps):
+        log = f"`runner log {Style.safe(way.log)}` shows why"
+        rev = f" {Style.safe(way.rev)}" if way.rev else ""
+        look = log if way.log else "`runner runs list --failed` names the run"
+        yield style.dim(f"{look}; `runner reconcile{rev} --retry` tries again without a change.")
 
 
 def notices_text(desired: Desired | Outline, style: Style) -> Iterable[str]:

@@ -10,7 +10,7 @@ from runner.core.actions import Action
 from runner.core.records import RunFacts
 from runner.errors import ExitCode
 from runner.parts import Result
-from runner.report.plan_view import after_failures
+from runner.report.plan_view import WayOut, after_failures
 from runner.report.style import Style, plural, reason_text, shown_value, size
 
 _MOST_METRICS = 12
@@ -79,8 +79,8 @@ def run_json(run: RunFacts) -> dict[str, Any]:
     }
 
 
-def result_text(result: Result, style: Style) -> str:
-    """For a terminal: what stands failed or waits, and the metrics of what ran."""
+def result_text(result: Result, style: Style, way: WayOut) -> str:
+    """For a terminal: what stands failed or waits, the metrics of what ran, and what to do about failures."""
     lines: list[str] = []
     for address, step in result.steps.items():
         if step.action is Action.FAILED:
@@ -104,7 +104,7 @@ def result_text(result: Result, style: Style) -> str:
         from runner.report.release_view import release_lines  # imported late: few release anything
 
         lines += release_lines(result.releases, style)
-    lines += after_failures(result.steps.values(), style)
+    lines += after_failures(result.steps.values(), style, way)
     return "\n".join(lines) + ("\n" if lines else "")
 
 

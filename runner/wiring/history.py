@@ -202,6 +202,12 @@ def last_two_runs(clone: Clone, stage: str) -> tuple[tuple[Record, RunFacts], tu
     return rows[1], rows[0]
 
 
+def is_stage(clone: Clone, name: str) -> bool:
+    """Whether something stands for a stage of just this name, which may look like that of a record (`train@3`)."""
+    state = clone.state()
+    return state is not None and any(name == address.stage for address in state.addresses())
+
+
 def find_log(clone: Clone, name: str, stage: str | None = None) -> Log:
     """The log of a stage's last run, or of the run or the repetition that a record states.
 
@@ -213,11 +219,15 @@ def find_log(clone: Clone, name: str, stage: str | None = None) -> Log:
         if stage is not None:
             raise InputError(f"{name} is not the number of a record", f"`runner log {name}` shows the stage's last run")
         return _log_of_run(clone, *_last_run(clone, name))
-    record, run = find_record(clone, name)
+    return log_of(clone, name, *find_record(clone, name), stage)
+
+
+def log_of(clone: Clone, name: str, record: Record, run: RunFacts | None, stage: str | None = None) -> Log:
+    """The log of what a record states, which a person called `name`; raises InputError as above."""
     if run is None and "deploy" in record.own:
         return _log_told(clone, record)
     if run is None and "verification" in record.own:
-        return _log_of_repetition(clone, record, stage)
+        return _log_of_repetition(clone, name, record, stage)
     if run is None:
         raise InputError(
             f"record {record.sequence} is of no run, so it has no log", f"`runner runs show {name}` shows it"
@@ -260,14 +270,14 @@ def _log_told(clone: Clone, record: Record) -> Log:
     return Log(address, *said, log["bytes"], text=tail, whole=text is not None)
 
 
-def _log_of_repetition(clone: Clone, record: Record, stage: str | None) -> Log:
+def _log_of_repetition(clone: Clone, name: str, record: Record, stage: str | None) -> Log:
     facts = record.own["verification"]
     rows = {Address(row["pipeline"], row["stage"]): row for row in facts["runs"]}
     if stage is None and len(rows) > 1:
         names = ", ".join(str(address) for address in list(rows)[:5]) + (", ..." if len(rows) > 5 else "")
         raise InputError(
             f"record {record.sequence} is of {len(rows)} repetitions",
-            f"say which one: `runner log {record.sequence} STAGE` with one of {names}",
+            f"say which one: `runner log {name} STAGE` with one of {names}",
         )
     address = find_stage(stage, rows) if stage is not None else next(iter(rows))
     row, host = rows[address], str(facts["host"].get("name", "another host"))
