@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Array = Any
 """A numpy array, one value or line for each row."""
 _ROWS, _TOLERANCE = 1_000, 1e-9
+_INPUTS = "inputs"
+"""Where the lines of a prediction log have their columns; as Parquet, before a point in their names."""
 
 
 @estimators.one_blas_thread()
@@ -43,7 +45,7 @@ def run(call: Call) -> None:
     written = _as_written(path, trained, signature, chosen)
     requests = [json.loads(text) for text in requests_of(written, signature)]
     other = call.get("served")
-    drift = drift_of(artefact, read_table(other), other) if other is not None else {}
+    drift = drift_of(artefact, rows_of(read_table(other), artefact.features), other) if other is not None else {}
     served = _served(artefact, requests)
     answers, again = _answers(artefact, trained), _answers_in_parts(artefact, requests, call.get("batch", 1))
     gaps = _gaps(answers, again)
@@ -59,6 +61,23 @@ def run(call: Call) -> None:
         "columns": _columns(artefact, table, trained, served),
     }
     write_json(call.metrics, told | drift)
+
+
+def rows_of(table: pandas.DataFrame, features: Sequence[str]) -> pandas.DataFrame:
+    """The rows that were served: those of a server's prediction log taken out of it, any other table as it is.
+
+    features: of the model; a table that has all of them under their own names is none of a log.
+    """
+    import pandas
+
+    if "prediction" not in table.columns or all(name in table.columns for name in features):
+        return table
+    if _INPUTS in table.columns:
+        logged = table[_INPUTS].tolist()
+        return pandas.DataFrame(logged) if all(isinstance(row, dict) for row in logged) else table
+    group = f"{_INPUTS}."
+    names = {name: name.removeprefix(group) for name in map(str, table.columns) if name.startswith(group)}
+    return table[list(names)].rename(columns=names) if names else table
 
 
 def _chosen(count: int, call: Call, path: str) -> Array:

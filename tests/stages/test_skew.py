@@ -16,9 +16,14 @@ from sklearn.preprocessing import OneHotEncoder
 
 from runner import artefacts
 from runner.core.measures import MetricName, found
+from runner.serve.checks import Rows
+from runner.serve.parquet_log import as_parquet
+from runner.serve.prediction_log import PredictionLog
+from runner.serve.predictors import Said
+from runner.serve.settings import LogSettings
 from runner.stages.drift import psi
-from runner.stages.skew import main
-from tests.stages.models import caller, told
+from runner.stages.skew import main, rows_of
+from tests.stages.models import FEATURES, caller, told
 
 skew = caller(main)
 
@@ -112,6 +117,46 @@ def test_what_was_served_is_held_against_the_training_data(table: pandas.DataFra
     assert found["same"]["served_rows"] == 200
     assert psi([50, 50], [75, 25]) == pytest.approx(0.25 * math.log(1.5) - 0.25 * math.log(0.5))
     assert psi([1, 0], [0, 0]) is None
+
+
+def logged(rows: pandas.DataFrame, folder: Path) -> None:
+    """The files `log.jsonl` and `log.parquet`, written as a server writes them."""
+    kinds = {"age": "number", "orders": "integer", "city": "string", "paid": "boolean", "": "string"}
+    settings = LogSettings(str(folder), to="elsewhere")
+    log = PredictionLog(settings, FEATURES, ["no", "yes"], {"model": "two", "digest": "d"}, kinds=kinds)
+    few = [[row.age, row.orders, row.city, row.paid] for row in rows[FEATURES].astype({"paid": float}).itertuples()]
+    shares = numpy.full((len(few), 2), 0.5)
+    log.offer("r", Rows(len(few), few=few), Said(numpy.array(["no"] * len(few)), shares))
+    log.close()
+    (lines,) = folder.glob("*.jsonl")
+    as_parquet(lines, Path("log.parquet"))
+    lines.rename("log.jsonl")
+
+
+def test_a_prediction_log_of_a_server_is_read_as_it_is(table: pandas.DataFrame, tmp_path: Path) -> None:
+    rows = table.sample(50, random_state=0).assign(city=lambda made: made["city"].where(made["age"] < 50))
+    rows.to_csv("same.csv", index=False)
+    logged(rows, tmp_path)
+    found = []
+    for name in ("same.csv", "log.jsonl", "log.parquet"):
+        assert skew({"model": "two", "served": name, "rows": 1}) == 0
+        found.append(told())
+    assert found[0] == found[1] == found[2]
+    assert found[0]["served_rows"] == 50
+    assert 0 < found[0]["features"]["city"]["missing_served"] < 1
+
+
+def test_a_table_with_all_columns_of_the_model_is_no_log_whatever_they_are_called() -> None:
+    one = pandas.DataFrame({"inputs": [{"age": 1}], "prediction": [1]})
+    assert rows_of(one, ["age"]).columns.tolist() == ["age"]
+    assert rows_of(one.assign(model="m"), ["age", "model"]).columns.tolist() == ["age"]
+    assert rows_of(one, ["inputs"]) is one
+    plain = one.drop(columns="prediction")
+    assert rows_of(plain, ["age"]) is plain
+    flat = pandas.DataFrame({"inputs.age": [1], "prediction": [1]})
+    assert rows_of(flat, ["inputs.age"]) is flat
+    texts = pandas.DataFrame({"inputs": ["age"], "prediction": [1]})
+    assert rows_of(texts, ["age"]) is texts
 
 
 @pytest.mark.parametrize(
