@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from runner.core.nouns import Desired
@@ -36,6 +36,8 @@ class Facts:
     """Whether this host has a trust file."""
     lock_files: tuple[str, ...] = ()
     """Files of the repository that look like the lock file of a Python environment."""
+    groups: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    """Groups of stages by pipeline and name: whether their fields stand below `do`, as for `foreach`."""
     missing_secrets: tuple[str, ...] = ()
     host_lacks: tuple[str, ...] = ()
     """What this host lacks, a sentence each."""

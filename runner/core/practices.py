@@ -45,7 +45,7 @@ def diagnosis(facts: Facts) -> Diagnosis:
             ("git init", "runner init --template quickstart"),
         )
         return Diagnosis((Advice("repository", "docs/how-to.md#start-without-dvc", remedy), *_on_this_host(facts)))
-    place = Place(desired, has_project=facts.has_project)
+    place = Place(desired, has_project=facts.has_project, groups=facts.groups)
     declined = dict(desired.project.declined)
     begun: set[tuple[str, str]] = set()
     found = []
@@ -195,7 +195,9 @@ def _metrics(_facts: Facts, place: Place) -> Remedy | None:
         return Remedy("No metrics are recorded.", why, (), (place.pipeline(model.pipeline, body),))
     readers = [(p, s) for p, s in place.stages() if model.path in s.deps]
     pipeline, stage = readers[-1] if readers else (model.pipeline, model.stage)
-    lines = place.stage(pipeline, stage, (f"metrics: [metrics.json: {flow(_UNCACHED)}]",), beyond_dvc=False)
+    row = (f"metrics: [metrics.json: {flow(_UNCACHED)}]",)
+    is_one = "@" not in stage.address.stage  # of a group each would have to write a file of its own
+    lines = place.stage(pipeline, stage, row, beyond_dvc=False) if is_one else None
     message = f"No metrics are recorded. Let `{stage.address.stage}` write them as JSON."
     return Remedy(message, why, (), () if lines is None else (lines,))
 
@@ -254,7 +256,7 @@ def _environment(facts: Facts, place: Place) -> Remedy | None:
             lines.append(place.pipeline(home, f"{_SPEC}  environment: {lock}\n"))
             continue
         rows = [place.stage(home, s, (f"environment: {lock}",), beyond_dvc=True) for p, s in lacking if p is home]
-        lines += [row for row in rows if row is not None]
+        lines += [row for row in dict.fromkeys(rows) if row is not None]
     names = [stage.address.stage for _, stage in lacking]
     more = f" Lines for {_MOST_LINES} of them stand below." if len(lines) > _MOST_LINES else ""
     what = f"`{names[0]}` says" if len(names) == 1 else f"{len(names)} stages say"
@@ -279,7 +281,7 @@ def _seed(_facts: Facts, place: Place) -> Remedy | None:
         "Trainings that differ by chance cannot be told from those that differ by what you changed. The command finds "
         "the seed in RUNNER_SEED; a stage that cannot have one says `deterministic: false`.",
         (),
-        tuple(row for row in rows if row is not None)[:_MOST_LINES],
+        tuple(row for row in dict.fromkeys(rows) if row is not None)[:_MOST_LINES],
     )
 
 
@@ -301,7 +303,7 @@ def _format(_facts: Facts, place: Place) -> Remedy | None:
         f"{_named(names)}: a model is kept or opened as pickle (.joblib, .pkl, .pt).",
         "Opening such a file runs whatever its writer put in. `uses: train` writes skops; else keep safetensors, ONNX.",
         (),
-        tuple(lines[:_MOST_LINES]),
+        tuple(dict.fromkeys(lines))[:_MOST_LINES],
     )
 
 

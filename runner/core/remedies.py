@@ -82,8 +82,11 @@ def _inline(value: Any) -> str:
 class Place:
     """Where lines go in a project as it is."""
 
-    def __init__(self, desired: Desired, *, has_project: bool) -> None:
+    def __init__(
+        self, desired: Desired, *, has_project: bool, groups: Mapping[tuple[str, str], bool] | None = None
+    ) -> None:
         self.desired = desired
+        self._groups = groups or {}
         self._has_project = has_project
         made = {f"{deployment.name}-evidence" for deployment in desired.deployments}
         self.pipelines = tuple(pipeline for pipeline in desired.pipelines if pipeline.name not in made)
@@ -177,19 +180,21 @@ class Place:
         return Lines(SPEC_FILE, PIPELINE, name, body + extra, is_new=True)
 
     def stage(self, pipeline: Pipeline, stage: Stage, words: Sequence[str], *, beyond_dvc: bool) -> Lines | None:
-        """Lines of a stage that is there; None for one of a group, which is written once for all of them.
+        """Lines of a stage that is there; of one of a group, the lines of all of them, which are written once.
 
+        None for one of a group that nobody can tell the form of.
         `beyond_dvc`: only the runner knows the field, so that in a `dvc.yaml` it stands below `meta`.
         """
-        if "@" in stage.address.stage:
+        name, at, _ = stage.address.stage.partition("@")
+        is_inside = self._groups.get((pipeline.name, name)) if at else False
+        if is_inside is None:
             return None
-        if pipeline.rendered is not None:
-            head, depth = f"spec:\n  stages:\n    {said(stage.address.stage)}:\n", 6
-            return Lines(pipeline.file, PIPELINE, pipeline.name, head + _moved(words, depth))
-        head, depth = f"stages:\n  {said(stage.address.stage)}:\n", 4
-        if beyond_dvc:
-            head, depth = f"{head}    meta:\n      runner:\n", 8
-        return Lines(pipeline.file, DVC_FILE, "", head + _moved(words, depth))
+        adopted = pipeline.rendered is None
+        keys = [*(["stages"] if adopted else ["spec", "stages"]), said(name), *(["do"] if is_inside else [])]
+        keys += ["meta", "runner"] if adopted and beyond_dvc else []
+        head = "".join(_moved([f"{key}:"], 2 * depth) for depth, key in enumerate(keys))
+        kind, document = (DVC_FILE, "") if adopted else (PIPELINE, pipeline.name)
+        return Lines(pipeline.file, kind, document, head + _moved(words, 2 * len(keys)))
 
     def stage_name(self, wanted: str) -> str:
         """A name that no stage has yet."""

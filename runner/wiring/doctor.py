@@ -97,8 +97,27 @@ def _facts(clone: Clone, reader: Reader, commit: str, rev: str | None, environ: 
         mistakes=len(reading.findings),
         has_project=_has_project(reader.file(commit, PROJECT_FILE)),
         storage=_has_storage(clone, reader.file(commit, f"{root}.dvc/config"), environ),
+        groups=dict(_groups(reader, commit, desired)),
         lock_files=tuple(sorted((path for path in paths if _LOCK_FILE.search(path)), key=len)),
     )
+
+
+def _groups(reader: Reader, commit: str, desired: Desired) -> Iterator[tuple[tuple[str, str], bool]]:
+    """Groups of stages, each with whether it is a `foreach`, whose stages' fields stand below `do`."""
+    for pipeline in desired.pipelines:
+        names = {name for name, at, _ in (stage.address.stage.partition("@") for stage in pipeline.stages) if at}
+        blob = reader.file(commit, pipeline.file) if names else None
+        if blob is None:
+            continue
+        try:
+            rows = yaml12.load_all(blob, file=pipeline.file, bounds=yaml12.DVC_YAML_BOUNDS)
+        except InputError:
+            continue  # the specs have a finding there
+        adopted = pipeline.rendered is None
+        values = [row.value for row in rows if adopted or row.line == pipeline.place.line]
+        for value in values[:1]:
+            stages = (value if adopted else value["spec"])["stages"]  # which has been read once
+            yield from (((pipeline.name, name), "do" in stages[name]) for name in sorted(names))
 
 
 def _outside(clone: Clone, desired: Desired, rev: str | None, environ: Mapping[str, str]) -> Facts:

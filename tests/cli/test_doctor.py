@@ -138,6 +138,23 @@ def test_all_lines_of_one_report_can_be_added_from_top_to_bottom(tmp_path: Path)
     assert set(practices(repo.path)) <= FOUND_HERE | new
 
 
+def test_what_is_asked_of_groups_of_stages_is_done_by_the_lines_that_are_shown(tmp_path: Path) -> None:
+    fields = "cmd: 'x ${item}', deps: [d.csv], outs: ['${item}.onnx']"
+    loop = f"    foreach: [a, b]\n    do: {{{fields}}}\n"
+    grid = f"    {{matrix: {{n: [1, 2]}}, {fields.replace('item', 'item.n')}}}\n"
+    document = "apiVersion: runner/v1\nkind: Pipeline\nmetadata: {name: %s}\nspec:\n  stages:\n    train:\n%s"
+    own = document % ("own", "".join(f"  {line}\n" for line in loop.replace("onnx", "pt").splitlines()))
+    files = {"dvc.yaml": f"stages:\n  train:\n{loop}  grid:\n{grid}", "runner.yaml": own, "d.csv": TABLE}
+    repo = new_repository(tmp_path / "p", {**files, ".dvc/config": ""})
+    rows = {row["practice"]: row for row in doctor(repo.path)}
+    assert rows["environment"]["message"].startswith("6 stages say")
+    for practice, count in (("environment", 3), ("seed", 3)):
+        assert len(rows[practice]["lines"]) == count
+        follow(repo, rows[practice])
+        assert call(repo.path, "validate").code == 0
+        assert practice not in practices(repo.path)
+
+
 def test_a_group_of_stages_and_a_pickle_are_told_without_lines_that_would_be_wrong(tmp_path: Path) -> None:
     stages = (
         "stages:\n  train:\n    foreach: [a, b]\n    do: {cmd: 'x ${item}', deps: [d.csv], outs: ['${item}.joblib']}\n"
@@ -145,7 +162,7 @@ def test_a_group_of_stages_and_a_pickle_are_told_without_lines_that_would_be_wro
     repo = new_repository(tmp_path / "p", {"dvc.yaml": stages, "d.csv": TABLE, ".dvc/config": ""})
     rows = {row["practice"]: row for row in doctor(repo.path)}
     assert rows["seed"]["message"] == "No seed is stated for `train@a`, `train@b`."
-    assert rows["seed"]["lines"] == rows["format"]["lines"] == []
+    assert rows["metrics"]["lines"] == rows["format"]["lines"] == []
     repo.commit({"runner.yaml": LIBRARY.replace("data/raw.csv", "d.csv") + EVALUATE})
     rows = {row["practice"]: row for row in doctor(repo.path)}
     texts = "".join(row["text"] for row in rows["format"]["lines"])
