@@ -52,6 +52,19 @@ class Environment:
         return digest_of(self.serving)
 
     @property
+    def lifted_by(self) -> str:
+        """What would have a model tried again that was taken back, for people."""
+        command = self.serving.get("target", {}).get("command")
+        files = ", ".join(f"`{name}`" for name in (command or {}).get("deps", {}))
+        if files:
+            return f"another model, another spec, or a change of {files}"
+        if command is not None:
+            return (
+                "another model or another spec; a change of files that its command uses counts once `deps` names them"
+            )
+        return "another model or another spec"
+
+    @property
     def spec(self) -> str:
         """The digest of all that decides about a model here, without the calendar, which moves by itself."""
         roles = [row.role for row in self.approvals]

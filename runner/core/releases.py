@@ -82,6 +82,8 @@ class Situation:
     """RFC 3339, UTC, milliseconds."""
     is_asked_for: bool = False
     """Whether a person asks for a version by its number: where there is none of it, that is not passed over."""
+    lifted_by: str = "another model or another spec"
+    """What would have a model tried again that was taken back, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,9 @@ def decide(now: Situation) -> Decision:
         return _refused(now, now.faults)
     rejected = next((row for row in now.memory.rejected if (row.md5, row.spec) == (candidate.md5, now.spec)), None)
     if rejected is not None:
-        why = f"v{rejected.version} was rolled back ({rejected.reason}); it waits for another model or another spec"
+        # Whatever came in its place would be the next version.
+        was = "withdrawn" if rejected.version == now.memory.last else "rolled back"
+        why = f"v{rejected.version} was {was} ({rejected.reason}); it waits for {now.lifted_by}"
         return Decision(Outcome.HELD, why, stands)
     if not same and not candidate.pinned:
         if now.effect is Effect.FAIL:

@@ -61,6 +61,8 @@ class Ground:
     evidence: Mapping[str, Evidence] = field(default_factory=lambda: EVIDENCE)
     id_of: Callable[[str], str | None] = lambda path: None
     """The id in git of a file or folder of the commit."""
+    is_program: Callable[[str], bool] = lambda path: False
+    """Whether the commit has a file there that may be executed."""
 
     @functools.cached_property
     def outs(self) -> Mapping[str, OutKind]:
@@ -96,7 +98,7 @@ def read_deployment(document: Document, locator: Locator, ground: Ground) -> Dep
     reader = _Gates(document, locator, ground)
     gates = [reader.gate(index, row) for index, row in enumerate(document.spec.get("gates", ()))]
     own = tuple(gate for gate in gates if gate is not None)
-    files = Files(ground.dvc_root, ground.id_of)
+    files = Files(ground.dvc_root, ground.id_of, ground.is_program)
     places_of = environments.EnvironmentReader(
         document.spec, locator, ground.faults, document.name, own, reader.of_environment, files
     )

@@ -10,6 +10,7 @@ from runner.core.canonical import canonical_digest, plain_digest
 from runner.core.commands import leaning_line
 from runner.core.nouns import Address, Desired, Holdout, LockEntry, Notice, Project, Stage, TrackedData
 from runner.errors import Finding, Place, SpecError
+from runner.git.tree import EXECUTABLE
 from runner.specs import documents, dvcfiles, graph_checks, left_out, loading, params, places, yaml12
 from runner.specs.documents import Document
 from runner.specs.grammar import MAX_STAGES
@@ -321,7 +322,12 @@ class _Reader:
             entry = self._layout.file(path)
             return tree.folder(path) if entry is None else entry.oid
 
-        ground = Ground(self._layout.dvc_root, stages, names, holdouts, self._faults, id_of=id_of)
+        def is_program(path: str) -> bool:
+            entry = self._layout.file(path)
+            return entry is not None and entry.mode == EXECUTABLE
+
+        root, faults = self._layout.dvc_root, self._faults
+        ground = Ground(root, stages, names, holdouts, faults, id_of=id_of, is_program=is_program)
         found = []
         for document in named:
             locator = documents.locator_of(document, self._layout)

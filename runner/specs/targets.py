@@ -26,6 +26,8 @@ class Files:
     """The folder that paths start from."""
     id_of: Callable[[str], str | None]
     """The id in git of a file or folder, by its path from the root of the repository; None where there is none."""
+    is_program: Callable[[str], bool]
+    """Whether git has a file there that may be executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,11 @@ class TargetReader:
         )
 
     def _deps(self, row: Mapping[str, Any], at: yaml12.Path) -> Mapping[str, Any]:
-        """The files that count by what they hold, each with its id in git."""
-        found = {}
+        """The files that count by what they hold, each with its id in git, and those of them that may be executed.
+
+        Of a folder the id says that, too.
+        """
+        found, programs = {}, []
         for index, written in enumerate(row.get("deps", ())):
             path = places.joined(self.files.root, written)
             oid = self.files.id_of(path) if path is not None else None
@@ -83,6 +88,9 @@ class TargetReader:
                 self._add(where, f"`{written}` is not in the commit", "name a file or a folder that git has")
             else:
                 found[written] = oid
+                programs += [written] if path is not None and self.files.is_program(path) else []
+        if programs:  # only then: a target without programs says what it said before modes counted
+            return {"deps": found, "executable": sorted(set(programs))}
         return {"deps": found} if found else {}
 
     def _add(self, path: yaml12.Path, message: str, hint: str) -> None:

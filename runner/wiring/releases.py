@@ -154,6 +154,7 @@ class Releases:
             missing=_missing(environment),
             freezes=environment.freezes,
             moment=self.moment,
+            lifted_by=environment.lifted_by,
         )
         same = live is not None and offer is not None and live.md5 == offer.md5
         judgement = None

@@ -30,10 +30,16 @@ RULES: list[tuple[str, dict[str, Any], Outcome, str]] = [
     ("the same again", {"live": Live(1, "new", "s")}, Outcome.KEEP, "v1 stands"),
     ("served otherwise", {"live": Live(1, "new", "t"), "effect": Effect.FAIL}, Outcome.SETTINGS, "model of v1"),
     ("changed gates alone", {"live": Live(1, "new", "s"), "spec": "q", "effect": Effect.FAIL}, Outcome.KEEP, "v1"),
-    ("rolled back", {"memory": Memory(2, {}, (Rejected("new", "p", 2, "bad"),))}, Outcome.HELD, "rolled back (bad)"),
+    (
+        "withdrawn",
+        {"live": None, "memory": Memory(2, {}, (Rejected("new", "p", 2, "bad"),))},
+        Outcome.HELD,
+        "withdrawn (bad)",
+    ),
+    ("rolled back", {"memory": Memory(3, {}, (Rejected("new", "p", 2, "bad"),))}, Outcome.HELD, "rolled back (bad)"),
     (
         "served otherwise, and rolled back so",
-        {"live": Live(1, "new", "t"), "memory": Memory(2, {}, (Rejected("new", "p", 2, "bad"),))},
+        {"live": Live(3, "new", "t"), "memory": Memory(3, {}, (Rejected("new", "p", 2, "bad"),))},
         Outcome.HELD,
         "rolled back (bad)",
     ),

@@ -167,7 +167,9 @@ def test_a_first_version_that_fails_is_withdrawn(tmp_path: Path) -> None:
     assert [tuple(line.split()[::5]) for line in calls(there)] == [("deploy", "1"), ("deploy", "2"), ("undeploy", "1")]
     assert RELEASE not in world.files()
     assert world.records()[-2]["release"]["event"] == "withdrawn"
-    assert (world.reconcile(ok=(6,)).commit, len(calls(there))) == (None, 3)
+    held = world.reconcile(ok=(6,))
+    assert (held.commit, len(calls(there))) == (None, 3)
+    assert why(held).startswith("v1 was withdrawn (exit code 9")
     sound(world)
     manual = target(there, ", env: {AGAIN: 1}", "sh deploy.sh") + "  rollback: manual\n"
     world.edit(files(0.8, "bad", manual))
@@ -175,6 +177,20 @@ def test_a_first_version_that_fails_is_withdrawn(tmp_path: Path) -> None:
     assert standing(told) == ("failed", 2)
     assert "`rollback: manual` leaves it to a person" in told.value["releases"][0]["target"]["why"]
     assert release(world)["version"] == 2
+    sound(world)
+
+
+def test_a_script_without_its_execute_bit_is_tried_again_once_it_has_it(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    first = {**files(0.8, "one", target(there)), "deploy.sh": COMMAND}
+    world = World.create(tmp_path / "world", first, dvc=True)
+    assert "exit code 126" in why(world.reconcile(ok=(3,)))
+    assert why(world.reconcile(ok=(6,))).endswith("another model, another spec, or a change of `deploy.sh`")
+    os.chmod(world.repo.path / "deploy.sh", 0o755)
+    world.edit()
+    assert standing(world.reconcile()) == ("deployed", 2)
+    assert release(world)["serving"]["target"]["command"]["executable"] == ["deploy.sh"]
     sound(world)
 
 
