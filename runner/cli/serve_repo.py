@@ -171,5 +171,7 @@ def _news(event: Mapping[str, Any], url: str) -> str:
         "failed": f"the release{version} is not served: {reason}",
         "held": f"what is released now is not followed: {reason}",
         "unreachable": f"the repository cannot be asked: {reason}",
+        "reachable": "the repository can be asked again",
+        "followed": "what is released is followed again",
     }
     return known.get(event["event"]) or f"{event['event']}: {reason}"

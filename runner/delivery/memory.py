@@ -120,7 +120,7 @@ def heard(memory: Memory, answer: Answer, now: float, at: float, every: float) -
             memory,
             commit=memory.commit if missed else answer.get("commit"),
             unreachable=answer["why"] if missed else None,
-            held=None if missed else answer["why"],
+            held=memory.held if missed else answer["why"],  # who cannot be asked has not said otherwise
             missed=memory.missed + 1 if missed else 0,
             missed_ever=memory.missed_ever + missed,
             checked_at=memory.checked_at if missed else at,

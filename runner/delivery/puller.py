@@ -35,6 +35,8 @@ _PATIENCE_SECONDS = 3600.0
 _JITTER = 0.1
 _MOST_SHOWN = 4000
 _MOST_GIVEN = 4
+_OVER = {"unreachable": "reachable", "held": "followed"}
+"""What is told when something is over that nothing else tells the end of."""
 
 
 class Looker(Protocol):
@@ -175,9 +177,10 @@ class Puller:
         self._deployment = answer.get("deployment") or self._deployment
         with self._lock:
             self._memory, action = heard(self._memory, answer, time.monotonic(), time.time(), self._every)
-        if answer["say"] not in ("kept", "nothing"):  # of this host, which says nothing of git
-            for kind in ("unreachable", "held"):
-                self._news(kind, answer["why"] if answer["say"] == kind else "")
+            known = self._memory
+        self._news("unreachable", known.unreachable or "")
+        # A release that fails instead is told as such: it is not followed either.
+        self._news("held", known.held or "", quiet=answer["say"] == "failed")
         if answer["say"] == "failed":
             self._news("failed", answer["why"], version=answer["version"])
         self._act(action, stop)
@@ -220,8 +223,12 @@ class Puller:
         """Say something once, until it changes; the empty text says that it is over."""
         before = self._told.get(kind, "")
         self._told[kind] = text
-        if text and text != before and not quiet:
+        if text == before or quiet:
+            return
+        if text:
             self._say({"event": kind, "reason": text, **{name: str(value) for name, value in more.items()}})
+        elif kind in _OVER:
+            self._say({"event": _OVER[kind]})
 
     def _tell(self) -> None:
         with self._lock:

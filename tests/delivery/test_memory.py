@@ -69,6 +69,8 @@ def test_what_is_held_stays_so_until_git_says_something_else() -> None:
     memory, _ = said(memory, say="same", commit="c2", id=None)
     assert memory.held == "so it is"
     memory, _ = said(memory, say="unreachable")
+    memory, _ = said(memory, say="same", commit="c2", id=None)
+    assert (memory.held, memory.unreachable) == ("so it is", None)
     memory, _ = said(memory, say="same", commit="c1", id="i1")
     assert (memory.held, memory.failed) == (None, None)
     memory, _ = said(memory, say="held", commit=None)

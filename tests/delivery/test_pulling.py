@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -253,3 +254,27 @@ def test_servers_behind_a_partition_go_on_also_after_a_restart_and_converge_when
         healed = [one.serves(newest) for one in (server, other)]
         assert healed[0]["digest"] == healed[1]["digest"] != digest
         assert [told["source"]["fault"] for told in healed] == [None, None]
+
+
+TOLD = ("unreachable", "reachable", "held", "followed")
+
+
+def test_the_end_of_what_was_wrong_is_told_as_its_beginning_was(world: World, daemon: Daemon) -> None:
+    version = release(world)
+    tip = git(world.remote, "rev-parse", STATE)
+    with pulling(world.folder, daemon.url, home="told") as server:
+        server.serves(version)
+        daemon.stop()
+        server.says(lambda told: told["source"]["fault"])
+        daemon.start()
+        server.says(lambda told: not told["source"]["fault"])
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", f"{STATE}~2")
+        server.says(lambda told: told["held"])
+        git(world.remote, "update-ref", f"refs/heads/{STATE}", tip)
+        server.says(lambda told: not told["held"])
+        assert server.stop() == 0
+    told = [event["event"] for event in server.events if event["event"] in TOLD]
+    # A remote may be away in more than one way, one after the other.
+    assert [word for word, _ in itertools.groupby(told)] == list(TOLD)
+    lines = (world.folder / "told.stderr").read_text().splitlines()
+    assert lines.count("the repository can be asked again") == lines.count("what is released is followed again") == 1
