@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def list_runs(arguments: argparse.Namespace, console: Console) -> int:
     """Recorded runs of all branches as a table of parameters and metrics."""
-    from runner.report.experiments_view import list_csv, list_json, list_text, usual_columns
+    from runner.report.experiments_view import fitting_columns, list_csv, list_json, list_text, usual_columns
     from runner.wiring.experiments import selected, table_of
 
     _check_one_form(arguments, console)
@@ -30,9 +30,15 @@ def list_runs(arguments: argparse.Namespace, console: Console) -> int:
     found = table_of(clone, _asked(arguments, arguments.limit))
     rows, columns = found.rows, found.columns
     is_whole = arguments.csv or console.as_json
-    chosen, hidden = (columns.all(), 0) if is_whole else usual_columns(rows, columns)
+    hidden = 0
     if arguments.columns is not None and rows:
-        chosen, hidden = selected(found, arguments.columns), 0
+        chosen = selected(found, arguments.columns)
+    elif is_whole:
+        chosen = columns.all()
+    else:
+        usual, hidden = usual_columns(rows, columns)
+        chosen = fitting_columns(rows, columns, usual, console.out)
+        hidden += len(usual) - len(chosen)
     for doubt in found.doubts:
         console.say(console.err.yellow("notice: ") + Style.safe(doubt))
     if arguments.csv:

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runner.core.experiments import PARAMS, Columns, Ran, dotted
+from runner.core.experiments import METRICS, PARAMS, Columns, Ran, dotted
 from runner.core.runkey import shown
-from runner.report.style import Style, duration, plural, table
+from runner.report.style import Style, duration, plural, table, table_width
 
 _MOST_METRICS, _MOST_PARAMS = 8, 8
 """Columns that a terminal gets where nobody names any; files and programs get all."""
@@ -28,6 +28,34 @@ def usual_columns(rows: Sequence[Ran], columns: Columns) -> tuple[list[str], int
     params = columns.varying(PARAMS)
     more = max(0, len(metrics) - _MOST_METRICS) + max(0, len(params) - _MOST_PARAMS)
     return [*facts, *metrics[:_MOST_METRICS], *params[:_MOST_PARAMS]], more
+
+
+def fitting_columns(rows: Sequence[Ran], columns: Columns, chosen: Sequence[str], style: Style) -> list[str]:
+    """The columns that stand side by side without one being cut, where that can be had by leaving some out.
+
+    The last metric or parameter goes first, of whichever there are more. Of the facts only what can be told from others
+    goes, and how long a run took.
+    """
+    kept = list(chosen)
+    if style.width is None or not rows:
+        return kept
+    texts = {column: [cell_text(row, column) for row in rows] for column in kept}
+    room = style.width
+
+    def fits(names: Sequence[str]) -> bool:
+        lines = list(zip(*(texts[column] for column in names), strict=True))
+        return table_width(_titles(columns, names), lines) <= room
+
+    stages = {row.run.address for row in rows}
+    is_clear = len({address.stage for address in stages}) == len(stages)
+    for spare in ("pipeline", "duration") if is_clear else ("duration",):
+        if spare in kept and not fits([column for column in kept if not dotted(column)]):
+            kept.remove(spare)
+    while any(map(dotted, kept)) and not fits(kept):
+        params = [column for column in kept if column.startswith(PARAMS)]
+        metrics = [column for column in kept if column.startswith(METRICS)]
+        kept.remove(metrics[-1] if len(metrics) >= len(params) else params[-1])
+    return kept
 
 
 def list_json(rows: Sequence[Ran], chosen: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +90,7 @@ def list_text(
     if not rows:
         return "There are no such recorded runs.\n"
     cells = [[cell_text(row, column) for column in chosen] for row in rows]
-    labels = [_TITLES.get(name, name) for name in columns.labels(chosen)]
+    labels = _titles(columns, chosen)
     colours: dict[tuple[int, int], str] = {}
     if "status" in chosen:
         at = list(chosen).index("status")
@@ -70,7 +98,7 @@ def list_text(
     numbers = [at for at, column in enumerate(chosen) if _is_of_numbers(rows, column)]
     lines = [table(labels, cells, style, numbers=numbers, colours=colours)]
     if hidden:
-        lines.append(style.dim(f"and {plural(hidden, 'more column')}; --columns 'metrics.*,params.*' has all of them"))
+        lines.append(style.dim(f"and {plural(hidden, 'more column')}; --columns NAMES chooses, --csv has all of them"))
     if more:
         lines.append(style.dim(f"and {plural(more, 'more run')}; --limit says how many are shown"))
     return "\n".join(lines) + "\n"
@@ -93,6 +121,10 @@ def cell_text(row: Ran, column: str) -> str:
 
 
 _TITLES = {"started": "started (UTC)", "duration": "took"}
+
+
+def _titles(columns: Columns, chosen: Sequence[str]) -> list[str]:
+    return [_TITLES.get(name, name) for name in columns.labels(chosen)]
 
 
 def _is_of_numbers(rows: Sequence[Ran], column: str) -> bool:

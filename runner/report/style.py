@@ -191,7 +191,7 @@ def table(
     enough the last ones are left out, and `…` stands for them.
     """
     cells = [[style.safe(cell) for cell in row] for row in rows]
-    widths = [max(cell_width(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+    widths = _widths(header, cells)
     left_out = ""
     if style.width is not None:
         room = style.width - indent
@@ -212,6 +212,11 @@ def table(
     lines = [style.dim(gap.join(texts(header)).rstrip() + left_out)]
     lines += [gap.join(painted(number, row)).rstrip() for number, row in enumerate(cells)]
     return "\n".join(" " * indent + line for line in lines)
+
+
+def table_width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How wide a table is of which nothing is cut."""
+    return sum(_widths(header, [[Style.safe(cell) for cell in row] for row in rows])) + _GAP * (len(header) - 1)
 
 
 def fields(rows: Sequence[tuple[str, str]], style: Style, *, indent: int = 4) -> list[str]:
@@ -262,6 +267,10 @@ def cut(text: str, width: int) -> str:
     while kept and cell_width(kept) > width - 1:
         kept = kept[:-1]
     return kept + "…"
+
+
+def _widths(header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(cell_width(row[i]) for row in (header, *cells)) for i in range(len(header))]
 
 
 def _columns_kept(widths: Sequence[int], room: int) -> int:

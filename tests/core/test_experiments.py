@@ -9,6 +9,8 @@ import pytest
 from runner.core.experiments import Columns, Lineage, Made, Ran, UnknownColumn, metrics_of, own_params, sorted_rows
 from runner.core.nouns import Address
 from runner.core.records import RunFacts
+from runner.report.experiments_view import fitting_columns, list_text, usual_columns
+from runner.report.style import Style
 from runner.values import replace
 
 
@@ -147,3 +149,40 @@ def test_rows_are_sorted_by_value_and_what_is_missing_comes_last_either_way() ->
     assert order("metrics.m.json:auc", False) == [1, 2, 3]
     assert order("metrics.m.json:auc", True) == [2, 1, 3]
     assert [row.record for row in sorted_rows(ROWS, [("stage", False), ("record", True)])] == [3, 2, 1]
+
+
+def _wide(pipelines: tuple[str, ...]) -> list[Ran]:
+    values = {f"quite-a-long-name-{number}": number / 7 for number in range(12)}
+    rows = []
+    for number, pipeline in enumerate(pipelines):
+        row = _row(number, {"p.yaml:depth": number, "p.yaml:rate": "x" * number}, {"m.json": values | {"few": number}})
+        rows.append(replace(row, run=replace(row.run, address=Address(pipeline, f"evaluate-{pipeline}"), seconds=70.0)))
+    return rows
+
+
+@pytest.mark.parametrize("pipelines", [("churn", "churn"), ("churn", "churn-api-evidence")])
+def test_a_narrow_terminal_gets_fewer_columns_and_each_of_them_whole(pipelines: tuple[str, ...]) -> None:
+    rows = _wide(pipelines)
+    columns = Columns(rows)
+    usual, hidden = usual_columns(rows, columns)
+    for width in range(80, 260, 10):
+        kept = fitting_columns(rows, columns, usual, Style(False, width))
+        shown = list_text(rows, columns, kept, Style(False, width), hidden=hidden + len(usual) - len(kept))
+        assert max(map(len, shown.splitlines())) <= width
+        assert "…" not in shown
+        assert "2026-11-01 10:00" in shown
+        assert "cccccccc" in shown
+        assert f"and {hidden + len(usual) - len(kept)} more column" in shown
+    assert kept == fitting_columns(rows, columns, usual, Style(False)) == usual
+    some = fitting_columns(rows, columns, usual, Style(False, 100))
+    assert "metrics.m.json:few" in some
+    assert "params.p.yaml:depth" in some
+
+
+def test_where_names_alone_are_too_wide_the_widest_are_cut_and_no_time() -> None:
+    rows = [replace(row, run=replace(row.run, address=Address("p", "s" * 90))) for row in ROWS]
+    columns = Columns(rows)
+    narrow = Style(False, 80)
+    shown = list_text(rows, columns, fitting_columns(rows, columns, usual_columns(rows, columns)[0], narrow), narrow)
+    assert "2026-11-01 10:00" in shown
+    assert "cccccccc" in shown
