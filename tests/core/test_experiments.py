@@ -165,7 +165,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_each_of_them_whole(pipelines: 
     rows = _wide(pipelines)
     columns = Columns(rows)
     usual, hidden = usual_columns(rows, columns)
-    for width in range(80, 260, 10):
+    for width in range(80, 340, 10):
         kept = fitting_columns(rows, columns, usual, Style(False, width))
         shown = list_text(rows, columns, kept, Style(False, width), hidden=hidden + len(usual) - len(kept))
         assert max(map(len, shown.splitlines())) <= width
