@@ -22,6 +22,11 @@ KEY = "RUNNER_SIGNING_KEY"
 """A file with the key, or `ssh-agent:SHA256:…`."""
 KEY_DATA = "RUNNER_SIGNING_KEY_DATA"
 """The key itself, for CI systems that hold secrets as variables."""
+UNSIGNED_HERE = (
+    "the records so far are signed, and this host has no key: what it records is held by hosts with a trust file until "
+    f"a person accepts it; set {KEY} to sign it"
+)
+"""What to tell where a signed ledger would go on unsigned."""
 _AGENT = "ssh-agent:"
 _PROGRAM = Path(__file__).with_name("signer.py")
 

@@ -44,7 +44,7 @@ from runner.process.allowed_environment import base_environment
 from runner.process.hiding import hidden_from_stages
 from runner.process.host import host_json, host_resources, this_host
 from runner.process.isolation import Isolation, available_isolation, prepare_supervisors, wanted_isolation
-from runner.process.signing import Signing
+from runner.process.signing import UNSIGNED_HERE, Signing
 from runner.record.claims import Claims, read_claims, take_back
 from runner.record.journal import Journal
 from runner.record.journal_folder import DiskFolder
@@ -405,7 +405,6 @@ class RealParts:
         if self.signing is not None:
             self.home.root.mkdir(parents=True, exist_ok=True)
             self.signing.stages_are_apart(available_isolation(self.home.root) is not Isolation.GROUP)
-        host = this_host()
         return Publisher(
             mirror=self.mirror,
             turns=Turns(
@@ -424,7 +423,7 @@ class RealParts:
             open_state=lambda commit: self._targets.opened(target, commit, target.branch),
             standing=standing,
             accepted_run=lambda hit: recorded_run(observation.reader, target.states, hit),
-            author=Identity("runner", f"runner@{host.hostname}"),
+            author=Identity("runner", f"runner@{this_host().hostname}"),
             clock=self.clock,
             facts={
                 "id": self.reconcile_id,
@@ -525,11 +524,13 @@ class RealParts:
         return states.others(target.base or states.first, proposals=target.project.reuse_proposed)
 
     def _check_signer(self, target: Target, state: State | None) -> None:
-        """Find out before anything runs that what is recorded would not be trusted here."""
+        """Find out before anything runs that what is recorded would not be trusted here, or elsewhere."""
         if self.trusting is not None:
             key = self.signing.public_key if self.signing is not None else None
             number = state.summary.head.sequence + 1 if state is not None else 1
             self.trusting.check_signer(key, number, proposal=target.trust is Trust.PROPOSED)
+        elif self.signing is None and target.trust is Trust.TRUSTED and state is not None and state.is_signed:
+            self.on_event(Event("notice", None, UNSIGNED_HERE))
 
     def _tell_doubts(self) -> None:
         for text in self.trusting.notices() if self.trusting is not None else ():

@@ -15,7 +15,7 @@ from runner.ledger import layout
 from runner.wiring.home import repository_home
 from tests.reconcile.keys import Keys
 from tests.reconcile.ledgers import check_ledger
-from tests.reconcile.worlds import STATE, World, until
+from tests.reconcile.worlds import STATE, Told, World, until
 from tests.repositories import GitRepo, git
 
 SPEC = """\
@@ -67,11 +67,12 @@ def keys(world: World) -> Keys:
     return Keys(world.folder.parent)
 
 
-def untrusted(world: World, host: str = "stranger", *options: str) -> None:
+def untrusted(world: World, host: str = "stranger", *options: str) -> Told:
     """Reconcile where nobody says whom to trust."""
     file = world.environ.pop("RUNNER_TRUST")
-    world.reconcile(*options, host=host)
+    told = world.reconcile(*options, host=host)
     world.environ["RUNNER_TRUST"] = file
+    return told
 
 
 def forged(world: World, change: Callable[[Path], object], *, branch: str = STATE, instead: bool = False) -> str:
@@ -129,6 +130,16 @@ def test_a_state_without_a_signature_is_held(world: World, keys: Keys, host: str
     untrusted(world)
     keys.signs(world, "runner")
     assert "is not signed" in world.reconcile(host=host, ok=(6,)).err
+
+
+def test_a_host_without_a_key_is_told_before_it_leaves_a_signed_ledger_unsigned(world: World, keys: Keys) -> None:
+    notice = "the records so far are signed, and this host has no key"
+    world.edit({"seed": "3\n"})
+    keys.signs(world, None)
+    told = untrusted(world)
+    assert told.ran
+    assert told.err.index(notice) < told.err.index("Recorded ")
+    assert notice not in untrusted(world).err  # nothing is to be recorded
 
 
 def test_a_runner_that_nobody_trusts_does_not_begin(world: World, keys: Keys) -> None:
