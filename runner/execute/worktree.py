@@ -23,7 +23,7 @@ from runner.errors import HostError, RunnerError
 from runner.execute.changes import Changes
 from runner.execute.kept import Mark, Shelf, is_telling, mark_of, remove, sift
 from runner.execute.written import Written
-from runner.git.checkout import write_tree_files
+from runner.git.checkout import write_files, write_tree_files
 from runner.git.read import Reader
 from runner.git.tree import SYMLINK, Tree
 from runner.process.isolation import Isolation, LevelRefused, Levels
@@ -83,7 +83,7 @@ class Worktree:
             there = frozenset(self._marks)
             for skipped in write_tree_files(content.reader, content.tree, self.folder, there=there, wrote=wrote):
                 content.told(f"{skipped.path} is left out: {skipped.reason}")
-            self._write_overlay(content.overlay)
+            write_files(content.overlay, self.folder)
             for path in content.overlay:
                 self._unmark(path)
             self._is_filled = True
@@ -186,13 +186,8 @@ class Worktree:
                 files.append(path)
         if content is not None:
             write_tree_files(content.reader, content.tree, self.folder, files)
-            self._write_overlay({path: content.overlay[path] for path in paths if path in content.overlay})
-
-    def _write_overlay(self, files: Mapping[str, bytes]) -> None:
-        for path, data in files.items():
-            target = self.folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            laid_over = {path: content.overlay[path] for path in paths if path in content.overlay}
+            write_files(laid_over, self.folder)
 
     def _lock_of(self, path: str) -> threading.Lock:
         with self._guard:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,16 +52,29 @@ def write_tree_files(
     """
     skipped: list[Skipped] = []
     wanted = _wanted(tree, paths, there, skipped)
+    with _writer(folder, wrote) as writer:
+        _write_blobs(reader, wanted, writer, skipped)
+        _write_links(reader, tree, wanted, writer, skipped)
+    return sorted(skipped)
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files below a folder as `write_tree_files` does, with these bytes; HostError when the disk does not."""
+    with _writer(folder, None) as writer:
+        for path, data in files.items():
+            writer.write(path, (data,), executable=False)
+
+
+@contextlib.contextmanager
+def _writer(folder: Path, wrote: Callable[[str, os.stat_result], None] | None) -> Iterator[_Writer]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _Writer(folder, wrote) as writer:
-            _write_blobs(reader, wanted, writer, skipped)
-            _write_links(reader, tree, wanted, writer, skipped)
+            yield writer
     except OSError as problem:
         raise HostError(
             f"{folder}: cannot write the files of a commit: {problem.strerror}", _hint(problem)
         ) from problem
-    return sorted(skipped)
 
 
 def _hint(problem: OSError) -> str:

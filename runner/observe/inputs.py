@@ -20,6 +20,7 @@ from runner.git.tree import EXECUTABLE, Tree
 from runner.ledger.state import Memo
 from runner.observe.memo import DigestMemo
 from runner.specs.parse_cache import ParseCache
+from runner.specs.places import parents
 
 if TYPE_CHECKING:
     from runner.specs.modules import Meanings
@@ -230,7 +231,8 @@ class GitInputs:
 def overlay_files(desired: Desired, tree: Tree, reader: Reader, cache: Memo) -> dict[str, bytes]:
     """The `.gitignore` files as they are once every cached output has its line in the one beside it, as DVC does it.
 
-    An output that git ignores already gets no line (scmrepo: Git.ignore).
+    An output that git ignores already gets no line (scmrepo: Git.ignore). Where the commit has something else than a
+    file, or something else than a folder on the way to it, there is none: what people committed is never replaced.
     """
     from runner.data.gitignore import with_lines  # imported late: start-up
 
@@ -241,6 +243,7 @@ def overlay_files(desired: Desired, tree: Tree, reader: Reader, cache: Memo) -> 
     for path in _not_ignored(outs, tree, reader, cache):
         folder, _, name = path.rpartition("/")
         names.setdefault(f"{folder}/.gitignore" if folder else ".gitignore", []).append(name)
+    names = {path: lines for path, lines in names.items() if _has_room(path, tree)}
     present = {path: entry.oid for path in names if (entry := tree.get(path)) is not None}
     texts = reader.blobs(sorted(set(present.values())), _IGNORE_LIMIT_BYTES)
     result: dict[str, bytes] = {}
@@ -254,7 +257,12 @@ def overlay_files(desired: Desired, tree: Tree, reader: Reader, cache: Memo) -> 
 
 def _not_ignored(outs: list[str], tree: Tree, reader: Reader, cache: Memo) -> list[str]:
     """Those outputs that no `.gitignore` of the commit covers; remembered by what they are and what these say."""
-    files = {path: tree.files[path].oid for path in tree.paths if path.rpartition("/")[2] == ".gitignore"}
+    # Links and submodules by that name say nothing: git does not follow them either.
+    files = {
+        path: tree.files[path].oid
+        for path in tree.paths
+        if path.rpartition("/")[2] == ".gitignore" and tree.files[path].mode not in (_SYMLINK, _SUBMODULE)
+    }
     if not files or not outs:
         return outs
     key = canonical_digest([outs, files])
@@ -266,6 +274,14 @@ def _not_ignored(outs: list[str], tree: Tree, reader: Reader, cache: Memo) -> li
         known = [path for path in outs if not ignore.ignores(path, False) and not ignore.ignores(path, True)]
         cache.put("gitignore", key, known)
     return list(known)
+
+
+def _has_room(path: str, tree: Tree) -> bool:
+    """Whether a file at a path takes nothing away but a file: no link, no submodule, no folder, nothing above it."""
+    entry = tree.get(path)
+    if (entry is not None and entry.mode in (_SYMLINK, _SUBMODULE)) or tree.is_folder(path):
+        return False
+    return all(tree.get(part) is None for part in parents(path))
 
 
 def _is_below(name: str, folder: str) -> bool:

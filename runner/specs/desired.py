@@ -136,6 +136,8 @@ class _Reader:
         holdouts = self._holdouts(kept)
         deployments = self._deployments(kept, pipelines, holdouts) if root is not None else []
         self._note_unhandled(kept, pipelines, deployments)
+        stages = (stage for loaded in pipelines for stage in loaded.pipeline.stages)
+        self._notices += graph_checks.ignore_notices(stages, self._layout.link_at)
         tracked, partial = self._tracked() if root is not None else ({}, [])
         self._check(pipelines, tracked, partial)
         self._check_references(kept, pipelines)
@@ -474,12 +476,16 @@ class _Reader:
         def exists(path: str) -> bool:
             return self._has(path) or faults.might_make(path)
 
+        def is_file(path: str) -> bool:
+            return self._layout.file(path) is not None
+
         faults.findings += [
             *graph_checks.output_findings(stages, tracked, place_of),
             *graph_checks.git_findings(stages, lambda path: path in tree.files, tree.is_folder, place_of),
             *graph_checks.cycle_findings(stages, outputs),
             *graph_checks.link_findings(stages, outputs, known, self._layout.link_at, place_of),
-            *graph_checks.environment_findings(stages, lambda path: self._layout.file(path) is not None, place_of),
+            *graph_checks.way_findings(stages, self._layout.link_at, is_file, place_of),
+            *graph_checks.environment_findings(stages, is_file, place_of),
             *graph_checks.missing_findings(stages, outputs, known, exists, tree.paths, place_of),
             *graph_checks.param_findings(stages, functools.cache(self._param_values), place_of),
         ]
@@ -491,8 +497,8 @@ class _Reader:
         """All that the checks between stages ask of a commit, but for the content of LFS pointers: what the paths are
         that stages name and those above them, what DVC tracks, and the parameters."""
         files, folders = self._layout.tree.files, self._layout.tree.folders
-        inputs = {path for stage in stages for path in graph_checks.inputs(stage)}
-        asked = inputs.union(*(stage.out_paths for stage in stages), *map(places.parents, inputs))
+        named = {path for stage in stages for path in (*graph_checks.inputs(stage), *stage.out_paths, stage.wdir)}
+        asked = named.union(*map(places.parents, named))
         asked |= {stage.environment.lock for stage in stages if stage.environment is not None}
         kinds = [(path, files[path].mode if path in files else path in folders) for path in sorted(asked)]
         params = {param.file for stage in stages for param in stage.params}.intersection(files)

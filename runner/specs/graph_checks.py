@@ -10,8 +10,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from runner.core.nouns import Address, Stage, TrackedData, is_external
-from runner.errors import Finding, InputError
+from runner.core.nouns import Address, Notice, Stage, TrackedData, is_external
+from runner.errors import Finding, InputError, Place
 from runner.specs.guesses import GUESSES, nearest
 from runner.specs.params import MISSING, is_pattern, lookup
 from runner.specs.places import parents
@@ -160,6 +160,56 @@ def link_findings(
     return findings
 
 
+def way_findings(
+    stages: Iterable[Stage],
+    link_at: Callable[[str], str | None],
+    is_file: Callable[[str], bool],
+    place_of: PlaceOf,
+) -> list[Finding]:
+    """Outputs and working directories to which no folder leads: behind a link or a submodule, or below a file of git.
+
+    `link_at` says what a path is if it is a link or a submodule. Frozen stages run nowhere.
+    """
+    findings: list[Finding] = []
+    for stage in stages:
+        file, line, column = stage.place.file, stage.place.line, stage.place.column
+        told = None
+        for part in () if stage.frozen else (stage.wdir, *parents(stage.wdir)):
+            what = link_at(part)
+            if what is not None:
+                where = f"is {what}" if part == stage.wdir else f"lies behind `{part}`, {what}"
+                message = f"the working directory `{stage.wdir}` {where}, in which no stage can run"
+                findings.append(Finding(file, line, column, message, _WAY_HINT))
+                told = part
+                break
+        for path in stage.out_paths:
+            for part in parents(path):
+                what = link_at(part)
+                if what is not None and part != told:
+                    message = f"the output `{path}` lies behind `{part}`, {what}, where no stage can write"
+                    findings.append(Finding(*place_of(stage, path), message, _WAY_HINT))
+                elif what is None and is_file(part):
+                    message = f"the output `{path}` lies below `{part}`, which git holds as a file"
+                    hint = f"git rm '{part}', or choose another output"
+                    findings.append(Finding(*place_of(stage, path), message, hint))
+                else:
+                    continue
+                break
+    return findings
+
+
+def ignore_notices(stages: Iterable[Stage], link_at: Callable[[str], str | None]) -> list[Notice]:
+    """A `.gitignore` beside outputs that is a link or a submodule: git reads no lines there, and none are written."""
+    notices = []
+    for folder in sorted({out.path.rpartition("/")[0] for stage in stages for out in stage.outs if out.cache}):
+        file = f"{folder}/.gitignore" if folder else ".gitignore"
+        link = link_at(file)
+        if link is not None:
+            message = f"`{file}` is {link}, which git does not follow, so it gets no lines for the outputs beside it"
+            notices.append(Notice(f"{message}; make it a file", Place(file)))
+    return notices
+
+
 def pointer_findings(
     stages: Iterable[Stage],
     outputs: Outputs,
@@ -255,6 +305,7 @@ def dotted_names(values: Any, limit: int) -> list[str]:
 
 _MOST_LOOKED_AT = 1_000_000
 """Values that patterns of parameters are held against, over all stages."""
+_WAY_HINT = "name a folder that git holds itself"
 _GENERAL_HINT = "commit it, run `dvc add`, or declare it as an output"
 
 

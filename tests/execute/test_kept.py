@@ -257,6 +257,16 @@ def test_what_was_put_in_place_of_a_file_is_not_taken_for_it(
     ground.check()
 
 
+def test_nothing_is_written_through_a_link_of_the_commit(ground: Ground, tmp_path: Path) -> None:
+    (ground.repo.path / "link").symlink_to("a")
+    (ground.repo.path / "folder").symlink_to("in")
+    ground.repo.commit()
+    tree = ground.worktree({"link": b"link\n", "folder/a": b"folder\n"})
+    assert {name: (tree.folder / name).read_text() for name in ("a", "in/a", "link", "folder/a")} == {
+        "a": "a\n", "in/a": "1\n", "link": "link\n", "folder/a": "folder\n",
+    }  # fmt: skip
+
+
 def test_what_is_left_out_of_a_commit_is_told_each_time(ground: Ground) -> None:
     (ground.repo.path / "out").symlink_to("/etc/passwd")
     ground.repo.commit({"large": "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"})

@@ -55,6 +55,15 @@ def test_what_is_wrong_since_the_last_commit_is_found(
     assert said in "\n".join(str(finding) for finding in findings_of(repo, cache=tmp_path / "cache"))
 
 
+def test_a_link_and_a_file_in_place_of_a_folder_above_an_output_are_found(repo: GitRepo, tmp_path: Path) -> None:
+    (repo.path / "out").symlink_to("src")
+    repo.commit()
+    assert "a symbolic link" in str(findings_of(repo, cache=tmp_path / "cache"))
+    (repo.path / "out").unlink()
+    repo.commit({"out": "a file"})
+    assert "lies below `out`" in str(findings_of(repo, cache=tmp_path / "cache"))
+
+
 def test_a_link_in_place_of_a_file_is_found(repo: GitRepo, tmp_path: Path) -> None:
     (repo.path / "src/a.py").unlink()
     (repo.path / "src/a.py").symlink_to("b.py")

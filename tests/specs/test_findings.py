@@ -125,6 +125,36 @@ def test_inputs_that_are_links_or_submodules_or_lie_behind_one_are_named(
     ]
 
 
+@pytest.mark.parametrize(("mode", "what"), [("120000", "a symbolic link"), ("160000", "a submodule")])
+def test_outputs_and_working_directories_behind_links_or_submodules_are_named(
+    mode: str, what: str, git_repo: Callable[..., GitRepo]
+) -> None:
+    stages = """\
+stages:
+  a:
+    cmd: c
+    outs: [at/a, at/deep/b]
+    metrics: [{at/m.json: {cache: false}}]
+  w: {cmd: c, wdir: at, outs: [x, ../ok]}
+  v: {cmd: c, wdir: at/deep, frozen: true, outs: [y]}
+  fine: {cmd: c, wdir: dir, outs: [z]}
+"""
+    repo = git_repo({**DVC_PROJECT, "dvc.yaml": stages, "dir/file": "1"})
+    repo.write({"target": "dir"})
+    target = "100" * 13 + "1" if mode == "160000" else repo.git("hash-object", "-w", "target")
+    repo.git("update-index", "--add", "--cacheinfo", f"{mode},{target},at")
+    repo.git("commit", "--quiet", "--message", "Link")
+
+    behind, hint = f"lies behind `at`, {what}, where no stage can write", "(name a folder that git holds itself)"
+    assert findings_of(repo) == [
+        f"dvc.yaml:4:12: the output `at/a` {behind} {hint}",
+        f"dvc.yaml:4:18: the output `at/deep/b` {behind} {hint}",
+        f"dvc.yaml:5:15: the output `at/m.json` {behind} {hint}",
+        f"dvc.yaml:6:3: the working directory `at` is {what}, in which no stage can run {hint}",
+        f"dvc.yaml:7:51: the output `at/deep/y` {behind} {hint}",
+    ]
+
+
 def test_inputs_that_are_pointers_of_lfs_are_named(git_repo: Callable[..., GitRepo]) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
     stages = "stages:\n  a: {cmd: c, deps: [d.bin, small.bin]}\n  f: {cmd: c, deps: [d.bin], frozen: true}\n"
@@ -135,6 +165,16 @@ def test_inputs_that_are_pointers_of_lfs_are_named(git_repo: Callable[..., GitRe
     hint = "(fetch it with `git lfs pull`, and track it with DVC in its place)"
     repo.commit({"sub/.gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
     assert findings_of(repo) == [f"dvc.yaml:2:22: `d.bin` is an LFS pointer, which no stage can read {hint}"]
+
+
+def test_outputs_below_a_file_of_git_are_named_before_anything_runs(git_repo: Callable[..., GitRepo]) -> None:
+    stages = "stages:\n  a: {cmd: c, outs: [in/b]}\n  b: {cmd: c, outs: [in/deep/b: {cache: false}, other/in]}\n"
+
+    hint = "(git rm 'in', or choose another output)"
+    assert findings_of(git_repo({**DVC_PROJECT, "dvc.yaml": stages, "in": "1", "other/file": "2"})) == [
+        f"dvc.yaml:2:22: the output `in/b` lies below `in`, which git holds as a file {hint}",
+        f"dvc.yaml:3:22: the output `in/deep/b` lies below `in`, which git holds as a file {hint}",
+    ]
 
 
 def test_a_dvc_configuration_that_cannot_be_read_is_found_before_anything_runs(
