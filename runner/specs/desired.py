@@ -393,9 +393,7 @@ class _Reader:
                         )
                     )
         partial = [item for item in items if isinstance(item, dvcfiles.PartialImport)]
-        for item in partial:
-            message = f"`{item.path}` was imported without its bytes; `dvc update {item.dvc_file}` fetches them"
-            self._notices.append(Notice(message, Place(item.dvc_file)))
+        self._notices += dvcfiles.notices(items)
         return tracked, [item.path for item in partial]
 
     def _parse_tracked(self, files: list[str]) -> list[list[Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from runner.core.nouns import LockEntry, LockOut, TrackedData, is_external
-from runner.errors import Finding, SpecError
+from runner.core.nouns import LockEntry, LockOut, Notice, TrackedData, is_external
+from runner.errors import Finding, Place, SpecError
 from runner.patterns import regex
 from runner.specs import places, yaml12
 from runner.values import dataclass
@@ -24,8 +24,19 @@ class PartialImport:
     dvc_file: str
 
 
-def read_dvc_file(blob: bytes, file: str) -> list[TrackedData | PartialImport]:
-    """What a `.dvc` file tracks.
+@dataclass(frozen=True, slots=True)
+class LiveImport:
+    """A `.dvc` file of an import that is not frozen: DVC asks its source, which the runner does not."""
+
+    dvc_file: str
+
+
+Item = TrackedData | PartialImport | LiveImport
+"""What a `.dvc` file comes to."""
+
+
+def read_dvc_file(blob: bytes, file: str) -> list[Item]:
+    """What a `.dvc` file tracks, and whether it is an import that is not frozen.
 
     Raises SpecError: broken YAML, no `outs`, a path outside the repository.
     """
@@ -36,7 +47,27 @@ def read_dvc_file(blob: bytes, file: str) -> list[TrackedData | PartialImport]:
     wdir = document.get("wdir")
     base = places.joined(folder, wdir) if isinstance(wdir, str) else folder
     locator = places.Locator(file, lambda: blob)
-    return [_tracked(out, base, file, locator.position(("outs", index))) for index, out in enumerate(document["outs"])]
+    found: list[Item] = [
+        _tracked(out, base, file, locator.position(("outs", index))) for index, out in enumerate(document["outs"])
+    ]
+    is_import = bool(document.get("deps")) and not document.get("cmd")
+    is_frozen = document.get("frozen") or document.get("locked")
+    return [*found, LiveImport(file)] if is_import and not is_frozen else found
+
+
+def notices(items: Iterable[Item]) -> list[Notice]:
+    """What people may not expect of imports."""
+    found = []
+    for item in items:
+        if isinstance(item, PartialImport):
+            message = f"`{item.path}` was imported without its bytes; `dvc update {item.dvc_file}` fetches them"
+        elif isinstance(item, LiveImport):
+            ways = f"`dvc update {item.dvc_file}` brings what is new there, `dvc freeze {item.dvc_file}` leaves it so"
+            message = f"the import `{item.dvc_file}` is not frozen, and its source is not looked at; {ways}"
+        else:
+            continue
+        found.append(Notice(message, Place(item.dvc_file)))
+    return found
 
 
 def _tracked(out: Any, base: str | None, file: str, position: tuple[int, int]) -> TrackedData | PartialImport:
@@ -198,13 +229,18 @@ def _lock_out(item: Mapping[str, Any], wdir: str) -> LockOut:
 # Rows for the parse cache
 
 
-def tracked_row(item: TrackedData | PartialImport) -> list[Any]:
-    """A tracked path as a JSON array."""
+def tracked_row(item: Item) -> list[Any]:
+    """An item of a `.dvc` file as a JSON array, whose length says what it is."""
+    if isinstance(item, LiveImport):
+        return [item.dvc_file]
     if isinstance(item, PartialImport):
         return [item.path, item.dvc_file]
     return [item.path, item.md5, item.dvc_file, item.size, item.nfiles, item.legacy, item.remote]
 
 
-def tracked_of(rows: Iterable[list[Any]]) -> list[TrackedData | PartialImport]:
+_KINDS: Mapping[int, Callable[..., Item]] = {1: LiveImport, 2: PartialImport}
+
+
+def tracked_of(rows: Iterable[list[Any]]) -> list[Item]:
     """The inverse of `tracked_row`, for many."""
-    return [PartialImport(*row) if len(row) == 2 else TrackedData(*row) for row in rows]
+    return [_KINDS.get(len(row), TrackedData)(*row) for row in rows]

@@ -84,6 +84,31 @@ def test_an_import_without_its_bytes_is_a_notice(git_repo: Callable[..., GitRepo
     assert desired.tracked == {}
 
 
+def test_an_import_that_is_not_frozen_is_a_notice_until_it_is(git_repo: Callable[..., GitRepo], tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("1\n")
+    repo = git_repo({**DVC_PROJECT, "dvc.yaml": "stages:\n  a: {cmd: c, deps: [u]}\n"})
+
+    def noticed(act: Callable[[Repo], Any]) -> list[str]:
+        with_dvc(repo.path, act)
+        repo.git("add", "u.dvc")
+        repo.git("commit", "--quiet", "--message", "Import")
+        desired = desired_of(repo, tmp_path / "cache")
+        assert [*desired.tracked] == ["u"]
+        assert [notice.message for notice in desired_of(repo, tmp_path / "cache").notices] == [
+            notice.message for notice in desired.notices
+        ]
+        return [notice.message for notice in desired.notices]
+
+    assert noticed(lambda dvc: dvc.imp_url(str(tmp_path / "source"), "u")) == []
+    assert noticed(lambda dvc: dvc.unfreeze("u.dvc")) == [
+        (
+            "the import `u.dvc` is not frozen, and its source is not looked at; `dvc update u.dvc` brings what is new "
+            "there, `dvc freeze u.dvc` leaves it so"
+        )
+    ]
+    assert noticed(lambda dvc: dvc.freeze("u.dvc")) == []
+
+
 def test_what_dvc_locked_is_evidence_from_the_root(git_repo: Callable[..., GitRepo]) -> None:
     text = """\
 stages:
