@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import artefacts
 from runner.artefacts import manifest
+from runner.artefacts.formats import FORMATS
 from runner.errors import InputError
 from runner.serve.checks import Checks, arrays_of
 from runner.serve.compiled import CompiledPredictor, NotCompiled, Surprise
@@ -69,7 +70,7 @@ def load(settings: Settings) -> Model:
     form, _, _ = manifest.checked(folder, served.digest)
     if form not in served.formats:
         text = f"{folder}: it is in the format {form[:40]}, and allowed are: {', '.join(served.formats)}"
-        raise InputError(text, "allow the format where you know who made the model")
+        raise InputError(text, _to_allow(form, served.about))
     artefact = artefacts.read(
         folder, trusted=served.trusted, allow_pickle="joblib" in served.formats, digest=served.digest
     )
@@ -88,6 +89,14 @@ def load(settings: Settings) -> Model:
     if predictor is not own:
         _replayed(folder, artefact, checks, predictor, probable, within)
     return Model(artefact, checks, predictor, probable, form, tuple(notes))
+
+
+def _to_allow(form: str, release: Mapping[str, Any]) -> str:
+    """How a format gets among those that are allowed. release: that the model belongs to; empty of a folder."""
+    if form not in FORMATS:
+        return f"known are: {', '.join(FORMATS)}"
+    how = f"name `{form}` in the `formats` of its Deployment" if release else f"say `--allow-format {form}`"
+    return f"{how} where you know who made the model"
 
 
 def _one_job(model: Any) -> None:

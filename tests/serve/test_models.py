@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 from sklearn.tree import DecisionTreeClassifier
 
 from runner import artefacts
+from runner.errors import InputError
 from runner.serve.checks import arrays_of
 from runner.serve.compiled import CompiledPredictor, Surprise
 from runner.serve.loading import load
@@ -132,6 +133,25 @@ def test_a_graph_is_asked_without_a_table_and_says_the_same(tmp_path: Path) -> N
     told = artefacts.read(folder)
     assert said.predictions.tolist() == told.predict(table).tolist()
     numpy.testing.assert_array_equal(said.probabilities, told.predict_proba(table))
+
+
+@pytest.mark.parametrize(
+    ("form", "about", "hint"),
+    [
+        ("onnx", {}, "say `--allow-format onnx` where you know who made the model"),
+        ("joblib", {"deployment": "churn"}, "name `joblib` in the `formats` of its Deployment where you know"),
+        ("pickle", {}, "known are: skops, onnx, joblib"),
+    ],
+)
+def test_a_format_that_is_not_allowed_is_refused_with_how_to_allow_it(
+    tmp_path: Path, form: str, about: dict[str, str], hint: str
+) -> None:
+    folder = write_model(tmp_path / "m", pipeline(LogisticRegression()), labels(customers()), "classification")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"skops"', f'"{form}"'))
+    with pytest.raises(InputError, match=f"it is in the format {form}, and allowed are: skops") as refused:
+        loaded(folder, about=about)
+    assert hint in refused.value.line
 
 
 def test_a_row_that_the_compiled_way_cannot_judge_goes_to_the_model(tmp_path: Path) -> None:
