@@ -157,7 +157,8 @@ def _type(error: Any) -> str:
     types = error.validator_value
     if error.schema.get("pattern") == _TEMPLATE:
         types = [name for name in types if name != "string"]
-    return f"must be {_words(types)}, not {_word_of(error.instance)}"
+    kind = "the text " if isinstance(error.instance, str) else ""  # `2` in quotes looks like a number
+    return f"must be {_words(types)}, not {kind}{_word_of(error.instance)}"
 
 
 def _pattern(error: Any) -> str:

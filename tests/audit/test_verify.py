@@ -426,7 +426,7 @@ def test_all_that_is_wrong_with_a_trust_file_is_said_at_once_each_in_its_place(s
         (8, 33, "item 1 of `roles` must be one of runner, proposals, approver, not `runer`"),
         (8, 41, "`to` must be at least 1, not 0"),
         (9, 5, "this key stands here twice"),
-        (10, 5, "item 4 of `keys` must be a mapping, not `AAAA`"),
+        (10, 5, "item 4 of `keys` must be a mapping, not the text `AAAA`"),
         (11, 1, "the key `to` is missing in `unsigned`"),
         (12, 1, "unknown key `more` at the top"),
     ]

@@ -98,8 +98,8 @@ stages:
                 "`meta: {runner: {env: ...}}`)"
             ),
             (
-                "dvc.yaml:10:3: `c` must be a mapping, not `echo` (A stage, or a template that makes one stage for "
-                "each item (`foreach`) or combination (`matrix`))"
+                "dvc.yaml:10:3: `c` must be a mapping, not the text `echo` (A stage, or a template that makes one "
+                "stage for each item (`foreach`) or combination (`matrix`))"
             ),
         ],
     ),
@@ -154,12 +154,12 @@ stages:
                 "dvc.yaml:3:5: `cmd` must be text or a list, not the number 3 (What is run, by the shell, in "
                 "`wdir`; for example: python src/train.py)"
             ),
-            "dvc.yaml:4:5: `deps` must be a list, not `y` (Files and folders the commands read)",
+            "dvc.yaml:4:5: `deps` must be a list, not the text `y` (Files and folders the commands read)",
             (
                 "dvc.yaml:5:12: item 1 of `outs` must be text or a mapping, not the number 1 "
                 "(A path, or `{path: options}`)"
             ),
-            "dvc.yaml:6:5: `frozen` must be true or false, not `yes` (true: never run again)",
+            "dvc.yaml:6:5: `frozen` must be true or false, not the text `yes` (true: never run again)",
             "dvc.yaml:7:14: item 1 of `params` must be text or a mapping, not the number 2",
         ],
     ),
@@ -940,7 +940,7 @@ spec:
             "runner.yaml:19:17: a stage has either `cmd` or `uses` (remove one of them)",
             "runner.yaml:20:17: `with` means nothing without `uses` (name a stage of the library in `uses`)",
             "runner.yaml:22:7: `splitt` is no stage of the library (did you mean `split`?)",
-            "runner.yaml:26:37: item 2 of `parts` must be a number, not `x` (A fraction of the rows)",
+            "runner.yaml:26:37: item 2 of `parts` must be a number, not the text `x` (A fraction of the rows)",
             "runner.yaml:26:41: unknown key `startify` in `with` (did you mean `stratify`?)",
             "runner.yaml:32:26: the parts add up to 0.5, not to 1 (give each row to one part)",
             "runner.yaml:32:34: item 1 of `parts` must be at most 1, not 2 (A fraction of the rows)",
@@ -996,7 +996,7 @@ spec:
                 "condition on recorded metrics, or on evidence, that must hold before a release)"
             ),
             "runner.yaml:7:6: unknown key `metrics` in `gates` (did you mean `metric`?)",
-            "runner.yaml:8:24: `min` must be a number, not `high` (Smallest value that passes)",
+            "runner.yaml:8:24: `min` must be a number, not the text `high` (Smallest value that passes)",
         ],
     ),
     "bomb": (

@@ -116,6 +116,7 @@ def test_a_gate_that_cannot_be_meant_is_told_where_it_stands(
         ("  limits: {timeout: 0s}\n", "6:12: `limits.timeout` has to be a time from 0.01 s to 3600 s, not `0s` (such"),
         ("  limits: {row: 5}\n", "6:12: unknown key `row` in `limits` (did you mean `rows`?)"),
         ("  replicas: 0\n", "6:3: `replicas` must be at least 1, not 0"),
+        ('  replicas: "2"\n', "6:3: `replicas` must be a whole number, not the text `2` ("),
         ("  log: {sample: 1}\n", "6:3: `log` does not say where to (say `to: FOLDER`"),
         ("  environments: [{name: a, spec: {log: {sample: 1}}}]\n", "6:35: `log` does not say where to"),
         (

@@ -97,7 +97,7 @@ def test_the_last_part_by_time_has_the_latest_rows(table: pandas.DataFrame) -> N
         (["--stratify=y", "--time=when"], "`stratify` and `time` exclude each other"),
         (["--parts=[0.5, 0.2, 0.1]"], "the parts add up to 0.8, not to 1"),
         (["--parts=[0.5, 0.5]"], "there are 2 parts and 3 outputs"),
-        (["--parts=x"], "`parts` must be a list, not `x`"),
+        (["--parts=x"], "`parts` must be a list, not the text `x`"),
         (["--part=[1]"], "--part is no argument of this stage\n  did you mean --parts?"),
         (["raw.csv"], "`raw.csv` is no argument"),
         (["--time"], "--time needs a value"),
