@@ -108,15 +108,16 @@ def plot_runs(arguments: argparse.Namespace, console: Console) -> int:
     rows, columns = _rows_to_draw(arguments, clone)
     if arguments.plot is not None:
         pictures: list[Chart | Parallel] = [_curves(arguments, clone, rows)]
+        notes: list[str] = []
     else:
-        pictures = _history(arguments, rows, columns)
+        pictures, notes = _history(arguments, rows, columns)
     if arguments.title is not None:
         pictures = [replace(pictures[0], title=arguments.title), *pictures[1:]]
     is_page = file is not None and file.suffix.lower() in (".html", ".htm")
     if is_page:
         usual, _ = usual_columns(rows, columns)
         chosen = list(dict.fromkeys(["record", "branch", "stage", "status", "started", "duration", "subject", *usual]))
-        text = page_html(pictures, rows, columns, chosen, arguments.title or "Recorded runs")
+        text = page_html(pictures, rows, columns, chosen, arguments.title or "Recorded runs", notes)
     else:
         text = pictures_svg(pictures)
     value = {
@@ -124,7 +125,10 @@ def plot_runs(arguments: argparse.Namespace, console: Console) -> int:
         "file": None if file is None else str(file),
         "pictures": [picture.title for picture in pictures],
         "runs": [row.name for row in rows],
+        "notes": notes,
     }
+    for note in notes:
+        console.say(console.err.yellow("notice: ") + note)
     if file is None:
         console.result(text, value | {"svg": text})
         return ExitCode.DONE
@@ -151,24 +155,32 @@ def _rows_to_draw(arguments: argparse.Namespace, clone: Clone) -> tuple[tuple[Ra
     return found.rows, found.columns
 
 
-def _history(arguments: argparse.Namespace, rows: tuple[Ran, ...], columns: Columns) -> list[Chart | Parallel]:
+def _history(
+    arguments: argparse.Namespace, rows: tuple[Ran, ...], columns: Columns
+) -> tuple[list[Chart | Parallel], list[str]]:
+    """The pictures, and what they leave out."""
     from runner.core.experiments import UnknownColumn
     from runner.report.pictures import MOST_PICTURES, PLACES, TIME, history_pictures, parallel_picture, usual_metrics
 
     try:
         named = columns.select(part.strip() for part in arguments.y.split(",")) if arguments.y is not None else None
-        y = usual_metrics(rows, columns) if named is None else named[:MOST_PICTURES]
+        known = usual_metrics(rows, columns) if named is None else named
         x = arguments.x or TIME
         across = x if x in PLACES else columns.find(x)
     except UnknownColumn as error:
         raise InputError(error.message, error.hint) from error
-    if not y:
+    if not known:
         raise InputError(
             "these runs recorded no metrics that are numbers", "`runner runs list` shows what they recorded"
         )
     if arguments.parallel:
-        return [parallel_picture(rows, columns, y)]
-    return list(history_pictures(rows, columns, y, across))
+        picture, count = parallel_picture(rows, columns, known)
+        pictures: list[Chart | Parallel] = [picture]
+    else:
+        count = min(len(known), MOST_PICTURES)
+        pictures = list(history_pictures(rows, columns, known[:count], across))
+    notes = [f"{count} of {len(known)} metrics; --y names others"] if count < len(known) else []
+    return pictures, notes
 
 
 def _curves(arguments: argparse.Namespace, clone: Clone, rows: tuple[Ran, ...]) -> Chart:

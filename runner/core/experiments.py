@@ -195,16 +195,23 @@ class Columns:
         """Columns of metrics, those first that tell runs apart best.
 
         Plain ones come before those inside others, such as slices; the pipeline with the most runs before what measures
-        its results for a gate; those that differ before those that do not; at last those that more runs have.
+        its results for a gate; those that differ before those that do not. Of what is worth the same the files have
+        their turns, so that a part of them is not all of one file, each with those first that more runs have.
         """
         varying = set(self.varying(METRICS))
 
-        def worth(column: str) -> tuple[int, bool, bool, int]:
+        def worth(column: str) -> tuple[int, bool, bool]:
             name = column.removeprefix(METRICS)
-            depth = name.rpartition(":")[2].count(".")
-            return depth, name not in self._of_main, column not in varying, -self._of_main[name]
+            return name.rpartition(":")[2].count("."), name not in self._of_main, column not in varying
 
-        return sorted(self.of(METRICS), key=worth)
+        found = sorted(self.of(METRICS), key=lambda column: -self._of_main[column.removeprefix(METRICS)])
+        turns: Counter[object] = Counter()
+        ranked = []
+        for column in found:
+            of_file = (worth(column), column.rpartition(":")[0])
+            ranked.append((worth(column), turns[of_file], column))
+            turns[of_file] += 1
+        return [column for *_, column in sorted(ranked, key=lambda row: row[:2])]
 
     def find(self, name: str) -> str:
         """The one column of a name; raises UnknownColumn."""
@@ -236,10 +243,18 @@ class Columns:
         return self._leaf(METRICS, name) or self._leaf(PARAMS, name)
 
     def labels(self, columns: Sequence[str]) -> list[str]:
-        """Names for people: as short as leaves them different."""
-        short = [column.partition(".")[2].rpartition(":")[2] or column for column in columns]
-        short = [column if column in FACTS else text for column, text in zip(columns, short, strict=True)]
-        return [text if short.count(text) == 1 else column for column, text in zip(columns, short, strict=True)]
+        """Names for people: as short as leaves them different, also from columns that are not shown."""
+        names = [*self.of(METRICS), *self.of(PARAMS)]
+        short, leaf = Counter(map(_short, names)), Counter(map(_leaf, names))
+
+        def label(column: str) -> str:
+            if column in FACTS:
+                return column
+            return next(
+                (text for text, of in ((_short(column), short), (_leaf(column), leaf)) if text and of[text] < 2), column
+            )
+
+        return [label(column) for column in columns]
 
     def _leaf(self, kind: str, name: str) -> list[str]:
         known = self._leaves[kind]
@@ -250,14 +265,11 @@ class Columns:
         return [kind + leaf for leaf in ends]
 
     def _matching(self, pattern: str) -> list[str]:
-        def short(column: str) -> str:
-            kind, dot, name = column.partition(".")
-            return f"{kind}{dot}{name.rpartition(':')[2]}"
-
         return [
             column
             for column in self.all()
-            if fnmatch.fnmatchcase(column, pattern) or (dotted(column) and fnmatch.fnmatchcase(short(column), pattern))
+            if fnmatch.fnmatchcase(column, pattern)
+            or (dotted(column) and fnmatch.fnmatchcase(f"{column.partition('.')[0]}.{_short(column)}", pattern))
         ]
 
     def _unknown(self, name: str) -> UnknownColumn:
@@ -274,6 +286,16 @@ class Columns:
             return UnknownColumn(f"no run has a column `{name}`", f"did you mean `{shorts[close[0]]}`?")
         some = [*USUAL, *self.of(METRICS)[:4], *self.of(PARAMS)[:4]]
         return UnknownColumn(f"no run has a column `{name}`", f"there are {', '.join(some)} and others")
+
+
+def _leaf(column: str) -> str:
+    """The name of a parameter or metric without what kind it is: `FILE:KEY`."""
+    return column.partition(".")[2]
+
+
+def _short(column: str) -> str:
+    """The same without the file."""
+    return _leaf(column).rpartition(":")[2]
 
 
 def dotted(column: str) -> bool:

@@ -62,8 +62,11 @@ def history_pictures(rows: Sequence[Ran], columns: Columns, y: Sequence[str], x:
     return found
 
 
-def parallel_picture(rows: Sequence[Ran], columns: Columns, y: Sequence[str]) -> Parallel:
-    """A line for each run through the parameters that differ and the metrics; raises InputError without any."""
+def parallel_picture(rows: Sequence[Ran], columns: Columns, y: Sequence[str]) -> tuple[Parallel, int]:
+    """A line for each run through the parameters that differ and the metrics, and how many of these there is room for.
+
+    Raises InputError where no parameter differs.
+    """
     params = columns.varying(PARAMS)
     if not params:
         raise InputError("no parameter differs in these runs", "leave --parallel out, or ask for other runs")
@@ -78,12 +81,12 @@ def parallel_picture(rows: Sequence[Ran], columns: Columns, y: Sequence[str]) ->
                 f"{label} {cell_text(row, column)}" for label, column in zip(labels, axes, strict=True) if column
             )
             ways.append(Way(values, f"record {row.name}: {said}"))
-    return Parallel(f"{len(ways)} runs", tuple(labels), tuple(ways))
+    return Parallel(f"{len(ways)} runs", tuple(labels), tuple(ways)), len(metrics)
 
 
 def usual_metrics(rows: Sequence[Ran], columns: Columns) -> list[str]:
-    """The metrics to draw where nobody names any: those that differ first; numbers alone."""
-    return [name for name in columns.metrics() if any(is_number(row.cell(name)) for row in rows)][:MOST_PICTURES]
+    """The metrics to draw where nobody names any, as far as there is room: those that differ first; numbers alone."""
+    return [name for name in columns.metrics() if any(is_number(row.cell(name)) for row in rows)]
 
 
 def curves_picture(curves: Sequence[Curve], path: str, x: str | None, y: str | None) -> Chart:

@@ -230,6 +230,27 @@ def test_a_page_has_pictures_and_a_table_and_nothing_that_a_run_said_is_markup(d
     assert _digest_of_script(text) in policy[1]
 
 
+def test_what_is_not_drawn_is_counted_and_pictures_of_one_metric_in_two_files_say_which(tmp_path: Path) -> None:
+    outs = "metrics: [one.json: {cache: false}, two.json: {cache: false}]"
+    values = ", ".join(f'"m{number}": 1' for number in range(7))
+    script = f"echo '{{{values}}}' | tee one.json > two.json\n"
+    made = reconciled(
+        tmp_path / "p",
+        {"dvc.yaml": f"stages:\n  s: {{cmd: bash s.sh, deps: [s.sh], {outs}}}\n", "s.sh": script, ".dvc/config": ""},
+    )
+    page = tmp_path / "runs.html"
+    answer = call(made.path, "runs", "plot", "--out", str(page), "--json")
+    titles = answer.json["pictures"]
+    assert (len(titles), {title.partition(":")[0] for title in titles}) == (12, {"one.json", "two.json"})
+    assert answer.json["notes"] == ["12 of 14 metrics; --y names others"]
+    assert "12 of 14 metrics; --y names others" in answer.err
+    assert "<p>12 of 14 metrics; --y names others</p>" in page.read_text()
+    (row, *_) = call(made.path, "runs", "list", "--columns", "record,one.json:m0,two.json:m0").out.splitlines()
+    assert row.split() == ["record", "one.json:m0", "two.json:m0"]
+    few = call(made.path, "runs", "plot", "--y", "one.json:m0,two.json:m0", "--json")
+    assert (few.json["pictures"], few.json["notes"]) == (["one.json:m0", "two.json:m0"], [])
+
+
 def _digest_of_script(text: str) -> str:
     import base64
     import hashlib

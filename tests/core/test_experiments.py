@@ -10,6 +10,7 @@ from runner.core.experiments import Columns, Lineage, Made, Ran, UnknownColumn, 
 from runner.core.nouns import Address
 from runner.core.records import RunFacts
 from runner.report.experiments_view import fitting_columns, list_text, usual_columns
+from runner.report.pictures import history_pictures
 from runner.report.style import Style
 from runner.values import replace
 
@@ -119,7 +120,8 @@ def test_columns_may_be_chosen_by_patterns_and_those_that_vary_are_known() -> No
     assert columns.varying("params.") == ["params.params.yaml:train.depth"]
     assert columns.labels(["record", "metrics.m.json:auc"]) == ["record", "auc"]
     both = ["params.params.yaml:train.depth", "params.other.yaml:train.depth"]
-    assert columns.labels(both) == both
+    assert columns.labels(both) == ["params.yaml:train.depth", "other.yaml:train.depth"]
+    assert columns.labels(both[:1]) == ["params.yaml:train.depth"]  # there is another one, which is not shown
 
 
 def test_an_argument_that_only_some_runs_were_given_differs() -> None:
@@ -149,6 +151,20 @@ def test_rows_are_sorted_by_value_and_what_is_missing_comes_last_either_way() ->
     assert order("metrics.m.json:auc", False) == [1, 2, 3]
     assert order("metrics.m.json:auc", True) == [2, 1, 3]
     assert [row.record for row in sorted_rows(ROWS, [("stage", False), ("record", True)])] == [3, 2, 1]
+
+
+def test_metrics_of_one_name_in_two_files_have_their_turns_and_are_told_apart() -> None:
+    names = ("accuracy", "f1", "recall")
+    rows = [_row(n, {}, {file: dict.fromkeys(names, n) for file in ("a/one.json", "a/two.json")}) for n in range(2)]
+    columns = Columns([*rows, _row(3, {}, {"a/two.json": {"accuracy": 3, "loss": 1}})])
+    assert columns.labels(columns.metrics()) == [
+        *("a/two.json:accuracy", "a/one.json:accuracy", "a/one.json:f1", "a/two.json:f1", "a/one.json:recall"),
+        *("a/two.json:recall", "loss"),
+    ]
+    assert columns.labels(["metrics.a/one.json:accuracy"]) == ["a/one.json:accuracy"]
+    assert columns.find("a/one.json:accuracy") == "metrics.a/one.json:accuracy"
+    picture = history_pictures(rows, columns, ["metrics.a/two.json:f1"], "time")[0]
+    assert picture.title == picture.y_label == "a/two.json:f1"
 
 
 def _wide(pipelines: tuple[str, ...]) -> list[Ran]:
