@@ -53,8 +53,8 @@ class Parser(argparse.ArgumentParser):
 
 def speak_english() -> None:
     """Have argparse look for no translations, in this process: its words are matched below, and to look for each takes
-    longer than to parse a line."""
-    vars(argparse)["_"] = str
+    longer than to parse a line. What it asks for may be None, as the title of a group that has none."""
+    vars(argparse)["_"] = lambda text: text
 
 
 def _columns() -> int:

@@ -6,7 +6,9 @@ A stage is a function of a `Call`; `program()` makes a `main` of it, for `runner
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +66,25 @@ def call_of(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Call
 
     Raises InputError: an argument is unknown, missing or of the wrong type, or an output too many or too few.
     """
+    given, outputs = arguments_of(name, words)
+    problems = schemas.check(BUILTINS[name].kind, given, Locator("", lambda: ""), "among its arguments")
+    if problems:
+        told = [f"{problem.finding.message} ({problem.finding.hint})" for problem in problems]
+        raise InputError("\n  ".join(told), f"`runner stage {name} --help` shows what it takes")
+    _check_counts(name, outputs)
+    faults = [(message, hint) for _, message, hint in faults_of(name, given, outputs["out"])]
+    if faults:
+        *others, (last, hint) = faults
+        raise InputError("\n  ".join([*(f"{message} ({todo})" for message, todo in others), last]), hint)
+    out, metrics, plots = (tuple(map(Path, outputs[option])) for option in _OUTPUTS)
+    return Call(name, given, out, metrics, plots, _seed(environ))
+
+
+def arguments_of(name: str, words: Sequence[str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """What a command line gives, values by name and paths by kind of output, before any of it is checked.
+
+    Raises InputError: an argument is unknown, or has no value.
+    """
     schema = schema_of(name)
     given: dict[str, Any] = {}
     outputs: dict[str, list[str]] = {option: [] for option in _OUTPUTS}
@@ -76,17 +97,7 @@ def call_of(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Call
             close = nearest(option, [*schema["properties"], *_OUTPUTS])
             hint = f"did you mean --{close}?" if close else f"`runner stage {name} --help` lists what it takes"
             raise InputError(f"--{option} is no argument of this stage", hint)
-    problems = schemas.check(BUILTINS[name].kind, given, Locator("", lambda: ""), "among its arguments")
-    if problems:
-        told = [f"{problem.finding.message} ({problem.finding.hint})" for problem in problems]
-        raise InputError("\n  ".join(told), f"`runner stage {name} --help` shows what it takes")
-    _check_counts(name, outputs)
-    faults = [(message, hint) for _, message, hint in faults_of(name, given, outputs["out"])]
-    if faults:
-        *others, (last, hint) = faults
-        raise InputError("\n  ".join([*(f"{message} ({todo})" for message, todo in others), last]), hint)
-    out, metrics, plots = (tuple(map(Path, outputs[option])) for option in _OUTPUTS)
-    return Call(name, given, out, metrics, plots, _seed(environ))
+    return given, outputs
 
 
 def _seed(environ: Mapping[str, str]) -> int:
@@ -144,13 +155,20 @@ def help_of(name: str) -> str:
         words += f" Default: {inner['default']!r}." if "default" in inner else ""
         words += " Required." if option in required else ""
         lines += [f"  --{option}={_type_of(schema, inner)}", f"      {words}"]
-        lines += [f"      Example: --{option}={example!r}" for example in inner.get("examples", ())[:1]]
+        meant = _meant(schema, inner)
+        lines += [f"      Example: {_example(meant, option, example)}" for example in inner.get("examples", ())[:1]]
     for option, (least, most) in zip(_OUTPUTS, (builtin.outs, builtin.metrics, builtin.plots), strict=True):
         if most:
             times = f"{least}" if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
             lines += [f"  --{option}=PATH", f"      What it writes; {times} of them."]
     lines += ["", "Values are JSON, or text. RUNNER_SEED is the seed of what is random.", ""]
     return "\n".join(lines)
+
+
+def _example(schema: Mapping[str, Any], option: str, example: Any) -> str:
+    """An argument as a shell takes it: text as it is, where it is not read as something else, and all else as JSON."""
+    is_plain = isinstance(example, str) and _value(schema, example) == example
+    return shlex.quote(f"--{option}={example if is_plain else json.dumps(example, ensure_ascii=False)}")
 
 
 def _type_of(schema: Mapping[str, Any], inner: Mapping[str, Any]) -> str:

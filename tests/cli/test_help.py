@@ -52,6 +52,11 @@ def test_runner_alone_shows_its_commands_and_the_first_steps(team: Team) -> None
     assert answer.out == call(team.path, "--help").out
 
 
+@pytest.mark.parametrize("words", [["--help"], ["runs", "--help"]], ids=str)
+def test_help_shows_nothing_that_stands_for_a_missing_text(team: Team, words: list[str]) -> None:
+    assert "None" not in call(team.path, *words).out.split()
+
+
 def test_a_folder_with_the_name_of_a_command_does_not_hide_the_others(team: Team) -> None:
     assert "reconcile" in call(team.path, "-C", "status", "--help").out
 
