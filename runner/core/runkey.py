@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from runner.core.canonical import canonical_digest, plain, plain_digest
+from runner.core.canonical import canonical_bytes, canonical_digest, plain, plain_digest
 from runner.core.nouns import Stage
 from runner.values import dataclass
 
@@ -135,7 +135,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     reasons: list[str] = []
     for kind in _ORDER:
         before, after = old.get(kind), new.get(kind)
-        if before == after or (kind == "cmd" and old.get("with") != new.get("with")):
+        if _same(before, after) or (kind == "cmd" and old.get("with") != new.get("with")):
             continue  # what `with` says stands in the command, too
         if kind in _NAMED:
             reasons.extend(_named_differences(kind, before or {}, after or {}))
@@ -143,6 +143,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             one, other = shown_apart(before, after)
             reasons.append(_WHOLE[kind].format(before=one, after=other))
     return reasons
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values count as one in a key, in which `1`, `1.0` and `true` are three."""
+    return one == other and (type(one) is str or canonical_bytes(one) == canonical_bytes(other))
 
 
 _LONGEST = 60
@@ -172,7 +177,7 @@ def _named_differences(kind: str, before: Mapping[str, Any], after: Mapping[str,
             yield f"{kind} {name} added" + (f": {shown(after[name])}" if kind in ("param", "env", "with") else "")
         elif name not in after:
             yield f"{kind} {name} removed"
-        elif before[name] == after[name]:
+        elif _same(before[name], after[name]):
             continue
         elif kind == "dep":
             yield f"dep {name} changed"

@@ -72,6 +72,22 @@ def test_a_number_and_the_same_as_text_are_told_apart() -> None:
     assert differences(BASE.as_json(), changed.as_json()) == ['param params.yaml:lr: 0.1 → "0.1"']
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (1, 1.0, "param params.yaml:p: 1 → 1.0"),
+        (1, True, "param params.yaml:p: 1 → true"),
+        (0.0, -0.0, "param params.yaml:p: 0.0 → -0.0"),
+        ([1, {"a": 0}], [1, {"a": False}], 'param params.yaml:p: [1, {"a": 0}] → [1, {"a": false}]'),
+        ({"a": {"b": 1}, "c": 1}, {"a": {"b": 1.0}, "c": 1}, "param params.yaml:p.a.b: 1 → 1.0"),
+    ],
+)
+def test_numbers_that_are_equal_and_not_the_same_are_told_apart(before: Any, after: Any, says: str) -> None:
+    old, new = (replace(BASE, params=(("params.yaml", "p", value),)) for value in (before, after))
+    assert run_key(old) != run_key(new)
+    assert differences(old.as_json(), new.as_json()) == [says]
+
+
 @given(st.text(), st.text())
 def test_two_values_that_differ_never_look_alike(one: str, other: str) -> None:
     texts = shown_apart(one, other)
@@ -118,6 +134,12 @@ def test_canonical_bytes_do_not_depend_on_the_order_of_keys(value: Any) -> None:
 def test_plain_is_stable_and_can_be_restored(value: Any) -> None:
     assert plain(plain(value)) == plain(value)
     assert canonical_bytes(restored(plain(value))) == canonical_bytes(value)
+
+
+@given(json_values, json_values)
+def test_there_is_a_reason_wherever_the_key_is_another(before: Any, after: Any) -> None:
+    old, new = (replace(BASE, params=(("params.yaml", "p", value),)) for value in (before, after))
+    assert (run_key(old) != run_key(new)) == bool(differences(old.as_json(), new.as_json()))
 
 
 def test_one_and_one_point_zero_are_different() -> None:
