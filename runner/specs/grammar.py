@@ -13,7 +13,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,12 +78,19 @@ class GitFiles:
         is_folder: Callable[[str], bool],
         target_of: Callable[[str], str],
         load: Callable[[str, str], Mapping[Any, Any]],
+        text_of: Callable[[str, str], bytes],
     ) -> None:
         self._file_of = file_of
         self._is_folder = is_folder
         self._target_of = target_of
         self._load = load
+        self._text_of = text_of
+        self._selects: Callable[[str], Collection[str] | None] = lambda path: None
         self.consulted: dict[str, None] = {}
+
+    def select(self, selects: Callable[[str], Collection[str] | None]) -> None:
+        """Give of each file only the keys that `selects` names of it; all where it says None."""
+        self._selects = selects
 
     def join(self, *parts: str) -> str:
         """As posixpath.join."""
@@ -119,7 +126,11 @@ class GitFiles:
         if entry is None:
             raise FileNotFoundError(path)
         name = posixpath.normpath(path)
-        return io.StringIO(json.dumps(check_for_templates(self._load(name, entry[1]), name)))
+        values, keys = self._load(name, entry[1]), self._selects(name)
+        if keys is not None:
+            values = {key: value for key, value in values.items() if key in keys}
+        locator = Locator(name, lambda: self._text_of(name, entry[1]))
+        return io.StringIO(json.dumps(check_for_templates(values, locator)))
 
     def _noted(self, path: str) -> str:
         path = posixpath.normpath(path)
@@ -141,23 +152,26 @@ class GitFiles:
         return None
 
 
-def check_for_templates(value: Any, file: str, key: str = "") -> Any:
-    """What DVC's context keeps of a value: keys that are text, and plain values.
+def check_for_templates(value: Any, locator: Locator, path: yaml12.Path = ()) -> Any:
+    """What DVC's context keeps of a value of a parameter file: keys that are text, and plain values.
 
     Raises SpecError for a value that templates cannot hold, such as a date; DVC fails on it too.
     """
     if isinstance(value, Mapping):
         return {
-            name: check_for_templates(item, file, f"{key}.{name}" if key else name)
+            name: check_for_templates(item, locator, (*path, name))
             for name, item in value.items()
             if isinstance(name, str)
         }
     if isinstance(value, list):
-        return [check_for_templates(item, file, key) for item in value]
+        return [check_for_templates(item, locator, (*path, index)) for index, item in enumerate(value)]
     if value is None or isinstance(value, (str, int, float)):
         return value
-    kind = type(value).__name__
-    raise SpecError([Finding(file, 0, 0, f"`{key}` is a {kind}, which templates cannot hold", "put it in quotes")])
+    key = ".".join(part for part in path if isinstance(part, str))
+    message = f"`{key}` is a {type(value).__name__}, which templates cannot hold"
+    has_marks = not locator.file.lower().endswith((".toml", ".py"))
+    place = locator.position(path) if has_marks else (0, 0)
+    raise SpecError([Finding(locator.file, *place, message, "put it in quotes")])
 
 
 def resolve(
@@ -177,6 +191,9 @@ def resolve(
     written = _as_written(definition, base, files)
     if written is not None:
         return written, []
+    from runner.specs.selection import selection_of  # imported late: few definitions hold anything to resolve
+
+    files.select(selection_of(definition, "" if base == "." else base, _DEFAULT_PARAMS))
     return _Resolution(definition, base, files, parsing, locator, bounds).run()
 
 

@@ -234,7 +234,7 @@ def _state(item: Any, layout: Layout, cache: ParseCache) -> list[Any]:
     if isinstance(item, str) or entry.mode in (SYMLINK, SUBMODULE):
         return [path, *entry]
     try:
-        check_for_templates(_load_params(layout, cache, path, entry.oid), path)
+        check_for_templates(_load_params(layout, cache, path, entry.oid), Locator(path, lambda: b""))
     except SpecError:
         return [path, *entry]
     return [path, "loads"]
@@ -272,4 +272,5 @@ def _git_files(layout: Layout, cache: ParseCache) -> GitFiles:
         is_folder=layout.tree.is_folder,
         target_of=lambda oid: layout.blob(oid, "", _LINK_LIMIT_BYTES).decode("utf-8", "replace"),
         load=functools.partial(_load_params, layout, cache),
+        text_of=lambda path, oid: layout.blob(oid, path),
     )

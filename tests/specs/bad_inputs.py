@@ -542,6 +542,36 @@ stages:
             "params.yaml:2:1: not YAML: a list in brackets is not closed (add `]` or the missing comma)",
         ],
     ),
+    "a date among selected variables": (
+        {
+            **DVC_PROJECT,
+            "dvc.yaml": """\
+vars: ["conf.yaml:title,dates"]
+stages:
+  a:
+    cmd: x ${title}
+""",
+            "conf.yaml": "title: hello\nother: 2020-01-01\ndates:\n  list:\n    - 1\n    - 2020-01-02\n",
+        },
+        [
+            "conf.yaml:6:7: `dates.list` is a date, which templates cannot hold (put it in quotes)",
+        ],
+    ),
+    "a date in a variable that is no YAML": (
+        {
+            **DVC_PROJECT,
+            "dvc.yaml": """\
+vars: ["conf.toml"]
+stages:
+  a:
+    cmd: x ${title}
+""",
+            "conf.toml": 'title = "hello"\nday = 2020-01-02\n',
+        },
+        [
+            "conf.toml: `day` is a date, which templates cannot hold (put it in quotes)",
+        ],
+    ),
     "date params": (
         {
             **DVC_PROJECT,
@@ -553,7 +583,7 @@ stages:
             "params.yaml": "l: 2024-01-01\n",
         },
         [
-            "params.yaml: `l` is a date, which templates cannot hold (put it in quotes)",
+            "params.yaml:1:1: `l` is a date, which templates cannot hold (put it in quotes)",
         ],
     ),
     "outside": (

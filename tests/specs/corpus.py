@@ -314,6 +314,31 @@ l: 4
 m: 5
 """,
     },
+    "some variables of a file with a date": {
+        "dvc.yaml": """\
+vars: ["conf.yaml:title", "conf.yaml:more"]
+stages:
+  a:
+    cmd: echo ${title} ${more.x} > a
+    outs: [a]
+  b:
+    wdir: sub
+    vars: ["conf.yaml:name"]
+    cmd: echo ${name} > b
+    outs: [b]
+  c:
+    foreach: [sub, other]
+    do:
+      wdir: ${item}
+      vars: ["here.yaml:name"]
+      cmd: echo ${name} > c
+      outs: [c]
+""",
+        "conf.yaml": "day: 2020-01-02\ntitle: hello\nmore: {x: 1}\n",
+        "sub/conf.yaml": "name: one\nday: 2020-01-02\n",
+        "sub/here.yaml": "name: two\nday: 2020-01-02\n",
+        "other/here.yaml": "name: three\nday: 2020-01-02\n",
+    },
     "vars merge with params": {
         "dvc.yaml": """\
 vars:

@@ -216,7 +216,9 @@ def test_parameters_that_no_template_reads_are_still_checked(git_repo: Callable[
     assert everything(desired_of(repo, cache)) == expected
 
     repo.commit({"params.yaml": "lr: 2024-01-01\n"})
-    assert findings_of(repo, cache) == ["params.yaml: `lr` is a date, which templates cannot hold (put it in quotes)"]
+    assert findings_of(repo, cache) == [
+        "params.yaml:1:1: `lr` is a date, which templates cannot hold (put it in quotes)"
+    ]
 
     repo.commit({"params.yaml": "lr: [\n"})
     assert [finding.split(": ")[0] for finding in findings_of(repo, cache)] == ["params.yaml:2:1"]

@@ -57,7 +57,13 @@ def _files() -> GitFiles:
         return found
 
     folders = {posixpath.dirname(path) for path in FILES} | {"a folder/params.yaml"}
-    return GitFiles(lambda path: ("100644", "1") if path in FILES else None, folders.__contains__, lambda oid: "", load)
+    return GitFiles(
+        lambda path: ("100644", "1") if path in FILES else None,
+        folders.__contains__,
+        target_of=lambda oid: "",
+        load=load,
+        text_of=lambda path, oid: b"",
+    )
 
 
 def _resolved(definition: dict[str, Any], base: str) -> tuple[Resolved, list[Finding]]:
