@@ -93,15 +93,19 @@ class Console:
         return bool(sys.stdin and sys.stdin.isatty()) and self.interactive and not self.as_json
 
     def ask(self, question: str, otherwise: str) -> str:
-        """A line of a person's; empty where they only press Enter, or end the input, which means `otherwise`."""
+        """A line of a person's; empty where they only press Enter, which means `otherwise`.
+
+        Raises KeyboardInterrupt where they end the input instead: who answers nothing has agreed to nothing.
+        """
         try:
             self._stderr.write(_shown(f"{question} [{otherwise}]: ", self._stderr))
             self._stderr.flush()
             line = sys.stdin.readline()
         except (OSError, UnicodeDecodeError) as problem:
             raise HostError(f"the answer cannot be read: {problem}", "say --yes, or --template NAME") from problem
-        if not line:
+        if not line.endswith("\n"):
             self.say("")
+            raise KeyboardInterrupt
         return line.strip()
 
     @property

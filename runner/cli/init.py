@@ -25,7 +25,8 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
     """Write the fewest lines that adopt what is there, else a first pipeline to start from."""
     from runner.git.draft import worktree_paths
 
-    clone = open_clone(working_folder(arguments.folder), os.environ)
+    folder = working_folder(arguments.folder)
+    clone = open_clone(folder, os.environ)
     root = clone.reader.worktree
     if root is None:
         raise InputError("this is a bare repository; specs are written in a working tree", "clone it first")
@@ -39,13 +40,17 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
             raise InputError("this repository has a dvc.yaml, which `runner init` adopts", "leave --template out")
         files = {PROJECT_FILE: adopting}
     elif template is None and console.asks and not arguments.yes:
-        files, template = _asked(console, root, paths)
+        try:
+            files, template = _asked(console, root, paths)
+        except KeyboardInterrupt:
+            console.say("Nothing was written.")
+            raise
     else:
         template = template or _EMPTY
         files = _of_template(template)
     written = write_first(root, files, force=arguments.force)
     value = {"schema": 1, "file": str(root / PROJECT_FILE), "text": files[PROJECT_FILE]}
-    told = _told(root, files[PROJECT_FILE], written, clone.has_remote, is_done=template != _EMPTY)
+    told = _told(root, folder, files[PROJECT_FILE], written, clone.has_remote, is_done=template != _EMPTY)
     console.result(told, value | {"template": template, "files": written})
     return ExitCode.DONE
 
@@ -57,7 +62,7 @@ def _of_template(name: str) -> dict[str, str]:
 def _asked(console: Console, root: Path, paths: Sequence[str]) -> tuple[dict[str, str], str | None]:
     """The files that a person's answers lead to, and the template where they chose one."""
     console.say(
-        "There is no pipeline here yet. Enter takes what stands in brackets; Ctrl-C leaves everything as it is."
+        "There is no pipeline here yet. Enter takes what stands in brackets; Ctrl-C or Ctrl-D leaves all as it is."
     )
     command = console.ask("Command of its first stage, such as `python src/train.py`", "start from a template")
     if not command:
@@ -69,22 +74,28 @@ def _asked(console: Console, root: Path, paths: Sequence[str]) -> tuple[dict[str
         return _of_template(name), name
     folder = as_name(root.name, "main")
     pipeline = console.ask("Name of the pipeline", folder) or folder
-    outs = console.ask("Files and folders that the command writes, with blanks between", "none")
+    outs = console.ask("Files and folders that the command writes, with blanks or commas between", "none")
     return {PROJECT_FILE: first_specs(Answers(command, pipeline, tuple(_words(outs))), set(paths))}, None
 
 
 def _words(text: str) -> list[str]:
+    """Words with blanks or commas between, as a shell reads them: in quotation marks either is part of a name."""
+    reading = shlex.shlex(text, posix=True)
+    reading.whitespace += ","
+    reading.whitespace_split, reading.commenters = True, ""
     try:
-        return shlex.split(text)
+        return [word for word in reading if word]
     except ValueError:  # an open quotation mark
-        return text.split()
+        return text.replace(",", " ").split()
 
 
-def _told(root: Path, text: str, written: Sequence[str], has_remote: bool, *, is_done: bool) -> str:
-    """What was written, and the commands that come next."""
-    more = [path for path in written if path != PROJECT_FILE]
+def _told(root: Path, folder: Path, text: str, written: Sequence[str], has_remote: bool, *, is_done: bool) -> str:
+    """What was written, and the commands that come next, with paths as they are from `folder`."""
+    up = os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
+    more = [os.path.normpath(f"{up}/{path}") for path in written if path != PROJECT_FILE]
     beside = f"Beside it: {', '.join(more)}.\n\n" if more else ""
-    add = " ".join(shlex.quote(name) for name in dict.fromkeys(path.partition("/")[0] for path in written))
+    added = dict.fromkeys(os.path.normpath(f"{up}/{path.partition('/')[0]}") for path in written)
+    add = " ".join(map(shlex.quote, added))
     commands = [
         "runner validate",
         f"git add {add}",

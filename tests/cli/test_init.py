@@ -99,6 +99,33 @@ def test_control_c_leaves_everything_as_it_is(git_repo: Callable[..., GitRepo]) 
     assert sorted(path.name for path in repo.path.iterdir()) == [".git"]
 
 
+def test_control_d_leaves_everything_as_it_is(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo()
+    code, _, shown = conversation(repo.path, "\x04")
+    assert (code, "Nothing was written." in shown) == (130, True), shown
+    assert sorted(path.name for path in repo.path.iterdir()) == [".git"]
+
+
+def test_commas_between_the_files_that_a_command_writes_are_no_part_of_their_names(
+    git_repo: Callable[..., GitRepo],
+) -> None:
+    repo = git_repo()
+    code, _, shown = conversation(repo.path, "python train.py\n", "\n", "model.pkl, metrics.json,'a, b' c,\n")
+    assert code == 0, shown
+    assert 'outs: ["model.pkl", "metrics.json", "a, b", "c"]' in (repo.path / "runner.yaml").read_text()
+
+
+def test_the_commands_that_come_next_are_those_of_the_folder_one_is_in(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo({"deep/er/file": "1"})
+    answer = call(repo.path / "deep/er", "init", "--template", "quickstart")
+    (line,) = [line.strip() for line in answer.out.splitlines() if "git add" in line]
+    assert line == "git add ../../.gitignore ../../params.yaml ../../runner.yaml ../../src"
+    assert "Beside it: ../../.gitignore, " in answer.out
+    done = spawn(repo.path / "deep/er", shell=line)
+    assert done.code == 0, done.err
+    assert "A  runner.yaml" in repo.git("status", "--porcelain")
+
+
 @pytest.mark.parametrize("words", [[], ["--yes"], ["--template", "empty"]], ids=" ".join)
 def test_nobody_is_asked_without_a_terminal(words: list[str], git_repo: Callable[..., GitRepo]) -> None:
     repo = git_repo()
