@@ -67,6 +67,8 @@ class Result:
     moved: bool = False
     """Something new was recorded between the look at it and the claim: nothing was run, all is to be asked again."""
     state: State | None = None
+    newer: str | None = None
+    """The commit that counts instead, where this one is older and nothing of it was recorded."""
     retry: frozenset[Address] | None = frozenset()
     """Failed stages that were to be tried again; None for all of them."""
     dropped: list[Mapping[str, Any]] = field(default_factory=list)

@@ -126,7 +126,7 @@ def _record(publisher: PublisherPart, parts: Parts, waiting: list[RunFacts], res
     published = publisher.publish(list(waiting))
     parts.published(waiting, result.observation)
     waiting.clear()
-    result.state = published.state
+    result.state, result.newer = published.state, published.newer
     result.dropped += published.dropped
     if published.commit is not None:
         result.commits.append(published.commit)

@@ -67,6 +67,8 @@ class Published:
     """Runs whose key somebody else had recorded first, as the record of a reconcile names them."""
     verification: int | None = None
     """The number of the record of a verification."""
+    newer: str | None = None
+    """The commit that counts instead, where what is desired is older and nothing of it was recorded."""
 
 
 class Copy(Protocol):
@@ -208,7 +210,7 @@ class Publisher:
                     raise
                 raise HostError(error.message, self._hint(error.hint)) from error
             if composed.request is None:
-                return Published(None, self.base, tuple(composed.batch.dropped))
+                return Published(None, self.base, tuple(composed.batch.dropped), newer=composed.newer)
             reached("composed")
             commit = self.mirror.write_commit(composed.request)
             drop = [*self.drop(), *self.turns.to_drop()]
@@ -242,7 +244,8 @@ class Publisher:
     def _compose(self, runs: Sequence[RunFacts]) -> _Composed:
         base = self.base
         runs = unrecorded(base, runs)
-        late = self._is_late()
+        newer = self._newer()
+        late = newer is not None
         before = base.entries() if base else {}
         standing = Standing(dict(before), {}, (), ()) if late else self.standing(base, runs)
         adopted = {key: (hit, self.accepted_run(hit)) for key, hit in standing.adopted.items()}
@@ -250,7 +253,7 @@ class Publisher:
         append_runs(base, batch, runs, adopted, late=late)
         entries = self._with_git_ids(numbered(standing.entries, batch))
         if not batch.appended and entries == before and not self.insists:
-            return _Composed(None, batch)
+            return _Composed(None, batch, newer)
         aside = self._aside(runs, batch, () if late else entries.values())
         append_reconcile(batch, self._reconcile_facts(standing, before, entries, late), self.desired.commit)
         seal(base, batch)
@@ -288,7 +291,7 @@ class Publisher:
 
         base = self.base
         batch = begin(base, self.clock(), self.signer)
-        if base is None or (self._is_late() and not late):
+        if base is None or (self._newer() is not None and not late):
             return _Composed(None, batch)
         facts = {name: fact for name, fact in self.facts.items() if name != "acceptedState"}
         facts |= {"branch": self.branch, "desired": self.desired.commit, "state": base.commit}
@@ -464,19 +467,21 @@ class Publisher:
         meant = [out for out in facts if out.cached and out.push and not out.legacy]
         return [(out.md5, out.remote) for out in meant if self.sources.has_object(out.md5)]
 
-    def _is_late(self) -> bool:
-        """Whether something newer than this desired commit is recorded, or asked for where the results would go."""
+    def _newer(self) -> str | None:
+        """What is recorded, or asked for where the results would go, if it is newer than this desired commit."""
         reader = self.mirror.reader
         if self.in_place:
-            return self.tip is not None and in_place.desired_at(reader, self.tip) != self.desired.commit
+            asked_for = None if self.tip is None else in_place.desired_at(reader, self.tip)
+            return None if asked_for == self.desired.commit else asked_for
         if self.base is None:
-            return False
+            return None
         recorded = self.base.summary.desired
         if recorded == self.desired.commit:
-            return False
+            return None
         if self.source is not None and reader.ref(f"refs/heads/{self.source}") == self.desired.commit:
-            return False  # the branch itself went back
-        return reader.exists(recorded) and reader.is_ancestor(self.desired.commit, recorded)
+            return None  # the branch itself went back
+        is_newer = reader.exists(recorded) and reader.is_ancestor(self.desired.commit, recorded)
+        return recorded if is_newer else None
 
     def _arrived(self, commit: str) -> bool:
         """After a lost acknowledgement: whether the remote's branch holds our commit."""
@@ -520,6 +525,8 @@ class _Composed:
     request: CommitRequest | None
     """None where there is nothing to say."""
     batch: Batch
+    newer: str | None = None
+    """As in `Published`."""
 
 
 def _contents(files: Files) -> dict[str, FileContent]:

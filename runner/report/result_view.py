@@ -183,6 +183,9 @@ def _nothing_recorded(result: Result, style: Style) -> str:
         return style.yellow("Nothing new to record: ") + ", ".join(parts) + "."
     if not result.steps:
         return style.green("Nothing to record: ") + "there are no stages."
+    if result.newer is not None:
+        older = f"{result.plan.desired[:12]} is older than {result.newer[:12]}, which is what counts now."
+        return style.green("Nothing to record: ") + older
     return style.green("Nothing to record: ") + "the state branch says it all."
 
 

@@ -49,6 +49,18 @@ def test_failures_that_stand_are_said_when_there_is_nothing_new(tmp_path: Path) 
     assert "Nothing to record: the state branch says it all." in world.runner("reconcile").stderr
 
 
+def test_of_a_commit_that_is_older_than_what_stands_it_is_said_that_this_counts(tmp_path: Path) -> None:
+    world = World.create(tmp_path, {"dvc.yaml": "stages:\n  a: {cmd: cp in a, deps: [in], outs: [a]}\n", "in": "1\n"})
+    older = world.repo.head
+    world.reconcile()
+    newer = world.edit({"in": "2\n"})
+    tip = world.reconcile().commit
+    said = world.runner("reconcile", older)
+    assert f"Nothing to record: {older[:12]} is older than {newer[:12]}, which is what counts now." in said.stderr
+    assert world.tip() == tip
+    assert "Nothing to record: the state branch says it all." in world.runner("reconcile").stderr
+
+
 def test_a_retry_of_what_did_not_fail_is_said_and_no_error(tmp_path: Path) -> None:
     world = World.create(tmp_path, {"dvc.yaml": STAGES, "in": "1\n"})
     world.reconcile(ok=(3,))
