@@ -122,7 +122,7 @@ def _about_missing_log(log: Log) -> str:
 def pull(arguments: argparse.Namespace, console: Console) -> int:
     """Recorded outputs into the working tree."""
     from runner.wiring.history import find_results, the_state
-    from runner.wiring.pull import DIFFERS, MISSING, PULLED, made_again, pull_outputs
+    from runner.wiring.pull import DIFFERS, MISSING, PULLED, made_again, not_of_head, pull_outputs
 
     clone = open_clone(working_folder(arguments.folder), os.environ)
     state = the_state(clone)
@@ -130,6 +130,7 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.stages:
         wanted = {address for name in arguments.stages for address in find_results(clone, name, state)}
     done = pull_outputs(clone, state, wanted, force=arguments.force, environ=os.environ)
+    head, others = not_of_head(clone, state, wanted)
     rows = [(what, path) for path, what in sorted(done.outputs.items())]
     colours = {PULLED: "green", DIFFERS: "yellow", MISSING: "red"}
     lines = [f"{console.out.paint(colours.get(what, 'dim'), what.ljust(7))}  {Style.safe(path)}" for what, path in rows]
@@ -137,6 +138,8 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
         "schema": 1,
         "state": state.commit,
         "desired": state.summary.desired,
+        "head": head,
+        "notOfHead": [str(address) for address in others],
         "outputs": done.outputs,
         "missing": [row.as_json() for row in done.lost],
         "damaged": [{"digest": md5, "replaced": is_back} for md5, is_back in done.damaged.items()],
@@ -146,6 +149,9 @@ def pull(arguments: argparse.Namespace, console: Console) -> int:
     for md5, is_back in done.damaged.items():
         became = "fetched again" if is_back else "taken out of it"
         console.say(f"{console.err.yellow('notice: ')}object {md5} in the cache of this host was damaged: {became}")
+    if others:
+        which = f"these are results of {state.summary.desired[:12]}, and HEAD is {head[:12]}"
+        console.say(f"{console.err.yellow('notice: ')}{which}: `runner plan` says what a reconcile would do")
     if done.lost:
         console.say(f"{console.err.red('error: ')}{plural(len(done.lost), 'output')} could not be brought:")
         told = [f"  {row.fact.path} of {row.address}, {row.fact.md5}: {row.error.message}" for row in done.lost]

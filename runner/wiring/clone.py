@@ -135,7 +135,11 @@ class Clone:
 
     def own_ref(self) -> str | None:
         """The state branch that counts for HEAD; None where none is known."""
-        return aimed(self.reader, self.states, None, self.policy.watched).state
+        return self.aim().state
+
+    def aim(self) -> Aim:
+        """What a plan of HEAD is for."""
+        return aimed(self.reader, self.states, None, self.policy.watched)
 
     def observation(self, rev: str | None = None) -> Observation:
         """Desired at `rev` (HEAD by default) against what is recorded."""

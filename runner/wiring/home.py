@@ -204,6 +204,12 @@ def claim_is_gone(claim: Claim, repository: RepositoryHome) -> bool:
     return claim.home == name and HomeLocks(repository.claims).is_free(claim.id)
 
 
+def repository_homes(home: Path) -> list[RepositoryHome]:
+    """The folders of all repositories that this host works on."""
+    folder = home / "r"
+    return [RepositoryHome(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+
+
 def repository_home(home: Path, url: str) -> RepositoryHome:
     """The folder of a repository, by the URL of its remote."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", url.rstrip("/").removesuffix(".git").rpartition("/")[2]).strip("-")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
+from runner.core.actions import Action
 from runner.core.canonical import canonical_digest
 from runner.core.nouns import Address
 from runner.core.recorded import OutFact
@@ -15,17 +18,20 @@ from runner.data.cache import Cache
 from runner.data.faults import DamagedObjects, MissingObjects, host_errors
 from runner.data.hash_index import HashIndex
 from runner.data.links import inside
+from runner.data.moving import copy_from
 from runner.data.remotes import Remotes
 from runner.errors import ExitCode, HostError, InputError, RunnerError
 from runner.git.command import path_bytes
+from runner.git.read import Reader
 from runner.git.tree import EXECUTABLE, SUBMODULE, SYMLINK
 from runner.ledger.state import State
+from runner.observe import refs
 from runner.specs.desired import read_desired
 from runner.values import dataclass, field
 from runner.wiring.clone import Clone
 from runner.wiring.data import remotes_at
 from runner.wiring.history import were_recorded
-from runner.wiring.home import home_folder
+from runner.wiring.home import RepositoryHome, home_folder, repository_homes
 
 PULLED, THERE, DIFFERS, MISSING = "pulled", "there", "differs", "missing"
 """What can become of an output: brought, there already, something else is there and was left alone, not to be had."""
@@ -37,8 +43,8 @@ _MOST_FAULTS = 3
 """Of so many outputs in a row that a remote fails for, for other reasons than the objects, the rest is not tried."""
 
 
-class _OnAnotherHost(HostError):
-    """Bytes that never left the host that made them."""
+class _NotHere(HostError):
+    """Bytes that are in no cache that is known here, where no DVC remote could have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,13 @@ class Lost:
     address: Address
     fact: OutFact
     error: RunnerError
+    proposal: str | None = None
+    """The branch whose results these are; None for those of the watched one."""
 
     @property
     def is_made_again(self) -> bool:
         """Whether its stage makes it again where a person asks for another try."""
-        return isinstance(self.error, (DamagedObjects, MissingObjects, _OnAnotherHost))
+        return isinstance(self.error, (DamagedObjects, MissingObjects, _NotHere))
 
     @property
     def advice(self) -> str:
@@ -78,7 +86,8 @@ class Lost:
 def made_again(rows: Sequence[Lost]) -> str:
     """The command that has lost outputs made again; empty where it helps none of them."""
     stages = sorted({str(row.address) for row in rows if row.is_made_again})
-    return f"`runner reconcile --retry {' '.join(stages)}` makes {_it(rows)} again" if stages else ""
+    of = next((f"{shlex.quote(row.proposal)} " for row in rows if row.proposal is not None), "")
+    return f"`runner reconcile {of}--retry {' '.join(stages)}` makes {_it(rows)} again" if stages else ""
 
 
 def _it(rows: Sequence[Lost]) -> str:
@@ -149,8 +158,25 @@ def pull_outputs(
     taken = {fact.path: MISSING if fact.path in errors else PULLED for fact in take}
     outputs = {path: taken.get(path) or what or DIFFERS for path, what in found.items()}
     known = {fact.path: fact for fact in take}
-    lost = [Lost(makers[path], known[path], error) for path, error in sorted(errors.items())]
+    ref = (clone.own_ref() or "") if errors else ""
+    name = ref.removeprefix(f"{refs.PROPOSED}/")
+    proposal = None if name == ref else unquote(name)
+    lost = [Lost(makers[path], known[path], error, proposal) for path, error in sorted(errors.items())]
     return Pulled(outputs, tuple(lost), {md5: cache.has(md5) for md5 in damaged})
+
+
+def not_of_head(clone: Clone, state: State, wanted: set[Address] | None) -> tuple[str, list[Address]]:
+    """The commit that HEAD asks for, and those stages whose recorded results a reconcile of it would not keep."""
+    head = clone.aim().commit
+    if head == state.summary.desired:
+        return head, []
+    pulled = [address for address in state.entries() if wanted is None or address in wanted]
+    try:
+        outline, _ = clone.outline()
+    except RunnerError:  # whoever plans HEAD is told; its results are not these in any case
+        return head, pulled
+    kept = {line.address for line in outline.lines if line.action is Action.KEEP}
+    return head, [address for address in pulled if address not in kept]
 
 
 def _brought(ground: _Ground, fact: OutFact) -> RunnerError | None:
@@ -230,8 +256,11 @@ def _memory_of(ground: _Ground, path: str, md5: str) -> str:
 
 
 def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> dict[str, RunnerError]:
-    """Bring what the cache lacks from the DVC remotes, each output from its own one; path to what kept it away."""
-    lacking = [fact for fact in facts if _is_lacking(ground, fact)]
+    """Bring what the cache lacks, from others of this host or from the DVC remotes, each output from its own one.
+
+    Returns path to what kept it away.
+    """
+    lacking, failed = _still_lacking(ground, [fact for fact in facts if _is_lacking(ground, fact)])
     if not lacking:
         return {}
     try:
@@ -243,9 +272,9 @@ def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> dict[str, RunnerError]:
     for fact in lacking:
         name = named.get(fact.path) or remotes.default_name()
         if name is None:
-            errors[fact.path] = _OnAnotherHost(
-                f"the bytes of {fact.path} are on another host, and there is no DVC remote",
-                "configure a DVC remote, so that results travel (`dvc remote add -d NAME URL`)",
+            errors[fact.path] = failed.get(fact.path) or _NotHere(
+                f"the bytes of {fact.path} are in no cache that is known here, and there is no DVC remote",
+                "where they were made, configure a DVC remote, so that results travel (`dvc remote add -d NAME URL`)",
             )
         else:
             groups.setdefault((name, fact.legacy), []).append(fact)
@@ -255,6 +284,38 @@ def _fetch(ground: _Ground, facts: Sequence[OutFact]) -> dict[str, RunnerError]:
         except RunnerError as error:
             errors |= _one_by_one(ground, remotes, name, group, error)
     return errors
+
+
+def _still_lacking(ground: _Ground, lacking: list[OutFact]) -> tuple[list[OutFact], dict[str, RunnerError]]:
+    """What is lacking after a look into the runner's own caches of the same repository, and what failed there, by path.
+
+    They hold what was made before there was a DVC repository here, and what was made without this clone, as a daemon
+    does (`--repo`). What is lacking is copied: a reconcile may be at work there.
+    """
+    failed: dict[str, RunnerError] = {}
+    own = ground.clone.home
+    homes = [own, *(home for home in repository_homes(home_folder(ground.environ)) if home != own)]
+    for home in homes:
+        if home.cache == ground.cache.root or not lacking:
+            continue
+        there = Cache(home.cache, ground.cache.index)
+        found = [
+            fact for fact in lacking if there.has(fact.md5, fact.legacy) or ground.cache.has(fact.md5, fact.legacy)
+        ]
+        if not found or (home != own and not _knows(home, ground.state)):
+            continue
+        for fact in found:
+            try:
+                copy_from(ground.cache, home.cache, fact.md5, fact.legacy)
+            except RunnerError as error:
+                failed[fact.path] = error
+        lacking = [fact for fact in lacking if _is_lacking(ground, fact)]
+    return lacking, failed
+
+
+def _knows(home: RepositoryHome, state: State) -> bool:
+    """Whether the runner has this very state there: by another URL it is the same repository, and no stranger's."""
+    return home.mirror.is_dir() and Reader(home.mirror).exists(state.commit)
 
 
 def _is_lacking(ground: _Ground, fact: OutFact) -> bool:

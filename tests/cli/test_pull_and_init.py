@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from runner.wiring.home import home_folder, repository_home
 from tests.cli.command import call
 from tests.cli.worlds import FILES, Team, copy_of, home_of
-from tests.repositories import GitRepo
+from tests.repositories import GitRepo, git
 
 ADOPTED = "apiVersion: runner/v1\nkind: Project\nspec:\n  specs:\n"
 FOLDER = "stages: {x: {cmd: mkdir d; cp in d/x, deps: [in], outs: [d]}}\n"
@@ -131,12 +133,84 @@ def test_nothing_is_written_through_a_link(own: Team, tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_bytes_that_are_nowhere_are_named(own: Team) -> None:
+def test_bytes_that_are_nowhere_are_named_with_a_command_that_makes_them_again(own: Team) -> None:
+    own.repo.commit({"data/raw.csv": "c,3\n"})
+    own.repo.push()
+    assert call(own.path, "reconcile").code == 3  # the report fails
     shutil.rmtree(home_of(own.remote).cache)
     answer = call(own.path, "pull", "prepare")
     assert answer.code == 4
-    assert "the bytes of data/clean.csv are on another host, and there is no DVC remote" in answer.err
+    assert "the bytes of data/clean.csv are in no cache that is known here, and there is no DVC remote" in answer.err
+    assert "another host" not in answer.err
     assert "dvc remote add" in answer.err
+    hint = answer.err.partition("`runner ")[2].partition("`")[0]
+    assert hint == "reconcile --retry churn:prepare"
+    assert call(own.path, *hint.split()).code == 3
+    assert call(own.path, "pull", "prepare").code == 0
+
+
+def test_lost_bytes_of_a_proposal_are_made_again_by_a_command_that_names_its_branch(own: Team) -> None:
+    own.repo.git("switch", "--quiet", "--create", "some/idea", "feature")
+    own.repo.commit({"data/raw.csv": "c,3\n"})
+    own.repo.push()
+    assert call(own.path, "reconcile", "some/idea").code == 0
+    shutil.rmtree(home_of(own.remote).cache)
+    (row,) = call(own.path, "pull", "prepare", "--json").json["missing"]
+    hint = row["hint"].partition("`runner ")[2].partition("`")[0]
+    assert hint == "reconcile some/idea --retry churn:prepare"
+    assert call(own.path, *hint.split()).code == 0
+    assert call(own.path, "pull", "prepare", "--json").json["outputs"] == {"data/clean.csv": "pulled"}
+
+
+def test_what_was_made_before_there_was_a_dvc_repository_is_found_and_left_to_others(own: Team) -> None:
+    own.repo.commit({".dvc/config": ""})
+    before = sorted(home_of(own.remote).cache.rglob("*"))
+    answer = call(own.path, "pull", "prepare", "train")
+    assert (answer.code, "notice" in answer.err) == (0, False), answer.err
+    assert (own.path / "data/clean.csv").read_text() == "a,1\nb,2\n"
+    assert sorted(home_of(own.remote).cache.rglob("*")) == before
+
+
+@pytest.mark.parametrize("dvc", [{}, {".dvc/config": ""}], ids=["plain", "dvc"])
+def test_what_a_daemon_of_this_host_made_by_another_url_is_found(
+    dvc: dict[str, str], git_repo: Callable[..., GitRepo], bare_remote: Callable[..., Path]
+) -> None:
+    repo = git_repo({"dvc.yaml": FOLDER, "runner.yaml": f"{ADOPTED}  - dvc.yaml\n", "in": "1", **dvc})
+    remote = bare_remote(repo)
+    assert call(repo.path, "reconcile", "--repo", f"../{remote.name}").code == 0
+    repo.git("fetch", "--quiet")
+    assert not home_of(remote).cache.exists()
+    answer = call(repo.path, "pull", "--json")
+    assert answer.json["outputs"] == {"d": "pulled"}, answer.err
+    assert (repo.path / "d/x").read_text() == "1"
+
+
+def test_the_cache_of_a_strange_repository_is_not_looked_into(
+    git_repo: Callable[..., GitRepo], bare_remote: Callable[..., Path]
+) -> None:
+    repo = git_repo({"dvc.yaml": FOLDER, "runner.yaml": f"{ADOPTED}  - dvc.yaml\n", "in": "1"})
+    remote = bare_remote(repo)
+    assert call(repo.path, "reconcile").code == 0
+    stranger = repository_home(home_folder(os.environ), "stranger")
+    shutil.copytree(home_of(remote).root, stranger.root)
+    shutil.rmtree(home_of(remote).cache)
+    git(stranger.mirror, "update-ref", "-d", "refs/heads/runner/state")
+    git(stranger.mirror, "-c", "gc.reflogExpire=now", "gc", "--quiet", "--prune=now")
+    assert call(repo.path, "pull").code == 4
+
+
+def test_a_pull_says_where_the_results_are_not_those_of_head(own: Team) -> None:
+    recorded = own.repo.head
+    head = own.repo.commit({"params.yaml": PARAMS.replace("81", "77")})
+    answer = call(own.path, "pull", "evaluate")
+    assert answer.code == 0
+    said = f"notice: these are results of {recorded[:12]}, and HEAD is {head[:12]}: `runner plan` says what a"
+    assert said in answer.err
+    value = call(own.path, "pull", "evaluate", "prepare", "--json").json
+    assert (value["desired"], value["head"], value["notOfHead"]) == (recorded, head, ["churn:evaluate"])
+    assert "notice" not in call(own.path, "pull", "prepare").err  # of which HEAD says the same
+    own.repo.commit({"runner.yaml": "{"})
+    assert said[:40] in call(own.path, "pull", "prepare").err
 
 
 def test_the_first_lines_adopt_every_dvc_yaml_that_is_tracked_or_might_be(git_repo: Callable[..., GitRepo]) -> None:
