@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import platform
 import traceback
+from pathlib import Path
 
 from runner.cli.console import Console
 from runner.errors import ExitCode, HostError, RunnerError
@@ -14,15 +16,22 @@ _HINTS = {
     errno.ENOSPC: "make room, then run this again",
     errno.EDQUOT: "make room within the quota, then run this again",
     errno.EFBIG: "raise the limit of file sizes (ulimit -f), then run this again",
-    errno.EROFS: "the file system is read-only: set RUNNER_HOME to a folder that can be written",
-    errno.EACCES: "this user may not do that: change the permissions, or set RUNNER_HOME to a folder of its own",
-    errno.EPERM: "this user may not do that: change the permissions, or set RUNNER_HOME to a folder of its own",
+    errno.EROFS: "the file system is read-only: use a folder, or a clone, that can be written",
+    errno.EACCES: "this user may not do that: change the permissions",
+    errno.EPERM: "this user may not do that: change the permissions",
     errno.EMFILE: "raise the limit of open files (ulimit -n), then run this again",
     errno.ENFILE: "this host has too many open files; run this again later",
     errno.EIO: "the disk has a fault: look at the host's log",
     errno.ENOMEM: "free memory, then run this again",
     errno.ENOTDIR: "a file stands where a folder is needed",
 }
+_NO_HOME = "set RUNNER_HOME to a folder of its own that can be written"
+_HINTS_AT_HOME = {
+    errno.EROFS: f"the file system is read-only: {_NO_HOME}",
+    errno.EACCES: f"this user may not do that: change the permissions, or {_NO_HOME}",
+    errno.EPERM: f"this user may not do that: change the permissions, or {_NO_HOME}",
+}
+"""Of the runner's own folder alone: another one helps nobody who may not write to a clone."""
 
 
 def host_fault(error: Exception) -> HostError | None:
@@ -30,12 +39,24 @@ def host_fault(error: Exception) -> HostError | None:
     if isinstance(error, MemoryError):
         return HostError("this host has not enough memory for that", "free memory, then run this again")
     if isinstance(error, OSError) and error.errno in _HINTS:
-        return HostError(f"{error.filename or 'this host'}: {error.strerror}", _HINTS[error.errno])
+        hints = _HINTS | _HINTS_AT_HOME if _is_at_home(error) else _HINTS
+        return HostError(f"{error.filename or 'this host'}: {error.strerror}", hints[error.errno])
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
         return HostError("there is no folder for temporary files, or it is full", "make room, or set TMPDIR")
     if type(error).__module__ == "sqlite3":
         return HostError(f"a small database of the runner cannot be used: {error}", "look at the disk of RUNNER_HOME")
     return None
+
+
+def _is_at_home(error: OSError) -> bool:
+    """Whether a file of the error lies in the runner's own folder."""
+    from runner.wiring.home import home_folder  # imported late: rare
+
+    home = os.path.realpath(home_folder(os.environ))
+    named = [
+        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes, os.PathLike))
+    ]
+    return any(Path(os.path.realpath(name)).is_relative_to(home) for name in named)
 
 
 class Defect(RunnerError):
