@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import page
 from tests.reconcile.worlds import STATE, World, dvc, dvc_pull, dvc_repro, dvc_status
 from tests.repositories import Content, git
 
@@ -133,7 +135,12 @@ def test_a_pipeline_document_is_rendered_for_dvc(tmp_path: Path) -> None:
     world.reconcile()
     world.trace()
     assert ".runner/pipelines/churn/dvc.lock" in world.files()
-    assert_dvc_agrees(world)
+    root = assert_dvc_agrees(world)
+    world.trace()
+    written = re.search(r"`dvc (repro[^`]*)` runs nothing", page("README.md"))
+    assert written is not None
+    assert "up to date" in dvc(root, *written[1].split())
+    assert world.trace() == []
 
 
 def test_a_repository_without_dvc_is_initialised_in_the_state_alone(tmp_path: Path) -> None:
