@@ -131,6 +131,8 @@ class _Gates:
         self._locator = locator
         self._ground = ground
         self._outs = ground.outs
+        self._is_known = self._spec["model"]["pipeline"] in ground.pipelines
+        """Whether its pipeline was read; else what is not there may be there, and is not asked for."""
         self._names: dict[str, int] = {}
         self._slugs: dict[str, int] = {}
         self.stages: dict[str, Any] = {}
@@ -250,6 +252,8 @@ class _Gates:
         outs = self._outs
         if outs.get(path) is OutKind.METRIC or self._ground.faults.might_make(path):
             return MetricName(path, keys)
+        if path not in outs and not self._is_known:
+            return MetricName(path, keys)
         if path in outs:
             hint = "name it below `metrics` of the stage, so that its values are recorded"
             self._add(at, f"`{file}` is an output, and no metrics file", hint)
@@ -312,6 +316,8 @@ class _Gates:
         sealed = [path for row in of_model for path in row.paths]
         if len(sealed) == 1:
             return relative(sealed[0], self._ground.dvc_root)
+        if not self._is_known:
+            return None
         self._add(at, f"`{kind}` needs data to be computed from", "say `data: PATH`, or give the pipeline a `holdout`")
         return None
 

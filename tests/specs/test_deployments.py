@@ -172,6 +172,23 @@ def test_a_gate_on_what_was_left_out_is_not_told_of(git_repo: Callable[..., GitR
     assert found
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("stages:", "stages: [", 1), "runner.yaml"),
+        (lambda text: text.replace("name: churn", "name: chorn"), "there is no pipeline `churn`"),
+    ],
+    ids=["a document that is not YAML", "another name"],
+)
+def test_where_the_pipeline_is_not_known_nothing_is_said_of_what_it_lacks(
+    change: Callable[[str], str], told: str, git_repo: Callable[..., GitRepo]
+) -> None:
+    gates = '{metric: "others.json:auc", min: 1}', "{skew: true}"
+    made = files(STAGES + SEALED, *gates)
+    (found,) = findings_of(git_repo({**made, "runner.yaml": change(made["runner.yaml"])}))
+    assert told in found
+
+
 # ----- evidence
 
 
