@@ -22,6 +22,8 @@ FACTS = (
 """Columns that every run has."""
 USUAL = ("record", "stage", "status", "started", "duration", "commit")
 _WITH = ":with."
+_TELLING = 3
+"""A shorter part of a name stands in too many others to tell what was meant."""
 OF_COMMITS = ("author", "subject")
 """Columns that the commit tells which a run was made for."""
 
@@ -278,12 +280,14 @@ class Columns:
         if not self._count:
             return UnknownColumn(f"no run has a column `{name}`", "there are no such runs")
         known = self.all()
-        shorts = {column: column for column in known} | {column.rpartition(":")[2]: column for column in known}
-        close = difflib.get_close_matches(name, shorts, n=1) or difflib.get_close_matches(
-            name.partition(".")[2], shorts, n=1
-        )
+        kind = next((kind for kind in (PARAMS, METRICS) if name.startswith(kind)), "")
+        # What people get wrong is most often the end, and all columns of a kind begin alike.
+        ends = {_end(column): column for column in reversed(known) if column.startswith(kind)}
+        end = _end(name)
+        inside = [one for one in ends if len(end) >= _TELLING and (end in one or (one in end and len(one) >= _TELLING))]
+        close = difflib.get_close_matches(end, inside, n=1, cutoff=0.0) or difflib.get_close_matches(end, ends, n=1)
         if close:
-            return UnknownColumn(f"no run has a column `{name}`", f"did you mean `{shorts[close[0]]}`?")
+            return UnknownColumn(f"no run has a column `{name}`", f"did you mean `{ends[close[0]]}`?")
         some = [*USUAL, *self.of(METRICS)[:4], *self.of(PARAMS)[:4]]
         return UnknownColumn(f"no run has a column `{name}`", f"there are {', '.join(some)} and others")
 
@@ -296,6 +300,11 @@ def _leaf(column: str) -> str:
 def _short(column: str) -> str:
     """The same without the file."""
     return _leaf(column).rpartition(":")[2]
+
+
+def _end(column: str) -> str:
+    """The last part of a column's name."""
+    return column.rpartition(":")[2].rpartition(".")[2]
 
 
 def dotted(column: str) -> bool:

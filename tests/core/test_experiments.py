@@ -108,6 +108,15 @@ def test_a_name_that_is_not_clear_or_not_there_is_refused_with_what_there_is() -
     assert error.value.hint == "did you mean `metrics.m.json:auc`?"
 
 
+def test_a_guess_at_a_column_goes_by_the_last_part_of_its_name() -> None:
+    metrics = {"tune.json:metric": "roc_auc", "metrics.json:accuracy": 0.9, "metrics.json:roc_auc": 0.9}
+    columns = Columns([replace(ROWS[0], metrics=metrics)])
+    for name in ("metrics.auc", "metrics.roc_auk", "metrics.us.roc_auc_score"):
+        with pytest.raises(UnknownColumn) as error:
+            columns.find(name)
+        assert error.value.hint == "did you mean `metrics.metrics.json:roc_auc`?"
+
+
 def test_columns_may_be_chosen_by_patterns_and_those_that_vary_are_known() -> None:
     columns = Columns(ROWS)
     assert columns.select(["record", "metrics.*", "params.rate"]) == [
