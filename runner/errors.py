@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     INPUT = 1
     """The input or the usage is wrong."""
     CHANGES = 2
-    """Only from `plan`: something other than `keep` is planned."""
+    """Only from `plan`: something other than `keep` is planned, or something would be released."""
     FAILED = 3
     """A stage, a gate or a deploy failed, or stands failed; from `doctor --strict`: something lacks."""
     HOST = 4

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def plan(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the plan; exit code 2 where it is not empty."""
+    """Print the plan; exit code 2 where it is not empty, or something would be released."""
     folder = working_folder(arguments.folder)
     before = None
     if arguments.fetch:
@@ -42,6 +42,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         from runner.wiring.releases import planned_releases  # imported late: few release anything
 
         releases = planned_releases(clone, clone.observation(arguments.rev))
+    is_news = any(verdict.is_to_do for verdict in releases)
     value: dict[str, Any] = {}
     if console.as_json or arguments.out or is_markdown:
         value = plan_json(outline, clone.state_age(outline.state), price, budget)
@@ -55,12 +56,11 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         console.result(rendered("plan.md.j2", value), value)
     else:
         ground = ground_of(clone, outline, outline.has_specs, aim, arguments.rev)
-        ground = replace(ground, is_fresh=before is not None)
+        ground = replace(ground, is_fresh=before is not None, releases=is_news)
         text = plan_text(outline, console.out, ground, price, budget, every=arguments.all)
         console.result(text + releases_text(releases, console.out), value)
     if arguments.rev is None and clone.reader.is_dirty():
         console.say(console.err.dim("The working tree has changes that are not committed; they are not in this plan."))
-    is_news = any(verdict.is_to_do for verdict in releases)
     return ExitCode.CHANGES if is_news or not outline.is_empty else ExitCode.DONE
 
 

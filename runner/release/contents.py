@@ -133,6 +133,11 @@ class Models:
         return {"path": path, "md5": md5, "sha256": sha256.hexdigest(), "size": size}
 
 
+def format_by_name(out: OutFact) -> str:
+    """The format of a model that is one file, which its name tells; empty for a folder, whose files tell it."""
+    return "" if out.md5.endswith(".dir") else _by_names([out.path])
+
+
 def _by_names(names: list[str]) -> str:
     if len(names) == 1:
         suffix = names[0].rpartition("/")[2].rpartition(".")[2].lower() if "." in names[0] else ""

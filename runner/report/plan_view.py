@@ -88,6 +88,8 @@ class Ground:
     has_specs: bool = True
     is_fresh: bool = False
     """Whether the remote was asked just now."""
+    releases: bool = False
+    """Whether something would be released, or put to use."""
     way_out: WayOut = WayOut()
     """What to do about stages that stand failed."""
 
@@ -210,7 +212,8 @@ def summary_line(plan: Outline, style: Style, ground: Ground) -> str:
             style.green("Nothing to run: ") + f"{plural(len(plan.lines), 'stage')}; a reconcile records the new form."
         )
     if plan.is_empty:
-        return style.green("Nothing to do: ") + f"{plural(len(plan.lines), 'stage')}, all as recorded."
+        nothing = "No stage to run: " if ground.releases else "Nothing to do: "
+        return style.green(nothing) + f"{plural(len(plan.lines), 'stage')}, all as recorded."
     parts = [f"{counts[action]} {_PHRASE[action]}" for action in _ORDER if counts[action]]
     return style.bold(", ".join(parts)) + "."
 

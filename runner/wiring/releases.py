@@ -17,7 +17,7 @@ from runner.core.targets import Asked, ServerTarget, Standing
 from runner.errors import HostError
 from runner.ledger.state import State
 from runner.observe.observation import Observation
-from runner.release.contents import RUNS_CODE, Models
+from runner.release.contents import RUNS_CODE, Models, format_by_name
 from runner.values import dataclass, field, replace
 from runner.wiring.champions import champion_of, released_of
 from runner.wiring.clone import Clone, has_releases
@@ -79,7 +79,7 @@ class Releases:
     before: Callable[[], Other]
     """The commit before, which `vs: base` compares with."""
     models: Models | None = None
-    """Where the bytes of models are; None where nothing is to be recorded, and their formats are not looked at."""
+    """Where the bytes of models are; None where nothing is to be recorded, and formats are told by names alone."""
     asked: Mapping[Place, Sequence[Asked]] | None = None
     """What servers say."""
     watched: str = ""
@@ -163,12 +163,18 @@ class Releases:
             now = replace(now, effect=judgement.effect, gates=_said(judgement))
         decision = decide(now)
         format = ""
-        if decision.news and offer is not None and self.models is not None:
-            format = offer.stated["format"] or (self.models.format(offer.out) if offer.out is not None else "")
+        if decision.news and offer is not None:
+            format = offer.stated["format"] or self._format(offer.out)
             if faults := (*offer.faults, *_format_faults(format, environment, offer)):
                 now = replace(now, faults=faults)
                 decision = decide(now)
         return Look(now, decision, offer, judgement, format, files.live)
+
+    def _format(self, out: OutFact | None) -> str:
+        """The format of a model that was never released; empty where only its bytes tell, and are not looked at."""
+        if out is None:
+            return ""
+        return format_by_name(out) if self.models is None else self.models.format(out)
 
     def holding(self) -> Holding:
         """What holds releases that the gates let through."""
@@ -428,6 +434,8 @@ def _place_faults(out: OutFact) -> Sequence[str]:
 
 
 def _format_faults(format: str, environment: Environment, offer: Offer) -> Sequence[str]:
+    if not format:
+        return []
     allowed = environment.formats
     if allowed and format not in allowed:
         return [f"the model is {format}, and the Deployment allows {', '.join(allowed)}"]

@@ -184,8 +184,15 @@ def test_a_pickle_is_released_only_where_the_spec_names_it(tmp_path: Path) -> No
     world = World.create(tmp_path / "world", files(0.8, "one") | {"runner.yaml": text + deployment}, dvc=True)
     assert "`formats: [pickle]` would allow it" in why(world.reconcile(ok=(3,)))
     assert world.reconcile(ok=(3,)).commit is None
+    for command in ("plan", "status"):  # what a file's name tells needs no bytes
+        done = world.runner(command)
+        assert "refused  churn-api" in done.stdout
+        assert "`formats: [pickle]` would allow it" in done.stdout
     world.edit({"runner.yaml": text + deployment + "  formats: [pickle]\n"})
+    assert "No stage to run: 2 stages, all as recorded." in world.runner("plan", ok=(2,)).stdout
+    assert "**No stage to run:** 2 stages" in world.runner("plan", "--format", "markdown", ok=(2,)).stdout
     world.reconcile()
+    assert "Nothing to do: 2 stages, all as recorded." in world.runner("plan").stdout
     assert (release(world)["format"], release(world)["model"]["files"][0]["path"]) == ("pickle", "")
 
 
