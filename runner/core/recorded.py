@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from runner.core.digests import Member
@@ -290,6 +290,12 @@ class Inputs(Protocol):
 
     def is_ignored(self, path: str) -> bool:
         """Whether DVC leaves a file out of the folders it lists."""
+
+    def ignored_in(self, out: str) -> Callable[[str, bool], bool] | None:
+        """What DVC leaves out of an output that is a folder: asked with a path below it, and whether that is a folder.
+
+        None where no `.dvcignore` can leave anything out, so that DVC's built-in rules alone count.
+        """
 
     def probe(self, path: str) -> str | None:
         """Digest of an input outside the repository; None where nobody has looked yet."""

@@ -100,7 +100,7 @@ class _Rules:
 
 
 class Ignore:
-    """What DVC ignores in one tree. Paths are POSIX and relative to the root of the git repository."""
+    """What DVC ignores in one tree. Paths are POSIX and relative to the root of the repository. Safe for threads."""
 
     def __init__(self, files: Mapping[str, bytes], *, root: str = ".", subprojects: Iterable[str] = ()) -> None:
         """Read every file; raises SpecError with all the patterns that cannot be read.
@@ -115,7 +115,7 @@ class Ignore:
         self._files = {self._folder_of(path): (path, data) for path, data in files.items() if self._is_below(path)}
         self._simple = not self._files and not self._subprojects
         self._rules: dict[str, _Rules] = {}
-        self._decided: dict[tuple[int, str, bool], bool | None] = {}
+        self._decided: dict[tuple[int, str], bool | None] = {}
         self._all_rules = 0
         findings = [] if self._simple else _unreadable(self._files)
         if findings:
@@ -158,8 +158,8 @@ class Ignore:
         inherited = self._rules_of(folder.rpartition("/")[0]) if folder else _Rules(_compiled(_DEFAULT_PATTERNS))
         own = [*self._patterns_in(folder, inherited), *(f"/{name}/" for name in self._subprojects.get(folder, ()))]
         more = _compiled(_anchored(pattern, folder) for pattern in own)
-        rules = _Rules(inherited.rules + more) if more else inherited
-        self._rules[folder] = rules
+        # Of several threads that come here at once the first one's rules are everybody's.
+        rules = self._rules.setdefault(folder, _Rules(inherited.rules + more) if more else inherited)
         self._all_rules += len(rules.rules)
         if self._all_rules > _ALL_RULES_LIMIT:
             file = f"{self._prefix}{folder}/{FILE_NAME}"
@@ -179,7 +179,9 @@ class Ignore:
         return [] if hidden else [pattern for _, pattern in _patterns(self._files[folder][1].decode())]
 
     def _decide(self, rules: _Rules, path: str, is_dir: bool) -> bool | None:
-        key = (id(rules), path, is_dir)  # rules live as long as this object does
+        if not is_dir:
+            return rules.verdict(path, False)  # asked once each, and no folder is too big to be asked about
+        key = (id(rules), path)  # rules live as long as this object does
         if key not in self._decided:
             self._decided[key] = rules.verdict(path, is_dir)
         return self._decided[key]

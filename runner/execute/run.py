@@ -16,8 +16,10 @@ from runner.core.plan import Step, Walk
 from runner.core.recorded import InputSizes, OutFact
 from runner.core.records import RunFacts
 from runner.data.links import is_plain_way
+from runner.data.walk import Ignoring
 from runner.errors import HostError, InputError
 from runner.execute.context import Context, Event
+from runner.execute.ignored import drop_ignored
 from runner.execute.materials import Material, Materials
 from runner.execute.metrics import Written, recorded_metrics, short_secrets, told_secret, too_large
 from runner.execute.output_links import leads_out, links_of, mend_links
@@ -45,6 +47,8 @@ class Running:
     remade: bool
     started_from: Mapping[str, str] = field(default_factory=dict)
     inputs: InputSizes = field(default_factory=dict)
+    ignored: Mapping[str, Ignoring] = field(default_factory=dict)
+    """By output, where there are `.dvcignore` files: what they leave out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ def perform(
     """
     stage = walk.graph.stages[step.address]
     started_at = datetime.datetime.fromtimestamp(context.clock(), datetime.UTC).isoformat(timespec="milliseconds")
-    running = Running(context.run_ids(), stage, step, started_at, remade)
+    rules = {path: walk.inputs.ignored_in(path) for path in stage.out_paths}
+    ignored = {path: ignores for path, ignores in rules.items() if ignores is not None}
+    running = Running(context.run_ids(), stage, step, started_at, remade, ignored=ignored)
     wanted = tuple(materials.of(stage))
     attempt, is_told = 1, False
     while True:
@@ -97,8 +103,7 @@ def _make_ready(walk: Walk, materials: Materials, wanted: Sequence[Material], ru
         materials.place(material, room.tree, writable=not room.is_layered)
     started_from = _prepare_outputs(walk, materials, stage, room)
     reached("inputs-placed")
-    inputs = materials.sizes(stage, room.tree.folder)
-    return Running(running.run_id, stage, running.step, running.started_at, running.remade, started_from, inputs)
+    return replace(running, started_from=started_from, inputs=materials.sizes(stage, room.tree.folder))
 
 
 def _attempt(context: Context, running: Running, room: Room, attempt: int, cancel: threading.Event) -> RunFacts:
@@ -294,12 +299,15 @@ def _result(context: Context, running: Running, room: Room, outcome: Outcome) ->
     if outcome.reason != "ok":
         return _Result(outcome.reason, _failure(stage, outcome))
     made = Written(outcome.output_root)
+    for path, ignores in running.ignored.items():
+        if is_plain_way(outcome.output_root, os.path.dirname(path)):  # else it is not this output's alone
+            drop_ignored(outcome.output_root / path, ignores)
     wrong = _wrong_outputs(context, stage, outcome)
     wrong = wrong or too_large(stage, made) or told_secret(stage, made, context.secrets)
     if wrong:
         return _Result("outputs", redacted_text(wrong, context.secrets))
     try:
-        outs = tuple([_take(context, out, room, outcome) for out in stage.outs])
+        outs = tuple([_take(context, running, out, room, outcome) for out in stage.outs])
     except InputError as error:  # a broken link, a pipe, a `.dvcignore` inside: nothing that DVC could keep either
         message = error.message.replace(f"{outcome.output_root}{os.sep}", "")
         return _Result("outputs", redacted_text(message, context.secrets))
@@ -351,7 +359,7 @@ def _why_it_failed(stage: Stage, outcome: Outcome) -> str:
     return f"exit code {outcome.exit_code}"
 
 
-def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
+def _take(context: Context, running: Running, out: Out, room: Room, outcome: Outcome) -> OutFact:
     """An output goes into the cache. Raises InputError for one that no cache can keep."""
     source = outcome.output_root / out.path
     open_up(source)
@@ -362,7 +370,8 @@ def _take(context: Context, out: Out, room: Room, outcome: Outcome) -> OutFact:
     if link is not None:
         raise InputError(f"{link}: a link that leads out of the repository", "copy what it leads to")
     try:
-        saved = (context.outputs or context.cache).save(source, give=_is_given(out.path, room, outcome))
+        cache, is_given = context.outputs or context.cache, _is_given(out.path, room, outcome)
+        saved = cache.save(source, ignore=running.ignored.get(out.path), give=is_given)
     except HostError as error:
         raise HostError(f"the output {out.path} cannot be kept: {error.message}", error.hint) from error
     return OutFact(

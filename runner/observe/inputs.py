@@ -23,6 +23,7 @@ from runner.specs.parse_cache import ParseCache
 from runner.specs.places import parents
 
 if TYPE_CHECKING:
+    from runner.data.walk import Ignoring
     from runner.specs.modules import Meanings
 
 _RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -50,6 +51,7 @@ class GitInputs:
         cache: ParseCache,
         ignores: Callable[[str], bool],
         ignore_digest: str,
+        ignored_in: Callable[[str], Ignoring | None],
         overlay: Mapping[str, bytes],
     ) -> None:
         self._reader = reader
@@ -58,6 +60,7 @@ class GitInputs:
         self._cache = cache
         self._ignores = ignores
         self._ignore_digest = ignore_digest
+        self._ignored_in = ignored_in
         self._overlay = overlay
         """Files that are on the state branch and in every worktree with other bytes than in the commit."""
         self._overlay_md5 = {path: md5_hex(data) for path, data in overlay.items()}
@@ -174,6 +177,10 @@ class GitInputs:
     def is_ignored(self, path: str) -> bool:
         """Whether a `.dvcignore` leaves the file out of folders."""
         return self._ignores(path)
+
+    def ignored_in(self, out: str) -> Ignoring | None:
+        """What `.dvcignore` files leave out of an output; None where there are none."""
+        return self._ignored_in(out)
 
     def probe(self, path: str) -> str | None:
         """What somebody found who looked at an input outside the repository."""

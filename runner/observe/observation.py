@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from runner.core.graph import CycleError, Graph, build_graph
 from runner.core.nouns import Desired, Project, Stage, Trust
@@ -18,7 +20,12 @@ from runner.observe.memo import DigestMemo
 from runner.specs.desired import read_specs
 from runner.specs.layout import IGNORE_LIMIT_BYTES, without_runner_folders
 from runner.specs.parse_cache import ParseCache
+from runner.specs.places import is_inside
 from runner.values import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from runner.data.dvcignore import Ignore
+    from runner.data.walk import Ignoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,14 @@ def observe(
     overlay = overlay_files(desired, tree, reader, cache)
     ignores, ignore_digest = ignore_rules(reader, tree, stages)
     inputs = GitInputs(
-        reader, tree, memo=memo, cache=cache, ignores=ignores, ignore_digest=ignore_digest, overlay=overlay
+        reader,
+        tree,
+        memo=memo,
+        cache=cache,
+        ignores=ignores,
+        ignore_digest=ignore_digest,
+        ignored_in=ignored_outputs(reader, tree, desired.dvc_root),
+        overlay=overlay,
     )
     inputs.prefetch(stages)
     return Observation(reader, commit, tree, desired, graph, inputs, overlay, state, tuple(others), trust, object_bytes)
@@ -115,13 +129,38 @@ def ignore_rules(reader: Reader, tree: Tree, stages: Sequence[Stage]) -> tuple[C
     """What DVC leaves out of folders, and a digest of the rules; read only where a stage depends on a folder."""
     if not any(tree.is_folder(path) for stage in stages for path in stage.deps):
         return (lambda path: False), ""
-    named = [path for path in tree.paths if path == ".dvcignore" or path.endswith("/.dvcignore")]
-    names = [path for path in named if tree.files[path].mode not in (SYMLINK, SUBMODULE)]
+    oids = ignore_files(tree)
     from runner.data.dvcignore import Ignore  # imported late: start-up
 
-    texts = {name: reader.blob(tree.files[name].oid, IGNORE_LIMIT_BYTES) for name in names}
-    ignore = Ignore(texts)
-    return (lambda path: ignore.ignores(path, False)), ",".join(f"{name}={tree.files[name].oid}" for name in names)
+    ignore = Ignore({name: reader.blob(oid, IGNORE_LIMIT_BYTES) for name, oid in oids.items()})
+    return (lambda path: ignore.ignores(path, False)), ",".join(f"{name}={oid}" for name, oid in oids.items())
+
+
+def ignored_outputs(reader: Reader, tree: Tree, dvc_root: str) -> Callable[[str], Ignoring | None]:
+    """What DVC leaves out of outputs; the rules are read when it is asked of the first one: where something runs."""
+
+    @functools.cache
+    def rules() -> Ignore | None:
+        oids = {path: oid for path, oid in ignore_files(tree).items() if is_inside(path, dvc_root)}
+        if not oids:
+            return None
+        from runner.data.dvcignore import Ignore  # imported late: few have one
+
+        texts = {path: reader.blob(oid, IGNORE_LIMIT_BYTES) for path, oid in oids.items()}
+        return Ignore(texts, root=dvc_root)
+
+    def ignored_in(out: str) -> Ignoring | None:
+        found = rules()
+        return None if found is None else found.below(out)
+
+    return ignored_in
+
+
+def ignore_files(tree: Tree) -> dict[str, str]:
+    """The `.dvcignore` files of a tree, with the ids of their blobs."""
+    named = [path for path in tree.paths if path == ".dvcignore" or path.endswith("/.dvcignore")]
+    found = {path: tree.files[path] for path in named}
+    return {path: entry.oid for path, entry in found.items() if entry.mode not in (SYMLINK, SUBMODULE)}
 
 
 def _under_policy(project: Project, policy: Project) -> Project:

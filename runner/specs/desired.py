@@ -480,6 +480,8 @@ class _Reader:
         faults.findings += [
             *graph_checks.output_findings(stages, tracked, place_of),
             *graph_checks.git_findings(stages, lambda path: path in tree.files, tree.is_folder, place_of),
+            *graph_checks.hidden_findings(stages, self._layout.hidden_outputs, place_of),
+            *graph_checks.ignore_file_findings(stages, tree.is_folder, self._layout.ignore_files_in, place_of),
             *graph_checks.cycle_findings(stages, outputs),
             *graph_checks.link_findings(stages, outputs, known, self._layout.link_at, place_of),
             *graph_checks.way_findings(stages, self._layout.link_at, is_file, place_of),
@@ -493,14 +495,15 @@ class _Reader:
 
     def _shape(self, stages: list[Stage], known: Collection[str]) -> list[Any]:
         """All that the checks between stages ask of a commit, but for the content of LFS pointers: what the paths are
-        that stages name and those above them, what DVC tracks, and the parameters."""
+        that stages name and those above them, what DVC tracks, the parameters, and the `.dvcignore` files."""
         files, folders = self._layout.tree.files, self._layout.tree.folders
         named = {path for stage in stages for path in (*graph_checks.inputs(stage), *stage.out_paths, stage.wdir)}
         asked = named.union(*map(places.parents, named))
         asked |= {stage.environment.lock for stage in stages if stage.environment is not None}
         kinds = [(path, files[path].mode if path in files else path in folders) for path in sorted(asked)]
         params = {param.file for stage in stages for param in stage.params}.intersection(files)
-        return [kinds, sorted(known), sorted((path, files[path].oid) for path in params)]
+        rows = [kinds, sorted(known), sorted((path, files[path].oid) for path in params)]
+        return [*rows, dict(self._layout.ignore_files)] if self._layout.ignore_files else rows
 
     def _check_references(self, every: list[Document], pipelines: list[LoadedPipeline]) -> None:
         """Deployments name a pipeline and an output that exist, monitors a deployment."""

@@ -110,6 +110,41 @@ def git_findings(
     ]
 
 
+def hidden_findings(
+    stages: Iterable[Stage], hidden: Callable[[Iterable[str]], Collection[str]], place_of: PlaceOf
+) -> list[Finding]:
+    """Outputs that DVC does not see: it reads no `dvc.yaml` with one. `hidden` says which of some paths are such."""
+    named = [(stage, path) for stage in stages for path in stage.out_paths]
+    found = hidden(path for _, path in named)
+    hint = "choose another name, or change the pattern in `.dvcignore`"
+    message = "is hidden from DVC by `.dvcignore`"
+    return [
+        Finding(*place_of(stage, path), f"the output `{path}` {message}", hint)
+        for stage, path in named
+        if path in found
+    ]
+
+
+def ignore_file_findings(
+    stages: Iterable[Stage],
+    is_folder: Callable[[str], bool],
+    files_in: Callable[[Collection[str]], Mapping[str, str]],
+    place_of: PlaceOf,
+) -> list[Finding]:
+    """Folders that stages read and that hold a `.dvcignore`, which DVC refuses. Frozen stages read nothing.
+
+    `files_in` gives folders that hold one, and the file.
+    """
+    named = [(stage, dep) for stage in stages if not stage.frozen for dep in stage.deps if is_folder(dep)]
+    found = files_in({dep for _, dep in named})
+    hint = "move its patterns to a `.dvcignore` above the folder"
+    return [
+        Finding(*place_of(stage, dep), f"the folder `{dep}` holds `{found[dep]}`, with which DVC cannot read it", hint)
+        for stage, dep in named
+        if dep in found
+    ]
+
+
 def missing_findings(
     stages: Iterable[Stage],
     outputs: Outputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from runner.specs import places
 from runner.specs.parse_cache import ParseCache
 
 if TYPE_CHECKING:
+    from runner.data.dvcignore import Ignore
     from runner.git.read import Reader
     from runner.git.tree import Tree
     from runner.specs.modules import Finder
@@ -248,11 +249,32 @@ class Layout:
         known = self._cache.get(_IGNORE_NAMESPACE, key)
         if isinstance(known, list):
             return frozenset(known)
-        # imported late: start-up
-        from runner.data.dvcignore import Ignore
-
-        self.prefetch(list(self.ignore_files.values()))
-        ignore = Ignore({path: self.blob(oid, path, IGNORE_LIMIT_BYTES) for path, oid in self.ignore_files.items()})
-        ignored = [path for path in paths if ignore.ignores(path, False)]
+        ignored = [path for path in paths if self._ignore.ignores(path, False)]
         self._cache.put(_IGNORE_NAMESPACE, key, ignored)
         return frozenset(ignored)
+
+    def hidden_outputs(self, paths: Iterable[str]) -> frozenset[str]:
+        """Those of the outputs that `.dvcignore` files hide from DVC, be they files or folders."""
+        if not self.ignore_files:
+            return frozenset()
+        ignore = self._ignore
+        return frozenset(path for path in paths if ignore.ignores(path, False) or ignore.ignores(path, True))
+
+    def ignore_files_in(self, folders: Collection[str]) -> dict[str, str]:
+        """Folder to a `.dvcignore` in it that DVC would come upon when it reads the folder, where there is one."""
+        found: dict[str, str] = {}
+        for file in self.ignore_files if folders else ():
+            for folder in () if self._ignore.ignores(file, False) else (*places.parents(file), "."):
+                if folder in folders:
+                    found.setdefault(folder, file)
+                if folder in self._inner_projects:
+                    break  # to whatever is above it this is another DVC project, which is passed over
+        return found
+
+    @cached_property
+    def _ignore(self) -> Ignore:
+        from runner.data.dvcignore import Ignore  # imported late: start-up
+
+        self.prefetch(list(self.ignore_files.values()))
+        texts = {path: self.blob(oid, path, IGNORE_LIMIT_BYTES) for path, oid in self.ignore_files.items()}
+        return Ignore(texts, root=self.dvc_root)

@@ -68,8 +68,8 @@ class StageReading:
 
 
 _PATH_BOUND = f"with its working folder it may have {LONGEST_PATH:,} characters"
-_RESERVED = frozenset([".git", ".dvc", ".runner", ".github"])
-"""Folders of git, of DVC, of the runner and of the host of the repository."""
+_RESERVED = frozenset([".git", ".hg", ".dvc", ".runner", ".github"])
+"""Folders of git and Mercurial, of DVC, of the runner and of the host of the repository."""
 
 
 def check_handwritten_name(reading: StageReading, name: str) -> None:

@@ -5,17 +5,22 @@ Recorded runs are repeated at the commit that is desired now: what stands for it
 
 from __future__ import annotations
 
+import posixpath
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from runner.core.nouns import Address
 from runner.core.plan import Step, Walk
+from runner.core.recorded import OutFact
+from runner.core.records import RunFacts
 from runner.core.replay import Replay
 from runner.core.verification import Checked, Skipped, Verification, why_not
 from runner.errors import InputError, RunnerError
 from runner.execute.materials import BytesMissing
 from runner.ledger.state import State
+from runner.observe.observation import ignore_files
 from runner.parts import Request
+from runner.specs.places import is_inside
 from runner.values import replace
 from runner.wiring.parts import RealParts
 
@@ -88,6 +93,8 @@ class Verifier:
         record = self.state.record(step.entry.record)
         if record is None or record.run is None:
             return Skipped(address, f"record {step.entry.record} is not there")
+        if self._is_ruled_otherwise(record.run):
+            return Skipped(address, "`.dvcignore` does not leave the same out of its outputs as when it ran")
         self._told(address, record.sequence)
         try:
             after = self._parts.repeat(self._walk, self._again(step, self._walk), self.observation, stop)
@@ -98,6 +105,20 @@ class Verifier:
         if after.reason == "cancelled":
             return None
         return Checked(Replay(record.sequence, replace(record.run, address=address), after), not stage.deterministic)
+
+    def _is_ruled_otherwise(self, run: RunFacts) -> bool:
+        """Whether other files would be left out of an output than of the one recorded, were they the same files."""
+        reader, now = self.observation.reader, ignore_files(self.observation.tree)
+        then = ignore_files(reader.tree(run.desired)) if reader.has_commit(run.desired) else now
+        other = [posixpath.dirname(path) or "." for path in {*now, *then} if now.get(path) != then.get(path)]
+        folders = [out for out in run.outs if out.md5.endswith(".dir")]
+        return any(self._holds_ignored(out) or any(is_inside(out.path, above) for above in other) for out in folders)
+
+    def _holds_ignored(self, out: OutFact) -> bool:
+        """Whether an output holds what `.dvcignore` leaves out, as older versions of the runner recorded it."""
+        ignores = self._walk.inputs.ignored_in(out.path)
+        members = self._walk.recorded.listing(out.md5) if ignores is not None else None
+        return ignores is not None and any(ignores(name, False) for name, _ in members or ())
 
     def _again(self, step: Step, walk: Walk) -> Step:
         made = walk.made_again(self.observation.graph.stages[step.address])

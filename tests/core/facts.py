@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,9 @@ class FakeInputs:
 
     def is_ignored(self, path: str) -> bool:
         return False
+
+    def ignored_in(self, out: str) -> Callable[[str, bool], bool] | None:
+        return None
 
     def probe(self, path: str) -> str | None:
         return self.probed.get(path)

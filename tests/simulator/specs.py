@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +66,9 @@ class SimulatedInputs:
 
     def is_ignored(self, path: str) -> bool:
         return False
+
+    def ignored_in(self, out: str) -> Callable[[str, bool], bool] | None:
+        return None
 
 
 def first_version(rng: random.Random, count: int) -> Version:
