@@ -124,11 +124,13 @@ def _is_spelled(row: Row, stage: Stage, entry: Entry | None) -> bool:
 
 def _compared(row: Row, wdir: str) -> bytes:
     """A row in a form of its own: paths from the root, in any order; ValueError for what the runner never writes."""
-    parts = {
-        part: {_rooted(str(one["path"]), wdir): {**one, "path": ""} for one in row.get(part, ())}
+    rows = {
+        part: [(_rooted(str(one["path"]), wdir), {**one, "path": ""}) for one in row.get(part, ())]
         for part in ("deps", "outs")
     }
-    if not row.keys() <= _PARTS or any(len(rows) != len(row.get(part, ())) for part, rows in parts.items()):
+    parts = {part: dict(pairs) for part, pairs in rows.items()}
+    is_one = all(parts["deps"][path] == one for path, one in rows["deps"])  # a dep has a row for each of its spellings
+    if not row.keys() <= _PARTS or not is_one or len(parts["outs"]) != len(rows["outs"]):
         raise ValueError("not a row that the runner writes")
     params = {_rooted(file, wdir): values for file, values in row.get("params", {}).items()}
     return canonical_bytes([row["cmd"], parts, params])

@@ -26,22 +26,25 @@ def lock_entry(
     What ran is told by the material: the stage may be another one by now, and its spelling of paths is all it gives.
     """
     wdir: str = material["wdir"]
-    spelled = dict(stage.spelled) if wdir == stage.wdir else {}
+    spelled: dict[str, list[str]] = {}
+    for path, way in stage.spelled if wdir == stage.wdir else ():
+        spelled.setdefault(path, []).append(way)
 
-    def written(path: str) -> str:
-        return spelled.get(path) or relative(path, wdir)
+    def written(path: str) -> list[str]:
+        return spelled.get(path) or [relative(path, wdir)]
 
     entry: dict[str, Any] = {"cmd": material["cmd"]}
-    deps = [_dep(path, digest, written(path), sizes or {}) for path, digest in material.get("dep", {}).items()]
+    digests = material.get("dep", {}).items()
+    deps = [_dep(path, digest, way, sizes or {}) for path, digest in digests for way in written(path)]
     if deps:
         entry["deps"] = sorted(deps, key=lambda row: str(row["path"]))
     params = _params(stage, material.get("param", {}), wdir)
     if params:
         entry["params"] = params
     if outs is None:
-        rows: list[dict[str, Any]] = [{"path": written(path)} for path in material.get("out", {})]
+        rows: list[dict[str, Any]] = [{"path": way} for path in material.get("out", {}) for way in written(path)]
     else:
-        rows = [_out(out, written(out.path)) for out in outs]
+        rows = [_out(out, way) for out in outs for way in written(out.path)]
     if rows:
         entry["outs"] = sorted(rows, key=lambda row: str(row["path"]))
     return entry

@@ -121,7 +121,7 @@ class Stage:
     place: Place = NOWHERE
     spelled: tuple[tuple[str, str], ...] = ()
     """Deps and outs, with what the file says where that is not the plain relative path (`./a`, `data/`): DVC tells
-    entries of `dvc.lock` apart by spelling."""
+    entries of `dvc.lock` apart by spelling. A dep that is named several times is here with each of its spellings."""
     deterministic: bool = True
     """False: the spec says that the same inputs may give other outputs."""
     uses: str = ""

@@ -40,7 +40,7 @@ ASIDE = f"{ROOT}/aside"
 """`<run id>/<path>`: uncached outputs of runs that were recorded without standing; the next commit takes them away."""
 OBJECTS = f"{ROOT}/objects"
 """`<md5>`: folder listings and small files that a plan has to look into."""
-RENDER_VERSION = 1
+RENDER_VERSION = 2
 """How files are made of specs alone. Each reconcile says it of its commit; an audit compares what is made alike.
 
 Raise it by hand with every change of a rendered `dvc.yaml`, of the lines of ignore files, or of how paths are spelled

@@ -21,7 +21,7 @@ from typing import Any
 
 import runner
 
-FORMAT_VERSION = 11
+FORMAT_VERSION = 12
 """Part of every entry, with the runner's version; raised when the meaning of any cached value changes."""
 
 _HEX = frozenset("0123456789abcdef")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.core import units
@@ -104,7 +104,7 @@ class _StageReader:
         self._group = group
         self._wdir = "."
         self._runner_path: yaml12.Path = ()
-        self._spelled: dict[str, str] = {}
+        self._spelled: dict[str, dict[str, None]] = {}
         self._code = reading.codes.get(name)
         self._runner = self._runner_fields()
 
@@ -113,10 +113,10 @@ class _StageReader:
         self._wdir = self._folder()
         builtin = self._builtin()
         cmd, is_list = ((builtin_stages.command_of(self._data),), False) if builtin else self._commands()
-        deps, params, outs = self._deps(), self._params(), self._outs()
+        deps, params, outs = self._deps(once=builtin is not None), self._params(), self._outs()
         environment = self._environment()
         not_handled = tuple(name for name in NOT_HANDLED_FIELDS if self._stated(name) is not None)
-        spelled = tuple(sorted(self._spelled.items()))
+        spelled = tuple(sorted(self._unusual_spellings()))
         self._check_no_own_input((*deps, *dict.fromkeys(param.file for param in params)), outs)
         stage = Stage(
             address=Address(self._reading.pipeline, self._name),
@@ -221,18 +221,25 @@ class _StageReader:
             self._add(path, message, hint)
         return builtin if len(self._reading.findings) == count else None
 
-    def _deps(self) -> tuple[str, ...]:
+    def _deps(self, *, once: bool) -> tuple[str, ...]:
+        """`once`: for DVC the stage is rendered with the first spelling of each path alone."""
         found: dict[str, None] = {}
         for index, dep in enumerate(self._data.get("deps") or ()):
             path = self._path_of(dep, ("deps", index), "dependency")
             if path is not None:
+                if path not in found or not once:
+                    self._note_spelling(path, dep)
                 found.setdefault(path)
-                self._note_spelling(path, dep)
         return tuple(found)
 
     def _note_spelling(self, path: str, written: str) -> None:
-        if not is_external(path) and written != relative(path, self._wdir):
-            self._spelled[path] = written
+        if not is_external(path):
+            self._spelled.setdefault(path, {}).setdefault(written)
+
+    def _unusual_spellings(self) -> Iterator[tuple[str, str]]:
+        for path, ways in self._spelled.items():
+            if len(ways) > 1 or relative(path, self._wdir) not in ways:
+                yield from ((path, written) for written in ways)
 
     def _path_of(self, value: Any, where: yaml12.Path, what: str) -> str | None:
         if not isinstance(value, str) or not value or "\0" in value or "\n" in value:

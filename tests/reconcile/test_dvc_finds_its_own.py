@@ -118,6 +118,15 @@ def test_a_clone_of_the_state_is_clean_for_dvc(adopted: World) -> None:
     assert "runner/state" in dvc(root, "exp", "show", "--csv")
 
 
+def test_a_dep_that_is_spelled_twice_has_two_rows(tmp_path: Path) -> None:
+    text = "stages:\n  a: {cmd: cat in data/x > a, deps: [in, ./in, data/, data], outs: [a]}\n"
+    world = World.create(tmp_path, {"dvc.yaml": text, "in": "1\n", "data/x": "2\n"}, dvc=True)
+    assert world.reconcile().ran == ["a"]
+    assert_dvc_agrees(world)
+    world.runner("audit", "verify")
+    assert world.plan() == {"a": "keep"}
+
+
 def test_metrics_can_be_compared_between_states(adopted: World) -> None:
     before = adopted.tip()
     adopted.edit({"dvc.yaml": STAGES.replace("0.5", "0.75")})

@@ -30,6 +30,7 @@ stages:
     seed: 7
 """
 MORE = {
+    "two spellings": {"dvc.yaml": "stages:\n  a: {cmd: cp in a, deps: [in, ./in], outs: [a]}\n", "in": ""},
     "with a library": {"dvc.yaml": SPELLED, "in": "", "sub/x": ""},
     "without DVC": {"dvc.yaml": SPELLED, "in": "", "sub/x": "", ".gitignore": "*.tmp", ".dvcignore": "x"},
 }
