@@ -138,7 +138,7 @@ class _Reader:
         self._note_unhandled(kept, pipelines, deployments)
         stages = (stage for loaded in pipelines for stage in loaded.pipeline.stages)
         self._notices += graph_checks.ignore_notices(stages, self._layout.link_at)
-        tracked, partial = self._tracked() if root is not None else ({}, [])
+        tracked, partial = self._tracked() if root is not None else ({}, {})
         self._check(pipelines, tracked, partial)
         self._check_references(kept, pipelines)
         self._check_seal(pipelines, holdouts, [found.deployment for found in deployments], {*tracked, *partial})
@@ -367,11 +367,11 @@ class _Reader:
 
     # ----- What DVC has written
 
-    def _tracked(self) -> tuple[dict[str, TrackedData], list[str]]:
-        """Tracked data by path, and the paths of imports that were never downloaded."""
+    def _tracked(self) -> tuple[dict[str, TrackedData], dict[str, str]]:
+        """Tracked data by path, and the files of imports that were never downloaded, by path."""
         files = self._layout.data_files
         if not files:
-            return {}, []
+            return {}, {}
         key = canonical_digest([(file, self._layout.tree.files[file].oid) for file in files])
         rows = self._cache.get(_TRACKED_NAMESPACE, key)
         if not isinstance(rows, list):
@@ -394,7 +394,7 @@ class _Reader:
                     )
         partial = [item for item in items if isinstance(item, dvcfiles.PartialImport)]
         self._notices += dvcfiles.notices(items)
-        return tracked, [item.path for item in partial]
+        return tracked, {item.path: item.dvc_file for item in partial}
 
     def _parse_tracked(self, files: list[str]) -> list[list[Any]]:
         oids = [self._layout.tree.files[file].oid for file in files]
@@ -454,7 +454,7 @@ class _Reader:
 
     # ----- Between stages
 
-    def _check(self, pipelines: list[LoadedPipeline], tracked: dict[str, TrackedData], partial: list[str]) -> None:
+    def _check(self, pipelines: list[LoadedPipeline], tracked: dict[str, TrackedData], partial: dict[str, str]) -> None:
         """Findings between stages; a commit whose tree and pipelines were clean once is clean."""
         tree, faults = self._layout.tree, self._faults
         definitions = [loaded.digest for loaded in pipelines]
@@ -464,9 +464,9 @@ class _Reader:
         stages = [stage for loaded in pipelines for stage in loaded.pipeline.stages]
         place_of = _place_finder(pipelines)
         outputs = graph_checks.Outputs(stages)
-        known = tracked.keys() | set(partial)
+        known = tracked.keys() | partial.keys()
         faults.findings += graph_checks.pointer_findings(stages, outputs, known, self._layout.lfs_pointers, place_of)
-        shape = plain_digest([definitions, self._shape(stages, known)])
+        shape = plain_digest([definitions, self._shape(stages, known), partial])
         if not faults.findings and self._cache.get(_CLEAN_NAMESPACE, shape) is True:
             self._cache.put(_CLEAN_NAMESPACE, key, True)
             return
@@ -487,6 +487,7 @@ class _Reader:
             *graph_checks.way_findings(stages, self._layout.link_at, is_file, place_of),
             *graph_checks.environment_findings(stages, is_file, place_of),
             *graph_checks.missing_findings(stages, outputs, known, exists, tree.paths, place_of),
+            *graph_checks.import_findings(stages, partial, place_of),
             *graph_checks.param_findings(stages, functools.cache(self._param_values), place_of),
         ]
         if not faults.findings:

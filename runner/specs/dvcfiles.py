@@ -38,9 +38,13 @@ Item = TrackedData | PartialImport | LiveImport
 def read_dvc_file(blob: bytes, file: str) -> list[Item]:
     """What a `.dvc` file tracks, and whether it is an import that is not frozen.
 
-    Raises SpecError: broken YAML, no `outs`, a path outside the repository.
+    Raises SpecError: broken YAML, a command of DVC before 1.0, no `outs`, a path outside the repository.
     """
     document = yaml12.load(blob, file=file, bounds=yaml12.DVC_FILE_BOUNDS)
+    if isinstance(document, dict) and "cmd" in document:
+        place = places.Locator(file, lambda: blob).position(("cmd",))
+        message = "the .dvc file holds a stage, as of a DVC before 1.0, which is not read (nor by DVC 3)"
+        raise SpecError([Finding(file, *place, message, "write the stage into a dvc.yaml, and remove this file")])
     if not isinstance(document, dict) or not isinstance(document.get("outs"), list):
         raise SpecError([places.file_finding(file, "the .dvc file names no `outs`", "run `dvc add` again")])
     folder = posixpath.dirname(file) or "."

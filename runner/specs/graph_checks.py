@@ -171,6 +171,27 @@ def missing_findings(
     return findings
 
 
+def import_findings(stages: Iterable[Stage], partial: Mapping[str, str], place_of: PlaceOf) -> list[Finding]:
+    """Inputs that are, hold or lie in an import without its bytes, of which only `dvc update` learns what they are.
+
+    `partial` says for each such import its `.dvc` file. Frozen stages read nothing.
+    """
+    if not partial:
+        return []
+    above: dict[str, str] = {}
+    for path in sorted(partial):
+        for folder in (*parents(path), "."):
+            above.setdefault(folder, path)
+    findings: list[Finding] = []
+    for stage in stages:
+        for path in () if stage.frozen else inputs(stage):
+            part = next((part for part in (path, *parents(path)) if part in partial), above.get(path))
+            if part is not None and not is_external(path):
+                message = f"`{part}` was imported without its bytes, so no stage can read it"
+                findings.append(Finding(*place_of(stage, path), message, f"`dvc update {partial[part]}` fetches them"))
+    return findings
+
+
 def link_findings(
     stages: Iterable[Stage],
     outputs: Outputs,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from runner.core.nouns import Address, LockOut, TrackedData
@@ -70,11 +71,39 @@ def test_files_folders_and_imports_are_tracked_as_dvc_says(git_repo: Callable[..
     assert tracked["data/imported.csv"].dvc_file == "data/imported.csv.dvc"
 
 
-def test_an_import_without_its_bytes_is_a_notice(git_repo: Callable[..., GitRepo]) -> None:
-    files = {
-        "x.dvc": "frozen: true\ndeps:\n- {path: /data/x, md5: null}\nouts:\n- {hash: md5, path: x}\n",
-        "dvc.yaml": "stages:\n  a: {cmd: c, deps: [x]}\n",
-    }
+PARTIAL = "frozen: true\ndeps:\n- {path: /data/x, md5: null}\nouts:\n- {hash: md5, path: x}\n"
+
+
+def test_an_import_without_its_bytes_is_a_finding_for_whoever_needs_it(
+    git_repo: Callable[..., GitRepo], tmp_path: Path
+) -> None:
+    text = "stages:\n  a:\n    cmd: c\n    deps:\n    - {}\n"
+    files = {"x.dvc": PARTIAL.replace("md5, path", f"md5, md5: {EMPTY_MD5}, path"), "data/.keep": "", "y": ""}
+    repo = git_repo({**DVC_PROJECT, **files, "dvc.yaml": text.format("x")})
+    cache = tmp_path / "cache"
+    assert findings_of(repo, cache) == []
+
+    repo.commit({"x.dvc": PARTIAL, "data/x.dvc": PARTIAL})
+    for dep, part in [("x", "x"), ("x/inside", "x"), ("data", "data/x")]:
+        repo.commit({"dvc.yaml": text.format(dep)})
+        message = f"`{part}` was imported without its bytes, so no stage can read it"
+        assert findings_of(repo, cache) == [f"dvc.yaml:5:7: {message} (`dvc update {part}.dvc` fetches them)"]
+    repo.commit({"dvc.yaml": text.format("y")})
+    assert findings_of(repo, cache) == []
+
+
+def test_a_stage_in_a_dvc_file_is_refused_as_dvc_refuses_it(git_repo: Callable[..., GitRepo]) -> None:
+    repo = git_repo({**DVC_PROJECT, "x.dvc": "deps:\n- {path: y}\ncmd: c\nouts:\n- {path: x}\n"})
+
+    message = "the .dvc file holds a stage, as of a DVC before 1.0, which is not read (nor by DVC 3)"
+    hint = "write the stage into a dvc.yaml, and remove this file"
+    assert findings_of(repo) == [f"x.dvc:3:1: {message} ({hint})"]
+    with pytest.raises(DvcException, match=r"x\.dvc"):
+        with_dvc(repo.path, lambda dvc: dvc.stage.load_all("x.dvc"))
+
+
+def test_an_import_without_its_bytes_that_nobody_needs_is_a_notice(git_repo: Callable[..., GitRepo]) -> None:
+    files = {"x.dvc": PARTIAL, "dvc.yaml": "stages:\n  a: {cmd: c}\n"}
 
     desired = desired_of(git_repo({**DVC_PROJECT, **files}))
 
