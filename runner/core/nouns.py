@@ -228,6 +228,8 @@ class LockEntry:
     outs: tuple[LockOut, ...]
     raw: Mapping[str, Any] = field(default_factory=dict)
     """The entry as it stood in the file, for writing it back unchanged."""
+    before_two: bool = False
+    """Whether the file has the layout of a DVC before 2.0, which DVC 3 refuses."""
 
 
 class Trust(Enum):

@@ -292,6 +292,8 @@ class Walk:
         lock = self.desired.locks.get(stage.address)
         if lock is not None:
             old = lock_material(stage, lock, self.shell()).as_json()
+            if lock.before_two:
+                return ["dvc.lock has the layout of a DVC before 2.0, which DVC 3 refuses"]
             if any(digest.startswith("md5-dos2unix:") for digest in lock.deps.values()):
                 return ["dvc.lock is of a DVC before 3.0, whose digests are of another kind"]
             return [f"{why} (since dvc.lock)" for why in differences(old, new)] or ["dvc.lock cannot vouch for it"]

@@ -433,24 +433,27 @@ class _Reader:
             if raw is None:
                 unread.update(stage.address for stage in loaded.pipeline.stages)
                 continue
+            entries, before_two = raw
             for stage in loaded.pipeline.stages:
-                if stage.address.stage in raw:
-                    evidence = dvcfiles.lock_entry(raw[stage.address.stage], stage.wdir)
+                if stage.address.stage in entries:
+                    evidence = dvcfiles.lock_entry(entries[stage.address.stage], stage.wdir, before_two=before_two)
                     if evidence is not None:
                         found[stage.address] = evidence
         return found, unread
 
-    def _raw_lock(self, file: str, oid: str) -> Mapping[str, Any] | None:
+    def _raw_lock(self, file: str, oid: str) -> tuple[Mapping[str, Any], bool] | None:
         known = self._cache.get(_LOCK_NAMESPACE, oid)
-        if isinstance(known, dict):
-            return known
+        if isinstance(known, list):
+            return known[0], known[1]
         try:
-            entries = dvcfiles.read_lock(self._layout.blob(oid, file, yaml12.DVC_LOCK_BOUNDS.size_bytes), file)
+            entries, before_two = dvcfiles.read_lock(
+                self._layout.blob(oid, file, yaml12.DVC_LOCK_BOUNDS.size_bytes), file
+            )
         except SpecError as error:
             self._faults.findings.extend(error.findings)
             return None
-        self._cache.put(_LOCK_NAMESPACE, oid, entries)
-        return entries
+        self._cache.put(_LOCK_NAMESPACE, oid, [entries, before_two])
+        return entries, before_two
 
     # ----- Between stages
 

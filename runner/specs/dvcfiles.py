@@ -132,14 +132,14 @@ def _whole(value: Any) -> int | None:
 # dvc.lock
 
 
-def read_lock(blob: bytes, file: str) -> dict[str, dict[str, Any]]:
-    """Stage name to raw entry of a `dvc.lock`, of version 2.0 or of DVC 1.x (stages at the top level).
+def read_lock(blob: bytes, file: str) -> tuple[dict[str, dict[str, Any]], bool]:
+    """Stage name to raw entry of a `dvc.lock`, and whether it is of a DVC before 2.0 (stages at the top level).
 
     Raises SpecError: merge-conflict markers, broken YAML, aliases, an unknown version, entries that are no entries.
     """
     document = yaml12.load(blob, file=file, bounds=yaml12.DVC_LOCK_BOUNDS)
     if document is None:
-        return {}
+        return {}, False
     if not isinstance(document, dict):
         raise _broken_lock(file, "the lock file is no mapping")
     version = document.get("schema")
@@ -147,13 +147,13 @@ def read_lock(blob: bytes, file: str) -> dict[str, dict[str, Any]]:
         raise _broken_lock(file, f"the lock file has the unknown version `{version}`")
     entries = document.get("stages", {}) if version is not None else document
     if entries is None:
-        return {}
+        return {}, False
     if not isinstance(entries, dict):
         raise _broken_lock(file, "`stages` of the lock file is no mapping")
     for name, entry in entries.items():
         if not isinstance(name, str) or not isinstance(entry, dict) or not isinstance(entry.get("cmd"), (str, list)):
             raise _broken_lock(file, f"the entry `{name}` of the lock file is broken")
-    return entries
+    return entries, version is None
 
 
 def _broken_lock(file: str, message: str) -> SpecError:
@@ -161,18 +161,18 @@ def _broken_lock(file: str, message: str) -> SpecError:
     return SpecError([places.file_finding(file, message, hint)])
 
 
-def lock_entry(raw: Mapping[str, Any], wdir: str) -> LockEntry | None:
+def lock_entry(raw: Mapping[str, Any], wdir: str, *, before_two: bool = False) -> LockEntry | None:
     """The entry of one stage with paths from the root of the repository; None where it has no shape of an entry.
 
     `wdir` is the folder the stage runs in: the paths of a lock entry are relative to it.
     """
     try:
-        return _lock_entry(raw, wdir)
+        return _lock_entry(raw, wdir, before_two)
     except (KeyError, TypeError, AttributeError):
         return None
 
 
-def _lock_entry(raw: Mapping[str, Any], wdir: str) -> LockEntry:
+def _lock_entry(raw: Mapping[str, Any], wdir: str, before_two: bool) -> LockEntry:
     cmd = raw["cmd"]
     outs = tuple(_lock_out(item, wdir) for item in raw.get("outs") or () if _md5_of(item) is not None)
     deps = {
@@ -188,6 +188,7 @@ def _lock_entry(raw: Mapping[str, Any], wdir: str) -> LockEntry:
         params=params,
         outs=outs,
         raw=raw,
+        before_two=before_two,
     )
 
 

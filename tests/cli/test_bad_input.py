@@ -235,7 +235,12 @@ def test_a_lock_file_of_dvc_1_vouches_for_nothing_and_is_written_anew(git_repo: 
     repo = git_repo({"dvc.yaml": spec, "in": "1", "dvc.lock": lock, ".dvc/config": "", ".gitignore": "/o\n"})
     answer = call(repo.path, "plan", "--json")
     assert answer.code == 2  # its digests are of another kind than those of today: they cannot be compared
-    assert "of a DVC before 3.0" in answer.json["stages"][0]["reasons"][0]
+    reasons = ["dvc.lock has the layout of a DVC before 2.0, which DVC 3 refuses"]
+    assert answer.json["stages"][0]["reasons"] == reasons
+    repo.commit({"dvc.lock": f"schema: '2.0'\nstages:\n  {lock.rstrip().replace(chr(10), chr(10) + '  ')}\n"})
+    reasons = ["dvc.lock is of a DVC before 3.0, whose digests are of another kind"]
+    assert call(repo.path, "plan", "--json").json["stages"][0]["reasons"] == reasons
+    repo.commit({"dvc.lock": lock})
     assert call(repo.path, "reconcile").code == 0
     assert repo.git("show", "runner/state:dvc.lock").startswith("schema: '2.0'")
     assert repo.git("show", "HEAD:dvc.lock") == lock.rstrip()
