@@ -488,22 +488,6 @@ def test_a_plan_says_that_a_reconcile_would_hold(world: World, keys: Keys) -> No
     home.unlink()
 
 
-@pytest.mark.parametrize("way", ["relative", "absolute", "link", "option"])
-def test_a_trust_file_in_the_work_tree_that_it_judges_is_refused(world: World, keys: Keys, way: str) -> None:
-    file = world.repo.path / "mine.yaml"
-    if way == "link":
-        file.symlink_to(keys.trust)
-    else:
-        file.write_bytes(keys.trust.read_bytes())
-    if way != "option":
-        world.environ["RUNNER_TRUST"] = str(file) if way == "absolute" else "mine.yaml"
-    named = ["--trust", "mine.yaml"] if way == "option" else []
-    for words in (["reconcile"], ["status"], ["audit", "verify"]):
-        done = world.runner(*words, *named, ok=(1,))
-        assert "lies in the work tree of the repository that it judges" in done.stderr
-        assert f"move it out of {world.repo.path.resolve()}" in done.stderr
-
-
 @pytest.mark.parametrize("new", ["mkdir {home}", "cp -a {home}.gone {home}", ":"], ids=["empty", "alike", "none"])
 def test_a_reconcile_whose_folder_a_stage_exchanged_is_held(world: World, new: str) -> None:
     home, tip = world.home("a"), world.tip()
@@ -585,25 +569,3 @@ def test_a_stage_that_moves_the_folders_above_a_key_does_not_show_it_to_the_next
         assert (home.is_dir(), folder.is_dir()) == (True, True)
         assert world.records()[-1]["reconcile"]["signing"] == {"source": "file", "keyReadableByStages": False}
     check_ledger(world.remote)
-
-
-def test_a_key_is_shown_with_what_it_is_trusted_with(world: World, keys: Keys) -> None:
-    shown, mallory = world.runner("keys", "show"), str(keys.folder / "mallory")
-    assert shown.stdout.strip() == keys.made(world, "runner")
-    assert f"{keys.trust} lets it sign as runner, from record 1 on." in shown.stderr
-    keys.trusted(world, {"runner": ", to: 6", "next": ""})
-    value = json.loads(world.runner("keys", "show", str(keys.folder / "runner"), "--json").stdout)
-    assert value["publicKey"] == keys.made(world, "runner")
-    assert value["trusted"] == [{"roles": ["runner"], "from": 1, "to": 6}]
-    assert "does not name it" in world.runner("keys", "show", mallory).stderr
-    (keys.folder / "mallory").chmod(0o644)
-    assert "others on this host may get at" in world.runner("keys", "show", mallory, ok=(1,)).stderr
-    keys.signs(world, None)
-    assert "no signing key is configured" in world.runner("keys", "show", ok=(1,)).stderr
-    assert "PRIVATE" not in shown.stdout + shown.stderr
-
-
-def test_a_trust_file_that_is_named_by_nothing_is_not_the_same_as_none(world: World) -> None:
-    world.environ["RUNNER_TRUST"] = ""
-    for words in (["reconcile"], ["status"], ["audit", "verify"]):
-        assert "RUNNER_TRUST is set and empty" in world.runner(*words, ok=(1,)).stderr
