@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.core.experiments import METRICS, PARAMS, Columns, Ran, dotted
 from runner.core.runkey import shown
-from runner.report.style import Style, duration, plural, table, table_width
+from runner.report.style import Style, duration, plural, table, table_width, wrapped
 
 _MOST_METRICS, _MOST_PARAMS = 8, 8
 """Columns that a terminal gets where nobody names any; files and programs get all."""
@@ -98,7 +98,8 @@ def list_text(
     numbers = [at for at, column in enumerate(chosen) if _is_of_numbers(rows, column)]
     lines = [table(labels, cells, style, numbers=numbers, colours=colours)]
     if hidden:
-        lines.append(style.dim(f"and {plural(hidden, 'more column')}; --columns NAMES chooses, --csv has all of them"))
+        said = f"and {plural(hidden, 'more column')}; --columns NAMES chooses, --csv has all of them"
+        lines += map(style.dim, wrapped(said, style, 0))
     if more:
         lines.append(style.dim(f"and {plural(more, 'more run')}; --limit says how many are shown"))
     return "\n".join(lines) + "\n"
