@@ -13,7 +13,7 @@ import pytest
 from tests.simulator.world import World, broken, first_broken, plot_of, story
 
 FIRST_SEED = int(os.environ.get("SIM_SEED", "0"))
-SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "10000"))
+SCHEDULES = int(os.environ.get("SIM_SCHEDULES", "5000"))
 PARTS = 2
 
 
