@@ -23,7 +23,7 @@ from runner.specs.parse_cache import ParseCache
 from runner.values import replace
 from runner.wiring.clone import Clone, open_clone, working_folder
 from runner.wiring.joining import take_over_state
-from runner.wiring.parts import Settings, watch_of
+from runner.wiring.parts import RealParts, Settings, watch_of
 from runner.wiring.repository import Repository, open_repository
 from runner.wiring.revision import remote_revision
 from runner.wiring.signing import signing_of
@@ -123,7 +123,7 @@ def _run(
             result = run_reconcile(parts, request, stop)
             # Before the processes that read git are ended.
             line = result_line(result, console.err)
-            way = _way_out(result, request, parts.aim(result.observation).branch, arguments)
+            way = _way_out(result, request, parts, arguments)
         finally:
             progress.close()
             parts.close()
@@ -141,13 +141,14 @@ def _run(
     return code
 
 
-def _way_out(result: Result, request: Request, ref: str, arguments: argparse.Namespace) -> WayOut:
+def _way_out(result: Result, request: Request, parts: RealParts, arguments: argparse.Namespace) -> WayOut:
     """What to type about what failed; the clone is looked at anew, since there may be a state branch more."""
     if all(step.action is not Action.FAILED for step in result.steps.values()):
         return WayOut()
     from runner.wiring.failures import way_out  # imported late: start-up
 
     clone = open_clone(working_folder(arguments.folder), os.environ) if arguments.repo is None else None
+    ref = parts.aim(result.observation).branch
     return way_out(clone, result.steps.values(), ref, request.rev, result.state)
 
 
